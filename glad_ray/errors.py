@@ -1,0 +1,31 @@
+"""The error tree: what a user can mend, and what a run did wrong.
+
+Everything a user can cause is a `UserError`; the command line prints its one sentence and exits with 2.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class GladRayError(Exception):
+    """Base of every error raised on purpose by this package."""
+
+
+class UserError(GladRayError):
+    """Bad input: its message says what was wrong, what is allowed and how to mend it."""
+
+
+class DataError(UserError):
+    """A data file is missing, corrupt or of the wrong form; its message names the file."""
+
+
+class RunError(GladRayError):
+    """A run failed for a reason of its own (a loss that is not finite, say): recorded, never retried."""
+
+
+def unknown(kind: str, value: str, allowed: Iterable[str]) -> UserError:
+    """The error for a name that does not exist: the value, the nearest known one, and all that are allowed."""
+    names = [str(name) for name in allowed]
+    nearest = difflib.get_close_matches(value, names, n=1, cutoff=0.5)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    return UserError(f"Unknown {kind} {value!r}.{hint} Known: {', '.join(names)}.")

@@ -1,0 +1,108 @@
+"""The matching algorithms and their hyper-parameters, one record each.
+
+Defaults are those of the original algorithms, FACTS: DC and DSA (Zhao et al., 2021), DM (Zhao and Bilen, 2023),
+MTT (Cazenavette et al., 2022); for latents they are GLaD's (supplement, section E: the rate of w is a tenth of F's).
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from glad_ray.spec.record import Record
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+DSA = "color_crop_cutout_flip_scale_rotate"
+
+
+class LearningRates(Record):
+    """One learning rate per kind of latent; a space uses those of the latents it has."""
+
+    pixels: Positive
+    """of the pixels, in normalised units (pixel space)"""
+    f: Positive
+    """of a feature map F_n (f<n> spaces)"""
+    w: Positive
+    """of the style codes (w+ and f<n> spaces)"""
+
+
+class RandomReal(Record):
+    """The baseline of every table: real images drawn at random from each class, not distilled."""
+
+    name: Literal["random"] = "random"
+
+    @property
+    def iterations(self) -> int:
+        """No step is made."""
+        return 0
+
+
+class DC(Record):
+    """Gradient matching: equation (1) of GLaD; Zhao et al., "Dataset Condensation with Gradient Matching"."""
+
+    name: Literal["dc"] = "dc"
+    iterations: Count = 1000
+    """steps on the images; with outer loops above 1, each new network serves that many of them"""
+    real_batch_size: Count = 256
+    """real images per class and step"""
+    network_lr: Positive = 0.01
+    """of the network trained on the synthetic images between outer loops"""
+    outer_loops: Count | None = None
+    """steps on the images per network; None: by images per class, as the original table has it"""
+    inner_loops: Count | None = None
+    """epochs of network training between outer loops; None: by images per class"""
+    learning_rates: LearningRates = LearningRates(pixels=0.1, f=1.0, w=0.1)
+
+
+class DM(Record):
+    """Distribution matching: equation (2) of GLaD; Zhao and Bilen, "Dataset Condensation with Distribution Matching"."""
+
+    name: Literal["dm"] = "dm"
+    iterations: Count = 20000
+    real_batch_size: Count = 256
+    """real images per class and step"""
+    learning_rates: LearningRates = LearningRates(pixels=1.0, f=10.0, w=1.0)
+
+
+class Experts(Record):
+    """Networks trained on the real data, whose parameters after every epoch are the trajectories MTT matches."""
+
+    count: Count = 100
+    """number of trajectories"""
+    epochs: Count = 15
+    """epochs of each; epochs + 1 snapshots are kept"""
+    lr: Positive = 0.01
+    batch_size: Count = 256
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    augmentation: str = DSA
+    """DSA operations, drawn per sample; empty: none"""
+
+
+class MTT(Record):
+    """Trajectory matching: equation (3) of GLaD; Cazenavette et al., "Dataset Distillation by Matching Training
+    Trajectories", in the constant-memory form of TESLA (Cui et al., 2023)."""
+
+    name: Literal["mtt"] = "mtt"
+    iterations: Count = 5000
+    synthetic_steps: Count = 10
+    """N: steps of the student on the synthetic images"""
+    expert_epochs: Count = 2
+    """M: epochs of the expert between start and target"""
+    max_start_epoch: int = Field(default=2, ge=0)
+    """T+: the start epoch is drawn from 0 .. T+ - 1 (0: always epoch 0)"""
+    batch_size: Count | None = None
+    """synthetic images per student step; None: all"""
+    step_size: Positive = 0.01
+    """initial value of the student's learned step size"""
+    step_size_lr: float = Field(default=1e-6, ge=0)
+    """learning rate of the step size"""
+    experts: Experts = Experts()
+    learning_rates: LearningRates = LearningRates(pixels=1000.0, f=10000.0, w=1000.0)
+
+
+Algorithm = Annotated[RandomReal | DC | DM | MTT, Field(discriminator="name")]
+ALGORITHM_NAMES: tuple[str, ...] = ("random", "dc", "dm", "mtt")
+
+__all__ = ["ALGORITHM_NAMES", "DC", "DM", "DSA", "MTT", "Algorithm", "Experts", "LearningRates", "RandomReal"]

@@ -1,0 +1,42 @@
+"""Which image prior: StyleGAN-XL's synthesis network with random weights (the paper's "Rand G", Figures 6 and 7).
+
+The record is pure data; `glad_ray.generators` builds the network from it.
+"""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from glad_ray.spec.record import Record
+
+
+class RandomStyleGAN(Record):
+    """A randomly initialised StyleGAN-XL stem; every weight follows from `seed`."""
+
+    kind: Literal["random-stylegan-xl"] = "random-stylegan-xl"
+    resolution: int = Field(default=32, ge=16, le=1024)
+    """side of the images in pixels, a power of two"""
+    image_channels: Literal[1, 3] = 3
+    num_layers: int = Field(default=10, ge=4, le=30)
+    """synthesis layers before the RGB layer, so that the spaces are w+, f0 .. f<num_layers>"""
+    channel_base: int = Field(default=65536, ge=2)
+    """channels of a layer are min(channel_base / 2 / cutoff, channel_max), rounded"""
+    channel_max: int = Field(default=1024, ge=1)
+    kernel_size: Literal[1, 3] = 3
+    """3: translation-equivariant (config T); 1: rotation-equivariant (config R, radial filters)"""
+    z_dim: int = Field(default=64, ge=1)
+    w_dim: int = Field(default=512, ge=1)
+    classes: int = Field(default=0, ge=0)
+    """classes the mapping network is conditioned on; 0: unconditional"""
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _power_of_two(self) -> "RandomStyleGAN":
+        if self.resolution & (self.resolution - 1):
+            raise ValueError(f"generator resolution {self.resolution} is not a power of two: use 16, 32, 64, ... 1024")
+        return self
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """The latent spaces this generator has: `w+` and one `f<n>` per synthesis layer, the RGB layer included."""
+        return ("w+", *(f"f{n}" for n in range(self.num_layers + 1)))

@@ -1,0 +1,139 @@
+"""One distillation, completely described; its id is the hash of its content."""
+
+import re
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from glad_ray.spec.algorithm import DSA, MTT, Algorithm, Experts, RandomReal
+from glad_ray.spec.datasets import dataset_facts
+from glad_ray.spec.generator import RandomStyleGAN
+from glad_ray.spec.network import Network
+from glad_ray.spec.record import Record
+
+PixelInit = Literal["noise", "real"]
+LatentInit = Literal["sampled", "average", "gaussian"]
+
+_SPACE = re.compile(r"pixel|w\+|f\d+")
+_PIXEL_INITS = ("noise", "real")
+_LATENT_INITS = ("sampled", "average", "gaussian")
+
+
+class ExpertSet(Record):
+    """The trajectories a run needs: which network, trained how, on which images."""
+
+    dataset: str
+    resolution: int
+    held_out: int
+    network: Network
+    experts: Experts
+
+    @property
+    def label(self) -> str:
+        """One line for people."""
+        return f"{self.experts.count} experts x {self.experts.epochs} epochs, {self.network.title} on {self.dataset}"
+
+
+class Run(Record):
+    """One distillation: dataset, algorithm, space, generator, images per class, seed and hyper-parameters."""
+
+    dataset: str = "fashion-mnist-sample"
+    """name of the dataset"""
+    resolution: int | None = None
+    """side of the images in pixels; None: the generator's, or the dataset's own in pixel space"""
+    algorithm: Algorithm
+    """RandomReal, DC, DM or MTT with its hyper-parameters"""
+    space: str = "pixel"
+    """what is optimised: pixel, w+ or f<n> (input of synthesis layer n and the style codes from n on)"""
+    generator: RandomStyleGAN | None = None
+    """the image prior; None in pixel space"""
+    images_per_class: int = Field(default=1, ge=1)
+    """synthetic images per class (ipc)"""
+    seed: int = Field(default=0, ge=0)
+    init: PixelInit | LatentInit | None = None
+    """pixel space: noise or real (default); latents: sampled (a code per image, default), average (the class's mean
+    code) or gaussian (F drawn with the sampled one's mean and deviation)"""
+    backbone: Network = Network()
+    """the network that distils"""
+    augmentation: str = DSA
+    """DSA operations that real and synthetic images go through; empty: none"""
+    held_out: int = Field(default=0, ge=0)
+    """training images per class kept from distillation, for choosing a step without the test set"""
+    checkpoint_every: int = Field(default=100, ge=1)
+    """steps between checkpoints"""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        facts = dataset_facts(self.dataset)
+        # Implied fields are made explicit, so that what is hashed is what runs.
+        if self.init is None:
+            object.__setattr__(self, "init", "real" if self.space == "pixel" else "sampled")
+        if self.resolution is None:
+            object.__setattr__(self, "resolution", self.generator.resolution if self.generator else facts.resolution)
+        if not _SPACE.fullmatch(self.space):
+            raise ValueError(f"unknown space {self.space!r}: use pixel, w+ or f<n>, for example f4")
+        if self.space == "pixel":
+            if self.generator is not None:
+                raise ValueError("pixel space takes no generator: leave generator out, or name a space of it")
+            if self.init not in _PIXEL_INITS:
+                raise ValueError(f"init {self.init!r} is for latents: in pixel space use {' or '.join(_PIXEL_INITS)}")
+        else:
+            if self.generator is None:
+                raise ValueError(f"space {self.space} needs a generator: set generator=RandomStyleGAN(...)")
+            if self.space not in self.generator.spaces:
+                raise ValueError(
+                    f"the generator has no layer {self.space}: it has {', '.join(('pixel', *self.generator.spaces))}"
+                )
+            if self.init not in _LATENT_INITS:
+                raise ValueError(f"init {self.init!r} is for pixels: in {self.space} use {', '.join(_LATENT_INITS)}")
+            if self.generator.image_channels != facts.channels:
+                raise ValueError(
+                    f"the generator makes {self.generator.image_channels}-channel images and {self.dataset} has "
+                    f"{facts.channels}: set generator.image_channels={facts.channels}"
+                )
+        if self.generator is not None and self.resolution != self.generator.resolution:
+            raise ValueError(
+                f"resolution {self.resolution} is not the generator's: set both to {self.generator.resolution}"
+            )
+        if isinstance(self.algorithm, RandomReal) and (self.space != "pixel" or self.init != "real"):
+            raise ValueError("the random baseline is real images: use space='pixel' and init='real' with it")
+        return self
+
+    @property
+    def run_id(self) -> str:
+        """Twelve hexadecimal digits made of the content of this record."""
+        return self.content_id
+
+    @property
+    def pixels(self) -> int:
+        """Side of the images in pixels."""
+        assert self.resolution is not None, "filled in by the validator"
+        return self.resolution
+
+    @property
+    def expert_set(self) -> ExpertSet | None:
+        """The expert trajectories this run needs, if its algorithm matches trajectories."""
+        if not isinstance(self.algorithm, MTT):
+            return None
+        return ExpertSet(
+            dataset=self.dataset,
+            resolution=self.pixels,
+            held_out=self.held_out,
+            network=self.backbone,
+            experts=self.algorithm.experts,
+        )
+
+    @property
+    def layer(self) -> int | None:
+        """n of an `f<n>` space, else None."""
+        return int(self.space[1:]) if self.space.startswith("f") else None
+
+    @property
+    def generator_name(self) -> str:
+        """The generator for tables: its kind and id, or `none`."""
+        return "none" if self.generator is None else f"{self.generator.kind}-{self.generator.content_id}"
+
+    @property
+    def label(self) -> str:
+        """One line for people: `dm f4 fashion-mnist-sample ipc 1 seed 0`."""
+        return f"{self.algorithm.name} {self.space} {self.dataset} ipc {self.images_per_class} seed {self.seed}"

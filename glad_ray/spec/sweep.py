@@ -1,0 +1,103 @@
+"""A named list of runs, how to evaluate them, and what resources each takes."""
+
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from glad_ray.spec.algorithm import DSA
+from glad_ray.spec.network import Network
+from glad_ray.spec.record import Record
+from glad_ray.spec.run import Run
+
+Selection = Literal["last", "held-out", "best-on-test"]
+
+# Base learning rates of the paper's code (config.json of the golden data): 1e-3, VGG11 1e-4.
+PAPER_LEARNING_RATES = {"convnet": 1e-3, "alexnet": 1e-3, "vgg11": 1e-4, "resnet18": 1e-3, "vit": 1e-3}
+
+
+class Evaluation(Record):
+    """How a synthetic set is scored: networks trained on it from scratch, tested on real images (paper, section 4.1)."""
+
+    networks: tuple[Network, ...] = (
+        Network(name="convnet"),
+        Network(name="alexnet"),
+        Network(name="vgg11"),
+        Network(name="resnet18"),
+        Network(name="vit"),
+    )
+    repeats: int = Field(default=5, ge=1)
+    """networks trained per architecture, each from a fresh initialisation"""
+    epochs: int = Field(default=1000, ge=1)
+    """half linear warm-up, half cosine"""
+    batch_size: int = Field(default=256, ge=1)
+    learning_rates: Mapping[str, float] = PAPER_LEARNING_RATES
+    """base learning rate per architecture name"""
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=5e-4, ge=0)
+    ema_decay: float = Field(default=0.995, ge=0, lt=1)
+    """of the averaged weights that are tested, updated once per epoch"""
+    augmentation: str = DSA
+    """DSA operations, a fresh draw per batch and per sample; empty: none"""
+    candidates: int = Field(default=1, ge=1)
+    """evenly spaced steps of a run that are evaluated, the last one included"""
+    test_images: int | None = Field(default=None, ge=1)
+    """test on this many images, evenly over classes; None: all"""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        for network in self.networks:
+            if network.name not in self.learning_rates:
+                raise ValueError(f"evaluation.learning_rates has no rate for {network.name}")
+        keys = [network.key for network in self.networks]
+        if len(set(keys)) != len(keys):
+            raise ValueError(f"evaluation.networks names one network twice: {', '.join(keys)}")
+        return self
+
+
+class Resources(Record):
+    """What one unit of work takes of the cluster; never part of a run's identity."""
+
+    trial_cpus: float = Field(default=1, gt=0)
+    trial_gpus: float = Field(default=0, ge=0)
+    evaluation_cpus: float = Field(default=1, gt=0)
+    evaluation_gpus: float = Field(default=0, ge=0)
+    expert_cpus: float = Field(default=1, gt=0)
+    expert_gpus: float = Field(default=0, ge=0)
+
+
+class Sweep(Record):
+    """A named list of runs."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    runs: tuple[Run, ...] = Field(min_length=1)
+    evaluation: Evaluation = Evaluation()
+    resources: Resources = Resources()
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        seen: dict[str, Run] = {}
+        for run in self.runs:
+            if run.run_id in seen:
+                raise ValueError(f"two runs of the sweep are the same: {run.label}")
+            seen[run.run_id] = run
+        return self
+
+
+def grid(base: Run, **axes: Iterable[Any]) -> tuple[Run, ...]:
+    """Every combination of the values of `axes` over `base`, the last axis varying fastest.
+
+    An axis is a field of `Run`; a value that is a mapping sets several fields together, whatever the axis is called:
+    `grid(base, algorithm=[DC(), DM()], where=[{"space": "pixel"}, {"space": "f4", "generator": g}])`.
+    """
+    combinations = itertools.product(*([(name, value) for value in values] for name, values in axes.items()))
+    return tuple(
+        base.replace(**{
+            key: field
+            for name, value in combination
+            for key, field in (value.items() if isinstance(value, Mapping) else [(name, value)])
+        })
+        for combination in combinations
+    )  # fmt: skip
