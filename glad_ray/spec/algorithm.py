@@ -56,7 +56,7 @@ class DC(Record):
 
 
 class DM(Record):
-    """Distribution matching: equation (2) of GLaD; Zhao and Bilen, "Dataset Condensation with Distribution Matching"."""
+    """Distribution matching: equation (2) of GLaD; Zhao and Bilen, "Condensation with Distribution Matching"."""
 
     name: Literal["dm"] = "dm"
     iterations: Count = 20000
@@ -82,7 +82,8 @@ class Experts(Record):
 
 class MTT(Record):
     """Trajectory matching: equation (3) of GLaD; Cazenavette et al., "Dataset Distillation by Matching Training
-    Trajectories", in the constant-memory form of TESLA (Cui et al., 2023)."""
+    Trajectories", in the constant-memory form of TESLA (Cui et al., 2023).
+    """
 
     name: Literal["mtt"] = "mtt"
     iterations: Count = 5000

@@ -32,7 +32,7 @@ class Network(Record):
     @property
     def key(self) -> str:
         """A short name for files and table columns: `convnet`, `resnet18-w16`, `convnet-w32-d2`."""
-        parts = [self.name]
+        parts: list[str] = [self.name]
         if self.width is not None and self.width != STANDARD_WIDTH[self.name]:
             parts.append(f"w{self.width}")
         if self.depth is not None:

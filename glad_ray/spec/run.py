@@ -59,6 +59,8 @@ class Run(Record):
     """DSA operations that real and synthetic images go through; empty: none"""
     held_out: int = Field(default=0, ge=0)
     """training images per class kept from distillation, for choosing a step without the test set"""
+    snapshots: int = Field(default=1, ge=1)
+    """evenly spaced steps whose synthetic sets are kept and evaluated, the last step included"""
     checkpoint_every: int = Field(default=100, ge=1)
     """steps between checkpoints"""
 
@@ -105,6 +107,12 @@ class Run(Record):
         return self.content_id
 
     @property
+    def snapshot_steps(self) -> tuple[int, ...]:
+        """The steps whose synthetic sets are kept, ascending; the last is the number of iterations."""
+        steps = {round(self.algorithm.iterations * (i + 1) / self.snapshots) for i in range(self.snapshots)}
+        return tuple(sorted(steps))
+
+    @property
     def pixels(self) -> int:
         """Side of the images in pixels."""
         assert self.resolution is not None, "filled in by the validator"
@@ -125,7 +133,7 @@ class Run(Record):
 
     @property
     def layer(self) -> int | None:
-        """n of an `f<n>` space, else None."""
+        """Number n of an `f<n>` space, else None."""
         return int(self.space[1:]) if self.space.startswith("f") else None
 
     @property

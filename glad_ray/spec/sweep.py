@@ -18,7 +18,7 @@ PAPER_LEARNING_RATES = {"convnet": 1e-3, "alexnet": 1e-3, "vgg11": 1e-4, "resnet
 
 
 class Evaluation(Record):
-    """How a synthetic set is scored: networks trained on it from scratch, tested on real images (paper, section 4.1)."""
+    """How a synthetic set is scored: networks trained on it from scratch, tested on real images (section 4.1)."""
 
     networks: tuple[Network, ...] = (
         Network(name="convnet"),
@@ -40,8 +40,6 @@ class Evaluation(Record):
     """of the averaged weights that are tested, updated once per epoch"""
     augmentation: str = DSA
     """DSA operations, a fresh draw per batch and per sample; empty: none"""
-    candidates: int = Field(default=1, ge=1)
-    """evenly spaced steps of a run that are evaluated, the last one included"""
     test_images: int | None = Field(default=None, ge=1)
     """test on this many images, evenly over classes; None: all"""
 
