@@ -24,8 +24,15 @@ class RunError(GladRayError):
 
 
 def unknown(kind: str, value: str, allowed: Iterable[str]) -> UserError:
-    """The error for a name that does not exist: the value, the nearest known one, and all that are allowed."""
+    """The error for a name that does not exist: the value, the nearest known one, and what is allowed.
+
+    Of a long list only the names nearest to the value are told.
+    """
     names = [str(name) for name in allowed]
-    nearest = difflib.get_close_matches(value, names, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(value, names, n=8, cutoff=0.5)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return UserError(f"Unknown {kind} {value!r}.{hint} Known: {', '.join(names)}.")
+    if len(names) <= 16:
+        return UserError(f"Unknown {kind} {value!r}.{hint} Known: {', '.join(names)}.")
+    shown = nearest[1:] or names[:16]
+    also = f" Near it: {', '.join(shown)}" if nearest[1:] else f" Known: {', '.join(shown)}"
+    return UserError(f"Unknown {kind} {value!r}.{hint}{also} ({len(names)} in all).")

@@ -4,9 +4,9 @@ Defaults are those of the original algorithms, FACTS: DC and DSA (Zhao et al., 2
 MTT (Cazenavette et al., 2022); for latents they are GLaD's (supplement, section E: the rate of w is a tenth of F's).
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from glad_ray.spec.record import Record
 
@@ -32,8 +32,7 @@ class RandomReal(Record):
 
     name: Literal["random"] = "random"
 
-    @property
-    def iterations(self) -> int:
+    def steps(self, images_per_class: int) -> int:
         """No step is made."""
         return 0
 
@@ -43,7 +42,7 @@ class DC(Record):
 
     name: Literal["dc"] = "dc"
     iterations: Count = 1000
-    """steps on the images; with outer loops above 1, each new network serves that many of them"""
+    """networks drawn; each serves for `outer_loops` steps on the images"""
     real_batch_size: Count = 256
     """real images per class and step"""
     network_lr: Positive = 0.01
@@ -54,6 +53,20 @@ class DC(Record):
     """epochs of network training between outer loops; None: by images per class"""
     learning_rates: LearningRates = LearningRates(pixels=0.1, f=1.0, w=0.1)
 
+    def loops(self, images_per_class: int) -> tuple[int, int]:
+        """Outer loops (steps per network) and inner loops (epochs of network training between two of them).
+
+        The original's table has (1, 1), (10, 50), (50, 10) at 1, 10, 50 images per class; between them the product
+        is kept at 500 and the outer loops at the images per class, below 10 the inner loops are interpolated.
+        """
+        ipc = images_per_class
+        inner = round(500 / ipc) if ipc >= 10 else 1 + round(49 * (ipc - 1) / 9)
+        return self.outer_loops or ipc, self.inner_loops or max(1, inner)
+
+    def steps(self, images_per_class: int) -> int:
+        """Steps on the images."""
+        return self.iterations * self.loops(images_per_class)[0]
+
 
 class DM(Record):
     """Distribution matching: equation (2) of GLaD; Zhao and Bilen, "Condensation with Distribution Matching"."""
@@ -63,6 +76,10 @@ class DM(Record):
     real_batch_size: Count = 256
     """real images per class and step"""
     learning_rates: LearningRates = LearningRates(pixels=1.0, f=10.0, w=1.0)
+
+    def steps(self, images_per_class: int) -> int:
+        """Steps on the images."""
+        return self.iterations
 
 
 class Experts(Record):
@@ -99,11 +116,21 @@ class MTT(Record):
     """initial value of the student's learned step size"""
     step_size_lr: float = Field(default=1e-6, ge=0)
     """learning rate of the step size"""
+    gradient: Literal["tesla", "exact"] = "tesla"
+    """tesla: each student step's effect through later steps is left out, as TESLA does; exact: it is not"""
     experts: Experts = Experts()
     learning_rates: LearningRates = LearningRates(pixels=1000.0, f=10000.0, w=1000.0)
 
+    def steps(self, images_per_class: int) -> int:
+        """Steps on the images."""
+        return self.iterations
 
-Algorithm = Annotated[RandomReal | DC | DM | MTT, Field(discriminator="name")]
+
+def _by_name(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Algorithm = Annotated[RandomReal | DC | DM | MTT, Field(discriminator="name"), BeforeValidator(_by_name)]
 ALGORITHM_NAMES: tuple[str, ...] = ("random", "dc", "dm", "mtt")
 
 __all__ = ["ALGORITHM_NAMES", "DC", "DM", "DSA", "MTT", "Algorithm", "Experts", "LearningRates", "RandomReal"]

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from glad_ray.errors import UserError
 from glad_ray.spec.record import Record
 
 
@@ -33,7 +34,7 @@ class RandomStyleGAN(Record):
     @model_validator(mode="after")
     def _power_of_two(self) -> "RandomStyleGAN":
         if self.resolution & (self.resolution - 1):
-            raise ValueError(f"generator resolution {self.resolution} is not a power of two: use 16, 32, 64, ... 1024")
+            raise UserError(f"generator resolution {self.resolution} is not a power of two: use 16, 32, 64, ... 1024")
         return self
 
     @property

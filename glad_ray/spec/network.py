@@ -3,9 +3,9 @@
 The architectures are those of the paper's code (section 4.1 of the paper); `glad_ray.networks` builds them.
 """
 
-from typing import Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from glad_ray.spec.record import Record
 
@@ -46,3 +46,10 @@ class Network(Record):
         """The name as the paper's tables print it, with a reduced width said: `ResNet18 (width 16)`."""
         reduced = self.width is not None and self.width != STANDARD_WIDTH[self.name]
         return TITLES[self.name] + (f" (width {self.width})" if reduced else "")
+
+
+def _by_name(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+NetworkByName = Annotated[Network, BeforeValidator(_by_name)]

@@ -2,17 +2,30 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+
+from glad_ray.errors import UserError, unknown
 
 
 class Record(BaseModel):
-    """A frozen record; unknown fields and non-finite numbers are refused."""
+    """A frozen record; unknown fields and non-finite numbers are refused with a `UserError` of one sentence."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, use_attribute_docstrings=True
     )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explain(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(value, cls | dict | str | bytes):
+            raise UserError(f"{cls.__name__} takes its fields by name, not {value!r}.")
+        try:
+            return handler(value)
+        except ValidationError as error:
+            raise explain(cls, error) from None
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, validated like a new one; what was never set is implied anew."""
@@ -24,3 +37,39 @@ class Record(BaseModel):
         """Twelve hexadecimal digits: the hash of the content, the same on every machine."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def explain(record: type[Record], error: ValidationError) -> UserError:
+    """The first mistake of a record as one sentence: the field, the value, what is allowed."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    value = first.get("input")
+    where = f"{record.__name__}.{field}" if field else record.__name__
+    match first["type"]:
+        case "extra_forbidden":
+            return unknown(f"field of {record.__name__}", field, record.model_fields)
+        case "union_tag_invalid":
+            expected = [name.strip(" '") for name in str(first["ctx"]["expected_tags"]).split(",")]
+            return unknown(field, str(first["ctx"]["tag"]), expected)
+        case "literal_error":
+            allowed = str(first["ctx"]["expected"]).replace(" or ", ", ").split(", ")
+            return unknown(where, str(value), [name.strip("'") for name in allowed])
+        case "missing":
+            return UserError(f"{where} is missing: it has no default and must be set.")
+        case _:
+            return UserError(f"{where} is {value!r}: {first['msg'][0].lower()}{first['msg'][1:]}.")
+
+
+def field_paths(record: Record, prefix: str = "") -> Iterator[str]:
+    """Dotted names of all fields that can be set, nested records included."""
+    for name in type(record).model_fields:
+        value = getattr(record, name)
+        yield prefix + name
+        if isinstance(value, Record):
+            yield from field_paths(value, f"{prefix}{name}.")
+
+
+def replace_at(record: Record, path: str, value: Any) -> Record:
+    """A copy with the field at a dotted path changed."""
+    head, _, rest = path.partition(".")
+    return record.replace(**{head: replace_at(getattr(record, head), rest, value) if rest else value})

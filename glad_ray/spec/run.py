@@ -5,14 +5,14 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from glad_ray.errors import UserError
 from glad_ray.spec.algorithm import DSA, MTT, Algorithm, Experts, RandomReal
 from glad_ray.spec.datasets import dataset_facts
 from glad_ray.spec.generator import RandomStyleGAN
-from glad_ray.spec.network import Network
+from glad_ray.spec.network import Network, NetworkByName
 from glad_ray.spec.record import Record
 
-PixelInit = Literal["noise", "real"]
-LatentInit = Literal["sampled", "average", "gaussian"]
+Init = Literal["noise", "real", "sampled", "average", "gaussian"]
 
 _SPACE = re.compile(r"pixel|w\+|f\d+")
 _PIXEL_INITS = ("noise", "real")
@@ -50,10 +50,10 @@ class Run(Record):
     images_per_class: int = Field(default=1, ge=1)
     """synthetic images per class (ipc)"""
     seed: int = Field(default=0, ge=0)
-    init: PixelInit | LatentInit | None = None
+    init: Init | None = None
     """pixel space: noise or real (default); latents: sampled (a code per image, default), average (the class's mean
     code) or gaussian (F drawn with the sampled one's mean and deviation)"""
-    backbone: Network = Network()
+    backbone: NetworkByName = Network()
     """the network that distils"""
     augmentation: str = DSA
     """DSA operations that real and synthetic images go through; empty: none"""
@@ -73,32 +73,32 @@ class Run(Record):
         if self.resolution is None:
             object.__setattr__(self, "resolution", self.generator.resolution if self.generator else facts.resolution)
         if not _SPACE.fullmatch(self.space):
-            raise ValueError(f"unknown space {self.space!r}: use pixel, w+ or f<n>, for example f4")
+            raise UserError(f"Unknown space {self.space!r}: use pixel, w+ or f<n>, for example f4")
         if self.space == "pixel":
             if self.generator is not None:
-                raise ValueError("pixel space takes no generator: leave generator out, or name a space of it")
+                raise UserError("Pixel space takes no generator: leave generator out, or name a space of it")
             if self.init not in _PIXEL_INITS:
-                raise ValueError(f"init {self.init!r} is for latents: in pixel space use {' or '.join(_PIXEL_INITS)}")
+                raise UserError(f"Init {self.init!r} is for latents: in pixel space use {' or '.join(_PIXEL_INITS)}")
         else:
             if self.generator is None:
-                raise ValueError(f"space {self.space} needs a generator: set generator=RandomStyleGAN(...)")
+                raise UserError(f"Space {self.space} needs a generator: set generator=RandomStyleGAN(...)")
             if self.space not in self.generator.spaces:
-                raise ValueError(
-                    f"the generator has no layer {self.space}: it has {', '.join(('pixel', *self.generator.spaces))}"
+                raise UserError(
+                    f"The generator has no layer {self.space}: it has {', '.join(('pixel', *self.generator.spaces))}"
                 )
             if self.init not in _LATENT_INITS:
-                raise ValueError(f"init {self.init!r} is for pixels: in {self.space} use {', '.join(_LATENT_INITS)}")
+                raise UserError(f"Init {self.init!r} is for pixels: in {self.space} use {', '.join(_LATENT_INITS)}")
             if self.generator.image_channels != facts.channels:
-                raise ValueError(
-                    f"the generator makes {self.generator.image_channels}-channel images and {self.dataset} has "
+                raise UserError(
+                    f"The generator makes {self.generator.image_channels}-channel images and {self.dataset} has "
                     f"{facts.channels}: set generator.image_channels={facts.channels}"
                 )
         if self.generator is not None and self.resolution != self.generator.resolution:
-            raise ValueError(
-                f"resolution {self.resolution} is not the generator's: set both to {self.generator.resolution}"
+            raise UserError(
+                f"Resolution {self.resolution} is not the generator's: set both to {self.generator.resolution}"
             )
         if isinstance(self.algorithm, RandomReal) and (self.space != "pixel" or self.init != "real"):
-            raise ValueError("the random baseline is real images: use space='pixel' and init='real' with it")
+            raise UserError("The random baseline is real images: use space='pixel' and init='real' with it")
         return self
 
     @property
@@ -107,9 +107,14 @@ class Run(Record):
         return self.content_id
 
     @property
+    def steps(self) -> int:
+        """Steps made on the latents."""
+        return self.algorithm.steps(self.images_per_class)
+
+    @property
     def snapshot_steps(self) -> tuple[int, ...]:
-        """The steps whose synthetic sets are kept, ascending; the last is the number of iterations."""
-        steps = {round(self.algorithm.iterations * (i + 1) / self.snapshots) for i in range(self.snapshots)}
+        """The steps whose synthetic sets are kept, ascending; the last is the last step."""
+        steps = {round(self.steps * (i + 1) / self.snapshots) for i in range(self.snapshots)}
         return tuple(sorted(steps))
 
     @property

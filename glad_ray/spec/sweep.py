@@ -6,8 +6,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from glad_ray.errors import UserError
 from glad_ray.spec.algorithm import DSA
-from glad_ray.spec.network import Network
+from glad_ray.spec.network import Network, NetworkByName
 from glad_ray.spec.record import Record
 from glad_ray.spec.run import Run
 
@@ -20,7 +21,7 @@ PAPER_LEARNING_RATES = {"convnet": 1e-3, "alexnet": 1e-3, "vgg11": 1e-4, "resnet
 class Evaluation(Record):
     """How a synthetic set is scored: networks trained on it from scratch, tested on real images (section 4.1)."""
 
-    networks: tuple[Network, ...] = (
+    networks: tuple[NetworkByName, ...] = (
         Network(name="convnet"),
         Network(name="alexnet"),
         Network(name="vgg11"),
@@ -47,10 +48,10 @@ class Evaluation(Record):
     def _complete(self) -> Self:
         for network in self.networks:
             if network.name not in self.learning_rates:
-                raise ValueError(f"evaluation.learning_rates has no rate for {network.name}")
+                raise UserError(f"evaluation.learning_rates has no rate for {network.name}")
         keys = [network.key for network in self.networks]
         if len(set(keys)) != len(keys):
-            raise ValueError(f"evaluation.networks names one network twice: {', '.join(keys)}")
+            raise UserError(f"evaluation.networks names one network twice: {', '.join(keys)}")
         return self
 
 
@@ -79,7 +80,7 @@ class Sweep(Record):
         seen: dict[str, Run] = {}
         for run in self.runs:
             if run.run_id in seen:
-                raise ValueError(f"two runs of the sweep are the same: {run.label}")
+                raise UserError(f"Two runs of the sweep are the same: {run.label}")
             seen[run.run_id] = run
         return self
 

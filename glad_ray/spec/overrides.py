@@ -1,0 +1,45 @@
+"""`--set key=value`: one field changed in every run of a sweep, or in its evaluation or resources."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from glad_ray.errors import UserError, unknown
+from glad_ray.spec.record import Record, field_paths, replace_at
+from glad_ray.spec.sweep import Sweep
+
+R = TypeVar("R", bound=Record)
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """`algorithm.iterations=20` as a key and a value; values are JSON where they can be read as it, else text."""
+    key, separator, value = text.partition("=")
+    if not separator or not key.strip():
+        raise UserError(f"--set takes key=value, for example algorithm.iterations=20; {text!r} is not of that form.")
+    try:
+        return key.strip(), json.loads(value)
+    except json.JSONDecodeError:
+        return key.strip(), None if value.lower() == "none" else value
+
+
+def override(records: Sequence[R], key: str, value: Any, also: Sequence[str] = ()) -> tuple[R, ...]:
+    """Every record that has the field `key` with it changed; raises `UserError` if none of them has it."""
+    having = [key in set(field_paths(record)) for record in records]
+    if not any(having):
+        known = sorted({path for record in records for path in field_paths(record)} | set(also))
+        raise unknown("key", key, known)
+    return tuple(
+        replace_at(record, key, value) if has else record  # type: ignore[misc]
+        for record, has in zip(records, having, strict=True)
+    )
+
+
+def override_sweep(sweep: Sweep, assignments: Sequence[str]) -> Sweep:
+    """The sweep with `key=value` applied: to every run, or to `evaluation.<field>` and `resources.<field>`."""
+    shared = [path for path in field_paths(sweep) if path.partition(".")[0] in ("evaluation", "resources")]
+    for key, value in map(parse_assignment, assignments):
+        if key in shared:
+            sweep = replace_at(sweep, key, value)  # type: ignore[assignment]
+        else:
+            sweep = sweep.replace(runs=override(sweep.runs, key, value, also=shared))
+    return sweep
