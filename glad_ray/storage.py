@@ -1,0 +1,250 @@
+"""Where everything is kept: one class owns every file name, in a folder or on any pyarrow filesystem (s3://, gs://).
+
+A file is whole or absent. In a folder it is written aside, flushed to the disk and renamed; an object store makes an
+object visible in one put. So a reader, or the same command run again after a crash, never meets half a file.
+"""
+
+import contextlib
+import functools
+import os
+import re
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from glad_ray.errors import DataError, UserError
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
+_CANNOT_REPLACE = ("hdfs", "viewfs")
+_ASIDE = ".partial"
+# Older than this, a file written aside belongs to a dead writer, whatever machine it ran on.
+_LEFTOVER_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A folder or URI and the names of all files in it; cheap to pickle, opened on first use.
+
+    Paths are relative to it, with forward slashes: `runs/<run_id>/run.json`.
+    """
+
+    uri: str
+    """an absolute local path, or a URI that pyarrow knows"""
+
+    PLAN: ClassVar[str] = "plan.json"
+    RUNS: ClassVar[str] = "runs"
+    RESULTS: ClassVar[str] = "results"
+    REPORT: ClassVar[str] = "report/index.html"
+    REPORT_TABLE: ClassVar[str] = "report/table.csv"
+
+    @classmethod
+    def open(cls, where: str | Path, create: bool = True) -> "Storage":
+        """The storage at a folder or URI, made and tried with a small write unless `create` is false.
+
+        Raises `UserError` if the scheme is unknown, it cannot be written, or (`create=False`) is not there.
+        """
+        text = str(where)
+        storage = cls(text if _is_uri(text) else os.path.abspath(Path(text).expanduser()))
+        folder = storage.local_path("")
+        if folder is not None:
+            storage = cls(str(folder))
+        try:
+            if create:
+                probe = f".{uuid.uuid4().hex}"
+                storage.write_bytes(probe, b"")
+                storage.delete(probe)
+            elif storage._info("").type != pafs.FileType.Directory:
+                raise UserError(f"There is no folder {where}: name one that a sweep wrote its results to.")
+        except (OSError, pa.ArrowException) as error:
+            raise UserError(
+                f"{where} cannot be used for results: {_reason(error)}; name a folder or URI you can write."
+            ) from error
+        if folder is not None and create:
+            _remove_leftovers(folder)
+        return storage
+
+    def read_bytes(self, path: str) -> bytes:
+        """The content of a file; raises `DataError` if it is not there."""
+        try:
+            with self._filesystem.open_input_file(self._full(path)) as file:
+                data: bytes = file.read()
+                return data
+        except FileNotFoundError as error:
+            raise DataError(f"{path} is missing from {self.uri}.") from error
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        """Write a file, replacing one that is there; at any moment it is whole (the old or the new) or absent."""
+        target = self.local_path(path)
+        if target is not None:
+            _replace(target, data)
+            return
+        with self._filesystem.open_output_stream(self._full(path)) as stream:
+            stream.write(data)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file or folder."""
+        return bool(self._info(path).type != pafs.FileType.NotFound)
+
+    def list(self, folder: str) -> tuple[str, ...]:
+        """Paths of the files and folders right in a folder, sorted, without hidden ones; none if it is not there."""
+        infos = self._filesystem.get_file_info(pafs.FileSelector(self._full(folder), allow_not_found=True))
+        names = sorted(info.base_name for info in infos if info.base_name and not info.base_name.startswith("."))
+        return tuple(f"{folder}/{name}" if folder else name for name in names)
+
+    def delete(self, path: str) -> None:
+        """Delete a file or a folder with all it holds; nothing happens if it is not there."""
+        kind = self._info(path).type
+        with contextlib.suppress(FileNotFoundError):
+            if kind == pafs.FileType.Directory:
+                self._filesystem.delete_dir(self._full(path))
+            elif kind != pafs.FileType.NotFound:
+                self._filesystem.delete_file(self._full(path))
+
+    def local_path(self, path: str) -> Path | None:
+        """Where a file lies on this machine, for memory-mapping; None on an object store."""
+        return Path(self._full(path)) if isinstance(self._filesystem, pafs.LocalFileSystem) else None
+
+    @staticmethod
+    def expert_path(expert_set_id: str, index: int) -> str:
+        """Trajectory number `index` of a set of experts."""
+        return f"experts/{expert_set_id}/expert-{index:04d}.arrow"
+
+    @staticmethod
+    def run_folder(run_id: str) -> str:
+        """Everything a run makes, its results apart."""
+        return f"runs/{run_id}"
+
+    @staticmethod
+    def run_path(run_id: str) -> str:
+        """The `Run` record."""
+        return f"runs/{run_id}/run.json"
+
+    @staticmethod
+    def checkpoint_folder(run_id: str) -> str:
+        """The checkpoints of a run."""
+        return f"runs/{run_id}/checkpoints"
+
+    @staticmethod
+    def checkpoint_path(run_id: str, step: int) -> str:
+        """All that is needed to go on after `step` steps."""
+        return f"runs/{run_id}/checkpoints/step-{step:08d}.safetensors"
+
+    @staticmethod
+    def set_folder(run_id: str) -> str:
+        """The candidate synthetic sets of a run."""
+        return f"runs/{run_id}/sets"
+
+    @staticmethod
+    def set_path(run_id: str, step: int) -> str:
+        """The synthetic set after `step` steps, a candidate for evaluation."""
+        return f"runs/{run_id}/sets/step-{step:08d}.safetensors"
+
+    @staticmethod
+    def synthetic_set_path(run_id: str) -> str:
+        """The synthetic set after the last step."""
+        return f"runs/{run_id}/synthetic_set.safetensors"
+
+    @staticmethod
+    def images_path(run_id: str) -> str:
+        """The synthetic images as one picture, a row per class."""
+        return f"runs/{run_id}/images.png"
+
+    @staticmethod
+    def losses_path(run_id: str) -> str:
+        """The matching loss by step."""
+        return f"runs/{run_id}/losses.parquet"
+
+    @staticmethod
+    def failure_path(run_id: str) -> str:
+        """Why the run failed last, if it did."""
+        return f"runs/{run_id}/failure.json"
+
+    @staticmethod
+    def trainings_path(run_id: str, evaluation_id: str, network_key: str) -> str:
+        """The trainings of one network, all steps and repeats of one evaluation."""
+        return f"runs/{run_id}/evaluations/{evaluation_id}/{network_key}.parquet"
+
+    @staticmethod
+    def results_path(run_id: str, evaluation_id: str) -> str:
+        """The rows of a run under one evaluation."""
+        return f"results/{run_id}-{evaluation_id}.parquet"
+
+    @staticmethod
+    def step_of(path: str) -> int:
+        """The step in the name of a checkpoint or candidate set."""
+        return int(path.rpartition("step-")[2].partition(".")[0])
+
+    @functools.cached_property
+    def _opened(self) -> tuple[pafs.FileSystem, str]:
+        if not _is_uri(self.uri):
+            return pafs.LocalFileSystem(), self.uri
+        scheme = self.uri.partition(":")[0]
+        if scheme in _CANNOT_REPLACE:
+            raise UserError(
+                f"{self.uri} cannot be used: {scheme} does not write a file whole; use a folder, s3:// or gs://."
+            )
+        try:
+            filesystem, base = pafs.FileSystem.from_uri(self.uri)
+        except (pa.ArrowException, ImportError, OSError) as error:
+            raise UserError(f"{self.uri} cannot be opened: {_reason(error)}; use a folder, s3:// or gs://.") from error
+        return filesystem, base
+
+    @property
+    def _filesystem(self) -> pafs.FileSystem:
+        return self._opened[0]
+
+    def _full(self, path: str) -> str:
+        base = self._opened[1].rstrip("/")
+        return f"{base}/{path}" if path else base or "/"
+
+    def _info(self, path: str) -> pafs.FileInfo:
+        return self._filesystem.get_file_info(self._full(path))
+
+    def __reduce__(self) -> tuple[Callable[[str], "Storage"], tuple[str]]:
+        return Storage, (self.uri,)
+
+
+def _is_uri(text: str) -> bool:
+    # One letter and a colon is a drive.
+    return _SCHEME.match(text) is not None
+
+
+def _replace(target: Path, data: bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}{_ASIDE}")
+    try:
+        with aside.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(target)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    # The rename itself outlives a power cut only once the folder is flushed; some systems cannot open a folder.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for path in folder.rglob(f".*{_ASIDE}"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < time.time() - _LEFTOVER_SECONDS:
+                path.unlink()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return "a file is in the way"
+    text = getattr(error, "strerror", None) or str(error)
+    return text.splitlines()[0].rstrip(".") if text else type(error).__name__
