@@ -89,6 +89,14 @@ TRAININGS_SCHEMA = pa.schema(
     ]
 )
 
+LOSSES_SCHEMA = pa.schema(
+    [
+        pa.field("step", pa.int64(), nullable=False),
+        pa.field("loss", pa.float64(), nullable=False),
+        pa.field("seconds", pa.float64(), nullable=False),
+    ]
+)
+
 _PACKAGES = ("torch", "torchvision", "kornia", "numpy", "pyarrow", "ray")
 _PARALLEL_READS = 16
 
@@ -150,6 +158,26 @@ def package_versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
+
+
+def write_distillation(storage: Storage, run_id: str, distillation: Distillation) -> None:
+    """Record what a distillation took; the last file it writes."""
+    storage.write_bytes(storage.distillation_path(run_id), json.dumps(asdict(distillation), indent=1).encode())
+
+
+def read_distillation(storage: Storage, run_id: str) -> Distillation:
+    """What a distillation took; raises `DataError` if the record is not there or damaged."""
+    path = storage.distillation_path(run_id)
+    try:
+        return Distillation(**json.loads(storage.read_bytes(path)))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path} in {storage.uri} is damaged: delete it and run the sweep again.") from error
+
+
+def write_losses(storage: Storage, run_id: str, losses: Sequence[float], seconds: Sequence[float]) -> None:
+    """Write the matching loss of every step, and the seconds since the run began."""
+    columns = {"step": list(range(1, len(losses) + 1)), "loss": list(losses), "seconds": list(seconds)}
+    storage.write_bytes(storage.losses_path(run_id), _parquet(pa.table(columns, schema=LOSSES_SCHEMA)))
 
 
 def write_trainings(

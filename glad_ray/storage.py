@@ -161,6 +161,11 @@ class Storage:
         return f"runs/{run_id}/losses.parquet"
 
     @staticmethod
+    def distillation_path(run_id: str) -> str:
+        """What the distillation took; written last, so that it is there only if the run was distilled whole."""
+        return f"runs/{run_id}/distillation.json"
+
+    @staticmethod
     def failure_path(run_id: str) -> str:
         """Why the run failed last, if it did."""
         return f"runs/{run_id}/failure.json"
