@@ -1,3 +1,49 @@
-"""glad_ray: a sweep engine for dataset distillation."""
+"""glad_ray: a sweep engine for dataset distillation.
+
+What a sweep file needs is here; it loads neither torch nor Ray.
+"""
+
+from glad_ray.spec import (
+    DC,
+    DM,
+    MTT,
+    Evaluation,
+    Experts,
+    LearningRates,
+    Network,
+    RandomReal,
+    RandomStyleGAN,
+    Resources,
+    Run,
+    Sweep,
+    grid,
+)
 
 __version__ = "0.1.0"
+
+
+def main() -> None:
+    """Make a sweep file a script: `python sweeps/x.py ARGUMENTS` does what `glad-ray sweep sweeps/x.py ARGUMENTS` does."""
+    import sys
+
+    from glad_ray.cli import main
+
+    sys.exit(main(["sweep", *sys.argv]))
+
+
+__all__ = [
+    "DC",
+    "DM",
+    "MTT",
+    "Evaluation",
+    "Experts",
+    "LearningRates",
+    "Network",
+    "RandomReal",
+    "RandomStyleGAN",
+    "Resources",
+    "Run",
+    "Sweep",
+    "grid",
+    "main",
+]

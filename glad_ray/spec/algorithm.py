@@ -4,10 +4,11 @@ Defaults are those of the original algorithms, FACTS: DC and DSA (Zhao et al., 2
 MTT (Cazenavette et al., 2022); for latents they are GLaD's (supplement, section E: the rate of w is a tenth of F's).
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
+from glad_ray.errors import UserError
 from glad_ray.spec.record import Record
 
 Positive = Annotated[float, Field(gt=0)]
@@ -51,6 +52,9 @@ class DC(Record):
     """steps on the images per network; None: by images per class, as the original table has it"""
     inner_loops: Count | None = None
     """epochs of network training between outer loops; None: by images per class"""
+    matching: Literal["layerwise", "cosine", "squared"] = "layerwise"
+    """layerwise: a cosine per output row of each weight, as the code has it; cosine: one over all parameters, as
+    equation (1) has it; squared: the squared difference of all parameters"""
     learning_rates: LearningRates = LearningRates(pixels=0.1, f=1.0, w=0.1)
 
     def loops(self, images_per_class: int) -> tuple[int, int]:
@@ -124,6 +128,16 @@ class MTT(Record):
     def steps(self, images_per_class: int) -> int:
         """Steps on the images."""
         return self.iterations
+
+    @model_validator(mode="after")
+    def _segments_exist(self) -> Self:
+        last = max(0, self.max_start_epoch - 1) + self.expert_epochs
+        if last > self.experts.epochs:
+            raise UserError(
+                f"MTT needs expert epoch {last} (max_start_epoch and expert_epochs) and its experts have "
+                f"{self.experts.epochs}: set algorithm.experts.epochs to {last} or more."
+            )
+        return self
 
 
 def _by_name(value: Any) -> Any:

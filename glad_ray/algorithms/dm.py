@@ -1,0 +1,74 @@
+"""Distribution matching (DM): equation (2) of GLaD; Zhao and Bilen, "Dataset Condensation with Distribution
+Matching", 2023.
+
+Class by class, the mean feature of synthetic images under a randomly initialised network should be that of real
+ones; a new network every step. Both go through the same augmentation.
+"""
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from glad_ray.algorithms.base import Match
+from glad_ray.augment import apply, draw
+from glad_ray.data import Dataset, sample_class_batches
+from glad_ray.networks import build_network
+from glad_ray.randomness import rng_for
+from glad_ray.spec import DM, Run
+
+_MICRO_BATCH_CPU = 32  # real images per pass: what stays in cache is faster than a whole batch
+
+
+def feature_distance(real_means: Float[Tensor, "k d"], synthetic_means: Float[Tensor, "k d"]) -> Float[Tensor, ""]:
+    """Equation (2): the squared distance of the mean features, summed over classes."""
+    return ((real_means - synthetic_means) ** 2).sum()
+
+
+def class_means(features: Float[Tensor, "n d"], labels: Int64[Tensor, " n"], classes: int) -> Float[Tensor, "k d"]:
+    """Mean feature of every class."""
+    members = torch.nn.functional.one_hot(labels, classes).to(features.dtype)
+    return (members / members.sum(0)).T @ features
+
+
+class DistributionMatching:
+    """DM bound to one run."""
+
+    def __init__(self, run: Run, dataset: Dataset, device: torch.device) -> None:
+        assert isinstance(run.algorithm, DM)
+        self.run, self.settings, self.dataset, self.device = run, run.algorithm, dataset, device
+
+    def match(
+        self, images: Float[Tensor, "n c h w"], labels: Int64[Tensor, " n"], step: int, step_size: Float[Tensor, ""]
+    ) -> Match:
+        """Equation (2) and its gradient with respect to the images."""
+        classes = len(self.dataset.class_names)
+        network = build_network(
+            self.run.backbone,
+            channels=images.shape[1],
+            resolution=images.shape[-1],
+            classes=classes,
+            rng=rng_for(self.run.run_id, "network", step),
+        ).to(self.device)
+        network.requires_grad_(False)
+        real, real_labels = sample_class_batches(
+            self.dataset, self.settings.real_batch_size, rng_for(self.run.run_id, "real", step), self.device
+        )
+        # One operation and one set of parameters per class, shared by its real and its synthetic images.
+        draws = draw(self.run.augmentation, classes, rng_for(self.run.run_id, "augmentation", step), *images.shape[-2:])
+        with torch.no_grad():
+            size = _MICRO_BATCH_CPU if real.device.type == "cpu" else len(real)
+            augmented = apply(real, draws, real_labels)
+            features = torch.cat([network.embed(chunk) for chunk in augmented.split(size)])  # type: ignore[operator]
+            real_means = class_means(features, real_labels, classes)
+        synthetic = images.detach().requires_grad_()
+        features = network.embed(apply(synthetic, draws, labels))  # type: ignore[operator]
+        loss = feature_distance(real_means, class_means(features, labels, classes))
+        (image_grads,) = torch.autograd.grad(loss, synthetic)
+        return Match(loss=loss.detach(), image_grads=image_grads)
+
+    def state(self) -> dict[str, Tensor]:
+        """Nothing outlives a step."""
+        return {}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Nothing to take back."""

@@ -1,0 +1,175 @@
+"""Trajectory matching (MTT): equation (3) of GLaD; Cazenavette et al., "Dataset Distillation by Matching Training
+Trajectories", 2022; in the constant-memory form of TESLA (Cui et al., 2023), and exactly.
+
+A student starts at an expert's epoch t, takes N steps on the synthetic images and should end at the expert's epoch
+t + M: loss = |theta_N - theta*|^2 / |theta_0 - theta*|^2 with theta_{t+1} = theta_t - alpha g_t.
+
+The gradient needs one step's graph at a time. With lambda_N = 2 (theta_N - theta*) / |theta_0 - theta*|^2, step t gives
+dL/dx_t = -alpha lambda_{t+1}^T dg_t/dx_t and dL/dalpha = -sum lambda_{t+1} . g_t. Exact: lambda_t = (I - alpha H_t)
+lambda_{t+1}, the adjoint of the step. TESLA: lambda_t = lambda_N throughout, which leaves out what a step does to the
+later ones; it is exact for the last step only.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from glad_ray.algorithms.base import Match
+from glad_ray.augment import Draw, apply, draw
+from glad_ray.data import Dataset
+from glad_ray.networks import build_network
+from glad_ray.randomness import rng_for
+from glad_ray.spec import MTT, Run
+
+
+class Trajectories(Protocol):
+    """Expert trajectories, wherever they lie."""
+
+    @property
+    def count(self) -> int:
+        """Number of experts."""
+        ...
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of each; there are epochs + 1 snapshots."""
+        ...
+
+    def segment(self, expert: int, start_epoch: int, epochs: int) -> tuple[Float[Tensor, " p"], Float[Tensor, " p"]]:
+        """Flat parameters of an expert at `start_epoch` and `epochs` later."""
+        ...
+
+
+class StudentStep(NamedTuple):
+    """What a student sees in one step."""
+
+    images: Int64[Tensor, " b"]
+    """indices into the synthetic images"""
+    augment: Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b c h w"]]
+
+
+class TrajectoryGradient(NamedTuple):
+    """Equation (3) and its gradients."""
+
+    loss: Float[Tensor, ""]
+    image_grads: Float[Tensor, "n c h w"]
+    step_size_grad: Float[Tensor, ""]
+
+
+def trajectory_gradient(
+    student_loss: Callable[[Float[Tensor, " p"], Float[Tensor, "b c h w"], Int64[Tensor, " b"]], Float[Tensor, ""]],
+    start: Float[Tensor, " p"],
+    target: Float[Tensor, " p"],
+    images: Float[Tensor, "n c h w"],
+    labels: Int64[Tensor, " n"],
+    step_size: Float[Tensor, ""],
+    steps: Sequence[StudentStep],
+    gradient: Literal["tesla", "exact"],
+) -> TrajectoryGradient:
+    """Equation (3) and its gradients with respect to the images and the step size, with one step's graph in memory.
+
+    `student_loss(parameters, images, labels)` is the mean cross-entropy of the student with flat parameters.
+    """
+    thetas = [start]
+    for step in steps:
+        theta = thetas[-1].detach().requires_grad_()
+        loss = student_loss(theta, step.augment(images[step.images]), labels[step.images])
+        (g,) = torch.autograd.grad(loss, theta)
+        thetas.append(theta.detach() - step_size * g)
+    distance = ((start - target) ** 2).sum()
+    residual = thetas.pop() - target
+    adjoint = 2 * residual / distance
+
+    image_grads = torch.zeros_like(images)
+    step_size_grad = torch.zeros_like(step_size)
+    for step, theta in zip(reversed(steps), reversed(thetas), strict=True):
+        theta = theta.detach().requires_grad_()
+        leaf = images[step.images].detach().requires_grad_()
+        loss = student_loss(theta, step.augment(leaf), labels[step.images])
+        (g,) = torch.autograd.grad(loss, theta, create_graph=True)
+        inputs = (leaf, theta) if gradient == "exact" else (leaf,)
+        image_grad, *theta_grad = torch.autograd.grad(g @ adjoint, inputs)
+        image_grads.index_add_(0, step.images, image_grad, alpha=-float(step_size))
+        step_size_grad -= g.detach() @ adjoint
+        if theta_grad:
+            adjoint = adjoint - step_size * theta_grad[0]
+    return TrajectoryGradient((residual**2).sum() / distance, image_grads, step_size_grad)
+
+
+class TrajectoryMatching:
+    """MTT bound to one run and its expert trajectories."""
+
+    def __init__(self, run: Run, dataset: Dataset, trajectories: Trajectories, device: torch.device) -> None:
+        assert isinstance(run.algorithm, MTT)
+        self.run, self.settings, self.device = run, run.algorithm, device
+        self.trajectories = trajectories
+        self.network = build_network(
+            run.backbone,
+            channels=dataset.train_images.shape[1],
+            resolution=dataset.train_images.shape[-1],
+            classes=len(dataset.class_names),
+            rng=None,
+        ).to(device)
+
+    def match(
+        self, images: Float[Tensor, "n c h w"], labels: Int64[Tensor, " n"], step: int, step_size: Float[Tensor, ""]
+    ) -> Match:
+        """Equation (3) for one expert segment, and its gradients."""
+        rng = rng_for(self.run.run_id, "trajectory", step)
+        expert = int(torch.randint(self.trajectories.count, (), generator=rng))
+        start_epoch = int(torch.randint(max(1, self.settings.max_start_epoch), (), generator=rng))
+        start, target = self.trajectories.segment(expert, start_epoch, self.settings.expert_epochs)
+        outcome = trajectory_gradient(
+            functional_loss(self.network),
+            start.to(self.device),
+            target.to(self.device),
+            images,
+            labels,
+            step_size,
+            self._steps(images, step),
+            self.settings.gradient,
+        )
+        return Match(outcome.loss, outcome.image_grads, outcome.step_size_grad)
+
+    def _steps(self, images: Float[Tensor, "n c h w"], step: int) -> list[StudentStep]:
+        """The mini-batches of the N student steps, a shuffled pass over the images after another."""
+        rng = rng_for(self.run.run_id, "student", step)
+        size = min(self.settings.batch_size or len(images), len(images))
+        batches: list[Tensor] = []
+        while len(batches) < self.settings.synthetic_steps:
+            batches.extend(torch.randperm(len(images), generator=rng).split(size))
+        steps = []
+        for batch in batches[: self.settings.synthetic_steps]:
+            draws = draw(self.run.augmentation, len(batch), rng, *images.shape[-2:], shared_operation=True)
+            steps.append(StudentStep(batch.to(self.device), _bind(draws)))
+        return steps
+
+    def state(self) -> dict[str, Tensor]:
+        """Nothing outlives a step."""
+        return {}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Nothing to take back."""
+
+
+def _bind(draws: Draw) -> Callable[[Tensor], Tensor]:
+    return lambda images: apply(images, draws, None)
+
+
+def functional_loss(
+    network: nn.Module,
+) -> Callable[[Float[Tensor, " p"], Float[Tensor, "b c h w"], Int64[Tensor, " b"]], Float[Tensor, ""]]:
+    """Mean cross-entropy of a network as a function of its flat parameters (in registration order)."""
+    names, shapes = zip(*((name, p.shape) for name, p in network.named_parameters()), strict=True)
+    sizes = [shape.numel() for shape in shapes]
+
+    def loss(parameters: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        pieces = (piece.view(shape) for piece, shape in zip(parameters.split(sizes), shapes, strict=True))
+        logits = torch.func.functional_call(network, dict(zip(names, pieces, strict=True)), (images,))
+        return F.cross_entropy(logits, labels)
+
+    return loss

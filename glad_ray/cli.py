@@ -1,0 +1,195 @@
+"""The command `glad-ray`: a thin edge that turns words into records and errors into one sentence with exit code 2."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from glad_ray import __version__
+from glad_ray.errors import GladRayError, UserError
+from glad_ray.plan import Plan, estimate, make_plan
+from glad_ray.spec import (
+    DATASETS,
+    Evaluation,
+    Experts,
+    ExpertSet,
+    Network,
+    RandomStyleGAN,
+    Run,
+    Sweep,
+    dataset_facts,
+)
+from glad_ray.spec.network import NETWORK_NAMES
+from glad_ray.spec.overrides import override_sweep
+from glad_ray.spec.sweep_file import load_sweep
+from glad_ray.storage import Storage
+
+app = typer.Typer(
+    name="glad-ray",
+    help="Dataset distillation as one command: a grid of experiments in, a table a reviewer would trust out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file: Python that has a function sweep().")]
+Assignments = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a field of every run that has it, or evaluation.<field>, resources.<field>. May be repeated.",
+    ),
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:<n>, or auto: a GPU if PyTorch sees one.")]
+StorageOption = Annotated[
+    str | None, typer.Option("--storage", metavar="DIR_OR_URI", help="A folder, or s3://... or gs://...")
+]
+
+
+@app.command()
+def plan(sweep_file: SweepFile, assignments: Assignments = [], storage: StorageOption = None) -> None:  # noqa: B006
+    """Print what a sweep would run, in order, what it needs first and what it would cost; start nothing."""
+    sweep = override_sweep(load_sweep(sweep_file), assignments)
+    where = _storage_name(sweep, storage)
+    print_plan(make_plan(sweep), Storage.open(where, create=False) if Path(where).is_dir() or "://" in where else None)
+
+
+@app.command()
+def sweep(
+    sweep_file: SweepFile,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            "--storage", metavar="DIR_OR_URI", help="Where everything is kept; runs/<sweep name> if not given."
+        ),
+    ] = None,
+    assignments: Assignments = [],  # noqa: B006
+    address: Annotated[
+        str | None, typer.Option(help="A Ray cluster to run on: auto, or HOST:PORT; a new local one if not given.")
+    ] = None,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Run everything in this process, one after another, without Ray.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="With --in-process: cpu, cuda, cuda:<n> or auto.")] = "auto",
+) -> None:
+    """Run a sweep and report it; the same command again continues where it stopped, and repeats nothing finished."""
+    made = make_plan(override_sweep(load_sweep(sweep_file), assignments))
+    execute(made, Storage.open(_storage_name(made.sweep, storage)), address, _device(device) if in_process else None)
+
+
+@app.command()
+def distill(
+    algorithm: Annotated[str, typer.Option(help="dc, dm, mtt, or random for real images.")] = "dm",
+    dataset: Annotated[str, typer.Option(help=f"One of {', '.join(DATASETS)}.")] = "fashion-mnist-sample",
+    space: Annotated[str, typer.Option(help="pixel, w+ or f<n>; a random generator if none is set.")] = "pixel",
+    ipc: Annotated[int, typer.Option(help="Synthetic images per class.")] = 1,
+    seed: Annotated[int, typer.Option(help="The run's seed.")] = 0,
+    storage: Annotated[str, typer.Option("--storage", metavar="DIR_OR_URI", help="Where it is kept.")] = "runs/distill",
+    assignments: Assignments = [],  # noqa: B006
+    device: Device = "auto",
+) -> None:
+    """Distil one run in this process, without Ray, and write its synthetic set; the same command again continues it."""
+    generator = RandomStyleGAN(image_channels=dataset_facts(dataset).channels) if space != "pixel" else None  # type: ignore[arg-type]
+    fields: dict[str, Any] = {"algorithm": algorithm, "dataset": dataset, "space": space, "images_per_class": ipc}
+    run = Run(**fields, seed=seed, generator=generator)
+    one = override_sweep(Sweep(name="distill", runs=(run,)), assignments)
+
+    from glad_ray.engine import distill_in_process, make_view
+
+    kept = Storage.open(storage)
+    with make_view(make_plan(one)) as view:
+        distill_in_process(one.runs[0], kept, device=_device(device), view=view)
+    console().print(f"The synthetic set is {kept.uri}/{kept.synthetic_set_path(one.runs[0].run_id)}")
+
+
+@app.command()
+def evaluate(
+    synthetic_set: Annotated[Path, typer.Argument(metavar="SET", help="A synthetic_set.safetensors file.")],
+    networks: Annotated[
+        list[str], typer.Option("--network", help=f"One of {', '.join(NETWORK_NAMES)}. May be repeated.")
+    ] = list(NETWORK_NAMES),  # noqa: B006
+    repeats: Annotated[int, typer.Option(help="Networks trained per architecture.")] = 5,
+    epochs: Annotated[int, typer.Option(help="Epochs of each.")] = 1000,
+    assignments: Assignments = [],  # noqa: B006
+    device: Device = "auto",
+) -> None:
+    """Score a synthetic set: train networks on it from scratch and test them on the real test images."""
+    from glad_ray.engine import evaluate_file
+
+    evaluation = Evaluation(networks=tuple(Network(name=n) for n in networks), repeats=repeats, epochs=epochs)  # type: ignore[arg-type]
+    evaluation = override_sweep(
+        Sweep(name="evaluate", runs=(Run(algorithm="random"),), evaluation=evaluation),
+        assignments,  # type: ignore[arg-type]
+    ).evaluation
+    table = Table("network", "accuracy (%)", "repeats", "seconds", title=str(synthetic_set))
+    for network, trainings in evaluate_file(synthetic_set, evaluation, device=_device(device)):
+        mean, deviation = _mean_and_deviation([100 * training.accuracy for training in trainings])
+        seconds = sum(training.seconds for training in trainings)
+        table.add_row(network.title, f"{mean:.1f} ± {deviation:.1f}", str(len(trainings)), f"{seconds:.0f}")
+    console().print(table)
+
+
+@app.command()
+def experts(
+    dataset: Annotated[str, typer.Option(help=f"One of {', '.join(DATASETS)}.")],
+    storage: Annotated[str, typer.Option("--storage", metavar="DIR_OR_URI", help="Where the trajectories are kept.")],
+    network: Annotated[str, typer.Option(help=f"One of {', '.join(NETWORK_NAMES)}.")] = "convnet",
+    count: Annotated[int, typer.Option("--experts", help="Number of trajectories.")] = 100,
+    epochs: Annotated[int, typer.Option(help="Epochs of each.")] = 15,
+    resolution: Annotated[int | None, typer.Option(help="Side of the images in pixels; the dataset's own.")] = None,
+    held_out: Annotated[int, typer.Option(help="Training images per class kept out.")] = 0,
+    assignments: Assignments = [],  # noqa: B006
+    device: Device = "auto",
+) -> None:
+    """Train expert trajectories for MTT in this process; those that are there already are not trained again."""
+    facts = dataset_facts(dataset)
+    expert_set = ExpertSet(
+        dataset=dataset,
+        resolution=resolution or facts.resolution,
+        held_out=held_out,
+        network=Network(name=network),  # type: ignore[arg-type]
+        experts=Experts(count=count, epochs=epochs),
+    )
+    from glad_ray.engine import make_view, train_experts_in_process
+    from glad_ray.spec.overrides import override, parse_assignment
+
+    for key, value in map(parse_assignment, assignments):
+        (expert_set,) = override((expert_set,), key, value)
+    kept = Storage.open(storage)
+    with make_view(Plan(sweep=None, runs=(), expert_sets=(expert_set,))) as view:
+        train_experts_in_process(expert_set, kept, device=_device(device), view=view)
+    console().print(f"{expert_set.label}: {kept.uri}/experts/{expert_set.content_id}")
+
+
+@app.command()
+def report(
+    storage: Annotated[str, typer.Argument(metavar="DIR", help="The storage of a sweep: a folder or URI.")],
+) -> None:
+    """Write tables and pictures from a sweep's results alone."""
+    from glad_ray.report import write_report
+
+    kept = Storage.open(storage, create=False)
+    console().print(f"The report is {kept.uri}/{write_report(kept)}")
+
+
+def execute(made: Plan, storage: Storage, address: str | None, device: str | None) -> None:
+    """Run a plan through Ray, or in this process on `device`, then report it; raises `GladRayError` if a run failed."""
+    from glad_ray.engine import make_view, run_in_process, run_on_ray
+    from glad_ray.report import write_report
+    from glad_ray.results import read_failures
+
+    with make_view(made) as view:
+        if device is None:
+            run_on_ray(made, storage, address=address, view=view)
+        else:
+            run_in_process(made, storage, device=device, view=view)
+    console().print(f"The report is {storage.uri}/{write_report(storage)}")
+    failed = {run.run_id for run in made.runs} & {failure.run_id for failure in read_failures(storage)}
+    if failed:
+        raise GladRayError(f"{len(failed)} of {len(made.runs)} runs failed; the report says why.")

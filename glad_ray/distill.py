@@ -1,0 +1,236 @@
+"""The one loop of every algorithm in every space (Algorithm 1 of the paper, with the two passes of section 3.4).
+
+Decode the latents without a graph, let the algorithm give dL/dS, pull it back to the latents, step. The latents, the
+optimiser, the learned step size and the step are one state, saved as one file; all draws follow from the run's id and
+the step, so that a resumed run is the uninterrupted one.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Int64
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from glad_ray.algorithms import Algorithm, Trajectories, build_algorithm
+from glad_ray.data import Dataset, real_images
+from glad_ray.errors import RunError
+from glad_ray.generators import Generator, GeneratorSpace, Latents, PixelSpace, Space
+from glad_ray.machine import device_name, peak_memory_bytes, reset_peak_memory
+from glad_ray.randomness import rng_for
+from glad_ray.results import Distillation, LossCurve, write_distillation, write_losses
+from glad_ray.spec import MTT, Run
+from glad_ray.storage import Storage
+from glad_ray.synthetic_set import SyntheticSet
+
+_MOMENTUM = 0.5  # of the latents and the step size, in every algorithm's original code and in GLaD's
+_KEPT_CHECKPOINTS = 2
+MIN_STEP_SIZE = 1e-6
+"""The learned step size is kept at or above this; the paper's code lets it turn negative."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is."""
+
+    step: int
+    steps: int
+    loss: float
+    seconds: float
+    """since the run first began, pauses left out"""
+
+
+@dataclass
+class State:
+    """All that a run carries from step to step."""
+
+    latents: Latents
+    momenta: Latents
+    step_size: Tensor
+    step_size_momentum: Tensor
+    algorithm: dict[str, Tensor]
+    step: int = 0
+    seconds: float = 0.0
+    losses: list[float] = field(default_factory=list)
+    loss_seconds: list[float] = field(default_factory=list)
+
+    @classmethod
+    def new(cls, run: Run, latents: Latents) -> "State":
+        """The state before the first step."""
+        step_size = torch.tensor(run.algorithm.step_size if isinstance(run.algorithm, MTT) else math.nan)
+        momenta = {name: torch.zeros_like(value) for name, value in latents.items()}
+        return cls(latents, momenta, step_size, torch.zeros(()), {})
+
+    def to_bytes(self) -> bytes:
+        """As a safetensors file."""
+        tensors = {
+            **{f"latents/{name}": value for name, value in self.latents.items()},
+            **{f"momenta/{name}": value for name, value in self.momenta.items()},
+            **{f"algorithm/{name}": value for name, value in self.algorithm.items()},
+            "step_size": self.step_size,
+            "step_size_momentum": self.step_size_momentum,
+            "step": torch.tensor(self.step),
+            "seconds": torch.tensor(self.seconds, dtype=torch.float64),
+            "losses": torch.tensor(self.losses, dtype=torch.float64),
+            "loss_seconds": torch.tensor(self.loss_seconds, dtype=torch.float64),
+        }
+        return save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
+
+    @classmethod
+    def from_bytes(cls, data: bytes, device: torch.device) -> "State":
+        """From a safetensors file; raises `SafetensorError` or `KeyError` if it is damaged."""
+        tensors = load(data)
+
+        def group(prefix: str) -> dict[str, Tensor]:
+            return {k.removeprefix(prefix): v.to(device) for k, v in tensors.items() if k.startswith(prefix)}
+
+        return cls(
+            latents=group("latents/"),
+            momenta=group("momenta/"),
+            step_size=tensors["step_size"],
+            step_size_momentum=tensors["step_size_momentum"],
+            algorithm=group("algorithm/"),
+            step=int(tensors["step"]),
+            seconds=float(tensors["seconds"]),
+            losses=tensors["losses"].tolist(),
+            loss_seconds=tensors["loss_seconds"].tolist(),
+        )
+
+
+def build_space(run: Run, dataset: Dataset, generator: Generator | None, device: torch.device) -> Space:
+    """The space a run optimises in; `generator` is its prior, here or behind a handle."""
+    if generator is None:
+        return PixelSpace(
+            shape=dataset.train_images.shape[1:],
+            init=run.init,
+            real_images=lambda labels, rng: real_images(dataset, labels, rng),
+            device=device,
+        )
+    return GeneratorSpace(generator, run.space, init=run.init, mean=dataset.mean, std=dataset.std, device=device)
+
+
+def distilled(storage: Storage, run: Run) -> bool:
+    """Whether a run's synthetic set is on storage."""
+    return storage.exists(storage.distillation_path(run.run_id))
+
+
+def distill(
+    run: Run,
+    *,
+    space: Space,
+    dataset: Dataset,
+    trajectories: Trajectories | None,
+    storage: Storage,
+    device: str,
+    on_progress: Callable[[Progress], None],
+) -> None:
+    """Distil a run to its last step and write all it makes; resumes from its newest whole checkpoint.
+
+    Raises `RunError` with the step and the quantity if a loss or gradient is not finite; the last good checkpoint stays.
+    """
+    if distilled(storage, run):
+        return
+    where = torch.device(device)
+    reset_peak_memory(where)
+    labels = torch.arange(len(dataset.class_names)).repeat_interleave(run.images_per_class)
+    storage.write_bytes(storage.run_path(run.run_id), run.model_dump_json(indent=1).encode())
+
+    state = _newest_checkpoint(run, storage, where)
+    if state is None:
+        state = State.new(run, space.init(labels, rng_for(run.run_id, "init")))
+    labels = labels.to(where)
+    if run.steps > 0:
+        algorithm = build_algorithm(run, dataset, trajectories, where)
+        algorithm.load_state(state.algorithm)
+        _loop(run, state, space, algorithm, labels, dataset, storage, on_progress)
+    final = _synthetic_set(run, state, space, labels, dataset)
+    if run.steps == 0:
+        storage.write_bytes(storage.set_path(run.run_id, 0), final.to_bytes())
+    storage.write_bytes(storage.synthetic_set_path(run.run_id), final.to_bytes())
+    storage.write_bytes(storage.images_path(run.run_id), final.png_grid())
+    write_losses(storage, run.run_id, state.losses, state.loss_seconds)
+    taken = Distillation(
+        seconds=state.seconds,
+        peak_memory_bytes=peak_memory_bytes(where),
+        device=device_name(where),
+        versions=package_versions(),
+    )
+    write_distillation(storage, run.run_id, taken)
+    storage.delete(storage.checkpoint_folder(run.run_id))
+
+
+def _loop(
+    run: Run,
+    state: State,
+    space: Space,
+    algorithm: Algorithm,
+    labels: Int64[Tensor, " n"],
+    dataset: Dataset,
+    storage: Storage,
+    on_progress: Callable[[Progress], None],
+) -> None:
+    rates = run.algorithm.learning_rates.model_dump()
+    before, started = state.seconds, time.monotonic()
+    while state.step < run.steps:
+        match = algorithm.match(space.decode(state.latents), labels, state.step, state.step_size)
+        loss = float(match.loss)
+        _check("loss", match.loss, state.step)
+        grads = space.pullback(state.latents, match.image_grads)
+        for name, grad in grads.items():
+            _check(f"gradient of {name}", grad, state.step)
+            state.momenta[name].mul_(_MOMENTUM).add_(grad)
+            state.latents[name].sub_(state.momenta[name], alpha=rates[name])
+        if match.step_size_grad is not None:
+            _check("gradient of the step size", match.step_size_grad, state.step)
+            state.step_size_momentum.mul_(_MOMENTUM).add_(match.step_size_grad.cpu())
+            state.step_size.sub_(state.step_size_momentum, alpha=run.algorithm.step_size_lr).clamp_(min=MIN_STEP_SIZE)
+        state.step += 1
+        state.seconds = before + time.monotonic() - started
+        state.losses.append(loss)
+        state.loss_seconds.append(state.seconds)
+        if state.step in run.snapshot_steps:
+            snapshot = _synthetic_set(run, state, space, labels, dataset)
+            storage.write_bytes(storage.set_path(run.run_id, state.step), snapshot.to_bytes())
+        if state.step % run.checkpoint_every == 0 and state.step < run.steps:
+            state.algorithm = algorithm.state()
+            _save_checkpoint(run, state, storage)
+        on_progress(Progress(state.step, run.steps, loss, state.seconds))
+
+
+def _check(quantity: str, value: Tensor, step: int) -> None:
+    if not bool(torch.isfinite(value).all()):
+        raise RunError(f"the {quantity} is not finite at step {step}: lower the learning rates of the run")
+
+
+def _synthetic_set(run: Run, state: State, space: Space, labels: Int64[Tensor, " n"], dataset: Dataset) -> SyntheticSet:
+    return SyntheticSet(
+        images=space.decode(state.latents).cpu(),
+        labels=labels.cpu(),
+        latents={name: value.cpu() for name, value in state.latents.items()},
+        step_size=float(state.step_size) if isinstance(run.algorithm, MTT) else None,
+        step=state.step,
+        class_names=dataset.class_names,
+        mean=dataset.mean,
+        std=dataset.std,
+        run=run.model_dump_json(),
+    )
+
+
+def _save_checkpoint(run: Run, state: State, storage: Storage) -> None:
+    storage.write_bytes(storage.checkpoint_path(run.run_id, state.step), state.to_bytes())
+    for path in storage.list(storage.checkpoint_folder(run.run_id))[:-_KEPT_CHECKPOINTS]:
+        storage.delete(path)
+
+
+def _newest_checkpoint(run: Run, storage: Storage, device: torch.device) -> State | None:
+    """The newest checkpoint that is whole; a damaged one is passed over for the one before."""
+    for path in reversed(storage.list(storage.checkpoint_folder(run.run_id))):
+        try:
+            return State.from_bytes(storage.read_bytes(path), device)
+        except (SafetensorError, KeyError):
+            continue
+    return None

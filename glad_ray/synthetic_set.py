@@ -1,0 +1,106 @@
+"""The synthetic set: what a run makes, with everything needed to use it without this package.
+
+A safetensors file holds the tensors; its metadata says in JSON what they mean (classes, normalisation, the run).
+"""
+
+import io
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from glad_ray.errors import DataError
+
+FORMAT = "glad-ray synthetic set 1"
+_MARGIN = 2  # pixels between the tiles of a grid
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticSet:
+    """Synthetic images with their labels, and how they came about."""
+
+    images: Float[Tensor, "n c h w"]
+    """normalised: (x - mean) / std per channel for x in [0, 1], not clipped"""
+    labels: Int64[Tensor, " n"]
+    latents: dict[str, Tensor]
+    """what was optimised: pixels, w, or f and w"""
+    step_size: float | None
+    """the student's learned step size (trajectory matching)"""
+    step: int
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    run: str
+    """the run's record as JSON"""
+
+    def unit_images(self) -> Float[Tensor, "n c h w"]:
+        """The images in [0, 1], clipped."""
+        mean = torch.tensor(self.mean).view(1, -1, 1, 1)
+        std = torch.tensor(self.std).view(1, -1, 1, 1)
+        return (self.images.cpu() * std + mean).clamp(0, 1)
+
+    def to_bytes(self) -> bytes:
+        """As a safetensors file."""
+        tensors = {"images": self.images, "labels": self.labels}
+        tensors |= {f"latents/{name}": value for name, value in self.latents.items()}
+        metadata = {
+            "format": FORMAT,
+            "step": str(self.step),
+            "class_names": json.dumps(self.class_names),
+            "normalisation": json.dumps({"mean": self.mean, "std": self.std}),
+            "run": self.run,
+        }
+        if self.step_size is not None:
+            metadata["step_size"] = repr(self.step_size)
+        return save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, metadata)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str) -> "SyntheticSet":
+        """From a safetensors file called `name`; raises `DataError` if it is damaged or of another kind."""
+        try:
+            tensors = load(data)
+            header = int.from_bytes(data[:8], "little")
+            metadata = json.loads(data[8 : 8 + header]).get("__metadata__", {})
+            if metadata.get("format") != FORMAT:
+                raise KeyError("format")
+            normalisation = json.loads(metadata["normalisation"])
+            return cls(
+                images=tensors["images"],
+                labels=tensors["labels"],
+                latents={k.removeprefix("latents/"): v for k, v in tensors.items() if k.startswith("latents/")},
+                step_size=float(metadata["step_size"]) if "step_size" in metadata else None,
+                step=int(metadata["step"]),
+                class_names=tuple(json.loads(metadata["class_names"])),
+                mean=tuple(normalisation["mean"]),
+                std=tuple(normalisation["std"]),
+                run=metadata["run"],
+            )
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise DataError(
+                f"{name} is not a whole synthetic set ({error}): distil the run again, or name the right file."
+            ) from error
+
+    def png_grid(self, columns: int = 10, scale: int = 2) -> bytes:
+        """A PNG: one row a class, its first `columns` images side by side, each pixel `scale` pixels wide."""
+        images = (self.unit_images() * 255).round().to(torch.uint8).numpy()
+        if images.shape[1] not in (1, 3):
+            raise ValueError(f"cannot draw images of {images.shape[1]} channels")
+        rows = [images[(self.labels == label).numpy()][:columns] for label in range(len(self.class_names))]
+        columns = max(len(row) for row in rows)
+        side = images.shape[-1] * scale
+        tile = side + _MARGIN
+        grid = Image.new("RGB", (columns * tile + _MARGIN, len(rows) * tile + _MARGIN), "white")
+        for r, row in enumerate(rows):
+            for c, image in enumerate(row):
+                rgb = np.broadcast_to(image, (3, *image.shape[1:])).transpose(1, 2, 0)
+                tile_image = Image.fromarray(np.ascontiguousarray(rgb)).resize((side, side), Image.Resampling.NEAREST)
+                grid.paste(tile_image, (_MARGIN + c * tile, _MARGIN + r * tile))
+        buffer = io.BytesIO()
+        grid.save(buffer, "PNG", optimize=True)
+        return buffer.getvalue()
