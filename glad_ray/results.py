@@ -76,6 +76,8 @@ SCHEMA = pa.schema(
     ]
 )
 
+LOSSES_SCHEMA = pa.schema([("step", pa.int64()), ("loss", pa.float64()), ("seconds", pa.float64())])
+
 TRAININGS_SCHEMA = pa.schema(
     [
         pa.field("step", pa.int64(), nullable=False),
@@ -133,7 +135,25 @@ class Distillation:
     peak_memory_bytes: int
     device: str
     versions: Mapping[str, str]
-    """of the packages that did it: `package_versions()` there and then"""
+    """of the packages that did it"""
+
+    @classmethod
+    def now(cls, seconds: float, peak_memory_bytes: int, device: str) -> "Distillation":
+        """A distillation that this process made, with the versions it runs."""
+        return cls(seconds=seconds, peak_memory_bytes=peak_memory_bytes, device=device, versions=package_versions())
+
+
+@dataclass(frozen=True)
+class LossCurve:
+    """The matching loss at every step, from the first, and the seconds passed by its end."""
+
+    losses: tuple[float, ...]
+    seconds: tuple[float, ...]
+
+    @property
+    def steps(self) -> range:
+        """Numbers of the steps, from 1."""
+        return range(1, len(self.losses) + 1)
 
 
 class Failure(Record):
@@ -171,7 +191,7 @@ def read_distillation(storage: Storage, run_id: str) -> Distillation:
     try:
         return Distillation(**json.loads(storage.read_bytes(path)))
     except (ValueError, TypeError) as error:
-        raise DataError(f"{path} in {storage.uri} is damaged: delete it and run the sweep again.") from error
+        raise _damaged(storage, path) from error
 
 
 def write_losses(storage: Storage, run_id: str, losses: Sequence[float], seconds: Sequence[float]) -> None:
@@ -180,20 +200,49 @@ def write_losses(storage: Storage, run_id: str, losses: Sequence[float], seconds
     storage.write_bytes(storage.losses_path(run_id), _parquet(pa.table(columns, schema=LOSSES_SCHEMA)))
 
 
+def write_distillation(storage: Storage, run_id: str, distillation: Distillation) -> None:
+    """Record what a distillation took; it is the last file of one, so that it also says that the run is distilled."""
+    storage.write_bytes(storage.distillation_path(run_id), json.dumps(asdict(distillation), indent=1).encode())
+
+
+def read_distillation(storage: Storage, run_id: str) -> Distillation:
+    """What a distillation took; raises `DataError` if it has not ended or the file is damaged."""
+    path = storage.distillation_path(run_id)
+    try:
+        return Distillation(**json.loads(storage.read_bytes(path)))
+    except (ValueError, TypeError) as error:
+        raise _damaged(storage, path) from error
+
+
+def write_losses(storage: Storage, run_id: str, curve: LossCurve) -> None:
+    """Write the loss curve of a run."""
+    columns = [pa.array(values) for values in (curve.steps, curve.losses, curve.seconds)]
+    storage.write_bytes(storage.losses_path(run_id), _parquet(pa.table(columns, schema=LOSSES_SCHEMA)))
+
+
+def read_losses(storage: Storage, run_id: str) -> LossCurve | None:
+    """The loss curve of a run, None if it was not distilled; raises `DataError` if the file is damaged."""
+    path = storage.losses_path(run_id)
+    if not storage.exists(path):
+        return None
+    table = _read_table(storage, path, LOSSES_SCHEMA)
+    return LossCurve(tuple(table["loss"].to_pylist()), tuple(table["seconds"].to_pylist()))
+
+
 def write_trainings(
     storage: Storage, run_id: str, evaluation_id: str, network_key: str, trainings: Sequence[Training]
 ) -> None:
-    """Record all trainings of one network, so that it is not trained again when the evaluation goes on."""
+    """Record the trainings of one network made so far, so that they are not made again."""
     table = pa.Table.from_pylist([asdict(training) for training in trainings], schema=TRAININGS_SCHEMA)
     storage.write_bytes(storage.trainings_path(run_id, evaluation_id, network_key), _parquet(table))
 
 
-def read_trainings(storage: Storage, run_id: str, evaluation_id: str, network_key: str) -> tuple[Training, ...] | None:
-    """The recorded trainings of one network, None if it was not finished; raises `DataError` if the file is damaged."""
+def read_trainings(storage: Storage, run_id: str, evaluation_id: str, network_key: str) -> list[Training]:
+    """The recorded trainings of one network, none if there is no record; raises `DataError` if it is damaged."""
     path = storage.trainings_path(run_id, evaluation_id, network_key)
     if not storage.exists(path):
-        return None
-    return tuple(Training(**row) for row in _read_table(storage, path, TRAININGS_SCHEMA).to_pylist())
+        return []
+    return [Training(**row) for row in _read_table(storage, path, TRAININGS_SCHEMA).to_pylist()]
 
 
 def select(
@@ -306,7 +355,7 @@ def _read_failure(storage: Storage, path: str) -> Failure:
     try:
         return Failure.model_validate_json(storage.read_bytes(path))
     except UserError as error:
-        raise DataError(f"{path} in {storage.uri} is damaged: delete it and run the sweep again.") from error
+        raise _damaged(storage, path) from error
 
 
 def _best_step(trainings: Sequence[Training], steps: Sequence[int], score: Callable[[Training], float]) -> int:
@@ -339,10 +388,14 @@ def _read_table(storage: Storage, path: str, schema: pa.Schema) -> pa.Table:
     try:
         table = pq.read_table(io.BytesIO(storage.read_bytes(path)))
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} in {storage.uri} is damaged: delete it and run the sweep again.") from error
+        raise _damaged(storage, path) from error
     if not table.schema.equals(schema):
         raise DataError(
             f"{path} in {storage.uri} has other columns than this version of glad_ray writes: delete it and run the "
             "sweep again, or read it with the version that wrote it."
         )
     return table
+
+
+def _damaged(storage: Storage, path: str) -> DataError:
+    return DataError(f"{path} in {storage.uri} is damaged: delete it and run the sweep again.")

@@ -56,7 +56,7 @@ class Storage:
             storage = cls(str(folder))
         try:
             if create:
-                probe = f".{uuid.uuid4().hex}"
+                probe = f".{uuid.uuid4().hex}{_ASIDE}"
                 storage.write_bytes(probe, b"")
                 storage.delete(probe)
             elif storage._info("").type != pafs.FileType.Directory:
@@ -163,6 +163,11 @@ class Storage:
     @staticmethod
     def distillation_path(run_id: str) -> str:
         """What the distillation took; written last, so that it is there only if the run was distilled whole."""
+        return f"runs/{run_id}/distillation.json"
+
+    @staticmethod
+    def distillation_path(run_id: str) -> str:
+        """What the distillation took, written when it has ended."""
         return f"runs/{run_id}/distillation.json"
 
     @staticmethod
