@@ -76,8 +76,6 @@ SCHEMA = pa.schema(
     ]
 )
 
-LOSSES_SCHEMA = pa.schema([("step", pa.int64()), ("loss", pa.float64()), ("seconds", pa.float64())])
-
 TRAININGS_SCHEMA = pa.schema(
     [
         pa.field("step", pa.int64(), nullable=False),
@@ -145,7 +143,7 @@ class Distillation:
 
 @dataclass(frozen=True)
 class LossCurve:
-    """The matching loss at every step, from the first, and the seconds passed by its end."""
+    """The matching loss at every step, from the first, and the seconds since the run began."""
 
     losses: tuple[float, ...]
     seconds: tuple[float, ...]
@@ -181,26 +179,6 @@ def package_versions() -> dict[str, str]:
 
 
 def write_distillation(storage: Storage, run_id: str, distillation: Distillation) -> None:
-    """Record what a distillation took; the last file it writes."""
-    storage.write_bytes(storage.distillation_path(run_id), json.dumps(asdict(distillation), indent=1).encode())
-
-
-def read_distillation(storage: Storage, run_id: str) -> Distillation:
-    """What a distillation took; raises `DataError` if the record is not there or damaged."""
-    path = storage.distillation_path(run_id)
-    try:
-        return Distillation(**json.loads(storage.read_bytes(path)))
-    except (ValueError, TypeError) as error:
-        raise _damaged(storage, path) from error
-
-
-def write_losses(storage: Storage, run_id: str, losses: Sequence[float], seconds: Sequence[float]) -> None:
-    """Write the matching loss of every step, and the seconds since the run began."""
-    columns = {"step": list(range(1, len(losses) + 1)), "loss": list(losses), "seconds": list(seconds)}
-    storage.write_bytes(storage.losses_path(run_id), _parquet(pa.table(columns, schema=LOSSES_SCHEMA)))
-
-
-def write_distillation(storage: Storage, run_id: str, distillation: Distillation) -> None:
     """Record what a distillation took; it is the last file of one, so that it also says that the run is distilled."""
     storage.write_bytes(storage.distillation_path(run_id), json.dumps(asdict(distillation), indent=1).encode())
 
@@ -214,9 +192,9 @@ def read_distillation(storage: Storage, run_id: str) -> Distillation:
         raise _damaged(storage, path) from error
 
 
-def write_losses(storage: Storage, run_id: str, curve: LossCurve) -> None:
-    """Write the loss curve of a run."""
-    columns = [pa.array(values) for values in (curve.steps, curve.losses, curve.seconds)]
+def write_losses(storage: Storage, run_id: str, losses: Sequence[float], seconds: Sequence[float]) -> None:
+    """Write the matching loss of every step, from the first, and the seconds since the run began."""
+    columns = {"step": list(range(1, len(losses) + 1)), "loss": list(losses), "seconds": list(seconds)}
     storage.write_bytes(storage.losses_path(run_id), _parquet(pa.table(columns, schema=LOSSES_SCHEMA)))
 
 

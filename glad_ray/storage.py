@@ -166,11 +166,6 @@ class Storage:
         return f"runs/{run_id}/distillation.json"
 
     @staticmethod
-    def distillation_path(run_id: str) -> str:
-        """What the distillation took, written when it has ended."""
-        return f"runs/{run_id}/distillation.json"
-
-    @staticmethod
     def failure_path(run_id: str) -> str:
         """Why the run failed last, if it did."""
         return f"runs/{run_id}/failure.json"
