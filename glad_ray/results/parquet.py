@@ -1,0 +1,35 @@
+"""Tables as files: whole Parquet files of one known schema, and one sentence for a damaged file."""
+
+import io
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from glad_ray.errors import DataError
+from glad_ray.storage import Storage
+
+
+def to_parquet(table: pa.Table) -> bytes:
+    """A table as the content of a Parquet file."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    return buffer.getvalue()
+
+
+def read_table(storage: Storage, path: str, schema: pa.Schema) -> pa.Table:
+    """A Parquet file on storage; raises `DataError` if it is damaged or of another schema."""
+    try:
+        table = pq.read_table(io.BytesIO(storage.read_bytes(path)))
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(storage, path) from error
+    if not table.schema.equals(schema):
+        raise DataError(
+            f"{path} in {storage.uri} has other columns than this version of glad_ray writes: delete it and run the "
+            "sweep again, or read it with the version that wrote it."
+        )
+    return table
+
+
+def damaged(storage: Storage, path: str) -> DataError:
+    """The error for a file that cannot be read."""
+    return DataError(f"{path} in {storage.uri} is damaged: delete it and run the sweep again.")

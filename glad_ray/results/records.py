@@ -1,0 +1,181 @@
+"""What is known of a run while it goes on: its distillation and losses, the networks trained so far, its failure."""
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+import pyarrow as pa
+from pydantic import AwareDatetime, Field
+
+from glad_ray import __version__
+from glad_ray.errors import UserError
+from glad_ray.results.parquet import damaged, read_table, to_parquet
+from glad_ray.spec.record import Record
+from glad_ray.storage import Storage
+
+TRAININGS_SCHEMA = pa.schema(
+    [
+        pa.field("step", pa.int64(), nullable=False),
+        pa.field("network", pa.string(), nullable=False),
+        pa.field("repeat", pa.int32(), nullable=False),
+        pa.field("accuracy", pa.float64(), nullable=False),
+        pa.field("held_out_accuracy", pa.float64()),
+        pa.field("seconds", pa.float64(), nullable=False),
+        pa.field("peak_memory_bytes", pa.int64(), nullable=False),
+        pa.field("device", pa.string(), nullable=False),
+    ]
+)
+
+LOSSES_SCHEMA = pa.schema(
+    [
+        pa.field("step", pa.int64(), nullable=False),
+        pa.field("loss", pa.float64(), nullable=False),
+        pa.field("seconds", pa.float64(), nullable=False),
+    ]
+)
+
+_PACKAGES = ("torch", "torchvision", "kornia", "numpy", "pyarrow", "ray")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One network trained from scratch on a synthetic set, and its score."""
+
+    step: int
+    """the synthetic set after this many steps"""
+    network: str
+    """`Network.key`"""
+    repeat: int
+    accuracy: float
+    """top-1 on test images, 0 to 1"""
+    held_out_accuracy: float | None
+    """top-1 on held-out training images, 0 to 1; None if the run keeps none"""
+    seconds: float
+    peak_memory_bytes: int
+    device: str
+
+    def __post_init__(self) -> None:
+        for value in (self.accuracy, self.held_out_accuracy):
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"An accuracy lies from 0 to 1, not at {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distillation:
+    """What making the synthetic set took."""
+
+    seconds: float
+    """wall time of all steps, over interruptions, without evaluation"""
+    peak_memory_bytes: int
+    device: str
+    versions: Mapping[str, str]
+    """of the packages that did it"""
+
+
+@dataclass(frozen=True)
+class LossCurve:
+    """The matching loss at every step, from the first, and the seconds since the run began."""
+
+    losses: tuple[float, ...]
+    seconds: tuple[float, ...]
+
+    @property
+    def steps(self) -> range:
+        """Numbers of the steps, from 1."""
+        return range(1, len(self.losses) + 1)
+
+
+class Failure(Record):
+    """Why a run did not end: a recorded result, never a zero and never silence."""
+
+    run_id: str
+    stage: Literal["experts", "distill", "evaluate"]
+    error: str
+    """one line"""
+    traceback: str
+    step: int | None = None
+    """steps made before it, if it was distilling"""
+    finished_at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python, this package and those it computes with, as installed; what is not installed is left out."""
+    versions = {"glad_ray": __version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def write_distillation(storage: Storage, run_id: str, distillation: Distillation) -> None:
+    """Record what a distillation took; it is the last file of one, so that it also says that the run is distilled."""
+    storage.write_bytes(storage.distillation_path(run_id), json.dumps(asdict(distillation), indent=1).encode())
+
+
+def read_distillation(storage: Storage, run_id: str) -> Distillation:
+    """What a distillation took; raises `DataError` if it has not ended or the file is damaged."""
+    path = storage.distillation_path(run_id)
+    try:
+        return Distillation(**json.loads(storage.read_bytes(path)))
+    except (ValueError, TypeError) as error:
+        raise damaged(storage, path) from error
+
+
+def write_losses(storage: Storage, run_id: str, losses: Sequence[float], seconds: Sequence[float]) -> None:
+    """Write the matching loss of every step, from the first, and the seconds since the run began."""
+    columns = {"step": list(range(1, len(losses) + 1)), "loss": list(losses), "seconds": list(seconds)}
+    storage.write_bytes(storage.losses_path(run_id), to_parquet(pa.table(columns, schema=LOSSES_SCHEMA)))
+
+
+def read_losses(storage: Storage, run_id: str) -> LossCurve | None:
+    """The loss curve of a run, None if it was not distilled; raises `DataError` if the file is damaged."""
+    path = storage.losses_path(run_id)
+    if not storage.exists(path):
+        return None
+    table = read_table(storage, path, LOSSES_SCHEMA)
+    return LossCurve(tuple(table["loss"].to_pylist()), tuple(table["seconds"].to_pylist()))
+
+
+def write_trainings(
+    storage: Storage, run_id: str, evaluation_id: str, network_key: str, trainings: Sequence[Training]
+) -> None:
+    """Record the trainings of one network made so far, so that they are not made again."""
+    table = pa.Table.from_pylist([asdict(training) for training in trainings], schema=TRAININGS_SCHEMA)
+    storage.write_bytes(storage.trainings_path(run_id, evaluation_id, network_key), to_parquet(table))
+
+
+def read_trainings(storage: Storage, run_id: str, evaluation_id: str, network_key: str) -> list[Training]:
+    """The recorded trainings of one network, none if there is no record; raises `DataError` if it is damaged."""
+    path = storage.trainings_path(run_id, evaluation_id, network_key)
+    if not storage.exists(path):
+        return []
+    return [Training(**row) for row in read_table(storage, path, TRAININGS_SCHEMA).to_pylist()]
+
+
+def write_failure(storage: Storage, failure: Failure) -> None:
+    """Record why a run failed, in place of an earlier failure of it."""
+    storage.write_bytes(storage.failure_path(failure.run_id), failure.model_dump_json(indent=1).encode())
+
+
+def read_failures(storage: Storage) -> tuple[Failure, ...]:
+    """The failures of all runs, by run id."""
+    paths = [f"{folder}/failure.json" for folder in storage.list(storage.RUNS)]
+    return tuple(_read_failure(storage, path) for path in paths if storage.exists(path))
+
+
+def clear_failure(storage: Storage, run_id: str) -> None:
+    """Forget why a run failed, when it is tried again."""
+    storage.delete(storage.failure_path(run_id))
+
+
+def _read_failure(storage: Storage, path: str) -> Failure:
+    try:
+        return Failure.model_validate_json(storage.read_bytes(path))
+    except UserError as error:
+        raise damaged(storage, path) from error

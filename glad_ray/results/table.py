@@ -1,0 +1,152 @@
+"""The one table of results: its Arrow schema, and a part file per run and evaluation."""
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from glad_ray.errors import DataError
+from glad_ray.results.parquet import read_table, to_parquet
+from glad_ray.results.records import Distillation, Training
+from glad_ray.results.selection import select
+from glad_ray.spec.run import Run
+from glad_ray.spec.sweep import Evaluation
+from glad_ray.storage import Storage
+
+
+def _column(name: str, kind: pa.DataType, meaning: str, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"meaning": meaning})
+
+
+SCHEMA = pa.schema(
+    [
+        _column("run_id", pa.string(), "the run: hash of its record, which lies in runs/<run_id>/run.json"),
+        _column("evaluation_id", pa.string(), "how it was scored: hash of the evaluation's record"),
+        _column("sweep", pa.string(), "name of the sweep that asked for it"),
+        _column("dataset", pa.string(), "dataset distilled and tested on"),
+        _column("resolution", pa.int32(), "side of the images in pixels"),
+        _column("algorithm", pa.string(), "random (real images, not distilled), dc, dm or mtt"),
+        _column("space", pa.string(), "what was optimised: pixel, w+ or f<n>"),
+        _column("layer", pa.int32(), "n of f<n>; null in pixel space and w+", nullable=True),
+        _column("generator", pa.string(), "kind and id of the image prior; none in pixel space"),
+        _column("ipc", pa.int32(), "synthetic images per class"),
+        _column("seed", pa.int64(), "seed of the run"),
+        _column("step", pa.int64(), "the synthetic set after this many steps was scored"),
+        _column(
+            "selection",
+            pa.string(),
+            "how the step was chosen: last (the last step), held-out (best mean accuracy of the backbone on training "
+            "images kept from distillation, one step for all networks) or best-on-test (best mean accuracy on the "
+            "test set, for each network by itself: the paper's own protocol, optimistic)",
+        ),
+        _column("network", pa.string(), "key of the network trained on the synthetic set"),
+        _column("seen", pa.bool_(), "true for the backbone, the network that distilled"),
+        _column("repeat", pa.int32(), "number of the training, from 0; each starts from a fresh initialisation"),
+        _column("accuracy", pa.float64(), "top-1 accuracy on test images, 0 to 1"),
+        _column(
+            "held_out_accuracy",
+            pa.float64(),
+            "top-1 accuracy on the training images kept from distillation, 0 to 1; null if none were kept",
+            nullable=True,
+        ),
+        _column("test_images", pa.int32(), "test images used, evenly over classes; null: all", nullable=True),
+        _column("evaluation_epochs", pa.int32(), "epochs of this training on the synthetic set"),
+        _column("evaluation_learning_rate", pa.float64(), "base learning rate of this training"),
+        _column("distill_seconds", pa.float64(), "wall time of the distillation, all steps, evaluation excluded"),
+        _column("distill_peak_memory_bytes", pa.int64(), "peak memory of the distillation on its device"),
+        _column("distill_device", pa.string(), "device the run was distilled on"),
+        _column("evaluate_seconds", pa.float64(), "wall time of this training and its tests"),
+        _column("evaluate_peak_memory_bytes", pa.int64(), "peak memory of this training on its device"),
+        _column("evaluate_device", pa.string(), "device of this training"),
+        _column("versions", pa.string(), "versions of the packages that made the row, as a JSON object"),
+        _column("finished_at", pa.timestamp("us", tz="UTC"), "when the evaluation was complete, UTC"),
+    ]
+)
+
+_PARALLEL_READS = 16
+
+
+def write_results(
+    storage: Storage,
+    run: Run,
+    evaluation: Evaluation,
+    sweep_name: str,
+    trainings: Mapping[str, Sequence[Training]],
+    distillation: Distillation,
+) -> None:
+    """Write the rows of a run under one evaluation as one part file; `trainings` are per network key.
+
+    Raises `DataError` unless there is exactly one training for every network, step and repeat.
+    """
+    _check_complete(run, evaluation, trainings)
+    of_networks = {network.key: trainings[network.key] for network in evaluation.networks}
+    rates = {network.key: evaluation.learning_rates[network.name] for network in evaluation.networks}
+    of_run = {
+        "run_id": run.run_id,
+        "evaluation_id": evaluation.content_id,
+        "sweep": sweep_name,
+        "dataset": run.dataset,
+        "resolution": run.pixels,
+        "algorithm": run.algorithm.name,
+        "space": run.space,
+        "layer": run.layer,
+        "generator": run.generator_name,
+        "ipc": run.images_per_class,
+        "seed": run.seed,
+        "test_images": evaluation.test_images,
+        "evaluation_epochs": evaluation.epochs,
+        "distill_seconds": distillation.seconds,
+        "distill_peak_memory_bytes": distillation.peak_memory_bytes,
+        "distill_device": distillation.device,
+        "versions": json.dumps(dict(distillation.versions), sort_keys=True),
+        "finished_at": datetime.now(UTC),
+    }
+    rows = [
+        of_run
+        | {
+            "selection": selection,
+            "step": step,
+            "network": key,
+            "seen": key == run.backbone.key,
+            "repeat": training.repeat,
+            "accuracy": training.accuracy,
+            "held_out_accuracy": training.held_out_accuracy,
+            "evaluation_learning_rate": rates[key],
+            "evaluate_seconds": training.seconds,
+            "evaluate_peak_memory_bytes": training.peak_memory_bytes,
+            "evaluate_device": training.device,
+        }
+        for selection, step_of_network in select(of_networks, run.backbone.key, run.snapshot_steps).items()
+        for key, step in step_of_network.items()
+        for training in sorted(of_networks[key], key=lambda training: training.repeat)
+        if training.step == step
+    ]
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    storage.write_bytes(storage.results_path(run.run_id, evaluation.content_id), to_parquet(table))
+
+
+def finished(storage: Storage, run_id: str, evaluation_id: str) -> bool:
+    """Whether the run has its results under this evaluation."""
+    return storage.exists(storage.results_path(run_id, evaluation_id))
+
+
+def read_results(storage: Storage) -> pa.Table:
+    """The rows of all parts, in the order of their file names; raises `DataError` naming a part that is damaged."""
+    parts = [path for path in storage.list(storage.RESULTS) if path.endswith(".parquet")]
+    with ThreadPoolExecutor(_PARALLEL_READS) as pool:
+        tables = list(pool.map(lambda path: read_table(storage, path, SCHEMA), parts))
+    return pa.concat_tables([SCHEMA.empty_table(), *tables]).combine_chunks()
+
+
+def _check_complete(run: Run, evaluation: Evaluation, trainings: Mapping[str, Sequence[Training]]) -> None:
+    for network in evaluation.networks:
+        wanted = {(step, repeat) for step in run.snapshot_steps for repeat in range(evaluation.repeats)}
+        there = [(training.step, training.repeat) for training in trainings.get(network.key, ())]
+        if set(there) != wanted or len(there) != len(wanted):
+            raise DataError(
+                f"The trainings of {network.key} for run {run.run_id} are not one for each of steps "
+                f"{', '.join(map(str, run.snapshot_steps))} and {evaluation.repeats} repeats: delete "
+                f"{Storage.trainings_path(run.run_id, evaluation.content_id, network.key)} and run the sweep again."
+            )
