@@ -23,7 +23,7 @@ __version__ = "0.1.0"
 
 
 def main() -> None:
-    """Make a sweep file a script: `python sweeps/x.py ARGUMENTS` does what `glad-ray sweep sweeps/x.py ARGUMENTS` does."""
+    """Make a sweep file a script: `python sweeps/x.py ...` does what `glad-ray sweep sweeps/x.py ...` does."""
     import sys
 
     from glad_ray.cli import main

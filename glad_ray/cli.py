@@ -1,17 +1,20 @@
 """The command `glad-ray`: a thin edge that turns words into records and errors into one sentence with exit code 2."""
 
+import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import click
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from glad_ray import __version__
 from glad_ray.errors import GladRayError, UserError
-from glad_ray.plan import Plan, estimate, make_plan
+from glad_ray.plan import Plan, make_plan
+from glad_ray.plan.show import plan_tables
 from glad_ray.spec import (
     DATASETS,
     Evaluation,
@@ -29,7 +32,6 @@ from glad_ray.spec.sweep_file import load_sweep
 from glad_ray.storage import Storage
 
 app = typer.Typer(
-    name="glad-ray",
     help="Dataset distillation as one command: a grid of experiments in, a table a reviewer would trust out.",
     no_args_is_help=True,
     add_completion=False,
@@ -55,9 +57,11 @@ StorageOption = Annotated[
 @app.command()
 def plan(sweep_file: SweepFile, assignments: Assignments = [], storage: StorageOption = None) -> None:  # noqa: B006
     """Print what a sweep would run, in order, what it needs first and what it would cost; start nothing."""
-    sweep = override_sweep(load_sweep(sweep_file), assignments)
-    where = _storage_name(sweep, storage)
-    print_plan(make_plan(sweep), Storage.open(where, create=False) if Path(where).is_dir() or "://" in where else None)
+    made = make_plan(override_sweep(load_sweep(sweep_file), assignments))
+    where = _storage_name(made.sweep, storage)
+    there = storage is not None or Path(where).is_dir()
+    for part in plan_tables(made, Storage.open(where, create=False) if there else None):
+        console().print(part)
 
 
 @app.command()
@@ -120,7 +124,7 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Score a synthetic set: train networks on it from scratch and test them on the real test images."""
-    from glad_ray.engine import evaluate_file
+    from glad_ray.evaluate import evaluate_file
 
     evaluation = Evaluation(networks=tuple(Network(name=n) for n in networks), repeats=repeats, epochs=epochs)  # type: ignore[arg-type]
     evaluation = override_sweep(
@@ -129,9 +133,10 @@ def evaluate(
     ).evaluation
     table = Table("network", "accuracy (%)", "repeats", "seconds", title=str(synthetic_set))
     for network, trainings in evaluate_file(synthetic_set, evaluation, device=_device(device)):
-        mean, deviation = _mean_and_deviation([100 * training.accuracy for training in trainings])
+        scores = [100 * training.accuracy for training in trainings]
         seconds = sum(training.seconds for training in trainings)
-        table.add_row(network.title, f"{mean:.1f} ± {deviation:.1f}", str(len(trainings)), f"{seconds:.0f}")
+        spread = f"{statistics.fmean(scores):.1f} ± {statistics.pstdev(scores):.1f}"
+        table.add_row(network.title, spread, str(len(trainings)), f"{seconds:.0f}")
     console().print(table)
 
 
@@ -193,3 +198,54 @@ def execute(made: Plan, storage: Storage, address: str | None, device: str | Non
     failed = {run.run_id for run in made.runs} & {failure.run_id for failure in read_failures(storage)}
     if failed:
         raise GladRayError(f"{len(failed)} of {len(made.runs)} runs failed; the report says why.")
+
+
+def console() -> Console:
+    """Where output goes; wide enough for whole tables when it is not a terminal."""
+    return Console(width=None if sys.stdout.isatty() else 160, soft_wrap=not sys.stdout.isatty())
+
+
+def _storage_name(sweep: Sweep, storage: str | None) -> str:
+    return storage if storage is not None else f"runs/{sweep.name}"
+
+
+def _device(name: str) -> str:
+    from glad_ray.machine import open_device
+
+    return str(open_device(name))
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        typer.echo(f"glad-ray {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0; 2 after bad input; 1 after a failed run; 130 if interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        result = app(args=[word for word in words if word != "--"], prog_name="glad-ray", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except UserError as error:
+        return _complain(str(error), 2)
+    except click.UsageError as error:
+        return _complain(error.format_message(), 2)
+    except GladRayError as error:
+        return _complain(str(error), 1)
+    except (KeyboardInterrupt, click.Abort):
+        return _complain("Interrupted: what is finished is kept; the same command goes on from there.", 130)
+
+
+def _complain(sentence: str, code: int) -> int:
+    print(f"glad-ray: {sentence}", file=sys.stderr)
+    return code

@@ -22,7 +22,7 @@ from glad_ray.errors import RunError
 from glad_ray.generators import Generator, GeneratorSpace, Latents, PixelSpace, Space
 from glad_ray.machine import device_name, peak_memory_bytes, reset_peak_memory
 from glad_ray.randomness import rng_for
-from glad_ray.results import Distillation, LossCurve, write_distillation, write_losses
+from glad_ray.results import Distillation, package_versions, write_distillation, write_losses
 from glad_ray.spec import MTT, Run
 from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet
@@ -130,7 +130,7 @@ def distill(
 ) -> None:
     """Distil a run to its last step and write all it makes; resumes from its newest whole checkpoint.
 
-    Raises `RunError` with the step and the quantity if a loss or gradient is not finite; the last good checkpoint stays.
+    Raises `RunError` with the step and the quantity if a loss or gradient is not finite; the last checkpoint stays.
     """
     if distilled(storage, run):
         return

@@ -6,15 +6,16 @@ cosine, DSA drawn per mini-batch, weights averaged once per epoch, the averaged 
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from glad_ray.data import Dataset, normalise, test_subset
-from glad_ray.errors import RunError
+from glad_ray.data import Dataset, load_dataset, normalise, test_subset
+from glad_ray.errors import DataError, RunError
 from glad_ray.machine import device_name, peak_memory_bytes, reset_peak_memory
 from glad_ray.networks import build_network
 from glad_ray.randomness import rng_for, seed_for
@@ -157,7 +158,7 @@ def evaluate_network(
 ) -> list[Training]:
     """Score every kept snapshot of a run with one network; what is on storage already is not trained again."""
     evaluation_id = evaluation.content_id
-    trainings = list(read_trainings(storage, run.run_id, evaluation_id, network.key) or ())
+    trainings = read_trainings(storage, run.run_id, evaluation_id, network.key)
     done = {(training.step, training.repeat) for training in trainings}
     for step in run.snapshot_steps:
         missing = [repeat for repeat in range(evaluation.repeats) if (step, repeat) not in done]
@@ -176,7 +177,25 @@ def evaluate_network(
 def finish_run(sweep_name: str, run: Run, evaluation: Evaluation, storage: Storage) -> None:
     """Write the rows of a run whose networks have all been trained."""
     trainings = {
-        network.key: read_trainings(storage, run.run_id, evaluation.content_id, network.key) or ()
+        network.key: read_trainings(storage, run.run_id, evaluation.content_id, network.key)
         for network in evaluation.networks
     }
     write_results(storage, run, evaluation, sweep_name, trainings, read_distillation(storage, run.run_id))
+
+
+def evaluate_file(path: Path, evaluation: Evaluation, *, device: str) -> Iterator[tuple[Network, list[Training]]]:
+    """Score the synthetic set in a file with every network of an evaluation; raises `DataError` if it is damaged."""
+    try:
+        synthetic = SyntheticSet.from_bytes(path.read_bytes(), str(path))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): name a synthetic_set.safetensors file.") from error
+    run = Run.model_validate_json(synthetic.run)
+    dataset = load_dataset(run.dataset, resolution=run.pixels)
+    for network in evaluation.networks:
+        yield (
+            network,
+            [
+                evaluate_set(synthetic, run.run_id, evaluation, network, dataset, repeat, torch.device(device))
+                for repeat in range(evaluation.repeats)
+            ],
+        )

@@ -152,8 +152,7 @@ class ExpertFiles:
                 ) from error
             if reader.num_record_batches != self.epochs + 1:
                 raise DataError(
-                    f"{path} has {reader.num_record_batches - 1} epochs where {self.epochs} are expected: delete it and "
-                    "run again."
+                    f"{path} has {reader.num_record_batches - 1} epochs, not {self.epochs}: delete it and run again."
                 )
             self._readers[expert] = reader
         return self._readers[expert]

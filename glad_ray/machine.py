@@ -10,7 +10,9 @@ from glad_ray.errors import UserError
 
 
 def open_device(name: str) -> torch.device:
-    """`cpu`, `cuda` or `cuda:<n>`; raises `UserError` where there is none, never falls back."""
+    """`cpu`, `cuda`, `cuda:<n>`, or `auto`: a GPU if PyTorch sees one; raises `UserError` rather than fall back."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name != "cpu" and not torch.cuda.is_available():
         raise UserError(f"Device {name!r} was asked for and PyTorch sees no GPU here: use --device cpu.")
     return torch.device(name)

@@ -1,0 +1,76 @@
+"""A plan for people: tables of runs in order, prerequisites, generators with their layers, and cost."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from rich.markup import escape
+from rich.table import Table
+
+from glad_ray.plan.cost import GIGAFLOPS_PER_CPU, Cost, estimate, seconds
+from glad_ray.plan.plan import Plan
+from glad_ray.results import finished
+from glad_ray.spec import Run
+from glad_ray.storage import Storage
+
+
+def plan_tables(plan: Plan, storage: Storage | None) -> Iterator[Table | str]:
+    """The parts of a plan to be printed; `storage` tells what is finished already."""
+    sweep, evaluation = plan.sweep, plan.sweep.evaluation
+    evaluation_id = evaluation.content_id
+    done = {run.run_id for run in plan.runs if storage and finished(storage, run.run_id, evaluation_id)}
+    costs = {run.run_id: estimate(run, evaluation) for run in plan.runs}
+
+    if plan.expert_sets:
+        needs = Table("expert trajectories", "id", "cpu time", title="First: prerequisites", title_justify="left")
+        for expert_set in plan.expert_sets:
+            run = next(run for run in plan.runs if run.expert_set == expert_set)
+            needs.add_row(expert_set.label, expert_set.content_id, _time(costs[run.run_id].expert_flops))
+        yield needs
+
+    table = Table(
+        "", "run", "algorithm", "space", "dataset", "ipc", "seed", "steps", "distil", "evaluate", "state",
+        title=f"Then: {len(plan.runs)} runs of {sweep.name}, in this order", title_justify="left",
+    )  # fmt: skip
+    for number, run in enumerate(plan.runs, 1):
+        cost = costs[run.run_id]
+        table.add_row(
+            str(number),
+            run.run_id,
+            run.algorithm.name,
+            run.space,
+            f"{run.dataset} {run.pixels}px",
+            str(run.images_per_class),
+            str(run.seed),
+            str(run.steps),
+            _time(cost.distill_flops),
+            _time(cost.evaluate_flops),
+            "finished" if run.run_id in done else "to do",
+        )
+    yield table
+
+    yield f"Evaluation: {', '.join(network.title for network in evaluation.networks)}; {evaluation.repeats} repeats of {evaluation.epochs} epochs each."
+    for line in _generators(plan.runs):
+        yield line
+    yield _total(plan, costs, done)
+
+
+def _generators(runs: tuple[Run, ...]) -> Iterator[str]:
+    for generator in {run.generator.content_id: run.generator for run in runs if run.generator is not None}.values():
+        yield escape(
+            f"Generator {generator.kind}-{generator.content_id} ({generator.resolution}px): legal spaces are pixel, "
+            f"{', '.join(generator.spaces)}."
+        )
+
+
+def _total(plan: Plan, costs: dict[str, Cost], done: set[str]) -> str:
+    left = [costs[run.run_id] for run in plan.runs if run.run_id not in done]
+    experts = {run.expert_set.content_id: costs[run.run_id].expert_flops for run in plan.runs if run.expert_set}
+    flops = sum(cost.distill_flops + cost.evaluate_flops for cost in left) + (sum(experts.values()) if left else 0)
+    return (
+        f"{len(left)} of {len(plan.runs)} runs to do: about {_time(flops)} of one CPU core at {GIGAFLOPS_PER_CPU:g} "
+        f"GFLOP/s ({flops / 1e12:.3g} TFLOP). Nothing was started."
+    )
+
+
+def _time(flops: float) -> str:
+    return str(timedelta(seconds=max(1, round(seconds(flops, GIGAFLOPS_PER_CPU))))) if flops else "-"
