@@ -18,7 +18,7 @@ from glad_ray.data import Dataset, load_dataset, normalise, test_subset
 from glad_ray.errors import DataError, RunError
 from glad_ray.machine import device_name, peak_memory_bytes, reset_peak_memory
 from glad_ray.networks import build_network
-from glad_ray.randomness import rng_for, seed_for
+from glad_ray.randomness import rng_for
 from glad_ray.results import Training, read_distillation, read_trainings, write_results, write_trainings
 from glad_ray.spec import Evaluation, Network, Run
 from glad_ray.storage import Storage
@@ -107,8 +107,7 @@ def evaluate_set(
     """Train one network on a synthetic set and test it; draws follow from `identity`, network, step and repeat."""
     started = time.monotonic()
     reset_peak_memory(device)
-    purpose = f"evaluate {network.key}"
-    rng = rng_for(identity, purpose, synthetic.step, repeat)
+    rng = rng_for(identity, f"evaluate {network.key}", synthetic.step, repeat)
     module = build_network(
         network,
         channels=synthetic.images.shape[1],
@@ -116,17 +115,14 @@ def evaluate_set(
         classes=len(synthetic.class_names),
         rng=rng,
     ).to(device)
-    # Dropout draws from the global generator: it is seeded by name here, and given back as it was.
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed_for(identity, f"{purpose} dropout", synthetic.step, repeat))
-        averaged = train_network(
-            module,
-            synthetic.images.to(device),
-            synthetic.labels.to(device),
-            evaluation,
-            lr=evaluation.learning_rates[network.name],
-            rng=rng,
-        )
+    averaged = train_network(
+        module,
+        synthetic.images.to(device),
+        synthetic.labels.to(device),
+        evaluation,
+        lr=evaluation.learning_rates[network.name],
+        rng=rng,
+    )
 
     def test(images: Tensor, labels: Tensor) -> float:
         return accuracy(averaged, normalise(images.to(device), synthetic.mean, synthetic.std), labels.to(device))

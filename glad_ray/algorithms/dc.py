@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from glad_ray.algorithms.base import Match
 from glad_ray.augment import apply, draw
 from glad_ray.data import Dataset, sample_class_batches
-from glad_ray.networks import build_network, flat_parameters, load_flat_parameters
+from glad_ray.networks import Classifier, build_network, flat_parameters, load_flat_parameters
 from glad_ray.randomness import rng_for
 from glad_ray.spec import DC, Run
 from glad_ray.training import train_epoch
@@ -51,7 +51,7 @@ class GradientMatching:
         assert isinstance(run.algorithm, DC)
         self.run, self.settings, self.dataset, self.device = run, run.algorithm, dataset, device
         self.outer_loops, self.inner_loops = run.algorithm.loops(run.images_per_class)
-        self.network: nn.Module | None = None
+        self.network: Classifier | None = None
 
     def match(
         self, images: Float[Tensor, "n c h w"], labels: Int64[Tensor, " n"], step: int, step_size: Float[Tensor, ""]
@@ -87,7 +87,7 @@ class GradientMatching:
         (image_grads,) = torch.autograd.grad(augmented, synthetic, augmented_grads)
         return Match(loss=loss, image_grads=image_grads)
 
-    def _network_for(self, step: int, images: Tensor, labels: Tensor) -> nn.Module:
+    def _network_for(self, step: int, images: Tensor, labels: Tensor) -> Classifier:
         """A new network at the first outer loop; at later ones the last, trained on the images as they are now."""
         index, loop = divmod(step, self.outer_loops)
         if self.network is None or loop == 0:

@@ -58,10 +58,10 @@ class DistributionMatching:
         with torch.no_grad():
             size = _MICRO_BATCH_CPU if real.device.type == "cpu" else len(real)
             augmented = apply(real, draws, real_labels)
-            features = torch.cat([network.embed(chunk) for chunk in augmented.split(size)])  # type: ignore[operator]
+            features = torch.cat([network.embed(chunk) for chunk in augmented.split(size)])
             real_means = class_means(features, real_labels, classes)
         synthetic = images.detach().requires_grad_()
-        features = network.embed(apply(synthetic, draws, labels))  # type: ignore[operator]
+        features = network.embed(apply(synthetic, draws, labels))
         loss = feature_distance(real_means, class_means(features, labels, classes))
         (image_grads,) = torch.autograd.grad(loss, synthetic)
         return Match(loss=loss.detach(), image_grads=image_grads)

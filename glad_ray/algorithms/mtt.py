@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from glad_ray.algorithms.base import Match
 from glad_ray.augment import Draw, apply, draw
 from glad_ray.data import Dataset
-from glad_ray.networks import build_network
+from glad_ray.networks import build_network, split_parameters
 from glad_ray.randomness import rng_for
 from glad_ray.spec import MTT, Run
 
@@ -164,12 +164,8 @@ def functional_loss(
     network: nn.Module,
 ) -> Callable[[Float[Tensor, " p"], Float[Tensor, "b c h w"], Int64[Tensor, " b"]], Float[Tensor, ""]]:
     """Mean cross-entropy of a network as a function of its flat parameters (in registration order)."""
-    names, shapes = zip(*((name, p.shape) for name, p in network.named_parameters()), strict=True)
-    sizes = [shape.numel() for shape in shapes]
-
     def loss(parameters: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-        pieces = (piece.view(shape) for piece, shape in zip(parameters.split(sizes), shapes, strict=True))
-        logits = torch.func.functional_call(network, dict(zip(names, pieces, strict=True)), (images,))
+        logits = torch.func.functional_call(network, split_parameters(network, parameters), (images,))
         return F.cross_entropy(logits, labels)
 
     return loss

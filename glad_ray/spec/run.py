@@ -88,6 +88,8 @@ class Run(Record):
                 )
             if self.init not in _LATENT_INITS:
                 raise UserError(f"Init {self.init!r} is for pixels: in {self.space} use {', '.join(_LATENT_INITS)}")
+            if self.space == "w+" and self.init == "gaussian":
+                raise UserError("Init gaussian draws a feature map, which w+ has not: use sampled or average with w+.")
             if self.generator.image_channels != facts.channels:
                 raise UserError(
                     f"The generator makes {self.generator.image_channels}-channel images and {self.dataset} has "

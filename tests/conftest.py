@@ -1,0 +1,17 @@
+"""What many tests share: the bundled images and a storage folder."""
+
+import pytest
+from glad_ray.data import load_dataset
+
+from glad_ray.storage import Storage
+
+
+@pytest.fixture(scope="session")
+def sample():
+    """The bundled images at 32 pixels, 10 a class held out."""
+    return load_dataset("fashion-mnist-sample", resolution=32, held_out=10)
+
+
+@pytest.fixture
+def storage(tmp_path):
+    return Storage.open(tmp_path / "storage")

@@ -1,0 +1,57 @@
+"""`--set key=value`."""
+
+import pytest
+
+from glad_ray.errors import UserError
+from glad_ray.spec import DC, DM, MTT, RandomReal, RandomStyleGAN, Run, Sweep, grid
+from glad_ray.spec.overrides import override_sweep
+
+SWEEP = Sweep(
+    name="s",
+    runs=(
+        Run(algorithm=RandomReal(), resolution=32),
+        *grid(
+            Run(algorithm=DC(), resolution=32),
+            algorithm=[DC(), DM(), MTT()],
+            where=[{"space": "pixel"}, {"space": "f2", "generator": RandomStyleGAN(image_channels=1)}],
+        ),
+    ),
+)
+
+
+def test_a_field_changes_in_every_run_that_has_it():
+    changed = override_sweep(SWEEP, ["algorithm.iterations=7", "generator.seed=3", "algorithm.synthetic_steps=4"])
+    assert [run.steps for run in changed.runs] == [0, 7, 7, 7, 7, 7, 7]
+    assert {run.generator.seed for run in changed.runs if run.generator} == {3}
+    assert {run.algorithm.synthetic_steps for run in changed.runs if run.algorithm.name == "mtt"} == {4}
+    assert changed.runs[0] == SWEEP.runs[0]
+    assert changed.evaluation == SWEEP.evaluation
+
+
+def test_evaluation_resources_and_shorthands():
+    changed = override_sweep(
+        SWEEP, ["evaluation.epochs=3", "resources.trial_gpus=0.25", "backbone=resnet18", 'evaluation.networks=["vit"]']
+    )
+    assert changed.evaluation.epochs == 3
+    assert changed.resources.trial_gpus == 0.25
+    assert {run.backbone.name for run in changed.runs} == {"resnet18"}
+    assert [network.name for network in changed.evaluation.networks] == ["vit"]
+
+
+@pytest.mark.parametrize(
+    ("assignment", "sentence"),
+    [
+        ("iterations=3", "Did you mean 'algorithm.iterations'?"),
+        ("evaluation.epoch=3", "Did you mean 'evaluation.epochs'?"),
+        ("algorithm.iterations=many", "DC.iterations is 'many'"),
+        ("seed", "--set takes key=value"),
+        ("=3", "--set takes key=value"),
+        ("algorithm.learning_rates.pixels=-1", "greater than 0"),
+        ("name=other", "Unknown key 'name'"),
+    ],
+)
+def test_mistakes_are_one_sentence(assignment, sentence):
+    with pytest.raises(UserError) as caught:
+        override_sweep(SWEEP, [assignment])
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)

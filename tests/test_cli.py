@@ -1,0 +1,117 @@
+"""The command line: help, and bad input answered by one sentence and exit code 2."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from glad_ray.cli import main
+
+ROOT = Path(__file__).parent.parent
+QUICKSTART = str(ROOT / "sweeps" / "quickstart.py")
+
+
+def _run(capsys, *words):
+    code = main(words)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize("command", ["plan", "sweep", "distill", "evaluate", "experts", "report"])
+def test_help(capsys, command):
+    code, out, _ = _run(capsys, command, "--help")
+    assert code == 0
+    assert f"glad-ray {command}" in out
+
+
+def test_console_script_and_module_agree():
+    texts = [
+        subprocess.run([*start, "--version"], capture_output=True, text=True, check=True).stdout
+        for start in (["glad-ray"], [sys.executable, "-m", "glad_ray"])
+        for start in ([str(Path(sys.executable).parent / start[0])] if start[0] == "glad-ray" else start,)
+    ]
+    assert texts[0] == texts[1]
+    assert "0.1.0" in texts[0]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "sweeps").rglob("*.py")), ids=lambda path: path.stem)
+def test_every_shipped_sweep_plans(capsys, tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = _run(capsys, "plan", str(path))
+    assert (code, err) == (0, "")
+    assert "Nothing was started" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_plan_tells_runs_prerequisites_layers_and_cost(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, out, _ = _run(capsys, "plan", QUICKSTART)
+    assert "10 runs of quickstart" in out
+    assert "prerequisites" in out
+    assert "legal spaces are pixel, w+, f0" in out
+    assert "10 of 10 runs to do" in out
+
+
+def _sweep_file(tmp_path, text):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    return str(path)
+
+
+HEAD = "from glad_ray import *\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("def sweep(:\n", "mine.py:1 does not run: SyntaxError"),
+        (HEAD + "def sweep():\n    return 1 / 0\n", "mine.py:3 does not run: ZeroDivisionError"),
+        (HEAD, "has no function sweep()"),
+        (HEAD + "def sweep(): return 3\n", "it must return glad_ray.Sweep"),
+        (
+            HEAD + "def sweep(): return Sweep(name='a', runs=[Run(algorithm='dx')])\n",
+            "mine.py:2: Unknown algorithm 'dx'",
+        ),
+        (
+            HEAD + "def sweep(): return Sweep(name='a', runs=[Run(algorithm=DM(), dataset='x')])\n",
+            "Unknown dataset 'x'",
+        ),
+        (HEAD + "import nothing_like_it\n", "ModuleNotFoundError"),
+    ],
+)
+@pytest.mark.parametrize("command", ["plan", "sweep"])
+def test_mistakes_in_a_sweep_file(capsys, tmp_path, command, text, sentence):
+    code, _, err = _run(capsys, command, _sweep_file(tmp_path, text))
+    assert code == 2
+    assert sentence in err
+    assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["plan", "nowhere.py"], "There is no sweep file nowhere.py"),
+        (["sweep", QUICKSTART, "--set", "algorithm.iteration=3"], "Did you mean 'algorithm.iterations'?"),
+        (["sweep", QUICKSTART, "--set", "space=f99"], "f99"),
+        (["sweep", QUICKSTART, "--set", "dataset=mnist"], "Unknown dataset 'mnist'"),
+        (["sweep", QUICKSTART, "--set", "backbone=resnet19"], "Did you mean 'resnet18'?"),
+        (["sweep", QUICKSTART, "--storage", "/dev/null/x"], "cannot be used"),
+        (["sweep", QUICKSTART, "--in-process", "--device", "cuda:9"], "no GPU"),
+        (["distill", "--algorithm", "dcc"], "Did you mean 'dc'?"),
+        (["distill", "--space", "f40"], "no layer f40: it has pixel, w+, f0"),
+        (["distill", "--dataset", "mnist"], "Unknown dataset 'mnist'"),
+        (["evaluate", "nothing.safetensors"], "cannot be read"),
+        (["evaluate", QUICKSTART], "is not a whole synthetic set"),
+        (["experts", "--dataset", "mnist", "--storage", "x"], "Unknown dataset 'mnist'"),
+        (["report", "nowhere"], "There is no folder nowhere"),
+        (["swep"], "swep"),
+        (["sweep"], "SWEEP"),
+    ],
+)
+def test_bad_input(capsys, tmp_path, monkeypatch, words, sentence):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = _run(capsys, *words)
+    assert code == 2
+    assert sentence in err
+    assert len(err.strip().splitlines()) == 1

@@ -1,0 +1,137 @@
+"""Every algorithm in every kind of space: it steps, and a resumed run is the uninterrupted one, bit for bit."""
+
+import pytest
+import torch
+
+from glad_ray.distill import build_space, distill, distilled
+from glad_ray.experts import ExpertFiles, missing_experts, train_expert
+from glad_ray.generators import build_generator
+from glad_ray.randomness import rng_for
+from glad_ray.results import read_losses
+from glad_ray.spec import DC, DM, MTT, Experts, Network, RandomReal, RandomStyleGAN, Run
+from glad_ray.synthetic_set import SyntheticSet
+
+GENERATOR = RandomStyleGAN(image_channels=1, num_layers=4, channel_base=64, channel_max=4, w_dim=8, z_dim=8)
+EXPERTS = Experts(count=2, epochs=2, batch_size=1024)
+ALGORITHMS = {
+    "dc": DC(iterations=4, real_batch_size=4),
+    "dc-loops": DC(iterations=2, real_batch_size=4, outer_loops=2, inner_loops=1, matching="cosine"),
+    "dm": DM(iterations=4, real_batch_size=4),
+    "mtt": MTT(iterations=4, synthetic_steps=2, expert_epochs=1, batch_size=6, experts=EXPERTS),
+    "mtt-exact": MTT(iterations=4, synthetic_steps=2, expert_epochs=1, gradient="exact", experts=EXPERTS),
+}
+SPACES = {
+    "pixel-real": {"space": "pixel", "init": "real"},
+    "pixel-noise": {"space": "pixel", "init": "noise"},
+    **{
+        f"{space}-{init}": {"space": space, "init": init, "generator": GENERATOR}
+        for space, init in [("w+", "sampled"), ("f0", "average"), ("f2", "gaussian"), ("f4", "sampled")]
+    },
+}
+
+
+class InterruptedRunError(Exception):
+    """Raised in the middle of a run."""
+
+
+def _run(algorithm, space):
+    return Run(
+        algorithm=ALGORITHMS[algorithm],
+        resolution=32,
+        backbone=Network(width=4),
+        held_out=10,
+        checkpoint_every=1,
+        snapshots=2,
+        **SPACES[space],
+    )
+
+
+@pytest.fixture(scope="module")
+def trajectories(sample, tmp_path_factory):
+    from glad_ray.storage import Storage
+
+    storage = Storage.open(tmp_path_factory.mktemp("experts"))
+    expert_set = _run("mtt", "pixel-real").expert_set
+    for index in missing_experts(storage, expert_set):
+        train_expert(expert_set, index, sample, storage, device="cpu", on_epoch=lambda epoch: None)
+    return ExpertFiles(storage, expert_set)
+
+
+def _distill(run, sample, trajectories, storage, on_progress=lambda progress: None):
+    generator = build_generator(run.generator) if run.generator else None
+    space = build_space(run, sample, generator, torch.device("cpu"))
+    distill(
+        run,
+        space=space,
+        dataset=sample,
+        trajectories=trajectories,
+        storage=storage,
+        device="cpu",
+        on_progress=on_progress,
+    )
+    path = storage.synthetic_set_path(run.run_id)
+    return SyntheticSet.from_bytes(storage.read_bytes(path), path), space
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_run(algorithm, space, sample, trajectories, storage, tmp_path):
+    run = _run(algorithm, space)
+    synthetic, made = _distill(run, sample, trajectories, storage)
+
+    assert synthetic.images.shape == (10, 1, 32, 32)
+    assert torch.isfinite(synthetic.images).all()
+    assert synthetic.labels.tolist() == list(range(10))
+    assert (synthetic.step_size is not None) == algorithm.startswith("mtt")
+    assert storage.exists(storage.images_path(run.run_id))
+    assert len(read_losses(storage, run.run_id).losses) == run.steps
+    assert all(storage.exists(storage.set_path(run.run_id, step)) for step in run.snapshot_steps)
+    initial = made.init(synthetic.labels, rng_for(run.run_id, "init"))
+    for name, value in synthetic.latents.items():
+        assert value.shape == initial[name].shape
+        assert not torch.equal(value, initial[name]), f"{name} did not move"
+
+    # Interrupted after the third step, then run again: nothing is repeated and every bit is the same.
+    other = type(storage).open(tmp_path / "interrupted")
+    steps = []
+
+    def interrupt(progress):
+        steps.append(progress.step)
+        if progress.step == 3 and len(steps) == 3:
+            raise InterruptedRunError
+
+    with pytest.raises(InterruptedRunError):
+        _distill(run, sample, trajectories, other, interrupt)
+    assert not distilled(other, run)
+    resumed, _ = _distill(run, sample, trajectories, other, interrupt)
+    assert steps == [1, 2, 3, 4]
+    assert torch.equal(resumed.images, synthetic.images)
+    for name, value in synthetic.latents.items():
+        assert torch.equal(resumed.latents[name], value)
+
+
+def test_random_baseline_is_real_images(sample, storage):
+    run = Run(algorithm=RandomReal(), resolution=32, held_out=10)
+    synthetic, _ = _distill(run, sample, None, storage)
+    real = torch.from_numpy(sample.train_images).flatten(1)
+    labels = torch.from_numpy(sample.train_labels)
+    for image, label in zip((synthetic.unit_images() * 255).round().flatten(1), synthetic.labels, strict=True):
+        assert (real[labels == label] == image).all(1).any()
+
+
+def test_damaged_checkpoint_is_passed_over(sample, storage):
+    run = _run("dm", "pixel-real")
+    expected, _ = _distill(run, sample, None, type(storage).open(storage.uri + "-whole"))
+
+    def interrupt(progress):
+        if progress.step == 3:
+            raise InterruptedRunError
+
+    with pytest.raises(InterruptedRunError):
+        _distill(run, sample, None, storage, interrupt)
+    newest = storage.local_path(storage.list(storage.checkpoint_folder(run.run_id))[-1])
+    newest.write_bytes(newest.read_bytes()[:100])
+    steps = []
+    synthetic, _ = _distill(run, sample, None, storage, lambda progress: steps.append(progress.step))
+    assert steps == [3, 4]
+    assert torch.equal(synthetic.images, expected.images)
