@@ -99,7 +99,7 @@ def distill(
     device: Device = "auto",
 ) -> None:
     """Distil one run in this process, without Ray, and write its synthetic set; the same command again continues it."""
-    generator = RandomStyleGAN(image_channels=dataset_facts(dataset).channels) if space != "pixel" else None  # type: ignore[arg-type]
+    generator = RandomStyleGAN(image_channels=dataset_facts(dataset).channels) if space != "pixel" else None
     fields: dict[str, Any] = {"algorithm": algorithm, "dataset": dataset, "space": space, "images_per_class": ipc}
     run = Run(**fields, seed=seed, generator=generator)
     one = override_sweep(Sweep(name="distill", runs=(run,)), assignments)
@@ -126,10 +126,10 @@ def evaluate(
     """Score a synthetic set: train networks on it from scratch and test them on the real test images."""
     from glad_ray.evaluate import evaluate_file
 
-    evaluation = Evaluation(networks=tuple(Network(name=n) for n in networks), repeats=repeats, epochs=epochs)  # type: ignore[arg-type]
+    evaluation = Evaluation(networks=tuple(Network(name=n) for n in networks), repeats=repeats, epochs=epochs)
     evaluation = override_sweep(
         Sweep(name="evaluate", runs=(Run(algorithm="random"),), evaluation=evaluation),
-        assignments,  # type: ignore[arg-type]
+        assignments,
     ).evaluation
     table = Table("network", "accuracy (%)", "repeats", "seconds", title=str(synthetic_set))
     for network, trainings in evaluate_file(synthetic_set, evaluation, device=_device(device)):
@@ -158,7 +158,7 @@ def experts(
         dataset=dataset,
         resolution=resolution or facts.resolution,
         held_out=held_out,
-        network=Network(name=network),  # type: ignore[arg-type]
+        network=Network(name=network),
         experts=Experts(count=count, epochs=epochs),
     )
     from glad_ray.engine import make_view, train_experts_in_process

@@ -23,7 +23,7 @@ from glad_ray.generators import Generator, GeneratorSpace, Latents, PixelSpace, 
 from glad_ray.machine import device_name, peak_memory_bytes, reset_peak_memory
 from glad_ray.randomness import rng_for
 from glad_ray.results import Distillation, package_versions, write_distillation, write_losses
-from glad_ray.spec import MTT, Run
+from glad_ray.spec import MTT, RandomReal, Run
 from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet
 
@@ -103,13 +103,10 @@ class State:
 
 def build_space(run: Run, dataset: Dataset, generator: Generator | None, device: torch.device) -> Space:
     """The space a run optimises in; `generator` is its prior, here or behind a handle."""
+    assert run.init is not None, "filled in by the record"
     if generator is None:
-        return PixelSpace(
-            shape=dataset.train_images.shape[1:],
-            init=run.init,
-            real_images=lambda labels, rng: real_images(dataset, labels, rng),
-            device=device,
-        )
+        shape = dataset.train_images.shape[1:]
+        return PixelSpace(shape, run.init, lambda labels, rng: real_images(dataset, labels, rng), device)
     return GeneratorSpace(generator, run.space, init=run.init, mean=dataset.mean, std=dataset.std, device=device)
 
 
@@ -173,7 +170,9 @@ def _loop(
     storage: Storage,
     on_progress: Callable[[Progress], None],
 ) -> None:
-    rates = run.algorithm.learning_rates.model_dump()
+    settings = run.algorithm
+    assert not isinstance(settings, RandomReal), "it has no steps"
+    rates = settings.learning_rates.model_dump()
     before, started = state.seconds, time.monotonic()
     while state.step < run.steps:
         match = algorithm.match(space.decode(state.latents), labels, state.step, state.step_size)
@@ -184,10 +183,10 @@ def _loop(
             _check(f"gradient of {name}", grad, state.step)
             state.momenta[name].mul_(_MOMENTUM).add_(grad)
             state.latents[name].sub_(state.momenta[name], alpha=rates[name])
-        if match.step_size_grad is not None:
+        if match.step_size_grad is not None and isinstance(settings, MTT):
             _check("gradient of the step size", match.step_size_grad, state.step)
             state.step_size_momentum.mul_(_MOMENTUM).add_(match.step_size_grad.cpu())
-            state.step_size.sub_(state.step_size_momentum, alpha=run.algorithm.step_size_lr).clamp_(min=MIN_STEP_SIZE)
+            state.step_size.sub_(state.step_size_momentum, alpha=settings.step_size_lr).clamp_(min=MIN_STEP_SIZE)
         state.step += 1
         state.seconds = before + time.monotonic() - started
         state.losses.append(loss)

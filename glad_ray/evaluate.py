@@ -129,7 +129,7 @@ def evaluate_set(
 
     held_out = None
     if len(dataset.held_out_labels):
-        held_out = test(torch.from_numpy(dataset.held_out_images), torch.from_numpy(dataset.held_out_labels))
+        held_out = test(torch.tensor(dataset.held_out_images), torch.tensor(dataset.held_out_labels))
     return Training(
         step=synthetic.step,
         network=network.key,

@@ -51,7 +51,10 @@ def train_expert(
         classes=len(dataset.class_names),
         rng=rng_for(identity, "expert network", index),
     ).to(target)
-    images, labels = (torch.from_numpy(a).to(target) for a in (dataset.train_images, dataset.train_labels))
+    images, labels = (
+        torch.tensor(dataset.train_images, device=target),
+        torch.tensor(dataset.train_labels, device=target),
+    )
     optimiser = torch.optim.SGD(
         network.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
     )
