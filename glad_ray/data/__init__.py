@@ -1,0 +1,15 @@
+"""Real images: the bundled sample of Fashion-MNIST, the whole of it, and draws from them."""
+
+from glad_ray.data.dataset import Dataset
+from glad_ray.data.draws import denormalise, normalise, real_images, sample_class_batches, test_subset
+from glad_ray.data.load import load_dataset
+
+__all__ = [
+    "Dataset",
+    "denormalise",
+    "load_dataset",
+    "normalise",
+    "real_images",
+    "sample_class_batches",
+    "test_subset",
+]

@@ -1,0 +1,84 @@
+"""Draws from a dataset in memory, and the step between 8-bit and normalised images.
+
+Every draw is made on the CPU from the `rng` given; images leave as normalised float32.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from glad_ray.data.dataset import Dataset
+from glad_ray.errors import UserError
+
+_CPU = torch.device("cpu")
+
+
+def normalise(
+    images: UInt8[Tensor, "n c h w"] | UInt8[np.ndarray, "n c h w"], mean: tuple[float, ...], std: tuple[float, ...]
+) -> Float[Tensor, "n c h w"]:
+    """8-bit images as (x / 255 - mean) / std per channel, float32, on the device they are on."""
+    # A copy of an array: arrays shared between processes are read-only, and tensors cannot be.
+    pixels = images if isinstance(images, Tensor) else torch.tensor(images)
+    assert pixels.dtype == torch.uint8, "normalised once only"
+    return pixels.float().div_(255).sub_(_per_channel(mean, pixels.device)).div_(_per_channel(std, pixels.device))
+
+
+def denormalise(
+    images: Float[Tensor, "n c h w"], mean: tuple[float, ...], std: tuple[float, ...]
+) -> Float[Tensor, "n c h w"]:
+    """Normalised images as values in [0, 1], clipped."""
+    return (images * _per_channel(std, images.device) + _per_channel(mean, images.device)).clamp(0, 1)
+
+
+def sample_class_batches(
+    dataset: Dataset, images_per_class: int, rng: torch.Generator, device: torch.device = _CPU
+) -> tuple[Float[Tensor, "n c h w"], Int64[Tensor, " n"]]:
+    """Normalised training images of every class and their labels, in the order of the classes, on `device`.
+
+    Each class gives the first `images_per_class` of a random permutation of its images: none twice, and all of them
+    where it has fewer, as DC and DM do it.
+    """
+    index = np.concatenate(
+        [members[torch.randperm(len(members), generator=rng)[:images_per_class]] for members in dataset.class_indices]
+    )
+    # Moved as bytes: a quarter of what the floats take.
+    images = torch.from_numpy(dataset.train_images[index]).to(device)
+    labels = torch.from_numpy(dataset.train_labels[index]).to(device)
+    return normalise(images, dataset.mean, dataset.std), labels
+
+
+def real_images(dataset: Dataset, labels: Int64[Tensor, " n"], rng: torch.Generator) -> Float[Tensor, "n c h w"]:
+    """A normalised training image of each label, drawn independently: one image may be drawn twice, as in the
+    paper's code.
+    """
+    index = []
+    for label in labels.tolist():
+        members = dataset.class_indices[label]
+        index.append(members[int(torch.randint(len(members), (), generator=rng))])
+    return normalise(torch.from_numpy(dataset.train_images[np.array(index)]), dataset.mean, dataset.std)
+
+
+def test_subset(dataset: Dataset, count: int | None) -> tuple[UInt8[Tensor, "n c h w"], Int64[Tensor, " n"]]:
+    """The first `count` test images, evenly over classes, and their labels; None: all.
+
+    What does not divide evenly goes to the first classes. Raises `UserError` if the test set has not that many.
+    """
+    labels = dataset.test_labels
+    if count is None:
+        return torch.tensor(dataset.test_images), torch.tensor(labels)
+    classes = len(dataset.class_names)
+    members = [np.flatnonzero(labels == label) for label in range(classes)]
+    shares = [count // classes + (label < count % classes) for label in range(classes)]
+    if any(share > len(own) for share, own in zip(shares, members, strict=True)):
+        most = classes * min(len(own) for own in members)
+        raise UserError(f"{count} test images were asked for and {dataset.name} has {most}: ask for {most} or fewer.")
+    index = np.concatenate([own[:share] for share, own in zip(shares, members, strict=True)])
+    return torch.from_numpy(dataset.test_images[index]), torch.from_numpy(labels[index])
+
+
+test_subset.__test__ = False  # type: ignore[attr-defined]  # its name is not that of a test
+
+
+def _per_channel(values: tuple[float, ...], device: torch.device) -> Float[Tensor, "1 c 1 1"]:
+    return torch.tensor(values, device=device).view(1, -1, 1, 1)

@@ -1,0 +1,98 @@
+"""What a run costs, estimated from its record alone: floating-point operations of its distillation and evaluation.
+
+One multiply-add is two operations. Passes are counted in forward passes of the same images, as measured on the
+operations of the networks (convolutions, linear layers, attention); augmentation, norms and optimisers are left out,
+so that small networks and small batches take longer than the estimate says.
+"""
+
+from dataclasses import dataclass
+
+from glad_ray.plan.multiply_adds import network_multiply_adds
+from glad_ray.spec import DC, DM, MTT, Evaluation, ExpertSet, RandomReal, Run, dataset_facts
+
+DEFAULT_GIGAFLOPS = 60.0
+"""10^9 operations a second: what two cores of a server CPU sustain on these networks"""
+
+_FORWARD = 1
+_INPUT_GRADIENT = 2
+"""forward, and backward to the images alone (distribution matching's frozen network)"""
+_TRAINING = 3
+"""forward, and backward to the parameters"""
+_SECOND_ORDER = 8
+"""forward, backward to the parameters, and backward through both to the images"""
+_SECOND_ORDER_ADJOINT = 9
+"""the same, and to the parameters as well"""
+_DECODE_AND_PULLBACK = 4
+"""of a generator: decode without a graph; decode again, and backward to latents and through modulated kernels"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Floating-point operations of one run."""
+
+    distill_flops: float
+    evaluate_flops: float
+    """all networks, repeats and kept snapshots"""
+    expert_flops: float
+    """of the expert trajectories it needs, all of which it may share with other runs"""
+
+
+def estimate(run: Run, evaluation: Evaluation) -> Cost:
+    """The cost of a run with its evaluation."""
+    return Cost(
+        distill_flops=run.steps * _step_flops(run),
+        evaluate_flops=evaluate_flops(run, evaluation),
+        expert_flops=0.0 if run.expert_set is None else expert_flops(run.expert_set),
+    )
+
+
+def seconds(flops: float, gigaflops: float = DEFAULT_GIGAFLOPS) -> float:
+    """Time for `flops` operations at `gigaflops` times 10^9 of them a second."""
+    return flops / (gigaflops * 1e9)
+
+
+def evaluate_flops(run: Run, evaluation: Evaluation) -> float:
+    """Operations of training every network of an evaluation on every kept snapshot of a run, and of testing it."""
+    facts = dataset_facts(run.dataset)
+    trained = evaluation.epochs * facts.classes * run.images_per_class * _TRAINING
+    tested = (evaluation.test_images or facts.test_images) + facts.classes * run.held_out
+    passes = len(run.snapshot_steps) * evaluation.repeats * (trained + tested)
+    return sum(2.0 * network_multiply_adds(network, facts, run.pixels) * passes for network in evaluation.networks)
+
+
+def expert_flops(expert_set: ExpertSet) -> float:
+    """Operations of training every expert of a set."""
+    facts, experts = dataset_facts(expert_set.dataset), expert_set.experts
+    images = facts.train_images - facts.classes * expert_set.held_out
+    one_pass = 2.0 * network_multiply_adds(expert_set.network, facts, expert_set.resolution)
+    return one_pass * _TRAINING * images * experts.epochs * experts.count
+
+
+def _step_flops(run: Run) -> float:
+    """Operations of one step on the latents, on average over the steps."""
+    facts = dataset_facts(run.dataset)
+    synthetic = facts.classes * run.images_per_class
+    generator = 0 if run.generator is None else run.generator.multiply_adds(run.space)
+    generator_flops = 2.0 * generator * _DECODE_AND_PULLBACK * synthetic
+    passes = _network_passes(run, synthetic, facts.classes, facts.train_images)
+    return generator_flops + 2.0 * network_multiply_adds(run.backbone, facts, run.pixels) * passes
+
+
+def _network_passes(run: Run, synthetic: int, classes: int, train_images: int) -> float:
+    """Forward passes of one image through the backbone that one step amounts to, on average over the steps."""
+    per_class = train_images // classes - run.held_out
+    match run.algorithm:
+        case RandomReal():
+            return 0
+        case DM(real_batch_size=batch):
+            return classes * min(batch, per_class) * _FORWARD + synthetic * _INPUT_GRADIENT
+        case DC(real_batch_size=batch) as dc:
+            matching = classes * min(batch, per_class) * _TRAINING + synthetic * _SECOND_ORDER
+            outer_loops, inner_loops = dc.loops(run.images_per_class)
+            # The network is trained on the images between two outer loops, so before all of them but the first.
+            training = inner_loops * synthetic * _TRAINING * (outer_loops - 1) / outer_loops
+            return matching + training
+        case MTT() as mtt:
+            batch = min(mtt.batch_size or synthetic, synthetic)
+            backward = _SECOND_ORDER if mtt.gradient == "tesla" else _SECOND_ORDER_ADJOINT
+            return mtt.synthetic_steps * batch * (_TRAINING + backward)
