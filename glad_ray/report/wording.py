@@ -1,0 +1,97 @@
+"""How the report says numbers and names."""
+
+from glad_ray.spec.algorithm import Algorithm, RandomReal
+from glad_ray.spec.datasets import DATASETS
+from glad_ray.spec.network import NETWORK_NAMES, TITLES
+
+ALGORITHMS = {
+    "random": "Random real images",
+    "dc": "DC, gradient matching",
+    "dm": "DM, distribution matching",
+    "mtt": "MTT, trajectory matching",
+}
+SELECTIONS = {
+    "last": ("Last step", "Every run is scored by the synthetic set of its last step: nothing is chosen."),
+    "held-out": (
+        "Step chosen on held-out training images",
+        "For each run, the step whose set trained the backbone to the best mean accuracy on training images that the "
+        "distillation never saw, for all networks alike. The test set has no part in the choice.",
+    ),
+    "best-on-test": (
+        "Best step on the test set (the paper's protocol)",
+        "For each run and each network by itself, the step with the best mean accuracy on the test set: the protocol "
+        "of the paper's code. The test set both chooses and scores, so these numbers are optimistic.",
+    ),
+}
+
+
+def dataset_title(name: str) -> str:
+    """The dataset's title where it is known."""
+    return DATASETS[name].title if name in DATASETS else name
+
+
+def network_name(key: str) -> str:
+    """`ResNet18` of `resnet18-w16`."""
+    name = key.partition("-")[0]
+    return TITLES[name] if name in NETWORK_NAMES else key
+
+
+def network_detail(key: str) -> str:
+    """`width 16` of `resnet18-w16`; empty for a standard network."""
+    if key.partition("-")[0] not in NETWORK_NAMES:
+        return ""
+    words = {"w": "width", "d": "depth"}
+    parts = key.split("-")[1:]
+    return ", ".join(f"{words[part[0]]} {part[1:]}" if part[1:].isdigit() else part for part in parts)
+
+
+def percent(share: float, decimals: int = 1) -> str:
+    """`64.3` of 0.643."""
+    return f"{100 * share:.{decimals}f}"
+
+
+def signed(share: float) -> str:
+    """`+8.1` of 0.081, with a true minus sign."""
+    return f"{100 * share:+.1f}".replace("-", "−")
+
+
+def count(number: int) -> str:
+    """`20,000`."""
+    return f"{number:,}"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def listed(parts: list[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def duration(seconds: float) -> str:
+    """`0.42 s`, `42 s`, `12 min 3 s`, `3 h 12 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.2g} s"
+    whole = round(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    if whole < 7200:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def memory(size_bytes: float) -> str:
+    """`512 MiB`, `3.1 GiB`."""
+    mebibytes = size_bytes / 2**20
+    return f"{mebibytes:.0f} MiB" if mebibytes < 1000 else f"{mebibytes / 1024:.1f} GiB"
+
+
+def iterations(algorithm: Algorithm, images_per_class: int) -> str:
+    """`60 iterations`, with the steps on the images said where they are more."""
+    if isinstance(algorithm, RandomReal):
+        return "not distilled"
+    steps = algorithm.steps(images_per_class)
+    said = counted(algorithm.iterations, "iteration")
+    return said if steps == algorithm.iterations else f"{said} ({counted(steps, 'step')})"
