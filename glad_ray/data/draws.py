@@ -39,8 +39,9 @@ def sample_class_batches(
     Each class gives the first `images_per_class` of a random permutation of its images: none twice, and all of them
     where it has fewer, as DC and DM do it.
     """
+    orders = [torch.randperm(len(members), generator=rng).numpy() for members in dataset.class_indices]
     index = np.concatenate(
-        [members[torch.randperm(len(members), generator=rng)[:images_per_class]] for members in dataset.class_indices]
+        [members[order[:images_per_class]] for members, order in zip(dataset.class_indices, orders, strict=True)]
     )
     # Moved as bytes: a quarter of what the floats take.
     images = torch.from_numpy(dataset.train_images[index]).to(device)
