@@ -31,8 +31,8 @@ def _close(actual, expected):
 
 
 @pytest.mark.parametrize(("form", "name"), [("layerwise", "ours"), ("squared", "mse"), ("cosine", "cos")])
-@pytest.mark.parametrize("label", [3, 7])
-def test_gradient_distance(label, form, name):
+def test_gradient_distance(form, name):
+    label = 3
     network = _network()
     parameters = list(network.parameters())
     real, synthetic = _images(label)
