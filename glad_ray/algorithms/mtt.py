@@ -144,7 +144,7 @@ class TrajectoryMatching:
             batches.extend(torch.randperm(len(images), generator=rng).split(size))
         steps = []
         for batch in batches[: self.settings.synthetic_steps]:
-            draws = draw(self.run.augmentation, len(batch), rng, *images.shape[-2:], shared_operation=True)
+            draws = draw(self.run.augmentation, len(batch), rng, shared_operation=True)
             steps.append(StudentStep(batch.to(self.device), _bind(draws)))
         return steps
 
@@ -164,6 +164,7 @@ def functional_loss(
     network: nn.Module,
 ) -> Callable[[Float[Tensor, " p"], Float[Tensor, "b c h w"], Int64[Tensor, " b"]], Float[Tensor, ""]]:
     """Mean cross-entropy of a network as a function of its flat parameters (in registration order)."""
+
     def loss(parameters: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         logits = torch.func.functional_call(network, split_parameters(network, parameters), (images,))
         return F.cross_entropy(logits, labels)

@@ -1,0 +1,137 @@
+"""The six DSA operations with given draws; all are linear or affine in the images and differentiable.
+
+Zhao and Bilen, "Dataset Condensation with Differentiable Siamese Augmentation", 2021, as GLaD's code executes them.
+Images are normalised, so 0 (what crop, cutout, scale and rotate fill with) is the dataset's mean. Every draw is a
+vector with one entry an image. Not built on kornia: its colour functions clip to [0, 1] and its warps work in pixels.
+"""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from glad_ray.errors import unknown
+
+CROP_SHARE = 0.125
+"""largest shift of a crop, as a share of the side"""
+CUTOUT_SHARE = 0.5
+"""side of the square cut out, as a share of the image's"""
+SCALE_RATIO = 1.2
+"""scale factors lie in [1 / ratio, ratio)"""
+ROTATE_DEGREES = 15.0
+"""angles lie in [-degrees, degrees)"""
+
+
+def brightness(images: Float[Tensor, "n c h w"], offset: Float[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
+    """Add `offset`, from [-0.5, 0.5)."""
+    return images + offset.view(-1, 1, 1, 1)
+
+
+def saturation(images: Float[Tensor, "n c h w"], factor: Float[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
+    """Scale each pixel's distance from its mean over channels by `factor`, from [0, 2)."""
+    mean = images.mean(1, keepdim=True)
+    return (images - mean) * factor.view(-1, 1, 1, 1) + mean
+
+
+def contrast(images: Float[Tensor, "n c h w"], factor: Float[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
+    """Scale each image's distance from its mean by `factor`, from [0.5, 1.5)."""
+    mean = images.mean((1, 2, 3), keepdim=True)
+    return (images - mean) * factor.view(-1, 1, 1, 1) + mean
+
+
+def crop(
+    images: Float[Tensor, "n c h w"], shift_h: Int64[Tensor, " n"], shift_w: Int64[Tensor, " n"]
+) -> Float[Tensor, "n c h w"]:
+    """Output pixel (i, j) is input pixel (i + shift_h, j + shift_w), 0 outside."""
+    for dim, shift in ((2, shift_h), (3, shift_w)):
+        side = images.shape[dim]
+        source = torch.arange(side, device=images.device) + shift.view(-1, 1)
+        inside = (source >= 0) & (source < side)
+        shape = (len(images), 1, side, 1) if dim == 2 else (len(images), 1, 1, side)
+        index = source.clamp(0, side - 1).view(shape).expand_as(images)
+        images = images.gather(dim, index) * inside.view(shape)
+    return images
+
+
+def cutout(
+    images: Float[Tensor, "n c h w"], center_h: Int64[Tensor, " n"], center_w: Int64[Tensor, " n"]
+) -> Float[Tensor, "n c h w"]:
+    """Set a square of half the side around a centre to 0, clipped to the image."""
+    kept = []
+    for dim, center in ((2, center_h), (3, center_w)):
+        side = images.shape[dim]
+        size = cutout_size(side)
+        first = (center - size // 2).view(-1, 1)
+        position = torch.arange(side, device=images.device)
+        kept.append((position < first) | (position >= first + size))
+    return images * (kept[0].view(-1, 1, images.shape[2], 1) | kept[1].view(-1, 1, 1, images.shape[3]))
+
+
+def flip(images: Float[Tensor, "n c h w"], flipped: Bool[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
+    """Mirror left and right where `flipped`."""
+    return torch.where(flipped.view(-1, 1, 1, 1), images.flip(3), images)
+
+
+def scale(
+    images: Float[Tensor, "n c h w"], sx: Float[Tensor, " n"], sy: Float[Tensor, " n"]
+) -> Float[Tensor, "n c h w"]:
+    """Sample at (sx u, sy v) for the output's normalised coordinates (u, v); above 1 the content shrinks."""
+    zero = torch.zeros_like(sx)
+    return _warp(images, torch.stack([sx, zero, zero, sy], 1).view(-1, 2, 2))
+
+
+def rotate(images: Float[Tensor, "n c h w"], angle_rad: Float[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
+    """Rotate by `angle_rad` in normalised coordinates, which shears an image that is not square."""
+    cos, sin = angle_rad.cos(), angle_rad.sin()
+    return _warp(images, torch.stack([cos, -sin, sin, cos], 1).view(-1, 2, 2))
+
+
+def _warp(images: Float[Tensor, "n c h w"], matrix: Float[Tensor, "n 2 2"]) -> Float[Tensor, "n c h w"]:
+    """Bilinear samples at matrix (u, v), 0 outside, with corners at +-1."""
+    theta = F.pad(matrix, (0, 1))
+    grid = F.affine_grid(theta, list(images.shape), align_corners=True)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+
+
+def color(
+    images: Float[Tensor, "n c h w"],
+    offset: Float[Tensor, " n"],
+    saturation_factor: Float[Tensor, " n"],
+    contrast_factor: Float[Tensor, " n"],
+) -> Float[Tensor, "n c h w"]:
+    """Brightness, then saturation, then contrast."""
+    return contrast(saturation(brightness(images, offset), saturation_factor), contrast_factor)
+
+
+def cutout_size(side: int) -> int:
+    """Side in pixels of the square that cutout sets to 0."""
+    return int(CUTOUT_SHARE * side + 0.5)
+
+
+def crop_reach(side: int) -> int:
+    """Largest shift of a crop in pixels."""
+    return int(CROP_SHARE * side + 0.5)
+
+
+_OPERATIONS = {
+    "brightness": brightness,
+    "saturation": saturation,
+    "contrast": contrast,
+    "color": color,
+    "crop": crop,
+    "cutout": cutout,
+    "flip": flip,
+    "scale": scale,
+    "rotate": rotate,
+}
+
+
+def apply_operation(
+    name: str, images: Float[Tensor, "n c h w"], draws: Mapping[str, Tensor]
+) -> Float[Tensor, "n c h w"]:
+    """One operation by name with its draws by name, as the function of that name takes them."""
+    if name not in _OPERATIONS:
+        raise unknown("augmentation", name, _OPERATIONS)
+    return _OPERATIONS[name](images, **draws)

@@ -1,0 +1,83 @@
+"""Draws and their application: ranges, siamese groups, one call for any mix, exact adjoints."""
+
+import pytest
+import torch
+
+from glad_ray.augment import OPERATIONS, apply, augment, draw, parse_strategy
+from glad_ray.errors import UserError
+from glad_ray.spec import DSA
+
+
+def _rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def x():
+    return torch.randn(12, 3, 16, 16, generator=_rng(1), dtype=torch.float64)
+
+
+def test_strategy():
+    assert parse_strategy(DSA) == OPERATIONS
+    assert parse_strategy("") == ()
+    with pytest.raises(UserError, match="Did you mean 'flip'"):
+        parse_strategy("color_flop")
+
+
+def test_same_rng_same_draws_and_the_global_generator_is_left_alone():
+    before = torch.get_rng_state()
+    first, second = draw(DSA, 9, _rng(3)), draw(DSA, 9, _rng(3))
+    assert torch.equal(first.operations, second.operations)
+    assert torch.equal(first.uniforms, second.uniforms)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_operations_are_uniform():
+    counts = torch.bincount(draw(DSA, 6000, _rng()).operations, minlength=6)
+    assert (counts - 1000).abs().max() < 120  # four standard deviations
+    assert len(draw(DSA, 50, _rng(), shared_operation=True).operations.unique()) == 1
+
+
+def test_one_call_is_each_image_by_itself(x):
+    draws, index = draw(DSA, 5, _rng(2)), torch.arange(12) % 5
+    together = apply(x, draws, index)
+    assert len(draws.operations.unique()) > 1
+    for i in range(12):
+        assert torch.equal(apply(x[i : i + 1], draws, index[i : i + 1])[0], together[i])
+
+
+def test_siamese_images_of_a_class_are_treated_alike(x):
+    draws = draw(DSA, 2, _rng(4))
+    same = x[:1].expand(6, -1, -1, -1)
+    out = apply(same, draws, torch.tensor([0, 1, 0, 1, 0, 1]))
+    assert torch.equal(out[0], out[2])
+    assert torch.equal(out[1], out[3])
+    assert not torch.equal(out[0], out[1])
+
+
+def test_no_strategy_changes_nothing(x):
+    assert augment(x, "", _rng()) is x
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_gradient(operation, x):
+    x = x[:3, :, :8, :6].clone().requires_grad_()
+    draws = draw(operation, 3, _rng(5))
+    assert torch.autograd.gradcheck(lambda images: apply(images, draws), x)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_training_draws_parameters_per_image(operation, x):
+    same = x[:1].expand(12, -1, -1, -1)
+    out = augment(same, operation, _rng(6))
+    assert any(not torch.equal(out[0], out[i]) for i in range(1, 12))
+
+
+def test_crop_and_cutout_reach_their_whole_range():
+    ones = torch.ones(4000, 1, 8, 8)
+    kept = augment(ones, "crop", _rng(7)).flatten(1).sum(1)
+    assert kept.max() == 64
+    assert kept.min() == 49  # one pixel in both directions
+    left = 64 - augment(ones, "cutout", _rng(8)).flatten(1).sum(1)
+    assert left.max() == 16
+    assert left.min() == 4  # a corner
