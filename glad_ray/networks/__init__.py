@@ -1,0 +1,28 @@
+"""The classifiers: the backbone that distils and the unseen networks that evaluate (section 4.1 of the paper)."""
+
+from glad_ray.networks.build import (
+    ARCHITECTURES,
+    FAMILIES,
+    build_architecture,
+    build_network,
+    convnet_depth,
+    initialise,
+)
+from glad_ray.networks.flat import flat_parameters, load_flat_parameters, split_parameters
+from glad_ray.networks.layers import Classifier
+from glad_ray.networks.reference import REFERENCE_NETWORKS, build_reference_network
+
+__all__ = [
+    "ARCHITECTURES",
+    "FAMILIES",
+    "REFERENCE_NETWORKS",
+    "Classifier",
+    "build_architecture",
+    "build_network",
+    "build_reference_network",
+    "convnet_depth",
+    "flat_parameters",
+    "initialise",
+    "load_flat_parameters",
+    "split_parameters",
+]

@@ -1,0 +1,136 @@
+"""From a network's record, or the reference code's name of it, to the network with its parameters drawn.
+
+Initialisation is PyTorch's default, which all the compared papers use, but drawn from an explicit generator.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from glad_ray.errors import UserError, unknown
+from glad_ray.networks.alexnet import AlexNet
+from glad_ray.networks.convnet import ConvNet, ConvNetGAP
+from glad_ray.networks.layers import Classifier, Layout
+from glad_ray.networks.resnet18 import resnet18, resnet18_cifar
+from glad_ray.networks.vgg11 import vgg11, vgg11_cifar
+from glad_ray.networks.vit import ViT, vit, vit_cifar
+from glad_ray.spec.network import STANDARD_WIDTH, Network, NetworkName, Norm
+
+ARCHITECTURES: dict[str, tuple[NetworkName, Callable[[Layout], Classifier]]] = {
+    "ConvNet": ("convnet", ConvNet),
+    "ConvNetGAP": ("convnet", ConvNetGAP),
+    "AlexNet": ("alexnet", AlexNet),
+    "AlexNetCIFAR": ("alexnet", AlexNet),
+    "VGG11": ("vgg11", vgg11),
+    "VGG11CIFAR": ("vgg11", vgg11_cifar),
+    "ResNet18": ("resnet18", resnet18),
+    "ResNet18CIFAR": ("resnet18", resnet18_cifar),
+    "ViT": ("vit", vit),
+    "ViTCIFAR": ("vit", vit_cifar),
+}
+"""the reference code's names: what each is a variant of, and its constructor"""
+
+FAMILIES: dict[NetworkName, tuple[str, str]] = {
+    "convnet": ("ConvNet", "ConvNet"),
+    "alexnet": ("AlexNetCIFAR", "AlexNet"),
+    "vgg11": ("VGG11CIFAR", "VGG11"),
+    "resnet18": ("ResNet18CIFAR", "ResNet18"),
+    "vit": ("ViTCIFAR", "ViT"),
+}
+"""the architecture for up to 64 pixels, and the one above"""
+
+SMALL_FAMILY_PIXELS = 64
+NORMED: tuple[NetworkName, ...] = ("convnet", "vgg11", "resnet18")
+
+
+def build_network(
+    spec: Network, *, channels: int, resolution: int, classes: int, rng: torch.Generator | None
+) -> Classifier:
+    """The network of a record for images of `channels` x `resolution` x `resolution`, on CPU, in training mode.
+
+    The parameters are drawn from `rng` as PyTorch's default initialisation draws them; `rng` None leaves them
+    uninitialised for a caller who loads them (who then also sets `dropout_rng` of a ViT to be trained).
+    Raises `UserError` for a resolution, depth, width or norm the architecture cannot have.
+    """
+    if spec.depth is not None and spec.name != "convnet":
+        raise UserError(f"{spec.name} has a fixed depth: depth={spec.depth} is for convnet alone, leave it out.")
+    if spec.norm != "instancenorm" and spec.name not in NORMED:
+        raise UserError(f"{spec.name} has no norm to choose: norm={spec.norm!r} is for {', '.join(NORMED)}.")
+    small, large = FAMILIES[spec.name]
+    return build_architecture(
+        small if resolution <= SMALL_FAMILY_PIXELS else large,
+        channels=channels,
+        resolution=resolution,
+        classes=classes,
+        width=spec.width,
+        depth=spec.depth,
+        norm=spec.norm,
+        rng=rng,
+    )
+
+
+def build_architecture(
+    name: str,
+    *,
+    channels: int,
+    resolution: int,
+    classes: int,
+    width: int | None = None,
+    depth: int | None = None,
+    norm: Norm = "instancenorm",
+    rng: torch.Generator | None,
+) -> Classifier:
+    """An architecture of `ARCHITECTURES` whatever the resolution; see `build_network` for the rest."""
+    if name not in ARCHITECTURES:
+        raise unknown("architecture", name, ARCHITECTURES)
+    kind, construct = ARCHITECTURES[name]
+    layout = Layout(
+        channels=channels,
+        resolution=resolution,
+        classes=classes,
+        width=STANDARD_WIDTH[kind] if width is None else width,
+        depth=convnet_depth(resolution) if depth is None and kind == "convnet" else depth or 0,
+        norm=norm,
+    )
+    # Built without storage, so that nothing is drawn from the global generator.
+    with torch.device("meta"):
+        network = construct(layout)
+    network.to_empty(device="cpu")
+    initialise(network, rng)
+    return network
+
+
+def convnet_depth(resolution: int) -> int:
+    """The ConvNet depth that leaves 4 x 4 maps: 3, 4, 5, 6, 7 at up to 32, 64, 128, 256, 512 pixels."""
+    if resolution > 512:
+        raise UserError(f"no standard ConvNet depth for {resolution} pixels (up to 512): set the network's depth.")
+    return max(3, math.ceil(math.log2(resolution)) - 2)
+
+
+def initialise(network: nn.Module, rng: torch.Generator | None) -> None:
+    """Draw every parameter from `rng` in registration order; with `rng` None only reset running statistics.
+
+    Convolutions and linear layers: uniform within 1 / sqrt(fan in), biases too. Norms: the identity. ViT's positions
+    and class token: standard normal, and its dropout gets a generator of its own.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+        if rng is None:
+            continue
+        match module:
+            case nn.Conv2d() | nn.Linear():
+                nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5), generator=rng)
+                if module.bias is not None:
+                    bound = 1 / math.sqrt(module.weight[0].numel())
+                    nn.init.uniform_(module.bias, -bound, bound, generator=rng)
+            case nn.GroupNorm() | nn.LayerNorm() | nn.BatchNorm2d():
+                nn.init.ones_(module.weight)
+                nn.init.zeros_(module.bias)
+            case ViT():
+                nn.init.normal_(module.positions, generator=rng)
+                nn.init.normal_(module.class_token, generator=rng)
+                seed = int(torch.randint(2**62, (), generator=rng))
+                module.dropout_rng = torch.Generator().manual_seed(seed)
