@@ -11,7 +11,7 @@ from glad_ray.plan.multiply_adds import network_multiply_adds
 from glad_ray.spec import DC, DM, MTT, Evaluation, ExpertSet, RandomReal, Run, dataset_facts
 
 GIGAFLOPS_PER_CPU = 50.0
-"""10^9 operations a second of one core of a server CPU; measured 33 to 103 on the five networks, least on narrow ones"""
+"""10^9 operations a second of one core of a server CPU: 33 to 103 were measured, fewest on the narrowest networks"""
 
 _FORWARD = 1
 _INPUT_GRADIENT = 2
