@@ -1,9 +1,13 @@
 """What many tests share: the bundled images and a storage folder."""
 
 import pytest
-from glad_ray.data import load_dataset
+import torch
 
+from glad_ray.data import load_dataset
 from glad_ray.storage import Storage
+
+# The tests' tensors are small: one thread is faster, above all beside other work.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
