@@ -67,7 +67,6 @@ class GradientMatching:
             self.run.augmentation,
             len(self.dataset.class_names),
             rng_for(self.run.run_id, "augmentation", step),
-            *images.shape[-2:],
         )
         real = apply(real, draws, real_labels)
         synthetic = images.detach().requires_grad_()

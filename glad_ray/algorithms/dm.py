@@ -54,7 +54,7 @@ class DistributionMatching:
             self.dataset, self.settings.real_batch_size, rng_for(self.run.run_id, "real", step), self.device
         )
         # One operation and one set of parameters per class, shared by its real and its synthetic images.
-        draws = draw(self.run.augmentation, classes, rng_for(self.run.run_id, "augmentation", step), *images.shape[-2:])
+        draws = draw(self.run.augmentation, classes, rng_for(self.run.run_id, "augmentation", step))
         with torch.no_grad():
             size = _MICRO_BATCH_CPU if real.device.type == "cpu" else len(real)
             augmented = apply(real, draws, real_labels)

@@ -144,7 +144,7 @@ class TrajectoryMatching:
             batches.extend(torch.randperm(len(images), generator=rng).split(size))
         steps = []
         for batch in batches[: self.settings.synthetic_steps]:
-            draws = draw(self.run.augmentation, len(batch), rng, *images.shape[-2:], shared_operation=True)
+            draws = draw(self.run.augmentation, len(batch), rng, shared_operation=True)
             steps.append(StudentStep(batch.to(self.device), _bind(draws)))
         return steps
 
