@@ -21,17 +21,19 @@ import pyarrow.fs as pafs
 from glad_ray.errors import DataError, UserError
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
+_SECRET = re.compile(r"://[^/@]*@")
 _CANNOT_REPLACE = ("hdfs", "viewfs")
 _ASIDE = ".partial"
 # Older than this, a file written aside belongs to a dead writer, whatever machine it ran on.
 _LEFTOVER_SECONDS = 24 * 3600
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Storage:
     """A folder or URI and the names of all files in it; cheap to pickle, opened on first use.
 
-    Paths are relative to it, with forward slashes: `runs/<run_id>/run.json`.
+    Paths are relative to it, with forward slashes: `runs/<run_id>/run.json`. As text it is its place without the
+    options and credentials that a URI may carry.
     """
 
     uri: str
@@ -40,6 +42,7 @@ class Storage:
     PLAN: ClassVar[str] = "plan.json"
     RUNS: ClassVar[str] = "runs"
     RESULTS: ClassVar[str] = "results"
+    TUNE: ClassVar[str] = "tune"
     REPORT: ClassVar[str] = "report/index.html"
     REPORT_TABLE: ClassVar[str] = "report/table.csv"
 
@@ -60,10 +63,10 @@ class Storage:
                 storage.write_bytes(probe, b"")
                 storage.delete(probe)
             elif storage._info("").type != pafs.FileType.Directory:
-                raise UserError(f"There is no folder {where}: name one that a sweep wrote its results to.")
+                raise UserError(f"There is no folder {storage}: name one that a sweep wrote its results to.")
         except (OSError, pa.ArrowException) as error:
             raise UserError(
-                f"{where} cannot be used for results: {_reason(error)}; name a folder or URI you can write."
+                f"{storage} cannot be used for results: {_reason(error)}; name a folder or URI you can write."
             ) from error
         if folder is not None and create:
             _remove_leftovers(folder)
@@ -76,7 +79,7 @@ class Storage:
                 data: bytes = file.read()
                 return data
         except FileNotFoundError as error:
-            raise DataError(f"{path} is missing from {self.uri}.") from error
+            raise DataError(f"{path} is missing from {self}.") from error
 
     def write_bytes(self, path: str, data: bytes) -> None:
         """Write a file, replacing one that is there; at any moment it is whole (the old or the new) or absent."""
@@ -192,12 +195,12 @@ class Storage:
         scheme = self.uri.partition(":")[0]
         if scheme in _CANNOT_REPLACE:
             raise UserError(
-                f"{self.uri} cannot be used: {scheme} does not write a file whole; use a folder, s3:// or gs://."
+                f"{self} cannot be used: {scheme} does not write a file whole; use a folder, s3:// or gs://."
             )
         try:
-            filesystem, base = pafs.FileSystem.from_uri(self.uri)
+            filesystem, base = pafs.FileSystem.from_uri(_with_single_puts(self.uri) if scheme == "s3" else self.uri)
         except (pa.ArrowException, ImportError, OSError) as error:
-            raise UserError(f"{self.uri} cannot be opened: {_reason(error)}; use a folder, s3:// or gs://.") from error
+            raise UserError(f"{self} cannot be opened: {_reason(error)}; use a folder, s3:// or gs://.") from error
         return filesystem, base
 
     @property
@@ -211,6 +214,12 @@ class Storage:
     def _info(self, path: str) -> pafs.FileInfo:
         return self._filesystem.get_file_info(self._full(path))
 
+    def __str__(self) -> str:
+        return _SECRET.sub("://", self.uri.partition("?")[0]) if _is_uri(self.uri) else self.uri
+
+    def __repr__(self) -> str:
+        return f"Storage({str(self)!r})"
+
     def __reduce__(self) -> tuple[Callable[[str], "Storage"], tuple[str]]:
         return Storage, (self.uri,)
 
@@ -218,6 +227,13 @@ class Storage:
 def _is_uri(text: str) -> bool:
     # One letter and a colon is a drive.
     return _SCHEME.match(text) is not None
+
+
+def _with_single_puts(uri: str) -> str:
+    # Without it, pyarrow makes a multipart upload (three requests) of the smallest file.
+    if "allow_delayed_open" in uri:
+        return uri
+    return f"{uri}{'&' if '?' in uri else '?'}allow_delayed_open=true"
 
 
 def _replace(target: Path, data: bytes) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from glad_ray.report import wording
-from glad_ray.spec import Run
+from glad_ray.spec import RandomReal, Run
 from glad_ray.spec.algorithm import ALGORITHM_NAMES
 from glad_ray.spec.datasets import DATASETS
 
@@ -56,12 +56,15 @@ def _budget(evaluation_id: str, rows: Sequence[Mapping[str, Any]], runs: Mapping
 
 def _distillations(rows: Sequence[Mapping[str, Any]], runs: Mapping[str, Run]) -> tuple[tuple[str, str], ...]:
     said: dict[str, dict[str, None]] = defaultdict(dict)
-    for row in rows:
-        run = runs.get(row["run_id"])
-        if run is not None:
-            said[row["algorithm"]][wording.iterations(run.algorithm, run.images_per_class)] = None
-        elif row["selection"] == "last":
+    steps: dict[tuple[str, int], dict[int, int]] = defaultdict(dict)
+    for run_id, row in {row["run_id"]: row for row in rows if row["selection"] == "last"}.items():
+        run = runs.get(run_id)
+        if run is None:
             said[row["algorithm"]][wording.counted(row["step"], "step")] = None
+        elif not isinstance(run.algorithm, RandomReal):
+            steps[run.algorithm.name, run.algorithm.iterations][run.images_per_class] = run.steps
+    for (algorithm, iterations), by_ipc in steps.items():
+        said[algorithm][wording.iterations(iterations, by_ipc)] = None
     return tuple((name, " or ".join(said[name])) for name in ALGORITHM_NAMES if name in said and name != "random")
 
 

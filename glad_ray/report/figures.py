@@ -58,7 +58,7 @@ def accuracy_by_space(table: Table, name: str) -> str | None:
     if len(spaces) < 2:
         return None
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(max(6.4, 1.8 + 0.62 * len(spaces)), 3.6), layout="constrained")
+        figure = Figure(layout="constrained")
         axes = figure.add_subplot()
         _baseline(axes, table)
         if len(lines) <= _LEGIBLE_LINES:
@@ -73,7 +73,11 @@ def accuracy_by_space(table: Table, name: str) -> str | None:
         axes.grid(axis="y")
         axes.tick_params(length=0)
         axes.set_axisbelow(True)
-        figure.legend(loc="outside upper left", ncols=4, frameon=False, handlelength=2.4, columnspacing=1.4)
+        names = axes.get_legend_handles_labels()[1]
+        width = max(6.4, 1.8 + 0.62 * len(spaces))
+        columns = _legend_columns([len(name) for name in names], width)
+        figure.set_size_inches(width, 3.4 + 0.2 * math.ceil(len(names) / columns))
+        figure.legend(loc="outside upper left", ncols=columns, frameon=False, handlelength=2.4, columnspacing=1.4)
         return _svg(figure, name, _in_words(rows, table))
 
 
@@ -107,6 +111,14 @@ def _baseline(axes: Axes, table: Table) -> None:
     if random.std:
         low, high = 100 * (random.mean - random.std), 100 * (random.mean + random.std)
         axes.axhspan(low, high, color=colour, alpha=0.12, linewidth=0)
+
+
+def _legend_columns(lengths: Sequence[int], width_inches: float) -> int:
+    """As many columns as fit: all in one line, or columns as wide as the longest entry."""
+    room, handle = 11 * width_inches, 6  # in characters
+    if sum(lengths) + handle * len(lengths) <= room:
+        return len(lengths)
+    return max(1, int(room / (handle + max(lengths))))
 
 
 def _lines(axes: Axes, lines: dict[tuple[str, str], list[Row]], spaces: Sequence[str]) -> None:

@@ -90,7 +90,7 @@ def _read_sweep(storage: Storage) -> Sweep | None:
 def _read_run(storage: Storage, run_id: str) -> Run:
     try:
         return Run.model_validate_json(storage.read_bytes(storage.run_path(run_id)))
-    except UserError as error:
+    except (UserError, ValueError) as error:
         raise damaged(storage, storage.run_path(run_id)) from error
 
 

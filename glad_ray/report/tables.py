@@ -103,6 +103,11 @@ class Table:
         )
 
     @property
+    def has_unseen(self) -> bool:
+        """Whether any network is new to the synthetic sets."""
+        return any(row.unseen is not None for row in self.rows)
+
+    @property
     def by_algorithm(self) -> list[tuple[str, list[Row]]]:
         """The rows, an entry per algorithm."""
         return [(name, list(rows)) for name, rows in itertools.groupby(self.rows, key=lambda row: row.algorithm)]
@@ -181,13 +186,13 @@ def variants(known: Mapping[str, Identity], runs: Mapping[str, Run]) -> dict[str
     for run_id, identity in known.items():
         alike[replace(identity, seed=0)].add(run_id)
     labels = {}
-    for run_ids in alike.values():
+    for identity, run_ids in alike.items():
         fields = {run_id: _fields(runs[run_id]) for run_id in run_ids if run_id in runs}
-        paths = sorted({path for of_run in fields.values() for path in of_run})
-        telling = [path for path in paths if len({of_run.get(path) for of_run in fields.values()}) > 1]
+        telling = _telling(list(fields.values()), identity.space)
         for run_id in run_ids:
             if run_id in fields:
-                labels[run_id] = ", ".join(f"{_short(path)} {fields[run_id].get(path, '-')}" for path in telling)
+                said = [f"{path.removeprefix('algorithm.')} {fields[run_id].get(path, '-')}" for path in telling]
+                labels[run_id] = ", ".join(said)
             else:
                 labels[run_id] = f"run {run_id}" if len(run_ids) > 1 else ""
     return labels
@@ -239,8 +244,17 @@ def _fields(run: Run) -> dict[str, str]:
     return flat
 
 
-def _short(path: str) -> str:
-    return path.removeprefix("algorithm.")
+def _telling(fields: Sequence[Mapping[str, str]], space: str) -> list[str]:
+    """The paths by which runs of a space differ; rates of latents it has not are told only if nothing else differs."""
+    paths = sorted({path for of_run in fields for path in of_run})
+    differing = [path for path in paths if len({of_run.get(path) for of_run in fields}) > 1]
+    used = {"pixel": ("pixels",), "w+": ("w",)}.get(space, ("f", "w"))
+    of_space = [path for path in differing if ".learning_rates." not in path or path.rpartition(".")[2] in used]
+
+    def kinds(chosen: Sequence[str]) -> int:
+        return len({tuple(of_run.get(path) for path in chosen) for of_run in fields})
+
+    return of_space if kinds(of_space) == kinds(differing) else differing
 
 
 def _grouped(rows: Iterable[Mapping[str, Any]], *keys: str) -> dict[tuple[Any, ...], list[Mapping[str, Any]]]:

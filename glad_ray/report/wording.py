@@ -1,6 +1,9 @@
 """How the report says numbers and names."""
 
-from glad_ray.spec.algorithm import Algorithm, RandomReal
+import inspect
+import re
+import textwrap
+
 from glad_ray.spec.datasets import DATASETS
 from glad_ray.spec.network import NETWORK_NAMES, TITLES
 
@@ -88,10 +91,16 @@ def memory(size_bytes: float) -> str:
     return f"{mebibytes:.0f} MiB" if mebibytes < 1000 else f"{mebibytes / 1024:.1f} GiB"
 
 
-def iterations(algorithm: Algorithm, images_per_class: int) -> str:
-    """`60 iterations`, with the steps on the images said where they are more."""
-    if isinstance(algorithm, RandomReal):
-        return "not distilled"
-    steps = algorithm.steps(images_per_class)
-    said = counted(algorithm.iterations, "iteration")
-    return said if steps == algorithm.iterations else f"{said} ({counted(steps, 'step')})"
+def iterations(number: int, steps: dict[int, int]) -> str:
+    """`60 iterations (600 steps at ipc 10)`: `steps` by images per class are told where they are not the iterations."""
+    said = [f"{counted(of_ipc, 'step')} at ipc {ipc}" for ipc, of_ipc in sorted(steps.items()) if of_ipc != number]
+    return counted(number, "iteration") + (f" ({', '.join(said)})" if said else "")
+
+
+def paragraphs(text: str) -> list[tuple[bool, str]]:
+    """The paragraphs of a description, each with whether it is to be shown as it stands (it is indented)."""
+    blocks = [block for block in re.split(r"\n[ \t]*\n", inspect.cleandoc(text)) if block.strip()]
+    return [
+        (True, textwrap.dedent(block).rstrip()) if block.startswith((" ", "\t")) else (False, " ".join(block.split()))
+        for block in blocks
+    ]

@@ -24,7 +24,7 @@ def read_table(storage: Storage, path: str, schema: pa.Schema) -> pa.Table:
         raise damaged(storage, path) from error
     if not table.schema.equals(schema):
         raise DataError(
-            f"{path} in {storage.uri} has other columns than this version of glad_ray writes: delete it and run the "
+            f"{path} in {storage} has other columns than this version of glad_ray writes: delete it and run the "
             "sweep again, or read it with the version that wrote it."
         )
     return table
@@ -32,4 +32,4 @@ def read_table(storage: Storage, path: str, schema: pa.Schema) -> pa.Table:
 
 def damaged(storage: Storage, path: str) -> DataError:
     """The error for a file that cannot be read."""
-    return DataError(f"{path} in {storage.uri} is damaged: delete it and run the sweep again.")
+    return DataError(f"{path} in {storage} is damaged: delete it and run the sweep again.")

@@ -177,5 +177,5 @@ def clear_failure(storage: Storage, run_id: str) -> None:
 def _read_failure(storage: Storage, path: str) -> Failure:
     try:
         return Failure.model_validate_json(storage.read_bytes(path))
-    except UserError as error:
+    except (UserError, ValueError) as error:
         raise damaged(storage, path) from error

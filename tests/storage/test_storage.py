@@ -1,0 +1,227 @@
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from glad_ray.errors import DataError, UserError
+from glad_ray.storage import Storage
+
+
+@pytest.fixture(params=["folder", "file-uri", "object-store"])
+def storage(request, tmp_path):
+    """One suite for every kind of place; the object store is fsspec's, in memory."""
+    where = {
+        "folder": str(tmp_path / "a folder" / "results"),
+        "file-uri": (tmp_path / "a folder").as_uri(),
+        "object-store": f"fsspec+memory:///{uuid.uuid4().hex}/results",
+    }
+    return Storage.open(where[request.param])
+
+
+class TestFiles:
+    def test_what_is_written_is_read(self, storage):
+        storage.write_bytes("runs/a/run.json", b"\x00one")
+        assert storage.read_bytes("runs/a/run.json") == b"\x00one"
+        storage.write_bytes("runs/a/run.json", b"two, longer")
+        assert storage.read_bytes("runs/a/run.json") == b"two, longer"
+        storage.write_bytes("runs/a/run.json", b"")
+        assert storage.read_bytes("runs/a/run.json") == b""
+
+    def test_exists(self, storage):
+        storage.write_bytes("runs/a/run.json", b"1")
+        assert storage.exists("runs/a/run.json")
+        assert storage.exists("runs/a")
+        assert not storage.exists("runs/b")
+        assert not storage.exists("runs/a/run.jso")
+
+    def test_list_is_sorted_and_one_level_deep(self, storage):
+        for name in ("step-00000100", "step-00000020", "step-00001000"):
+            storage.write_bytes(f"runs/a/checkpoints/{name}.safetensors", b"1")
+        storage.write_bytes("runs/a/run.json", b"1")
+        assert storage.list("runs/a") == ("runs/a/checkpoints", "runs/a/run.json")
+        assert storage.list("") == ("runs",)
+        assert [Storage.step_of(path) for path in storage.list("runs/a/checkpoints")] == [20, 100, 1000]
+        assert storage.list("nowhere") == ()
+
+    def test_list_leaves_hidden_files_out(self, storage):
+        storage.write_bytes("results/.half.parquet", b"1")
+        storage.write_bytes("results/a.parquet", b"1")
+        assert storage.list("results") == ("results/a.parquet",)
+
+    def test_a_new_storage_shows_nothing(self, storage):
+        assert storage.list("") == ()
+
+    def test_delete_takes_files_and_folders_and_nothing_else(self, storage):
+        for path in ("runs/a/run.json", "runs/a/sets/x", "runs/ab/run.json"):
+            storage.write_bytes(path, b"1")
+        storage.delete("runs/a/run.json")
+        assert storage.list("runs/a") == ("runs/a/sets",)
+        storage.delete("runs/a")
+        assert storage.list("runs") == ("runs/ab",)
+        storage.delete("runs/a")
+
+    def test_a_missing_file_is_named(self, storage):
+        with pytest.raises(DataError, match=r"runs/a/run\.json is missing from "):
+            storage.read_bytes("runs/a/run.json")
+
+    def test_it_travels_to_another_process(self, storage):
+        storage.write_bytes("a", b"1")
+        copy = pickle.loads(pickle.dumps(storage))
+        assert copy == storage
+        assert len(pickle.dumps(storage)) < 500
+        assert copy.read_bytes("a") == b"1"
+
+    def test_opened_again_it_holds_the_same(self, storage):
+        storage.write_bytes("a", b"1")
+        assert Storage.open(storage.uri, create=False).read_bytes("a") == b"1"
+
+
+def test_local_path_is_where_the_file_lies(tmp_path):
+    storage = Storage.open(tmp_path)
+    storage.write_bytes("experts/x/expert-0000.arrow", b"123")
+    path = storage.local_path("experts/x/expert-0000.arrow")
+    assert path == tmp_path / "experts/x/expert-0000.arrow"
+    assert path.read_bytes() == b"123"
+    assert Storage.open(f"fsspec+memory:///{uuid.uuid4().hex}").local_path("a") is None
+
+
+def test_names_of_files():
+    assert Storage.PLAN == "plan.json"
+    assert Storage.REPORT == "report/index.html"
+    assert Storage.expert_path("e1", 3) == "experts/e1/expert-0003.arrow"
+    assert Storage.run_path("r1") == "runs/r1/run.json"
+    assert Storage.checkpoint_path("r1", 100) == "runs/r1/checkpoints/step-00000100.safetensors"
+    assert Storage.set_path("r1", 100) == "runs/r1/sets/step-00000100.safetensors"
+    assert Storage.synthetic_set_path("r1") == "runs/r1/synthetic_set.safetensors"
+    assert Storage.images_path("r1") == "runs/r1/images.png"
+    assert Storage.losses_path("r1") == "runs/r1/losses.parquet"
+    assert Storage.distillation_path("r1") == "runs/r1/distillation.json"
+    assert Storage.failure_path("r1") == "runs/r1/failure.json"
+    assert Storage.trainings_path("r1", "v1", "vit-w64") == "runs/r1/evaluations/v1/vit-w64.parquet"
+    assert Storage.results_path("r1", "v1") == "results/r1-v1.parquet"
+    for folder, path in (
+        (Storage.run_folder("r1"), Storage.run_path("r1")),
+        (Storage.checkpoint_folder("r1"), Storage.checkpoint_path("r1", 1)),
+        (Storage.set_folder("r1"), Storage.set_path("r1", 1)),
+        (Storage.RUNS, Storage.run_folder("r1")),
+        (Storage.RESULTS, Storage.results_path("r1", "v1")),
+    ):
+        assert Path(path).parent == Path(folder)
+
+
+class TestOpen:
+    def test_a_relative_folder_stays_where_it_was(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        storage = Storage.open("results")
+        monkeypatch.chdir("/")
+        storage.write_bytes("a", b"1")
+        assert (tmp_path / "results" / "a").read_bytes() == b"1"
+
+    def test_a_folder_of_any_name(self, tmp_path):
+        storage = Storage.open(tmp_path / "50 % #1?x=ü")
+        storage.write_bytes("a", b"1")
+        assert storage.list("") == ("a",)
+
+    @pytest.mark.parametrize(
+        ("where", "said"),
+        [
+            ("foo://bucket/x", "Unrecognized filesystem type"),
+            ("s3:/bucket/x", "Missing bucket name"),
+            ("hdfs://host/x", "does not write a file whole"),
+            ("/dev/null/x", "a file is in the way"),
+            ("/proc/results", "cannot be used for results"),
+        ],
+    )
+    def test_a_place_that_cannot_be_used(self, where, said):
+        with pytest.raises(UserError, match=said) as raised:
+            Storage.open(where)
+        assert "\n" not in str(raised.value)
+        assert str(raised.value).startswith(where)
+
+    def test_a_file_in_the_way(self, tmp_path):
+        (tmp_path / "x").write_bytes(b"")
+        with pytest.raises(UserError, match="a file is in the way"):
+            Storage.open(tmp_path / "x")
+
+    def test_a_folder_that_should_be_there(self, tmp_path):
+        with pytest.raises(UserError, match="There is no folder"):
+            Storage.open(tmp_path / "x", create=False)
+        assert not (tmp_path / "x").exists()
+
+    def test_credentials_are_not_said(self):
+        storage = Storage("s3://me:secret@bucket/x?endpoint_override=host:1")
+        assert str(storage) == "s3://bucket/x"
+        assert "secret" not in repr(storage)
+
+
+WRITER = """
+import sys
+from glad_ray.storage import Storage
+storage = Storage(sys.argv[1])
+print("ready", flush=True)
+while True:
+    for letter in b"ab":
+        storage.write_bytes("file", bytes([letter]) * 3_000_000)
+"""
+
+
+class TestCrash:
+    def test_readers_see_whole_files_whatever_dies(self, tmp_path):
+        storage = Storage.open(tmp_path)
+        seen = set()
+        for delay in (0.05, 0.11, 0.17):
+            writers = [
+                subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE) for _ in "12"
+            ]
+            for writer in writers:
+                writer.stdout.readline()
+            end = time.monotonic() + delay
+            while time.monotonic() < end or not storage.exists("file"):
+                if storage.exists("file"):
+                    seen.add(storage.read_bytes("file"))
+            for writer in writers:
+                writer.send_signal(signal.SIGKILL)
+                writer.communicate()
+            seen.add(storage.read_bytes("file"))
+            assert storage.list("") == ("file",)
+        assert seen <= {b"a" * 3_000_000, b"b" * 3_000_000}
+        assert Storage.open(tmp_path).read_bytes("file") in seen
+
+    def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(self, tmp_path):
+        code = """
+import resource, signal, sys
+from glad_ray.storage import Storage
+storage = Storage(sys.argv[1])
+storage.write_bytes("file", b"old")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    storage.write_bytes("file", b"x" * 5000)
+except OSError as error:
+    print(error.strerror)
+"""
+        done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+        assert "too large" in done.stdout
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
+        assert (tmp_path / "file").read_bytes() == b"old"
+
+    def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(self, tmp_path):
+        storage = Storage.open(tmp_path)
+        storage.write_bytes("runs/a/run.json", b"1")
+        dead, living, other = (tmp_path / "runs/a" / name for name in (".x.1.partial", ".x.2.partial", ".hidden"))
+        for path in (dead, living, other):
+            path.write_bytes(b"half")
+        for path in (dead, other):
+            os.utime(path, (time.time() - 2 * 24 * 3600,) * 2)
+        assert storage.list("runs/a") == ("runs/a/run.json",)
+        Storage.open(tmp_path)
+        assert not dead.exists()
+        assert living.exists()
+        assert other.exists()
+        assert storage.read_bytes("runs/a/run.json") == b"1"
