@@ -1,0 +1,125 @@
+"""The synthesis network: Fourier features, then a plain chain of style layers that can be entered at any one.
+
+Karras et al., "Alias-Free Generative Adversarial Networks" (2021), Figure 4; the spaces F_n are GLaD's (section 3.2).
+"""
+
+from collections.abc import Mapping
+from typing import final
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from glad_ray.generators.stylegan_xl.activation import FilteredLeakyReLU
+from glad_ray.generators.stylegan_xl.fourier import FourierFeatures
+from glad_ray.generators.stylegan_xl.linear import EqualizedLinear
+from glad_ray.generators.stylegan_xl.modulation import demodulated_kernel, modulated_convolution
+from glad_ray.spec.stylegan_settings import LayerSettings, SynthesisSettings
+
+
+@final
+class StyleLayer(nn.Module):
+    """One layer with frozen weights; `state` holds the official names under `prefix`."""
+
+    kernel: Tensor
+    power: Tensor
+    bias: Tensor
+    input_gain: Tensor
+
+    def __init__(self, settings: LayerSettings, state: Mapping[str, Tensor], prefix: str) -> None:
+        super().__init__()
+        self.settings = settings
+        self.affine = EqualizedLinear(state, f"{prefix}.affine")
+        kernel, power = demodulated_kernel(state[f"{prefix}.weight"])
+        self.register_buffer("kernel", kernel.contiguous(memory_format=torch.channels_last))
+        self.register_buffer("power", power)
+        self.register_buffer("bias", state[f"{prefix}.bias"])
+        self.register_buffer("input_gain", torch.rsqrt(state[f"{prefix}.magnitude_ema"]))
+        self.activate = FilteredLeakyReLU(settings, state[f"{prefix}.up_filter"], state[f"{prefix}.down_filter"])
+
+    def forward(self, x: Float[Tensor, "n c_in h w"], w: Float[Tensor, "n w_dim"]) -> Float[Tensor, "n c_out h2 w2"]:
+        """The next feature map, from this one and the layer's code."""
+        return self.activate(self.convolve(x, w))
+
+    def convolve(self, x: Float[Tensor, "n c_in h w"], w: Float[Tensor, "n w_dim"]) -> Float[Tensor, "n c_out h2 w2"]:
+        """The biased convolution alone."""
+        return modulated_convolution(
+            x, self.affine(w), self.kernel, self.power, self.bias, self.input_gain, self.settings.conv_crop
+        )
+
+
+@final
+class RGBLayer(nn.Module):
+    """The last layer: a pointwise modulated mix of channels, neither demodulated nor filtered."""
+
+    kernel: Tensor
+    bias: Tensor
+    input_gain: Tensor
+
+    def __init__(self, settings: LayerSettings, state: Mapping[str, Tensor], prefix: str) -> None:
+        super().__init__()
+        self.settings = settings
+        self.affine = EqualizedLinear(state, f"{prefix}.affine")
+        kernel = state[f"{prefix}.weight"] / settings.in_channels**0.5
+        self.register_buffer("kernel", kernel.contiguous(memory_format=torch.channels_last))
+        self.register_buffer("bias", state[f"{prefix}.bias"])
+        self.register_buffer("input_gain", torch.rsqrt(state[f"{prefix}.magnitude_ema"]))
+
+    def forward(self, x: Float[Tensor, "n c_in h w"], w: Float[Tensor, "n w_dim"]) -> Float[Tensor, "n c_out h w"]:
+        """The image before its output scale."""
+        return self.activate(self.convolve(x, w))
+
+    def convolve(self, x: Float[Tensor, "n c_in h w"], w: Float[Tensor, "n w_dim"]) -> Float[Tensor, "n c_out h w"]:
+        """The biased mix alone."""
+        style = self.affine(w) * self.input_gain
+        return F.conv2d(x * style[:, :, None, None], self.kernel, self.bias)
+
+    def activate(self, y: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """The clamp."""
+        return y if self.settings.clamp is None else y.clamp(-self.settings.clamp, self.settings.clamp)
+
+
+@final
+class SynthesisNetwork(nn.Module):
+    """From style codes, or a feature map and the codes of the layers after it, to images in nominally [-1, 1].
+
+    Codes are numbered as released networks number them: 0 is the input's, n + 1 that of layer n.
+    """
+
+    def __init__(self, settings: SynthesisSettings, state: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.settings = settings
+        self.input = FourierFeatures(settings.input, state, "synthesis.input")
+        self.layers = nn.ModuleList(build_layer(layer, state) for layer in settings.layers)
+
+    def forward(self, ws: Float[Tensor, "n codes w_dim"]) -> Float[Tensor, "n c h w"]:
+        """Images from all codes."""
+        return self.from_f(ws[:, 1:], self.to_f(ws, 0), 0)
+
+    def to_f(self, ws: Float[Tensor, "n codes w_dim"], n: int) -> Float[Tensor, "n c h w"]:
+        """F_n: the input of layer n, from codes 0 to n (later ones may be absent)."""
+        x = _fast_layout(self.input(ws[:, 0]))
+        for layer, w in zip(self.layers[:n], ws[:, 1 : n + 1].unbind(1), strict=True):
+            x = layer(x, w)
+        return x
+
+    def from_f(
+        self, codes: Float[Tensor, "n codes_from_n w_dim"], f: Float[Tensor, "n c h w"], n: int
+    ) -> Float[Tensor, "n c h2 w2"]:
+        """Images from the input `f` of layer `n` and the codes of that layer and all after it, no others."""
+        x = _fast_layout(f)
+        for layer, w in zip(self.layers[n:], codes.unbind(1), strict=True):
+            x = layer(x, w)
+        return (x * self.settings.output_scale).contiguous()
+
+
+def build_layer(settings: LayerSettings, state: Mapping[str, Tensor]) -> StyleLayer | RGBLayer:
+    """The layer of that name, from a whole network's state."""
+    prefix = f"synthesis.{settings.name}"
+    return RGBLayer(settings, state, prefix) if settings.to_rgb else StyleLayer(settings, state, prefix)
+
+
+def _fast_layout(x: Tensor) -> Tensor:
+    # oneDNN's depthwise filters want channels last; dense matrices want rows that lie together.
+    return x.contiguous(memory_format=torch.channels_last if x.device.type == "cpu" else torch.contiguous_format)

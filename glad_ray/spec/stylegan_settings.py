@@ -1,0 +1,175 @@
+"""What fixes a StyleGAN-XL generator but its weights: one frozen record per part, and what can be counted from them.
+
+A schedule fills them for a network to be initialised at random, a checkpoint's own attributes for a trained one.
+Cutoffs and half-widths are in cycles per image width, rates in samples per image width.
+"""
+
+from dataclasses import dataclass
+
+from glad_ray.errors import UserError
+
+CLAMP = 256.0
+OUTPUT_SCALE = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class MappingSettings:
+    """The network from a normal draw and a class to a style code."""
+
+    z_dim: int
+    w_dim: int
+    classes: int
+    """0: unconditional"""
+    embedding_rows: int
+    """rows of the class table; released networks have 1000, however many classes they know"""
+    embedding_dim: int = 320
+    hidden_layers: int = 2
+    learning_rate_factor: float = 0.01
+    """by which the weights were scaled for training: stored weights are that much larger"""
+
+    @property
+    def parameter_count(self) -> int:
+        """Learned numbers, the class table included."""
+        fan_in = self.z_dim * (2 if self.classes else 1)
+        hidden = self.w_dim * (fan_in + 1) + (self.hidden_layers - 1) * self.w_dim * (self.w_dim + 1)
+        if not self.classes:
+            return hidden
+        return hidden + self.embedding_rows * self.embedding_dim + self.z_dim * (self.embedding_dim + 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSettings:
+    """The Fourier features that the first layer is fed with."""
+
+    channels: int
+    size: int
+    rate: float
+    bandwidth: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerSettings:
+    """Everything that fixes one synthesis layer but its weights; a checkpoint's own attributes fill it as well."""
+
+    name: str
+    in_channels: int
+    out_channels: int
+    in_size: int
+    out_size: int
+    in_rate: float
+    out_rate: float
+    filter_rate: float
+    """rate at which the nonlinearity acts and both filters are designed"""
+    in_cutoff: float
+    out_cutoff: float
+    in_half_width: float
+    out_half_width: float
+    kernel_size: int
+    to_rgb: bool
+    """the last layer: no demodulation, no filters, no slope"""
+    radial: bool
+    """the down filter is radially symmetric (one full two-dimensional filter)"""
+    up_factor: int
+    up_taps: int
+    down_factor: int
+    down_taps: int
+    padding: tuple[int, int]
+    """samples added before and after, along each axis, at the filter rate; negative numbers crop"""
+    clamp: float | None = CLAMP
+    """largest absolute activation; None: no limit"""
+
+    @property
+    def conv_crop(self) -> int:
+        """Outputs of the convolution that padding would crop at each border, so that none of them is computed."""
+        return max(0, -(self.padding[0] // self.up_factor))
+
+    @property
+    def conv_size(self) -> int:
+        """Side of the convolution's output: full padding, less `conv_crop` at each border."""
+        return self.in_size + self.kernel_size - 1 - 2 * self.conv_crop
+
+    @property
+    def filter_size(self) -> int:
+        """Side of the activation at the filter rate."""
+        if self.to_rgb:
+            return self.out_size
+        return (self.out_size - 1) * self.down_factor + self.down_taps
+
+    @property
+    def conv_multiply_adds(self) -> int:
+        """Multiply-adds of the convolution, per image."""
+        return self.out_channels * self.in_channels * self.kernel_size**2 * self.conv_size**2
+
+    @property
+    def filter_multiply_adds(self) -> int:
+        """Multiply-adds of both filters, per image, zeros between samples not counted."""
+        if self.to_rgb:
+            return 0
+        taps = self.up_taps // self.up_factor
+        up = taps * self.filter_size * (self.conv_size + self.filter_size)
+        if self.radial:
+            down = (self.down_taps * self.out_size) ** 2
+        else:
+            down = self.down_taps * self.out_size * (self.filter_size + self.out_size)
+        return self.out_channels * (up + down)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthesisSettings:
+    """A synthesis network without its weights: the Fourier features and a plain chain of layers."""
+
+    w_dim: int
+    input: InputSettings
+    layers: tuple[LayerSettings, ...]
+    output_scale: float = OUTPUT_SCALE
+    """factor between the last layer's output and the image"""
+
+    @property
+    def codes(self) -> int:
+        """Style codes of a whole image: one for the input, one per layer."""
+        return len(self.layers) + 1
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        last = self.layers[-1]
+        return (last.out_channels, last.out_size, last.out_size)
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """`w+`, and one `f<n>` per layer: its input, and the codes from that layer on."""
+        return ("w+", *(f"f{n}" for n in range(len(self.layers))))
+
+    def layer_of(self, space: str) -> int | None:
+        """The n of `f<n>`, None for `w+`; raises `UserError` that lists what there is."""
+        if space not in self.spaces:
+            raise UserError(f"The generator has no latent space {space!r}: it has {', '.join(self.spaces)}.")
+        return None if space == "w+" else int(space[1:])
+
+    def latent_shapes(self, space: str) -> dict[str, tuple[int, ...]]:
+        """Shape of each kind of latent, per image; raises `UserError` for a space it does not have."""
+        n = self.layer_of(space)
+        if n is None:
+            return {"w": (self.codes, self.w_dim)}
+        layer = self.layers[n]
+        return {
+            "f": (layer.in_channels, layer.in_size, layer.in_size),
+            "w": (len(self.layers) - n, self.w_dim),
+        }
+
+    def multiply_adds(self, space: str) -> int:
+        """Multiply-adds of one image decoded from `space`, convolutions and filters; raises like `latent_shapes`."""
+        n = self.layer_of(space)
+        features = self.input.channels**2 * self.input.size**2 if n is None else 0
+        return features + sum(
+            layer.conv_multiply_adds + layer.filter_multiply_adds for layer in self.layers[0 if n is None else n :]
+        )
+
+    @property
+    def parameter_count(self) -> int:
+        """Learned numbers of the synthesis network: kernels, biases and the maps from codes to styles."""
+        features = self.input.channels**2 + 4 * (self.w_dim + 1)
+        return features + sum(
+            layer.out_channels * (layer.in_channels * layer.kernel_size**2 + 1) + layer.in_channels * (self.w_dim + 1)
+            for layer in self.layers
+        )
