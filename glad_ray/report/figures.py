@@ -29,6 +29,7 @@ _LOSS_POINTS = 240
 # matplotlib types the keys as a closed list of names.
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
+    "svg.hashsalt": "the same ids every time",
     "font.family": "sans-serif",
     "font.size": 10,
     "text.color": _INK,
@@ -86,8 +87,9 @@ def loss_panel(curves: Sequence[LossCurve], algorithm: str, name: str, descripti
     drawn = [_thinned(curve) for curve in curves]
     values = [loss for _, losses in drawn for loss in losses]
     with matplotlib.rc_context(_STYLE | {"font.size": 8.5}):
-        figure = Figure(figsize=(2.5, 1.6), layout="constrained")
-        axes = figure.add_subplot()
+        figure = Figure(figsize=(2.5, 1.6))
+        # A fixed place: working out a tight one takes longer than all the rest, and a page has many panels.
+        axes = figure.add_axes((0.16, 0.25, 0.82, 0.7))
         for steps, losses in drawn:
             axes.plot(steps, losses, color=_ALGORITHM_COLOURS[algorithm], linewidth=1.3)
         if min(values) > 0 and max(values) > 30 * min(values):

@@ -1,0 +1,457 @@
+import csv
+import io
+import json
+import re
+import statistics
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glad_ray.errors import DataError
+from glad_ray.report import write_report
+from glad_ray.results import Failure, select, write_failure
+from glad_ray.spec import DATASETS, DM, Evaluation, LearningRates, Run
+from glad_ray.spec.datasets import DatasetFacts
+from glad_ray.storage import Storage
+from tests.report.sample import EVALUATION, small_sweep, write_run, write_sweep
+
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """The parsed page: elements with their attributes and text, tables as grids; not well-formed raises."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.elements, self.text = [], [], []
+        self.feed(text)
+        self.close()
+        assert not self.open, f"never closed: {self.open}"
+
+    def handle_starttag(self, tag, attributes):
+        element = {"tag": tag, "attributes": dict(attributes), "text": [], "parents": list(self.open)}
+        assert len(element["attributes"]) == len(attributes), f"an attribute twice in <{tag}>"
+        self.elements.append(element)
+        if tag not in VOID:
+            self.open.append(element)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open[-1]["tag"] == tag, f"</{tag}> closes <{self.open[-1]['tag']}>"
+        self.open.pop()
+
+    def handle_data(self, data):
+        for element in self.open:
+            element["text"].append(data)
+        if not any(element["tag"] in ("style", "script") for element in self.open):
+            self.text.append(data)
+
+    def all(self, tag):
+        return [element for element in self.elements if element["tag"] == tag]
+
+    def within(self, element, *tags):
+        return [e for e in self.elements if e["tag"] in tags and any(parent is element for parent in e["parents"])]
+
+    def grid(self, table):
+        return [[said(cell) for cell in self.within(row, "th", "td")] for row in self.within(table, "tr")]
+
+    @property
+    def words(self):
+        return " ".join("".join(self.text).split())
+
+
+def said(element):
+    return " ".join("".join(element["text"]).split())
+
+
+def page_of(storage):
+    path = write_report(storage)
+    assert path == "report/index.html"
+    return Page(storage.read_bytes(path).decode())
+
+
+@pytest.fixture
+def storage(tmp_path):
+    return Storage.open(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A small sweep of which one run failed and one is not finished, and its page."""
+    storage = Storage.open(tmp_path_factory.mktemp("swept"))
+    sweep = small_sweep(spaces=("w+", "f4"))
+    write_sweep(storage, sweep)
+    return storage, sweep, page_of(storage)
+
+
+def accuracy_tables(page):
+    return [
+        table
+        for table in page.all("table")
+        if any("Mean of unseen" in said(cell) for cell in page.within(table, "th"))
+    ]  # fmt: skip
+
+
+class TestAccuracyTables:
+    def test_every_cell_is_the_mean_and_population_deviation(self, swept, tmp_path):
+        _, sweep, page = swept
+        tables = accuracy_tables(page)
+        assert len(tables) == 3
+        keys = [network.key for network in EVALUATION.networks]
+        for table, selection in zip(tables, ("last", "held-out", "best-on-test"), strict=True):
+            rows = {}
+            algorithm = ""
+            for row in page.grid(table)[1:]:
+                if len(row) == 1:
+                    algorithm = row[0].partition(",")[0].lower()
+                else:
+                    key = ("random", "pixel") if row[0] == "Random real images" else (algorithm, row[0])
+                    rows[key] = row
+            scored = sweep.runs[:-2]
+            assert list(rows) == [(run.algorithm.name, run.space) for run in scored]
+            expected = {}
+            for run in scored:
+                trainings = write_run(Storage.open(tmp_path / "again"), run, EVALUATION, "again")
+                steps = select(trainings, "convnet-w32", run.snapshot_steps)[selection]
+                accuracies = np.array(
+                    [[100 * t.accuracy for t in trainings[key] if t.step == steps[key]] for key in keys]
+                )
+                assert accuracies.shape == (5, 2)
+                expected[run.algorithm.name, run.space] = (accuracies.mean(axis=1), accuracies.std(axis=1, ddof=0))
+            random = expected["random", "pixel"][0][1:].mean()
+            for key, (mean, std) in expected.items():
+                cells = rows[key][2:]
+                assert cells[:5] == [f"{m:.1f} ± {s:.1f}" for m, s in zip(mean, std, strict=True)]
+                assert cells[5] == f"{mean[1:].mean():.1f} ± {std[1:].mean():.1f}"
+                over = mean[1:].mean() - random
+                assert cells[6] == ("" if key[0] == "random" else f"{over:+.1f}".replace("-", "−"))
+
+    def test_last_comes_first_and_each_selection_says_what_it_is(self, swept):
+        _, _, page = swept
+        headings = [said(heading) for heading in page.all("h3")]
+        assert headings[:3] == [
+            "Last step",
+            "Step chosen on held-out training images",
+            "Best step on the test set (the paper's protocol)",
+        ]
+        assert "these numbers are optimistic" in page.words
+
+    def test_the_best_row_of_each_algorithm_is_bold(self, swept):
+        _, _, page = swept
+        for table in accuracy_tables(page):
+            for body in page.within(table, "tbody"):
+                rows = [page.within(row, "td")[1:-1] for row in page.within(body, "tr")]
+                rows = [row for row in rows if row]
+                for column in zip(*rows, strict=True):
+                    bold = [bool(page.within(cell, "b")) for cell in column]
+                    means = [float(said(cell).partition(" ")[0]) for cell in column]
+                    if len(rows) == 1:
+                        assert bold == [False]
+                    else:
+                        assert sum(bold) == 1
+                        assert means[bold.index(True)] == max(means)
+
+    def test_the_backbone_is_marked_as_seen(self, swept):
+        _, _, page = swept
+        for table in accuracy_tables(page):
+            marked = [cell for cell in page.within(table, "th") if "seen: distills" in said(cell)]
+            assert [said(cell) for cell in marked] == ["ConvNetwidth 32seen: distills"]
+
+    def test_seeds_are_pooled_and_settings_are_not(self, storage):
+        run = Run(algorithm=DM(iterations=20))
+        evaluation = Evaluation(networks=("vit",), repeats=2)
+        rates = LearningRates(pixels=5.0, f=10.0, w=1.0)
+        other = run.replace(algorithm=DM(iterations=20, learning_rates=rates))
+        accuracies = {
+            name: [t.accuracy for r in runs for t in write_run(storage, r, evaluation, "s")["vit"]]
+            for name, runs in {"one": [run, run.replace(seed=1), run.replace(seed=2)], "other": [other]}.items()
+        }
+        page = page_of(storage)
+        (table,) = accuracy_tables(page)
+        rows = {row[0]: row[2] for row in page.grid(table)[2:]}
+        assert rows == {
+            f"pixellearning_rates.pixels {rate}": (
+                f"{100 * statistics.fmean(accuracies[name]):.1f} ± {100 * statistics.pstdev(accuracies[name]):.1f}"
+            )
+            for rate, name in (("1 3 seeds", "one"), ("5", "other"))
+        }
+
+    def test_a_selection_that_took_the_same_sets_is_not_repeated(self, storage):
+        write_run(storage, Run(algorithm=DM(iterations=20)), Evaluation(networks=("vit",), repeats=2), "s")
+        page = page_of(storage)
+        assert len(accuracy_tables(page)) == 1
+        assert "Here it takes the same sets as “last step”" in page.words
+
+
+def facts(page):
+    return dict(zip(map(said, page.all("dt")), map(said, page.all("dd")), strict=True))
+
+
+class TestBudget:
+    def test_it_is_said_before_any_number(self, swept):
+        _, _, page = swept
+        small = "150 evaluation epochs (the paper: 1,000), 2 repeats (the paper: 5), narrower networks."
+        assert f"Small-budget numbers: {small}" in page.words
+        assert facts(page) == {
+            "DC distillation": "60 iterations",
+            "DM distillation": "100 iterations",
+            "MTT distillation": "60 iterations",
+            "Evaluation": "150 epochs from scratch, 2 repeats per network",
+            "Learning rates": "ConvNet 0.01, AlexNet 0.01, VGG11 0.003, ResNet18 0.01, ViT 0.01",
+            "Test images": "all 1,000",
+        }
+        assert page.words.index("Test images") < page.words.index("Mean of unseen")
+
+    def test_the_papers_budget_is_not_called_small(self, storage):
+        write_run(storage, Run(algorithm=DM()), Evaluation(networks=("convnet", "vit")), "full")
+        page = page_of(storage)
+        assert "Small-budget" not in page.words
+        assert facts(page) == {
+            "DM distillation": "20,000 iterations",
+            "Evaluation": "1,000 epochs from scratch, 5 repeats per network",
+            "Learning rates": "0.001, every network",
+            "Test images": "all 1,000",
+        }
+
+    def test_a_part_of_the_test_images_is_said(self, storage):
+        write_run(storage, Run(algorithm=DM(iterations=5)), Evaluation(networks=("vit",), test_images=200), "part")
+        page = page_of(storage)
+        assert "Small-budget numbers: a part of the test images." in page.words
+        assert facts(page)["Test images"] == "200 of 1,000"
+
+    def test_steps_are_said_where_they_are_not_the_iterations(self, storage):
+        sweep = small_sweep(ipc=10, spaces=())
+        write_run(storage, sweep.runs[1], EVALUATION, "ten")
+        assert facts(page_of(storage))["DC distillation"] == "60 iterations (600 steps at ipc 10)"
+
+
+class TestPage:
+    def test_it_needs_nothing_but_itself(self, swept):
+        storage, _, page = swept
+        for element in page.elements:
+            assert element["tag"] not in ("script", "iframe", "object", "video", "audio", "base", "form")
+            for name, value in element["attributes"].items():
+                if name in ("src", "href", "xlink:href", "srcset", "action", "data", "poster"):
+                    assert value.startswith(("data:", "#")), f"<{element['tag']} {name}={value[:60]}>"
+                assert not name.startswith("on")
+        text = storage.read_bytes(Storage.REPORT).decode()
+        assert not re.search(r"@import|url\((?!#)", text)
+
+    def test_ids_are_unique_and_links_lead_somewhere(self, swept):
+        _, _, page = swept
+        ids = [element["attributes"]["id"] for element in page.elements if "id" in element["attributes"]]
+        assert len(set(ids)) == len(ids)
+        for element in page.elements:
+            for name, value in element["attributes"].items():
+                if name in ("href", "xlink:href") and value.startswith("#"):
+                    assert value[1:] in ids
+                if name == "aria-labelledby":
+                    assert value in ids
+                for target in re.findall(r"url\(#([^)]+)\)", value or ""):
+                    assert target in ids
+
+    def test_it_can_be_read_by_a_screen_reader(self, swept):
+        _, _, page = swept
+        assert page.all("html")[0]["attributes"]["lang"] == "en"
+        assert len(page.all("h1")) == 1
+        assert all(image["attributes"]["alt"] for image in page.all("img"))
+        assert all(cell["attributes"].get("scope") for cell in page.all("th"))
+        for figure in page.all("svg"):
+            assert figure["attributes"]["role"] == "img"
+            assert len(said(page.within(figure, "title")[0])) > 20
+
+    def test_the_figure_tells_its_numbers_and_follows_the_theme(self, swept):
+        _, _, page = swept
+        figure = page.all("svg")[0]
+        title = said(page.within(figure, "title")[0])
+        (table, *_) = accuracy_tables(page)
+        grid = page.grid(table)
+        assert f"random real images {grid[1][-2].partition(' ')[0]} %" in title
+        pixel = next(row for row in grid if row[0] == "pixel")
+        assert f"DC pixel {pixel[-2].partition(' ')[0]} %" in title
+        labels = [said(text) for text in page.within(figure, "text")]
+        assert [label for label in labels if label in ("pixel", "w+", "f4")] == ["pixel", "w+", "f4"]
+        assert [label for label in labels if label in ("random real images", "DC", "DM", "MTT")] == [
+            "random real images", "DC", "DM", "MTT",
+        ]  # fmt: skip
+        styles = " ".join(element["attributes"].get("style") or "" for element in page.within(figure, "path", "use"))
+        assert {"var(--dc)", "var(--dm)", "var(--mtt)", "var(--random)", "var(--rule)"} <= set(
+            re.findall(r"var\(--\w+\)", styles)
+        )
+        assert not re.search(r"#[0-9a-f]{6}", styles.replace("#ffffff", ""))
+
+    def test_runs_pictures_losses_and_costs_are_there(self, swept):
+        _, sweep, page = swept
+        scored = sweep.runs[:-2]
+        pictures = [image["attributes"] for image in page.all("img")]
+        assert len(pictures) == len(scored)
+        assert {picture["width"] for picture in pictures} == {"68"}
+        captions = [said(caption) for caption in page.all("figcaption")]
+        for run in scored:
+            name = (
+                "Random real images" if run.algorithm.name == "random" else f"{run.algorithm.name.upper()} {run.space}"
+            )
+            assert f"{name} {run.run_id}" in captions
+            if run.steps:
+                assert name in captions
+        costs = next(page.grid(table) for table in page.all("table") if "Devices" in page.grid(table)[0])
+        assert costs[2] == ["DC pixel", "60", "18 s", "0.3 s", "900 MiB", "3.5 s", "1.1 GiB", "cpu"]
+        records = [json.loads("".join(pre["text"])) for pre in page.all("pre")[-len(scored) :]]
+        assert {Run(**record).run_id for record in records} == {run.run_id for run in scored}
+        assert "torch" in page.words
+
+    def test_how_far_the_sweep_got(self, swept):
+        _, sweep, page = swept
+        assert "8 of 10 runs scored, 1 failed, 1 not finished." in page.words
+        assert f"MTT w+ Fashion-MNIST (bundled sample), 32 px, 1 image per class, {sweep.runs[-2].run_id}" in page.words
+        assert "What a latent space does to three algorithms." in page.words
+
+    def test_a_failure_is_told_with_its_traceback(self, swept):
+        _, sweep, page = swept
+        assert (
+            "mtt f4 fashion-mnist-sample ipc 1 seed 0 failed while distilling: the loss is not finite at step 12"
+            in page.words
+        )
+        assert f"run {sweep.runs[-1].run_id}, after step 12" in page.words
+        details = page.all("details")[0]
+        assert "RunError: the loss is <nan> at step 12" in "".join(details["text"])
+
+    def test_written_again_it_is_the_same(self, swept):
+        storage, _, _ = swept
+        before = storage.read_bytes(Storage.REPORT), storage.read_bytes(Storage.REPORT_TABLE)
+        write_report(storage)
+        assert (storage.read_bytes(Storage.REPORT), storage.read_bytes(Storage.REPORT_TABLE)) == before
+
+
+class TestOtherStorages:
+    def test_nothing_there(self, storage):
+        page = page_of(storage)
+        assert "No results yet." in page.words
+        assert not page.all("table")
+
+    def test_a_plan_alone(self, storage):
+        sweep = small_sweep(spaces=("f4",))
+        storage.write_bytes(Storage.PLAN, json.dumps({"sweep": sweep.model_dump(mode="json")}).encode())
+        page = page_of(storage)
+        assert "No results yet." in page.words
+        assert "0 of 7 runs scored, 7 not finished." in page.words
+
+    def test_only_failures(self, storage):
+        write_failure(storage, Failure(run_id="a" * 12, stage="experts", error="no <space> left", traceback="x\ny"))
+        page = page_of(storage)
+        assert "0 of 1 run scored, 1 failed." in page.words
+        assert f"{'a' * 12} failed while its experts were trained: no <space> left" in page.words
+
+    def test_one_run_trained_once(self, storage):
+        made = write_run(
+            storage, Run(algorithm=DM(iterations=20)), Evaluation(networks=("convnet",), repeats=1), "one"
+        )  # fmt: skip
+        page = page_of(storage)
+        (table, *_) = page.all("table")
+        assert page.grid(table)[0] == ["Space", "Step", "ConvNetseen: distills"]
+        assert page.grid(table)[2] == ["pixel", "20", f"{100 * made['convnet'][0].accuracy:.1f}"]
+        assert (
+            len([figure for figure in page.all("figure") if "plot" in (figure["attributes"].get("class") or "")]) == 0
+        )
+
+    def test_a_run_whose_record_and_pictures_are_gone(self, storage):
+        run = Run(algorithm=DM(iterations=20))
+        write_run(storage, run, Evaluation(networks=("convnet", "vit"), repeats=1), "one")
+        storage.delete(Storage.run_folder(run.run_id))
+        page = page_of(storage)
+        assert facts(page)["DM distillation"] == "20 steps"
+        assert "Its record is not on storage." in page.words
+        assert not page.all("img")
+
+    def test_two_evaluations_are_not_mixed(self, storage):
+        run = Run(algorithm=DM(iterations=20))
+        for epochs in (10, 1000):
+            write_run(storage, run, Evaluation(networks=("vit",), repeats=2, epochs=epochs), "two")
+        page = page_of(storage)
+        headings = [said(heading) for heading in page.all("h2")]
+        assert len([heading for heading in headings if heading.startswith("Budget of evaluation ")]) == 2
+        assert len(accuracy_tables(page)) == 2
+
+    def test_five_hundred_rows_and_many_settings(self, storage):
+        evaluation = Evaluation(networks=("convnet", "vit"), repeats=2)
+        runs = [
+            Run(algorithm=DM(iterations=4, learning_rates=LearningRates(pixels=rate, f=1, w=1)), images_per_class=ipc)
+            for rate in range(1, 33)
+            for ipc in (1, 2)
+        ]
+        for run in runs:
+            write_run(storage, run, evaluation, "many")
+        page = page_of(storage)
+        assert "64 of 64 runs scored." in page.words
+        rows = [row[0] for table in accuracy_tables(page) for row in page.grid(table) if row[0].startswith("pixel")]
+        assert rows == [f"pixellearning_rates.pixels {rate}" for rate in range(1, 33)] * 2
+
+    def test_names_that_look_like_html(self, storage, monkeypatch):
+        evil = "<script>alert('1')</script>\"&amp;"
+        monkeypatch.setitem(
+            DATASETS,
+            "evil",
+            DatasetFacts(
+                name="evil",
+                title=evil,
+                class_names=(evil, "b'\"<"),
+                channels=1,
+                resolution=28,
+                train_images=10,
+                test_images=10,
+                mean=(0.5,),
+                std=(0.5,),
+            ),
+        )
+        run = Run(dataset="evil", algorithm=DM(iterations=20))
+        write_run(storage, run, Evaluation(networks=("vit",), repeats=1), evil)
+        write_failure(
+            storage, Failure(run_id="a" * 12, stage="distill", error=evil, traceback=f"</pre></details>{evil}")
+        )
+        page = page_of(storage)
+        assert not page.all("script")
+        assert page.words.count(evil) >= 5
+        assert f"</pre></details>{evil}" in page.words
+        assert [said(item) for item in page.all("li")][-2:] == [evil, "b'\"<"]
+
+    @pytest.mark.parametrize("path", ["plan.json", "runs/x/run.json", "runs/x/failure.json", "results/x-y.parquet"])
+    @pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"sweep": {"name": "x"}}'])
+    def test_a_damaged_file_is_named(self, storage, path, content):
+        storage.write_bytes(path, content)
+        with pytest.raises(DataError, match="is damaged: delete it") as raised:
+            write_report(storage)
+        assert str(raised.value).startswith(path)
+
+    def test_large_pictures_are_made_smaller(self, storage):
+        run = Run(algorithm=DM(iterations=2))
+        write_run(storage, run, Evaluation(networks=("vit",), repeats=1), "large")
+        noise = np.random.default_rng(0).integers(0, 255, (1500, 1600, 3), dtype=np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(noise).save(buffer, "PNG")
+        storage.write_bytes(Storage.images_path(run.run_id), buffer.getvalue())
+        (picture,) = (image["attributes"] for image in page_of(storage).all("img"))
+        assert (picture["width"], picture["height"]) == ("720", "675")
+        assert picture["src"].startswith("data:image/webp;base64,")
+        assert len(picture["src"]) < len(buffer.getvalue()) / 5
+
+
+def test_the_csv_holds_every_table(swept):
+    storage, sweep, page = swept
+    lines = list(csv.DictReader(io.StringIO(storage.read_bytes(Storage.REPORT_TABLE).decode())))
+    assert len(lines) == 3 * len(sweep.runs[:-2]) * 6
+    means = {
+        (line["algorithm"], line["space"]): f"{float(line['accuracy_percent']):.1f} ± {float(line['std_percent']):.1f}"
+        for line in lines
+        if line["selection"] == "last" and line["network"] == "mean of unseen"
+    }
+    grid = page.grid(accuracy_tables(page)[0])
+    assert [row[-2] for row in grid[1:] if len(row) > 1] == list(means.values())
+    assert {line["seen"] for line in lines if line["network"] == "convnet-w32"} == {"yes"}
+    assert {line["steps"] for line in lines if line["selection"] == "last" and line["algorithm"] == "dm"} == {"100"}

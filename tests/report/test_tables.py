@@ -1,0 +1,122 @@
+import pytest
+
+from glad_ray.report import wording
+from glad_ray.report.tables import identities, sections, space_order, variants
+from glad_ray.spec import DM, RandomStyleGAN, Run
+
+
+def row(network, accuracy, **changes):
+    fields = {
+        "run_id": "r",
+        "evaluation_id": "v",
+        "dataset": "d",
+        "resolution": 32,
+        "ipc": 1,
+        "algorithm": "mtt",
+        "space": "pixel",
+        "seed": 0,
+        "selection": "last",
+        "step": 100,
+        "network": network,
+        "seen": network == "convnet",
+        "accuracy": accuracy,
+    }
+    return fields | changes
+
+
+def test_the_mean_of_the_unseen_is_the_papers():
+    # Table 3 of the paper: MTT in pixel space on CIFAR-10, and its mean of the four unseen networks, 24.1 +- 0.8.
+    paper = {"alexnet": (26.8, 0.6), "resnet18": (23.4, 1.3), "vgg11": (24.9, 0.8), "vit": (21.2, 0.4)}
+    rows = [
+        row(network, (mean + sign * std) / 100)
+        for network, (mean, std) in {**paper, "convnet": (99.0, 9.0)}.items()
+        for sign in (1, -1)
+    ]
+    (section,) = sections(rows, {"r": ""})
+    unseen = section.tables[0].rows[0].unseen
+    assert f"{100 * unseen.mean:.1f} {100 * unseen.std:.1f}" == "24.1 0.8"
+
+
+def test_spaces_stand_in_the_order_of_the_generator():
+    assert sorted(["f10", "w+", "f2", "pixel", "f0"], key=space_order) == ["pixel", "w+", "f0", "f2", "f10"]
+
+
+class TestVariants:
+    generator = RandomStyleGAN(image_channels=1)
+
+    def told(self, *runs):
+        records = {run.run_id: run for run in runs}
+        labels = variants(identities([], records), records)
+        return [labels[run.run_id] for run in runs]
+
+    def test_a_run_alone_needs_no_label(self):
+        assert self.told(Run(algorithm=DM())) == [""]
+
+    def test_the_seed_is_no_setting(self):
+        assert self.told(Run(algorithm=DM()), Run(algorithm=DM(), seed=1)) == ["", ""]
+
+    def test_only_what_differs_is_told(self):
+        run = Run(algorithm=DM(iterations=10))
+        other = run.replace(algorithm=DM(iterations=20), held_out=5)
+        assert self.told(run, other) == ["iterations 10, held_out 0", "iterations 20, held_out 5"]
+
+    def test_other_spaces_are_other_rows_and_not_compared(self):
+        assert self.told(Run(algorithm=DM()), Run(algorithm=DM(iterations=3), images_per_class=10)) == ["", ""]
+
+    def test_generators_are_told_apart(self):
+        run = Run(algorithm=DM(), space="f4", generator=self.generator)
+        other = run.replace(generator=self.generator.replace(seed=7))
+        assert self.told(run, other) == ["generator.seed 0", "generator.seed 7"]
+
+    def test_rates_of_latents_that_a_space_has_not_are_left_out(self):
+        rates = DM().learning_rates
+        faster = DM(learning_rates=rates.replace(pixels=3.0, f=5.0))
+        assert self.told(Run(algorithm=DM()), Run(algorithm=faster)) == [
+            "learning_rates.pixels 1", "learning_rates.pixels 3",
+        ]  # fmt: skip
+        idle = DM(learning_rates=rates.replace(f=5.0))
+        assert self.told(Run(algorithm=DM()), Run(algorithm=idle)) == ["learning_rates.f 10", "learning_rates.f 5"]
+
+    def test_a_run_without_a_record_is_told_by_its_id(self):
+        run = Run(algorithm=DM())
+        rows = [row("vit", 0.5, run_id="lost", algorithm="dm", dataset=run.dataset, resolution=28)]
+        records = {run.run_id: run}
+        assert variants(identities(rows, records), records)["lost"] == "run lost"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (0.0421, "0.042 s"), (3.46, "3.5 s"), (9.96, "10 s"), (61.4, "61 s"), (100, "1 min 40 s"),
+     (7199, "119 min 59 s"), (11520, "3 h 12 min")],
+)  # fmt: skip
+def test_durations(seconds, text):
+    assert wording.duration(seconds) == text
+
+
+def test_memory():
+    assert wording.memory(512 * 2**20) == "512 MiB"
+    assert wording.memory(3.1 * 2**30) == "3.1 GiB"
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "detail"),
+    [("resnet18", "ResNet18", ""), ("resnet18-w16", "ResNet18", "width 16"),
+     ("convnet-w32-d2-batchnorm", "ConvNet", "width 32, depth 2, batchnorm"), ("mine-w2", "mine-w2", "")],
+)  # fmt: skip
+def test_network_names(key, name, detail):
+    assert (wording.network_name(key), wording.network_detail(key)) == (name, detail)
+
+
+def test_descriptions_are_reflowed_but_for_what_is_indented():
+    text = """A claim that is
+    wrapped.
+
+        glad-ray sweep x.py
+
+    The end.
+    """
+    assert wording.paragraphs(text) == [
+        (False, "A claim that is wrapped."),
+        (True, "glad-ray sweep x.py"),
+        (False, "The end."),
+    ]
