@@ -1,0 +1,112 @@
+"""The fast forms are the plain ones, and every network can be differentiated twice and called functionally."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.func import functional_call
+
+from glad_ray.networks import build_network, flat_parameters, load_flat_parameters, split_parameters
+from glad_ray.networks.layers import average_pool, relu_then_max_pool
+from glad_ray.spec.network import NETWORK_NAMES, Network
+from tests.golden_numbers import images
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def build(name, resolution=32, seed=0):
+    return build_network(Network(name=name, width=8), channels=1, resolution=resolution, classes=10, rng=rng(seed))
+
+
+def value_and_gradient(function, x, v):
+    x = x.clone().requires_grad_()
+    y = function(x)
+    return y.detach(), *torch.autograd.grad(y, x, v)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 8, 8), (2, 3, 7, 9), (1, 1, 2, 3)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_average_pool(shape, layout):
+    x = torch.randn(shape, generator=rng(), dtype=torch.float64).to(memory_format=layout)
+    v = torch.randn(F.avg_pool2d(x, 2).shape, generator=rng(1), dtype=torch.float64)
+    for ours, plain in zip(
+        value_and_gradient(average_pool, x, v),
+        value_and_gradient(lambda x: F.avg_pool2d(x, 2), x, v),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, plain, rtol=0, atol=1e-15)
+
+
+def test_relu_then_max_pool():
+    x = torch.randn(4, 3, 8, 8, generator=rng(), dtype=torch.float64)
+    x[0] = -1
+    v = torch.randn(4, 3, 4, 4, generator=rng(1), dtype=torch.float64)
+    for ours, plain in zip(
+        value_and_gradient(relu_then_max_pool, x, v),
+        value_and_gradient(lambda x: F.max_pool2d(F.relu(x), 2), x, v),
+        strict=True,
+    ):
+        assert torch.equal(ours, plain)
+
+
+@pytest.mark.parametrize("name", NETWORK_NAMES)
+def test_gradient_of_a_gradient(name):
+    """d/dx of <g(x), r> against a central difference, as DC and MTT need it."""
+    network = build(name).double().eval()
+    x = images(2, 1, 32, 32, 0).double().requires_grad_()
+    labels, parameters = torch.tensor([1, 4]), list(network.parameters())
+    directions = [torch.randn(p.shape, generator=rng(9), dtype=torch.float64) for p in parameters]
+
+    def projected(x):
+        gradients = torch.autograd.grad(F.cross_entropy(network(x), labels), parameters, create_graph=True)
+        return sum((g * r).sum() for g, r in zip(gradients, directions, strict=True))
+
+    (grad,) = torch.autograd.grad(projected(x), x)
+    way = torch.randn(x.shape, generator=rng(2), dtype=torch.float64)
+    step = 1e-7  # small enough that no ReLU input changes its sign
+    difference = float((projected(x + step * way) - projected(x - step * way)).detach()) / (2 * step)
+    assert difference == pytest.approx(float((grad * way).sum()), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", NETWORK_NAMES)
+def test_channels_last_gives_the_same_logits(name):
+    network = build(name).double().eval()
+    x = images(2, 1, 32, 32, 0).double()
+    last = network(x).detach()
+    network.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(network(x.to(memory_format=torch.channels_last)).detach(), last, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", NETWORK_NAMES)
+def test_logits_do_not_depend_on_the_other_images(name):
+    network = build(name).double().eval()
+    x = images(5, 1, 32, 32, 0).double()
+    apart = torch.cat([network(image[None]) for image in x])
+    torch.testing.assert_close(network(x), apart, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", NETWORK_NAMES)
+def test_flat_parameters_there_and_back(name):
+    network, other = build(name).eval(), build(name, seed=1).eval()
+    flat = flat_parameters(network)
+    assert flat.shape == (sum(p.numel() for p in network.parameters()),)
+    assert not flat.requires_grad
+    x = images(2, 1, 32, 32, 0)
+    assert torch.equal(functional_call(other, split_parameters(other, flat), (x,)), network(x))
+    load_flat_parameters(other, flat)
+    assert torch.equal(flat_parameters(other), flat)
+    assert torch.equal(other(x), network(x))
+
+
+def test_flat_parameters_are_a_copy_and_their_split_is_differentiable():
+    network = build("convnet")
+    flat = flat_parameters(network).requires_grad_()
+    x, labels = images(2, 1, 32, 32, 0), torch.tensor([0, 1])
+    loss = F.cross_entropy(functional_call(network, split_parameters(network, flat), (x,)), labels)
+    (gradient,) = torch.autograd.grad(loss, flat)
+    expected = torch.autograd.grad(F.cross_entropy(network(x), labels), list(network.parameters()))
+    torch.testing.assert_close(gradient, torch.cat([g.flatten() for g in expected]), rtol=0, atol=1e-7)
+    with torch.no_grad():
+        flat.zero_()
+    assert flat_parameters(network).any()
