@@ -86,12 +86,13 @@ def loss_panel(curves: Sequence[LossCurve], algorithm: str, name: str, descripti
     """Matching loss against the step, a line per curve; long curves are drawn as means of equal stretches."""
     drawn = [_thinned(curve) for curve in curves]
     values = [loss for _, losses in drawn for loss in losses]
+    many = len(curves) > 1
     with matplotlib.rc_context(_STYLE | {"font.size": 8.5}):
         figure = Figure(figsize=(2.5, 1.6))
         # A fixed place: working out a tight one takes longer than all the rest, and a page has many panels.
         axes = figure.add_axes((0.16, 0.25, 0.82, 0.7))
         for steps, losses in drawn:
-            axes.plot(steps, losses, color=_ALGORITHM_COLOURS[algorithm], linewidth=1.3)
+            axes.plot(steps, losses, color=_ALGORITHM_COLOURS[algorithm], linewidth=1.3, alpha=0.5 if many else 1)
         if min(values) > 0 and max(values) > 30 * min(values):
             axes.set_yscale("log")
             axes.yaxis.set_minor_formatter(NullFormatter())

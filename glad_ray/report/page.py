@@ -110,7 +110,7 @@ def _context(storage: Storage, material: _Material) -> dict[str, Any]:
         "sections": [_section(section, number) for number, section in enumerate(material.sections, 1)],
         "several_evaluations": len({row["evaluation_id"] for row in material.rows}) > 1,
         "pictures": _pictures(storage, views),
-        "losses": _losses(storage, material, views),
+        "losses": _losses(storage, views),
         "views": [view for view in views if view.row is not None],
         "networks": _network_costs(material.rows),
         "versions_used": _versions(material.rows),
@@ -199,22 +199,24 @@ def _pictures(
 
 
 def _losses(
-    storage: Storage, material: _Material, views: Sequence[_RunView]
-) -> list[tuple[tuple[str, int, int], list[tuple[str, Markup]]]]:
-    """A panel per algorithm, space and setting, its seeds together."""
+    storage: Storage, views: Sequence[_RunView]
+) -> list[tuple[tuple[str, int, int], list[tuple[str, str, Markup]]]]:
+    """A panel per algorithm and space, its settings and seeds together."""
     found = []
     for group, (key, of_dataset) in enumerate(_by_dataset(views).items(), 1):
-        curves: dict[tuple[str, str, str], list[LossCurve]] = defaultdict(list)
+        curves: dict[tuple[str, str], list[LossCurve]] = defaultdict(list)
         for view in of_dataset:
             curve = read_losses(storage, view.run_id)
             if curve is not None and curve.losses:
-                identity = view.identity
-                curves[identity.algorithm, identity.space, material.variants[view.run_id]].append(curve)
+                curves[view.identity.algorithm, view.identity.space].append(curve)
         panels = []
-        for number, ((algorithm, space, variant), of_panel) in enumerate(curves.items(), 1):
-            name = ", ".join(part for part in (f"{algorithm.upper()} {space}", variant) if part)
-            said = f"Matching loss of {name}: {_course(of_panel)}"
-            panels.append((name, Markup(loss_panel(of_panel, algorithm, f"loss-{group}-{number}", said))))
+        for number, ((algorithm, space), of_panel) in enumerate(curves.items(), 1):
+            name = f"{algorithm.upper()} {space}"
+            runs = wording.counted(len(of_panel), "run") if len(of_panel) > 1 else ""
+            drawn = loss_panel(
+                of_panel, algorithm, f"loss-{group}-{number}", f"Matching loss of {name}: {_course(of_panel)}"
+            )
+            panels.append((name, runs, Markup(drawn)))
         if panels:
             found.append((key, panels))
     return found
