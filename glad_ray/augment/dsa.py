@@ -51,13 +51,17 @@ def draw(strategy: str, sets: int, rng: torch.Generator, *, shared_operation: bo
 def apply(
     images: Float[Tensor, "n c h w"], draws: Draw, index: Int64[Tensor, " n"] | None = None
 ) -> Float[Tensor, "n c h w"]:
-    """Augment normalised images: image i with parameter set `index[i]`, or with set i if there is no index.
+    """Augment normalised images: image i with parameter set `index[i]`.
 
-    One call augments any number of images with any mix of operations; differentiable in the images.
+    Without an index image i uses set i, or all images the only set there is. One call augments any number of images
+    with any mix of operations; differentiable in the images, any number of times. An index on the CPU saves a GPU a
+    synchronisation. Raises `ValueError` if there is no index and sets and images are not equally many.
     """
     if not draws.names:
         return images
-    sets = torch.arange(len(images)) if index is None else index.cpu()
+    if index is None and len(draws.operations) not in (1, len(images)):
+        raise ValueError(f"{len(images)} images and {len(draws.operations)} sets: give the index of each image's set")
+    sets = torch.arange(len(draws.operations)).expand(len(images)) if index is None else index.cpu()
     operations = draws.operations[sets]
     present = operations.unique().tolist()
     if len(present) == 1:

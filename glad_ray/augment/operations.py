@@ -2,10 +2,12 @@
 
 Zhao and Bilen, "Dataset Condensation with Differentiable Siamese Augmentation", 2021, as GLaD's code executes them.
 Images are normalised, so 0 (what crop, cutout, scale and rotate fill with) is the dataset's mean. Every draw is a
-vector with one entry an image. Not built on kornia: its colour functions clip to [0, 1] and its warps work in pixels.
+vector with one entry an image. Not built on kornia, whose saturation and contrast are other functions and whose
+`homography_warp` gives the same samples in 1.6 to 3.5 times the time of `affine_grid` and `grid_sample` (measured on
+CPU, 10 to 2,560 images of 32 pixels and 10 of 128).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -115,7 +117,7 @@ def crop_reach(side: int) -> int:
     return int(CROP_SHARE * side + 0.5)
 
 
-_OPERATIONS = {
+_OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "brightness": brightness,
     "saturation": saturation,
     "contrast": contrast,

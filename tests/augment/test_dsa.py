@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from kornia.geometry.transform import homography_warp
 
-from glad_ray.augment import OPERATIONS, apply, augment, draw, parse_strategy
+from glad_ray.augment import OPERATIONS, apply, apply_operation, augment, draw, parse_strategy
 from glad_ray.errors import UserError
 from glad_ray.spec import DSA
 
@@ -64,6 +65,7 @@ def test_gradient(operation, x):
     x = x[:3, :, :8, :6].clone().requires_grad_()
     draws = draw(operation, 3, _rng(5))
     assert torch.autograd.gradcheck(lambda images: apply(images, draws), x)
+    assert torch.autograd.gradgradcheck(lambda images: apply(images, draws), x)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -81,3 +83,30 @@ def test_crop_and_cutout_reach_their_whole_range():
     left = 64 - augment(ones, "cutout", _rng(8)).flatten(1).sum(1)
     assert left.max() == 16
     assert left.min() == 4  # a corner
+
+
+def test_one_set_for_all_images(x):
+    draws = draw(DSA, 1, _rng(9))
+    assert torch.equal(apply(x, draws), apply(x, draws, torch.zeros(12, dtype=torch.int64)))
+
+
+def test_sets_that_do_not_fit_the_images_are_refused(x):
+    with pytest.raises(ValueError, match="12 images and 5 sets"):
+        apply(x, draw(DSA, 5, _rng()))
+
+
+@pytest.mark.parametrize("operation", ["scale", "rotate"])
+def test_warps_are_kornias(operation, x):
+    """An independent implementation of sampling at normalised coordinates, on images that are not square."""
+    x = x[:, :, :11]
+    u, v = torch.rand(2, 12, generator=_rng(10), dtype=torch.float64)
+    if operation == "scale":
+        ours = apply_operation("scale", x, {"sx": u + 0.5, "sy": v + 0.5})
+        matrix = torch.diag_embed(torch.stack([u + 0.5, v + 0.5, torch.ones_like(u)], 1))
+    else:
+        ours = apply_operation("rotate", x, {"angle_rad": u - 0.5})
+        matrix = torch.eye(3, dtype=torch.float64).repeat(12, 1, 1)
+        matrix[:, 0, 0] = matrix[:, 1, 1] = (u - 0.5).cos()
+        matrix[:, 1, 0] = (u - 0.5).sin()
+        matrix[:, 0, 1] = -matrix[:, 1, 0]
+    torch.testing.assert_close(ours, homography_warp(x, matrix, (11, 16), align_corners=True), rtol=0, atol=1e-12)
