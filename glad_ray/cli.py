@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -230,6 +229,10 @@ def options(
     """Options of the command itself."""
 
 
+# Typer brings its own copy of click or uses the one that is installed, by version; the base class is the same word.
+_UsageError: Any = typer.BadParameter.__base__
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0; 2 after bad input; 1 after a failed run; 130 if interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -238,11 +241,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return result if isinstance(result, int) else 0
     except UserError as error:
         return _complain(str(error), 2)
-    except click.UsageError as error:
+    except _UsageError as error:
         return _complain(error.format_message(), 2)
     except GladRayError as error:
         return _complain(str(error), 1)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return _complain("Interrupted: what is finished is kept; the same command goes on from there.", 130)
 
 

@@ -79,7 +79,7 @@ def test_experts_are_shared_by_runs_that_match_the_same():
     ("make", "sentence"),
     [
         (lambda: Run(), "Run.algorithm is missing"),
-        (lambda: Run(algorithm="dx"), "Unknown algorithm 'dx'. Did you mean 'dc'?"),
+        (lambda: Run(algorithm="mt"), "Unknown algorithm 'mt'. Did you mean 'mtt'?"),
         (lambda: Run(algorithm=DC(), dataset="fashion"), "Unknown dataset 'fashion'. Did you mean 'fashion-mnist'?"),
         (lambda: Run(algorithm=DC(), sed=1), "Unknown field of Run 'sed'. Did you mean 'seed'?"),
         (lambda: Run(algorithm=DC(), space="z"), "Unknown space 'z'"),
