@@ -1,0 +1,82 @@
+"""What happens in a sweep, as both engines tell it to a view.
+
+An event may come twice, when a lost unit of work is done again: who counts, counts a set.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from glad_ray.distill import Progress
+from glad_ray.results import Failure, Training
+from glad_ray.spec import ExpertSet, Run
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What lies on storage already."""
+
+    finished: tuple[Run, ...]
+    distilled: tuple[Run, ...]
+    """and not finished"""
+    trainings: tuple[tuple[Run, Training], ...]
+    """of the evaluation of runs that are not finished"""
+    experts: Mapping[str, int]
+    """how many of each set, by the set's id"""
+
+
+@dataclass(frozen=True)
+class ExpertEpoch:
+    """An expert was trained for another epoch; the last one ends it."""
+
+    expert_set: ExpertSet
+    expert: int
+    epoch: int
+
+
+@dataclass(frozen=True)
+class RunProgressed:
+    """A run has made some steps."""
+
+    run: Run
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class RunDistilled:
+    """A run has its synthetic set."""
+
+    run: Run
+
+
+@dataclass(frozen=True)
+class TrainingDone:
+    """One network was trained on a run's synthetic set and tested."""
+
+    run: Run
+    training: Training
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """A run has its results."""
+
+    run: Run
+
+
+@dataclass(frozen=True)
+class RunFailed:
+    """A run failed; the others go on."""
+
+    run: Run
+    failure: Failure
+
+
+@dataclass(frozen=True)
+class Retried:
+    """A unit of work was lost with the process or machine it ran on, and is done again."""
+
+    what: str
+    error: str
+
+
+Event = Begun | ExpertEpoch | RunProgressed | RunDistilled | TrainingDone | RunFinished | RunFailed | Retried

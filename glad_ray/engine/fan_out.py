@@ -1,0 +1,101 @@
+"""What runs as Ray tasks, each with a share of its own: an expert a task, and an evaluation a task per network."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from glad_ray.engine.connection import unit_device
+from glad_ray.engine.events import ExpertEpoch, TrainingDone
+from glad_ray.engine.shared import Shared
+from glad_ray.engine.tasks import LOST, RETRIES, Tasks
+from glad_ray.engine.units import Fault, cpu_threads
+from glad_ray.evaluate import evaluate_network
+from glad_ray.experts import missing_experts, train_expert
+from glad_ray.results import Training
+from glad_ray.spec import ExpertSet, Network, Run
+
+Ended = Callable[[Fault | None], None]
+"""Takes what went wrong, if something did."""
+
+
+class FanOut:
+    """Submits tasks; `shared` is sent once, not with every task."""
+
+    def __init__(self, tasks: Tasks, shared: Shared) -> None:
+        self.tasks, self.shared = tasks, shared
+        self._reference = ray.put(shared)
+
+    def experts(self, expert_set: ExpertSet, ended: Ended) -> int:
+        """Train those experts of a set that are missing; returns their number, `ended` is called for each."""
+        resources = self.shared.sweep.resources
+        task = _expert.options(num_cpus=resources.expert_cpus, num_gpus=resources.expert_gpus)
+        missing = missing_experts(self.shared.storage, expert_set)
+        for index in missing:
+            what = f"expert {index} of {expert_set.label}"
+            self._submit(what, partial(task.remote, expert_set, index, self._reference), ended)
+        return len(missing)
+
+    def evaluation(self, run: Run, ended: Ended) -> int:
+        """Evaluate a distilled run with every network; returns their number, `ended` is called for each."""
+        resources, networks = self.shared.sweep.resources, self.shared.sweep.evaluation.networks
+        task = _evaluation.options(num_cpus=resources.evaluation_cpus, num_gpus=resources.evaluation_gpus)
+        for network in networks:
+            what = f"evaluation of {run.label} with {network.title}"
+            self._submit(what, partial(task.remote, run, network, self._reference), ended)
+        return len(networks)
+
+    def _submit(self, what: str, start: Callable[[], ray.ObjectRef[Any]], ended: Ended) -> None:
+        self.tasks.submit(what, start, ended, lambda error: ended(_lost(error)))
+
+
+def _lost(error: Exception) -> Fault:
+    if isinstance(error, RayTaskError):
+        return Fault.of(error.cause)._replace(traceback=error.traceback_str)
+    return Fault(f"{LOST}, {RETRIES + 1} times", str(error))
+
+
+# A process serves many tasks (max_calls=0), with a GPU too: importing torch anew takes longer than a short task.
+# Lost tasks are counted, shown and submitted again by `Tasks`.
+@ray.remote(max_calls=0, max_retries=0)
+def _expert(expert_set: ExpertSet, index: int, shared: Shared) -> Fault | None:
+    def epoch_ended(epoch: int) -> None:
+        shared.tell(ExpertEpoch(expert_set, index, epoch))
+
+    resources = shared.sweep.resources
+    try:
+        with cpu_threads(resources.expert_cpus):
+            device = unit_device(resources.expert_gpus)
+            dataset = shared.dataset(expert_set)
+            train_expert(expert_set, index, dataset, shared.storage, device=device, on_epoch=epoch_ended)
+    except RayError:
+        raise
+    except Exception as error:
+        return Fault.of(error)
+    return None
+
+
+@ray.remote(max_calls=0, max_retries=0)
+def _evaluation(run: Run, network: Network, shared: Shared) -> Fault | None:
+    def training_ended(training: Training) -> None:
+        shared.tell(TrainingDone(run, training))
+
+    resources = shared.sweep.resources
+    try:
+        with cpu_threads(resources.evaluation_cpus):
+            evaluate_network(
+                run,
+                shared.sweep.evaluation,
+                network,
+                shared.dataset(run),
+                shared.storage,
+                device=unit_device(resources.evaluation_gpus),
+                on_training=training_ended,
+            )
+    except RayError:
+        raise
+    except Exception as error:
+        return Fault.of(error)
+    return None

@@ -1,0 +1,136 @@
+"""The engine without Ray: every unit of work in this process, one after another."""
+
+from functools import partial
+
+import torch
+
+from glad_ray.data import Dataset
+from glad_ray.distill import Progress, build_space, distill
+from glad_ray.engine.events import ExpertEpoch, RunDistilled, RunFinished, RunProgressed, TrainingDone
+from glad_ray.engine.units import DataKey, Fault, begun, build_generator, cpu_threads, left_of, record_failure
+from glad_ray.engine.view import View
+from glad_ray.evaluate import evaluate_network, finish_run
+from glad_ray.experts import ExpertFiles, missing_experts, train_expert
+from glad_ray.generators import Generator
+from glad_ray.plan import Plan
+from glad_ray.results import clear_failure
+from glad_ray.spec import ExpertSet, RandomStyleGAN, Run
+from glad_ray.storage import Storage
+
+
+def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> None:
+    """Run what is left of a plan on one device; a run that fails is recorded, and the others go on.
+
+    Raises `UserError` before anything is started if the data of some run is not there.
+    """
+    left, cpus = left_of(plan, storage), plan.sweep.resources.expert_cpus
+    view.show(begun(plan, left, storage))
+    data = {key: key.load() for key in left.data}
+    faults: dict[ExpertSet, Fault] = {}
+    for each in left.expert_sets:
+        try:
+            _train_experts(each, data[DataKey.of(each)], storage, device=device, view=view, cpus=cpus)
+        except Exception as error:
+            faults[each] = Fault.of(error)
+    for run in left.to_evaluate:
+        clear_failure(storage, run.run_id)
+        _evaluate(plan, run, data[DataKey.of(run)], storage, device, view)
+    generators: dict[RandomStyleGAN, Generator] = {}
+    for run in left.to_distill:
+        clear_failure(storage, run.run_id)
+        if run.expert_set in faults:
+            record_failure(run, "experts", faults[run.expert_set], storage, view)
+            continue
+        if run.generator is not None and run.generator not in generators:
+            generators[run.generator] = build_generator(run.generator, device)
+        generator = None if run.generator is None else generators[run.generator]
+        if _distilled(plan, run, data[DataKey.of(run)], generator, storage, device, view):
+            _evaluate(plan, run, data[DataKey.of(run)], storage, device, view)
+
+
+def distill_in_process(run: Run, storage: Storage, *, device: str, view: View, cpus: float | None = None) -> None:
+    """Distil one run, after the experts it needs; None `cpus`: with as many threads as PyTorch takes.
+
+    Raises what the run raises.
+    """
+    dataset = DataKey.of(run).load()
+    if run.expert_set is not None:
+        _train_experts(run.expert_set, dataset, storage, device=device, view=view, cpus=cpus)
+    generator = None if run.generator is None else build_generator(run.generator, device)
+    with cpu_threads(cpus):
+        _distill(run, dataset, generator, storage, device, view)
+    view.show(RunDistilled(run))
+
+
+def train_experts_in_process(
+    expert_set: ExpertSet, storage: Storage, *, device: str, view: View, cpus: float | None = None
+) -> None:
+    """Train the experts of a set that are not there yet; None `cpus`: with as many threads as PyTorch takes.
+
+    Raises what an expert raises.
+    """
+    _train_experts(expert_set, DataKey.of(expert_set).load(), storage, device=device, view=view, cpus=cpus)
+
+
+def _train_experts(
+    expert_set: ExpertSet, dataset: Dataset, storage: Storage, *, device: str, view: View, cpus: float | None
+) -> None:
+    def epoch_ended(index: int, epoch: int) -> None:
+        view.show(ExpertEpoch(expert_set, index, epoch))
+
+    with cpu_threads(cpus):
+        for index in missing_experts(storage, expert_set):
+            train_expert(expert_set, index, dataset, storage, device=device, on_epoch=partial(epoch_ended, index))
+
+
+def _distilled(
+    plan: Plan, run: Run, dataset: Dataset, generator: Generator | None, storage: Storage, device: str, view: View
+) -> bool:
+    """Distil a run and say whether it succeeded; its failure is recorded."""
+    try:
+        with cpu_threads(plan.sweep.resources.trial_cpus):
+            _distill(run, dataset, generator, storage, device, view)
+    except Exception as error:
+        record_failure(run, "distill", Fault.of(error), storage, view)
+        return False
+    view.show(RunDistilled(run))
+    return True
+
+
+def _distill(
+    run: Run, dataset: Dataset, generator: Generator | None, storage: Storage, device: str, view: View
+) -> None:
+    def progressed(progress: Progress) -> None:
+        view.show(RunProgressed(run, progress))
+
+    distill(
+        run,
+        space=build_space(run, dataset, generator, torch.device(device)),
+        dataset=dataset,
+        trajectories=None if run.expert_set is None else ExpertFiles(storage, run.expert_set),
+        storage=storage,
+        device=device,
+        on_progress=progressed,
+    )
+
+
+def _evaluate(plan: Plan, run: Run, dataset: Dataset, storage: Storage, device: str, view: View) -> None:
+    """Score a run with every network and write its results; its failure is recorded."""
+    evaluation = plan.sweep.evaluation
+    try:
+        with cpu_threads(plan.sweep.resources.evaluation_cpus):
+            for network in evaluation.networks:
+                evaluate_network(
+                    run,
+                    evaluation,
+                    network,
+                    dataset,
+                    storage,
+                    device=device,
+                    on_training=lambda training: view.show(TrainingDone(run, training)),
+                )
+        finish_run(plan.sweep.name, run, evaluation, storage)
+    except Exception as error:
+        record_failure(run, "evaluate", Fault.of(error), storage, view)
+    else:
+        view.show(RunFinished(run))

@@ -1,0 +1,107 @@
+"""A generator that many trials share: an actor that holds it, and a handle that trials use in its place.
+
+Weights are held once a machine, however many trials there are. The calls are pure functions, so that a call lost with
+its replica is made again, and no trial notices. Arrays cross, for Ray copies tensors and shares arrays.
+"""
+
+from typing import Any, final
+
+import numpy as np
+import ray
+import torch
+from jaxtyping import Float, Int64
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from torch import Tensor
+
+from glad_ray.engine.connection import result, unit_device
+from glad_ray.engine.units import build_generator, cpu_threads
+from glad_ray.generators import Latents
+from glad_ray.spec import RandomStyleGAN, Resources
+from glad_ray.spec.run import Init
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+class Replica:
+    """The actor: a generator, and the three calls of one."""
+
+    def __init__(self, record: RandomStyleGAN, cpus: float, gpus: float) -> None:
+        self.cpus = cpus
+        self.device = unit_device(gpus)
+        self.generator = build_generator(record, self.device)
+
+    def init(
+        self, space: str, labels: np.ndarray[Any, Any], rng_state: np.ndarray[Any, Any], how: Init
+    ) -> tuple[Arrays, np.ndarray[Any, Any]]:
+        """Latents to start from, and the state that the draws left `rng` in."""
+        rng = torch.Generator()
+        rng.set_state(torch.tensor(rng_state))
+        with cpu_threads(self.cpus):
+            latents = self.generator.init(space, torch.tensor(labels), rng, how)
+        return _arrays(latents), rng.get_state().numpy()
+
+    def decode(self, space: str, latents: Arrays) -> np.ndarray[Any, Any]:
+        """Images of latents."""
+        with cpu_threads(self.cpus):
+            return self.generator.decode(space, self._tensors(latents)).cpu().numpy()
+
+    def pullback(self, space: str, latents: Arrays, image_grads: np.ndarray[Any, Any]) -> Arrays:
+        """Gradients of latents from those of images."""
+        with cpu_threads(self.cpus):
+            grads = torch.tensor(image_grads, device=self.device)
+            return _arrays(self.generator.pullback(space, self._tensors(latents), grads))
+
+    def _tensors(self, arrays: Arrays) -> Latents:
+        return {kind: torch.tensor(array, device=self.device) for kind, array in arrays.items()}
+
+
+def start_replica(name: str, record: RandomStyleGAN, node_id: str, at_once: int, resources: Resources) -> Any:
+    """Start the named replica of a machine, which serves `at_once` calls; returns its handle.
+
+    A waiting trial leaves its CPUs idle, and its call takes as many threads: the replica asks for none of its own.
+    """
+    actor = ray.remote(Replica).options(
+        name=name,
+        get_if_exists=True,
+        num_cpus=0,
+        num_gpus=resources.generator_gpus,
+        max_concurrency=at_once,
+        max_restarts=-1,
+        max_task_retries=-1,
+        scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=True),
+    )
+    return actor.remote(record, resources.trial_cpus, resources.generator_gpus)
+
+
+@final
+class RemoteGenerator:
+    """A `Generator` behind a replica's name."""
+
+    def __init__(self, name: str, record: RandomStyleGAN) -> None:
+        self._actor = ray.get_actor(name)
+        self._record = record
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """The latent spaces it has."""
+        return self._record.spaces
+
+    def init(self, space: str, labels: Int64[Tensor, " n"], rng: torch.Generator, how: Init) -> Latents:
+        """See `Generator.init`; `rng` advances as if the draws were made here."""
+        latents, state = result(self._actor.init.remote(space, labels.cpu().numpy(), rng.get_state().numpy(), how))
+        rng.set_state(torch.tensor(state))
+        return {kind: torch.tensor(array) for kind, array in latents.items()}
+
+    def decode(self, space: str, latents: Latents) -> Float[Tensor, "n c h w"]:
+        """See `Generator.decode`."""
+        images = result(self._actor.decode.remote(space, _arrays(latents)))
+        return torch.tensor(images).to(next(iter(latents.values())))
+
+    def pullback(self, space: str, latents: Latents, image_grads: Float[Tensor, "n c h w"]) -> Latents:
+        """See `Generator.pullback`."""
+        grads = result(self._actor.pullback.remote(space, _arrays(latents), image_grads.detach().cpu().numpy()))
+        return {kind: torch.tensor(grads[kind]).to(value) for kind, value in latents.items()}
+
+
+def _arrays(latents: Latents) -> Arrays:
+    return {kind: value.detach().cpu().numpy() for kind, value in latents.items()}

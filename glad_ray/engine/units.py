@@ -1,0 +1,152 @@
+"""What both engines do around a unit of work, so that the same plan gives the same numbers in either.
+
+A unit is an expert, a distillation, or the evaluation of a run with one network. Each reads and writes through
+`Storage` and is a no-op where its result lies there already.
+"""
+
+import contextlib
+import traceback
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import torch
+
+from glad_ray.data import Dataset, load_dataset
+from glad_ray.distill import distilled
+from glad_ray.engine.events import Begun, RunFailed
+from glad_ray.engine.view import View
+from glad_ray.errors import GladRayError
+from glad_ray.experts import missing_experts
+from glad_ray.generators import Generator, build_random_stylegan
+from glad_ray.plan import Plan
+from glad_ray.results import Failure, finished, read_trainings, write_failure
+from glad_ray.spec import ExpertSet, RandomStyleGAN, Run
+from glad_ray.storage import Storage
+
+Stage = Literal["experts", "distill", "evaluate"]
+
+_IMAGES_AT_ONCE = 10  # through a generator with a graph: what bounds its memory, whatever the images per class
+
+
+class DataKey(NamedTuple):
+    """Which real images: equal keys share them."""
+
+    dataset: str
+    resolution: int
+    held_out: int
+
+    @classmethod
+    def of(cls, of: Run | ExpertSet) -> "DataKey":
+        """The images that a run or a set of experts sees."""
+        return cls(of.dataset, of.pixels if isinstance(of, Run) else of.resolution, of.held_out)
+
+    def load(self) -> Dataset:
+        """Read them; raises `UserError` if they are not there."""
+        return load_dataset(self.dataset, resolution=self.resolution, held_out=self.held_out)
+
+
+class Left(NamedTuple):
+    """What is left of a plan, in its order."""
+
+    finished: tuple[Run, ...]
+    to_distill: tuple[Run, ...]
+    to_evaluate: tuple[Run, ...]
+    """distilled already"""
+    expert_sets: tuple[ExpertSet, ...]
+    """needed by the runs to distil; their experts may be there"""
+
+    @property
+    def data(self) -> set[DataKey]:
+        """The real images that it takes."""
+        return {
+            *map(DataKey.of, self.to_distill),
+            *map(DataKey.of, self.to_evaluate),
+            *map(DataKey.of, self.expert_sets),
+        }
+
+    @property
+    def generators(self) -> set[RandomStyleGAN]:
+        """The image priors of the runs to distil."""
+        return {run.generator for run in self.to_distill if run.generator is not None}
+
+
+def left_of(plan: Plan, storage: Storage) -> Left:
+    """What is left of a plan: storage alone tells."""
+    evaluation_id = plan.sweep.evaluation.content_id
+    done, to_evaluate, to_distill = [], [], []
+    for run in plan.runs:
+        if finished(storage, run.run_id, evaluation_id):
+            done.append(run)
+        elif distilled(storage, run):
+            to_evaluate.append(run)
+        else:
+            to_distill.append(run)
+    needed = {run.expert_set for run in to_distill}
+    expert_sets = tuple(each for each in plan.expert_sets if each in needed)
+    return Left(tuple(done), tuple(to_distill), tuple(to_evaluate), expert_sets)
+
+
+def begun(plan: Plan, left: Left, storage: Storage) -> Begun:
+    """What lies on storage already, for a view."""
+    evaluation = plan.sweep.evaluation
+    return Begun(
+        finished=left.finished,
+        distilled=left.to_evaluate,
+        trainings=tuple(
+            (run, training)
+            for run in left.to_evaluate
+            for network in evaluation.networks
+            for training in read_trainings(storage, run.run_id, evaluation.content_id, network.key)
+        ),
+        experts={
+            each.content_id: each.experts.count - len(missing_experts(storage, each)) for each in plan.expert_sets
+        },
+    )
+
+
+def build_generator(record: RandomStyleGAN, device: str) -> Generator:
+    """The generator of a record, on a device."""
+    generator = build_random_stylegan(record, _IMAGES_AT_ONCE)
+    generator.mapping.to(device)
+    generator.synthesis.to(device)
+    return generator
+
+
+@contextlib.contextmanager
+def cpu_threads(cpus: float | None) -> Iterator[None]:
+    """Compute with as many threads as whole CPUs, and give back the number there was; None: leave it.
+
+    The number of threads decides the order of sums, so both engines set it alike.
+    """
+    if cpus is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, int(cpus)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class Fault(NamedTuple):
+    """What went wrong, as text, which any process can read."""
+
+    error: str
+    """one line"""
+    traceback: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> "Fault":
+        """Of an exception as it was caught."""
+        line = next(iter(str(error).strip().splitlines()), "")
+        if not isinstance(error, GladRayError):
+            line = f"{type(error).__name__}: {line}" if line else type(error).__name__
+        return cls(line, "".join(traceback.format_exception(error)))
+
+
+def record_failure(run: Run, stage: Stage, fault: Fault, storage: Storage, view: View, step: int | None = None) -> None:
+    """Write down why a run failed, and show it; `step` is how far it came."""
+    failure = Failure(run_id=run.run_id, stage=stage, error=fault.error, traceback=fault.traceback, step=step)
+    write_failure(storage, failure)
+    view.show(RunFailed(run, failure))

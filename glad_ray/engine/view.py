@@ -1,0 +1,193 @@
+"""What is seen of a sweep while it goes on: a live table on a terminal, plain lines elsewhere."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from types import TracebackType
+from typing import Protocol, Self, final
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from glad_ray.engine.events import (
+    Begun,
+    Event,
+    ExpertEpoch,
+    Retried,
+    RunDistilled,
+    RunFailed,
+    RunFinished,
+)
+from glad_ray.engine.tally import Tally
+from glad_ray.plan import Plan
+from glad_ray.spec import ExpertSet
+
+
+class View(Protocol):
+    """Shows events between entering and leaving its context."""
+
+    def show(self, event: Event) -> None:
+        """Take notice of an event."""
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Show what it came to."""
+
+
+def make_view(plan: Plan) -> View:
+    """A live view on a terminal; plain lines when output is piped or in continuous integration."""
+    live = sys.stdout.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
+    return LiveView(plan) if live else PlainView(plan)
+
+
+@final
+class PlainView:
+    """A line for every run that is distilled, finished or failed, and for every whole set of experts."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.tally = Tally(plan)
+        self._whole: set[ExpertSet] = set()
+
+    def show(self, event: Event) -> None:
+        """See `View`."""
+        self.tally.add(event)
+        line = self._line(event)
+        if line:
+            print(line, flush=True)
+
+    def __enter__(self) -> Self:
+        """See `View`."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """See `View`."""
+        if self.tally.plan.runs:
+            print(_summary(self.tally), flush=True)
+
+    def _line(self, event: Event) -> str | None:
+        match event:
+            case Begun(finished) if finished:
+                return f"{len(finished)} of {len(self.tally.plan.runs)} runs are finished already"
+            case ExpertEpoch(each) if self.tally.experts(each) == each.experts.count and each not in self._whole:
+                self._whole.add(each)
+                return f"trained    {each.label}"
+            case RunDistilled(run):
+                return f"distilled  {run.label}"
+            case RunFinished(run):
+                return f"finished   {run.label}{_left(self.tally)}"
+            case _:
+                return _trouble(event)
+
+
+@final
+class LiveView:
+    """A table of what is going on, redrawn four times a second; failures stay above it."""
+
+    def __init__(self, plan: Plan, console: Console | None = None) -> None:
+        self.tally = Tally(plan)
+        self.console = console or Console()
+        # The table is drawn from a thread of its own.
+        self._lock = threading.Lock()
+        self._live = Live(get_renderable=self.draw, console=self.console, refresh_per_second=4)
+
+    def show(self, event: Event) -> None:
+        """See `View`."""
+        with self._lock:
+            self.tally.add(event)
+        trouble = _trouble(event)
+        if trouble:
+            self.console.print(trouble, style="red" if isinstance(event, RunFailed) else "yellow", markup=False)
+
+    def __enter__(self) -> Self:
+        """See `View`."""
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """See `View`."""
+        self._live.stop()
+        if self.tally.plan.runs:
+            self.console.print(_summary(self.tally), highlight=False)
+
+    def draw(self) -> RenderableType:
+        """The table as it is now, no taller than the terminal."""
+        with self._lock:
+            table = Table.grid(padding=(0, 2))
+            for row in list(_rows(self.tally))[: max(1, self.console.height - 4)]:
+                table.add_row(*row)
+            return Group(_head(self.tally), table)
+
+
+def _head(tally: Tally) -> str:
+    parts = []
+    if tally.plan.runs:
+        parts.append(f"[bold]{len(tally.finished)}/{len(tally.plan.runs)}[/] runs")
+    if tally.plan.expert_sets:
+        trained = sum(map(tally.experts, tally.plan.expert_sets))
+        parts.append(f"[bold]{trained}/{sum(each.experts.count for each in tally.plan.expert_sets)}[/] experts")
+    if tally.plan.runs:
+        parts.append(f"[bold]{tally.trainings_done}/{tally.trainings_total}[/] evaluation trainings")
+    if tally.failed:
+        parts.append(f"[red]{len(tally.failed)} failed[/]")
+    if tally.retries:
+        parts.append(f"[yellow]{tally.retries} retried[/]")
+    return "  ".join([*parts, _clock(time.monotonic() - tally.started)]) + _left(tally)
+
+
+def _rows(tally: Tally) -> Iterator[tuple[RenderableType, ...]]:
+    for each in tally.plan.expert_sets:
+        epochs, total = tally.expert_epochs(each), each.experts.count * each.experts.epochs
+        if 0 < epochs < total:
+            yield escape(each.label), _bar(epochs, total), f"epoch {epochs}/{total}", ""
+    for run, progress in tally.running.values():
+        bar = _bar(progress.step, progress.steps)
+        yield escape(run.label), bar, f"step {progress.step}/{progress.steps}", f"loss {progress.loss:.4g}"
+    for run, done, total in tally.evaluating():
+        yield escape(run.label), _bar(done, total), f"evaluation {done}/{total}", ""
+
+
+def _bar(done: float, total: float) -> ProgressBar:
+    return ProgressBar(total=max(total, 1), completed=done, width=24)
+
+
+def _trouble(event: Event) -> str | None:
+    match event:
+        case RunFailed(run, failure):
+            where = "" if failure.step is None else f" after step {failure.step}"
+            return f"failed     {run.label} ({failure.stage}{where}): {failure.error}"
+        case Retried(what, error):
+            return f"again      {what}: {error}"
+        case _:
+            return None
+
+
+def _summary(tally: Tally) -> str:
+    parts = [f"{len(tally.finished)} of {len(tally.plan.runs)} runs finished"]
+    if tally.failed:
+        parts.append(f"{len(tally.failed)} failed")
+    if tally.retries:
+        parts.append(f"{tally.retries} retried")
+    return ", ".join(parts) + f", in {_clock(time.monotonic() - tally.started)}"
+
+
+def _left(tally: Tally) -> str:
+    seconds = tally.seconds_left()
+    return "" if not seconds else f"  about {_clock(seconds)} left"
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
