@@ -64,6 +64,9 @@ class Resources(Record):
     evaluation_gpus: float = Field(default=0, ge=0)
     expert_cpus: float = Field(default=1, gt=0)
     expert_gpus: float = Field(default=0, ge=0)
+    generator_gpus: float = Field(default=0, ge=0)
+    """of the replica of each generator that serves all trials of a machine; 0 where trials have GPUs: no replica, every
+    trial holds its own generator"""
 
 
 class Sweep(Record):
