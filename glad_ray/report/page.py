@@ -24,12 +24,15 @@ from glad_ray.storage import Storage
 def write_report(storage: Storage) -> str:
     """Write the page and its table as CSV, from what is on storage alone; returns the page's path on storage.
 
-    Raises `DataError` naming a file that is damaged.
+    Raises `DataError` naming a file that is damaged, `UserError` if the page cannot be written.
     """
     material = _read(storage)
     page = _environment().get_template("index.html.j2").render(_context(storage, material))
-    storage.write_bytes(storage.REPORT_TABLE, to_csv(material.sections).encode())
-    storage.write_bytes(storage.REPORT, page.encode())
+    try:
+        storage.write_bytes(storage.REPORT_TABLE, to_csv(material.sections).encode())
+        storage.write_bytes(storage.REPORT, page.encode())
+    except OSError as error:
+        raise UserError(f"The report cannot be written to {storage}/report: {error.strerror or error}.") from error
     return storage.REPORT
 
 

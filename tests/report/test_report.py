@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glad_ray.errors import DataError
+from glad_ray.errors import DataError, UserError
 from glad_ray.report import write_report
 from glad_ray.results import Failure, select, write_failure
 from glad_ray.spec import DATASETS, DM, Evaluation, LearningRates, Run
@@ -428,6 +428,11 @@ class TestOtherStorages:
         with pytest.raises(DataError, match="is damaged: delete it") as raised:
             write_report(storage)
         assert str(raised.value).startswith(path)
+
+    def test_a_place_that_cannot_be_written(self, storage):
+        storage.write_bytes("report", b"a file in the way")
+        with pytest.raises(UserError, match="The report cannot be written to .*/report: "):
+            write_report(storage)
 
     def test_large_pictures_are_made_smaller(self, storage):
         run = Run(algorithm=DM(iterations=2))
