@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from glad_ray.report.tables import Row, Table, space_order
+from glad_ray.report.identity import space_order
+from glad_ray.report.tables import Row, Table
 from glad_ray.results import LossCurve
 
 # Stand-ins that are drawn with, and replaced by the page's own colours in the finished SVG.

@@ -13,8 +13,9 @@ from glad_ray.errors import UserError
 from glad_ray.report import wording
 from glad_ray.report.budget import budgets
 from glad_ray.report.figures import accuracy_by_space, loss_panel
+from glad_ray.report.identity import Identity, identities, variants
 from glad_ray.report.pictures import Picture, inline
-from glad_ray.report.tables import Identity, Section, Table, identities, sections, to_csv, variants
+from glad_ray.report.tables import Section, Table, sections, to_csv
 from glad_ray.results import Failure, LossCurve, read_failures, read_losses, read_results
 from glad_ray.results.parquet import damaged
 from glad_ray.spec import DATASETS, Run, Sweep

@@ -12,10 +12,11 @@ import re
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, get_args
 
-from glad_ray.spec import Run, Selection
+from glad_ray.report.identity import space_order
+from glad_ray.spec import Selection
 from glad_ray.spec.algorithm import ALGORITHM_NAMES
 
 SELECTIONS: tuple[Selection, ...] = get_args(Selection)
@@ -25,24 +26,6 @@ _CSV_COLUMNS = (
     "dataset", "resolution", "ipc", "evaluation_id", "selection", "algorithm", "space", "variant", "seeds",
     "trainings", "steps", "network", "seen", "accuracy_percent", "std_percent",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """What tables tell runs apart by."""
-
-    dataset: str
-    resolution: int
-    ipc: int
-    algorithm: str
-    space: str
-    seed: int
-
-    @property
-    def order(self) -> tuple[Any, ...]:
-        """A key that sorts runs as tables show them."""
-        place = (ALGORITHM_NAMES.index(self.algorithm), space_order(self.space))
-        return self.dataset, self.resolution, self.ipc, *place, self.seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,11 +117,6 @@ class Section:
     """by selection, `last` first"""
 
 
-def space_order(space: str) -> int:
-    """Where a space stands on an axis: pixel, w+, f0, f1, ..."""
-    return {"pixel": -2, "w+": -1}.get(space) or int(space.removeprefix("f"))
-
-
 def sections(rows: Sequence[Mapping[str, Any]], variant_of: Mapping[str, str]) -> tuple[Section, ...]:
     """The tables of all results; `variant_of` tells by run id what sets rows of a space apart."""
     groups = _grouped(rows, "dataset", "resolution", "ipc", "evaluation_id")
@@ -150,52 +128,6 @@ def sections(rows: Sequence[Mapping[str, Any]], variant_of: Mapping[str, str]) -
             Section(dataset=dataset, resolution=resolution, ipc=ipc, evaluation_id=evaluation_id, tables=tuple(tables))
         )
     return tuple(made)
-
-
-def identities(rows: Iterable[Mapping[str, Any]], runs: Mapping[str, Run]) -> dict[str, Identity]:
-    """What every run is, by run id: from its record where it is known, else from its rows."""
-    known = {
-        row["run_id"]: Identity(
-            dataset=row["dataset"],
-            resolution=row["resolution"],
-            ipc=row["ipc"],
-            algorithm=row["algorithm"],
-            space=row["space"],
-            seed=row["seed"],
-        )
-        for row in rows
-    }
-    for run_id, run in runs.items():
-        known[run_id] = Identity(
-            dataset=run.dataset,
-            resolution=run.pixels,
-            ipc=run.images_per_class,
-            algorithm=run.algorithm.name,
-            space=run.space,
-            seed=run.seed,
-        )
-    return known
-
-
-def variants(known: Mapping[str, Identity], runs: Mapping[str, Run]) -> dict[str, str]:
-    """By run id, what sets a run apart from those of the same dataset, images per class, algorithm and space.
-
-    The seed does not count. A run whose record is not known is set apart by its id.
-    """
-    alike: dict[Identity, set[str]] = defaultdict(set)
-    for run_id, identity in known.items():
-        alike[replace(identity, seed=0)].add(run_id)
-    labels = {}
-    for identity, run_ids in alike.items():
-        fields = {run_id: _fields(runs[run_id]) for run_id in run_ids if run_id in runs}
-        telling = _telling(list(fields.values()), identity.space)
-        for run_id in run_ids:
-            if run_id in fields:
-                said = [f"{path.removeprefix('algorithm.')} {fields[run_id].get(path, '-')}" for path in telling]
-                labels[run_id] = ", ".join(said)
-            else:
-                labels[run_id] = f"run {run_id}" if len(run_ids) > 1 else ""
-    return labels
 
 
 def to_csv(made: Iterable[Section]) -> str:
@@ -228,33 +160,6 @@ def to_csv(made: Iterable[Section]) -> str:
                         ]
                     )
     return text.getvalue()
-
-
-def _fields(run: Run) -> dict[str, str]:
-    flat: dict[str, str] = {}
-
-    def walk(value: Any, path: str) -> None:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                walk(inner, f"{path}.{key}" if path else key)
-        else:
-            flat[path] = f"{value:g}" if isinstance(value, float) else str(value)
-
-    walk(run.model_dump(mode="json", exclude={"seed"}), "")
-    return flat
-
-
-def _telling(fields: Sequence[Mapping[str, str]], space: str) -> list[str]:
-    """The paths by which runs of a space differ; rates of latents it has not are told only if nothing else differs."""
-    paths = sorted({path for of_run in fields for path in of_run})
-    differing = [path for path in paths if len({of_run.get(path) for of_run in fields}) > 1]
-    used = {"pixel": ("pixels",), "w+": ("w",)}.get(space, ("f", "w"))
-    of_space = [path for path in differing if ".learning_rates." not in path or path.rpartition(".")[2] in used]
-
-    def kinds(chosen: Sequence[str]) -> int:
-        return len({tuple(of_run.get(path) for path in chosen) for of_run in fields})
-
-    return of_space if kinds(of_space) == kinds(differing) else differing
 
 
 def _grouped(rows: Iterable[Mapping[str, Any]], *keys: str) -> dict[tuple[Any, ...], list[Mapping[str, Any]]]:

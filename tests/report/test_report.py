@@ -431,7 +431,7 @@ class TestOtherStorages:
 
     def test_a_place_that_cannot_be_written(self, storage):
         storage.write_bytes("report", b"a file in the way")
-        with pytest.raises(UserError, match="The report cannot be written to .*/report: "):
+        with pytest.raises(UserError, match=r"The report cannot be written to .*/report: "):
             write_report(storage)
 
     def test_large_pictures_are_made_smaller(self, storage):

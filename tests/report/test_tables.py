@@ -1,7 +1,8 @@
 import pytest
 
 from glad_ray.report import wording
-from glad_ray.report.tables import identities, sections, space_order, variants
+from glad_ray.report.identity import identities, space_order, variants
+from glad_ray.report.tables import sections
 from glad_ray.spec import DM, RandomStyleGAN, Run
 
 
