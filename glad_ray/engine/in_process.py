@@ -1,5 +1,6 @@
 """The engine without Ray: every unit of work in this process, one after another."""
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -58,7 +59,7 @@ def distill_in_process(run: Run, storage: Storage, *, device: str, view: View, c
         _train_experts(run.expert_set, dataset, storage, device=device, view=view, cpus=cpus)
     generator = None if run.generator is None else build_generator(run.generator, device)
     with cpu_threads(cpus):
-        _distill(run, dataset, generator, storage, device, view)
+        _distill(run, dataset, generator, storage, device, lambda progress: view.show(RunProgressed(run, progress)))
     view.show(RunDistilled(run))
 
 
@@ -87,22 +88,31 @@ def _distilled(
     plan: Plan, run: Run, dataset: Dataset, generator: Generator | None, storage: Storage, device: str, view: View
 ) -> bool:
     """Distil a run and say whether it succeeded; its failure is recorded."""
+    step = None
+
+    def progressed(progress: Progress) -> None:
+        nonlocal step
+        step = progress.step
+        view.show(RunProgressed(run, progress))
+
     try:
         with cpu_threads(plan.sweep.resources.trial_cpus):
-            _distill(run, dataset, generator, storage, device, view)
+            _distill(run, dataset, generator, storage, device, progressed)
     except Exception as error:
-        record_failure(run, "distill", Fault.of(error), storage, view)
+        record_failure(run, "distill", Fault.of(error), storage, view, step)
         return False
     view.show(RunDistilled(run))
     return True
 
 
 def _distill(
-    run: Run, dataset: Dataset, generator: Generator | None, storage: Storage, device: str, view: View
+    run: Run,
+    dataset: Dataset,
+    generator: Generator | None,
+    storage: Storage,
+    device: str,
+    on_progress: Callable[[Progress], None],
 ) -> None:
-    def progressed(progress: Progress) -> None:
-        view.show(RunProgressed(run, progress))
-
     distill(
         run,
         space=build_space(run, dataset, generator, torch.device(device)),
@@ -110,7 +120,7 @@ def _distill(
         trajectories=None if run.expert_set is None else ExpertFiles(storage, run.expert_set),
         storage=storage,
         device=device,
-        on_progress=progressed,
+        on_progress=on_progress,
     )
 
 

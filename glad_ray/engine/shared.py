@@ -57,8 +57,8 @@ class Shared:
         return RemoteTrajectories(self.expert_stores[run.expert_set.content_id], run.expert_set)
 
     def tell(self, event: Event) -> None:
-        """Send an event on its way to the view, without waiting."""
-        self.events.put.remote(pickle.dumps(event))
+        """Send an event to the view; it has arrived before the unit of work ends."""
+        ray.get(self.events.put.remote(pickle.dumps(event)))
 
 
 @contextlib.contextmanager

@@ -1,24 +1,81 @@
 """A sweep that takes seconds: every kind of unit of work, in pixel space and in a space of a generator."""
 
+import torch
+
 from glad_ray.plan import Plan, make_plan
-from glad_ray.spec import DC, DM, MTT, Evaluation, Experts, Network, RandomReal, RandomStyleGAN, Run, Sweep
+from glad_ray.results import read_losses, read_results
+from glad_ray.spec import (
+    DC,
+    DM,
+    MTT,
+    Evaluation,
+    Experts,
+    LearningRates,
+    Network,
+    RandomReal,
+    RandomStyleGAN,
+    Resources,
+    Run,
+    Sweep,
+)
+from glad_ray.synthetic_set import SyntheticSet
 
 BACKBONE = Network(name="convnet", width=8)
 GENERATOR = RandomStyleGAN(
     resolution=32, image_channels=1, num_layers=4, channel_base=64, channel_max=8, w_dim=8, z_dim=8
 )
-BASE = Run(algorithm=RandomReal(), resolution=32, backbone=BACKBONE, held_out=300, snapshots=2, checkpoint_every=2)
 EXPERTS = Experts(count=2, epochs=2, batch_size=256)
+MATCHING = MTT(iterations=10, synthetic_steps=2, expert_epochs=1, experts=EXPERTS)
+BASE = Run(algorithm=RandomReal(), resolution=32, backbone=BACKBONE, held_out=5, snapshots=2, checkpoint_every=2)
+TOO_FAST = LearningRates(pixels=1e30, f=1.0, w=1.0)
 RUNS = {
     "random": BASE,
-    "dm": BASE.replace(algorithm=DM(iterations=10, real_batch_size=8)),
-    "dc": BASE.replace(algorithm=DC(iterations=6, real_batch_size=8), space="f2", init=None, generator=GENERATOR),
-    "mtt": BASE.replace(algorithm=MTT(iterations=6, synthetic_steps=3, expert_epochs=1, experts=EXPERTS)),
+    "dm": BASE.replace(algorithm=DM(iterations=40, real_batch_size=8)),
+    "dc": BASE.replace(algorithm=DC(iterations=10, real_batch_size=8), space="f3", init="sampled", generator=GENERATOR),
+    "mtt": BASE.replace(algorithm=MATCHING),
+    "failing": BASE.replace(algorithm=DM(iterations=10, real_batch_size=8, learning_rates=TOO_FAST)),
+    "failing experts": BASE.replace(algorithm=MATCHING.replace(experts=EXPERTS.replace(count=1, lr=1e30))),
 }
-EVALUATION = Evaluation(networks=(BACKBONE, Network(name="alexnet", width=8)), repeats=2, epochs=4, test_images=100)
+SOUND = ("random", "dm", "dc", "mtt")
+EVALUATION = Evaluation(networks=(BACKBONE, Network(width=8, depth=1)), repeats=2, epochs=4, test_images=100)
+
+# Times, memory and where it ran; everything else is what the run was.
+OF_THE_MACHINE = (
+    "distill_seconds",
+    "distill_peak_memory_bytes",
+    "distill_device",
+    "evaluate_seconds",
+    "evaluate_peak_memory_bytes",
+    "evaluate_device",
+    "finished_at",
+)
 
 
-def plan(*names: str) -> Plan:
-    """The plan of some runs, of all if none is named."""
-    runs = tuple(RUNS[name] for name in names or RUNS)
-    return make_plan(Sweep(name="tiny", runs=runs, evaluation=EVALUATION))
+def plan(*names, **resources) -> Plan:
+    """The plan of some runs."""
+    runs = tuple(RUNS[name] for name in names)
+    return make_plan(Sweep(name="tiny", runs=runs, evaluation=EVALUATION, resources=Resources(**resources)))
+
+
+def rows(storage, *names):
+    """The rows of some runs without what differs from one execution to the next."""
+    table = read_results(storage).drop_columns(OF_THE_MACHINE).to_pylist()
+    ids = {RUNS[name].run_id for name in names}
+    return [row for row in table if row["run_id"] in ids]
+
+
+def synthetic_set(storage, name):
+    """What a run made."""
+    path = storage.synthetic_set_path(RUNS[name].run_id)
+    return SyntheticSet.from_bytes(storage.read_bytes(path), path)
+
+
+def assert_same(storage, expected, name, tolerance=0.0):
+    """Two executions of a run made the same latents, images and losses, bit for bit if no tolerance is given."""
+    ours, theirs = synthetic_set(storage, name), synthetic_set(expected, name)
+    assert ours.latents.keys() == theirs.latents.keys()
+    for kind, value in theirs.latents.items():
+        torch.testing.assert_close(ours.latents[kind], value, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(ours.images, theirs.images, rtol=tolerance, atol=tolerance)
+    losses = [torch.tensor(read_losses(each, RUNS[name].run_id).losses) for each in (storage, expected)]
+    torch.testing.assert_close(*losses, rtol=tolerance, atol=tolerance)

@@ -1,0 +1,184 @@
+"""The engine on Ray: the same rows as in one process, whatever is killed on the way."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import ray
+
+from glad_ray.engine.cluster import run_on_ray
+from glad_ray.engine.events import Begun, ExpertEpoch, Retried, RunDistilled, RunFailed, RunFinished, TrainingDone
+from glad_ray.errors import UserError
+from glad_ray.results import finished, read_failures, read_trainings
+from tests.engine import tiny
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+# Latents travel through the replica; its arithmetic is the same, but not its memory layout.
+THROUGH_REPLICA = 1e-5
+
+
+def test_same_as_in_process(in_process, storage, view):
+    expected, in_process_view = in_process
+    run_on_ray(tiny.plan(*tiny.RUNS), storage, address=None, view=view)
+
+    assert tiny.rows(storage, *tiny.SOUND) == tiny.rows(expected, *tiny.SOUND)
+    for name in tiny.SOUND:
+        tiny.assert_same(storage, expected, name, THROUGH_REPLICA if name == "dc" else 0.0)
+
+    ours, theirs = ({failure.run_id: failure for failure in read_failures(each)} for each in (storage, expected))
+    assert ours.keys() == theirs.keys()
+    for run_id, failure in theirs.items():
+        assert (ours[run_id].stage, ours[run_id].step, ours[run_id].error) == (
+            failure.stage,
+            failure.step,
+            failure.error,
+        )
+        assert "RunError" in ours[run_id].traceback
+
+    for kind in (RunDistilled, RunFailed, RunFinished, TrainingDone, ExpertEpoch):
+        assert len(view.of(kind)) == len(in_process_view.of(kind))
+    assert not view.of(Retried)
+
+
+def test_finished_is_a_no_op(in_process, view):
+    run_on_ray(tiny.plan(*tiny.SOUND), in_process[0], address=None, view=view)
+    (begun,) = view.events
+    assert isinstance(begun, Begun)
+    assert len(begun.finished) == len(tiny.SOUND)
+
+
+def test_killed_trials_and_replica(in_process, storage, view):
+    expected, _ = in_process
+    names = ("dm", "dc")
+    killed = []
+
+    def kill():
+        for name in names:
+            until(lambda name=name: storage.list(storage.checkpoint_folder(tiny.RUNS[name].run_id)))
+        for pid, title in workers():
+            if title.startswith(("ray::ImplicitFunc", "ray::Replica")):
+                os.kill(pid, signal.SIGKILL)
+                killed.append(title)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    run_on_ray(tiny.plan(*names), storage, address=None, view=view)
+    killer.join()
+
+    assert any("Replica" in title for title in killed)
+    assert any("ImplicitFunc" in title for title in killed)
+    assert view.of(Retried)
+    assert not view.of(RunFailed)
+    assert tiny.rows(storage, *names) == tiny.rows(expected, *names)
+    tiny.assert_same(storage, expected, "dm")
+    tiny.assert_same(storage, expected, "dc", THROUGH_REPLICA)
+
+
+@pytest.mark.parametrize("resources", [{"trial_gpus": 1}, {"evaluation_cpus": 64}, {"expert_gpus": 0.5}])
+def test_more_than_any_machine_has(resources, storage, view):
+    (asked,) = resources
+    with pytest.raises(UserError, match=asked):
+        run_on_ray(tiny.plan("mtt", **resources), storage, address=None, view=view)
+    assert storage.list("") == ()
+
+
+DRIVER = """
+import sys
+from glad_ray.engine.cluster import run_on_ray
+from glad_ray.storage import Storage
+from tests.engine import tiny
+from tests.engine.conftest import Recorded
+
+run_on_ray(tiny.plan(*tiny.SOUND), Storage.open(sys.argv[1]), address="local", view=Recorded())
+"""
+
+
+def test_killed_driver(in_process, storage, view):
+    expected, _ = in_process
+    mark = f"GLAD_RAY_TEST={storage.uri}"
+    environment = os.environ | dict([mark.split("=")]) | {"RAY_AUTH_MODE": "disabled"}
+    root = Path(__file__).parents[2]
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, storage.uri], env=environment, cwd=root)
+    evaluation_id = tiny.EVALUATION.content_id
+    until(lambda: any(finished(storage, tiny.RUNS[name].run_id, evaluation_id) for name in tiny.SOUND))
+    assert driver.poll() is None
+    driver.kill()
+    driver.wait()
+    # What it started ends with it, or two sweeps would write to one storage.
+    until(lambda: not marked(mark))
+
+    before = {path: storage.read_bytes(path) for path in files(storage)}
+    made = trainings(storage)
+    assert not all(finished(storage, tiny.RUNS[name].run_id, evaluation_id) for name in tiny.SOUND)
+    run_on_ray(tiny.plan(*tiny.SOUND), storage, address=None, view=view)
+
+    for path, content in before.items():
+        assert storage.read_bytes(path) == content, path
+    # Their times tell that these are they, and not others like them.
+    after = trainings(storage)
+    assert made <= after
+    told = {(event.run.run_id, event.training) for event in view.of(TrainingDone)}
+    assert told == after - made
+    assert len(view.of(TrainingDone)) == len(told)
+    assert tiny.rows(storage, *tiny.SOUND) == tiny.rows(expected, *tiny.SOUND)
+    for name in tiny.SOUND:
+        tiny.assert_same(storage, expected, name, THROUGH_REPLICA if name == "dc" else 0.0)
+
+
+def trainings(storage):
+    """The recorded trainings of all runs, times included."""
+    return {
+        (tiny.RUNS[name].run_id, training)
+        for name in tiny.SOUND
+        for network in tiny.EVALUATION.networks
+        for training in read_trainings(storage, tiny.RUNS[name].run_id, tiny.EVALUATION.content_id, network.key)
+    }
+
+
+def files(storage):
+    """What is written once and for all: results, experts, distilled runs."""
+    ended = ("distillation.json", ".arrow", "synthetic_set.safetensors")
+    found = [str(path.relative_to(storage.uri)) for path in Path(storage.uri).rglob("*") if path.is_file()]
+    return [path for path in found if path.startswith("results/") or path.endswith(ended)]
+
+
+def until(happens):
+    """Wait for something that must happen; pytest-timeout ends the wait if it does not."""
+    while not happens():
+        time.sleep(0.02)
+
+
+def workers():
+    """Process numbers and titles of this session's workers."""
+    socket = ray.nodes()[0]["RayletSocketName"]
+    raylets = [pid for pid, text in processes("cmdline") if "raylet/raylet" in text and socket in text]
+    return [(pid, text) for pid, text in processes("cmdline") if text.startswith("ray::") and parent(pid) in raylets]
+
+
+def marked(mark):
+    """Processes with a variable in their environment."""
+    return [pid for pid, text in processes("environ") if mark in text.split("\0")]
+
+
+def processes(file):
+    """Every process, with the content of a file that the kernel has of it."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                yield int(folder.name), (folder / file).read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+
+
+def parent(pid):
+    """The process that started it, 0 if it has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
