@@ -18,8 +18,7 @@ from glad_ray.spec import (
     Sweep,
     grid,
 )
-
-__version__ = "0.1.0"
+from glad_ray.version import __version__
 
 
 def main() -> None:
@@ -44,6 +43,7 @@ __all__ = [
     "Resources",
     "Run",
     "Sweep",
+    "__version__",
     "grid",
     "main",
 ]

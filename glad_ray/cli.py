@@ -10,10 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from glad_ray import __version__
 from glad_ray.errors import GladRayError, UserError
-from glad_ray.plan import Plan, make_plan
+from glad_ray.plan import Plan, make_plan, write_plan
 from glad_ray.plan.show import plan_tables
+from glad_ray.results import finished, read_failures
 from glad_ray.spec import (
     DATASETS,
     Evaluation,
@@ -29,6 +29,7 @@ from glad_ray.spec.network import NETWORK_NAMES
 from glad_ray.spec.overrides import override_sweep
 from glad_ray.spec.sweep_file import load_sweep
 from glad_ray.storage import Storage
+from glad_ray.version import __version__
 
 app = typer.Typer(
     help="Dataset distillation as one command: a grid of experiments in, a table a reviewer would trust out.",
@@ -59,7 +60,8 @@ def plan(sweep_file: SweepFile, assignments: Assignments = [], storage: StorageO
     made = make_plan(override_sweep(load_sweep(sweep_file), assignments))
     where = _storage_name(made.sweep, storage)
     there = storage is not None or Path(where).is_dir()
-    for part in plan_tables(made, Storage.open(where, create=False) if there else None):
+    done = finished_runs(made, Storage.open(where, create=False)) if there else set()
+    for part in plan_tables(made, done):
         console().print(part)
 
 
@@ -108,7 +110,7 @@ def distill(
     kept = Storage.open(storage)
     with make_view(make_plan(one)) as view:
         distill_in_process(one.runs[0], kept, device=_device(device), view=view)
-    console().print(f"The synthetic set is {kept.uri}/{kept.synthetic_set_path(one.runs[0].run_id)}")
+    console().print(f"The synthetic set is {kept}/{kept.synthetic_set_path(one.runs[0].run_id)}")
 
 
 @app.command()
@@ -166,9 +168,9 @@ def experts(
     for key, value in map(parse_assignment, assignments):
         (expert_set,) = override((expert_set,), key, value)
     kept = Storage.open(storage)
-    with make_view(Plan(sweep=None, runs=(), expert_sets=(expert_set,))) as view:
+    with make_view(Plan(Sweep(name="experts", runs=()), (), (expert_set,))) as view:
         train_experts_in_process(expert_set, kept, device=_device(device), view=view)
-    console().print(f"{expert_set.label}: {kept.uri}/experts/{expert_set.content_id}")
+    console().print(f"{expert_set.label}: {kept}/experts/{expert_set.content_id}")
 
 
 @app.command()
@@ -179,24 +181,30 @@ def report(
     from glad_ray.report import write_report
 
     kept = Storage.open(storage, create=False)
-    console().print(f"The report is {kept.uri}/{write_report(kept)}")
+    console().print(f"The report is {kept}/{write_report(kept)}")
 
 
 def execute(made: Plan, storage: Storage, address: str | None, device: str | None) -> None:
     """Run a plan through Ray, or in this process on `device`, then report it; raises `GladRayError` if a run failed."""
     from glad_ray.engine import make_view, run_in_process, run_on_ray
     from glad_ray.report import write_report
-    from glad_ray.results import read_failures
 
+    write_plan(made, storage)
     with make_view(made) as view:
         if device is None:
             run_on_ray(made, storage, address=address, view=view)
         else:
             run_in_process(made, storage, device=device, view=view)
-    console().print(f"The report is {storage.uri}/{write_report(storage)}")
+    console().print(f"The report is {storage}/{write_report(storage)}")
     failed = {run.run_id for run in made.runs} & {failure.run_id for failure in read_failures(storage)}
     if failed:
         raise GladRayError(f"{len(failed)} of {len(made.runs)} runs failed; the report says why.")
+
+
+def finished_runs(made: Plan, storage: Storage) -> set[str]:
+    """Ids of the runs that have their results."""
+    evaluation_id = made.sweep.evaluation.content_id
+    return {run.run_id for run in made.runs if finished(storage, run.run_id, evaluation_id)}
 
 
 def console() -> Console:

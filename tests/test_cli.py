@@ -104,7 +104,7 @@ def test_mistakes_in_a_sweep_file(capsys, tmp_path, command, text, sentence):
         (["evaluate", "nothing.safetensors"], "cannot be read"),
         (["evaluate", QUICKSTART], "is not a whole synthetic set"),
         (["experts", "--dataset", "mnist", "--storage", "x"], "Unknown dataset 'mnist'"),
-        (["report", "nowhere"], "There is no folder nowhere"),
+        (["report", "nowhere"], "There is no folder"),
         (["swep"], "swep"),
         (["sweep"], "SWEEP"),
     ],

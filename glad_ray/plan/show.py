@@ -1,6 +1,6 @@
 """A plan for people: tables of runs in order, prerequisites, generators with their layers, and cost."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from datetime import timedelta
 
 from rich.markup import escape
@@ -8,16 +8,12 @@ from rich.table import Table
 
 from glad_ray.plan.cost import GIGAFLOPS_PER_CPU, Cost, estimate, seconds
 from glad_ray.plan.plan import Plan
-from glad_ray.results import finished
 from glad_ray.spec import Run
-from glad_ray.storage import Storage
 
 
-def plan_tables(plan: Plan, storage: Storage | None) -> Iterator[Table | str]:
-    """The parts of a plan to be printed; `storage` tells what is finished already."""
+def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
+    """The parts of a plan to be printed; `done` are the ids of the runs that are finished already."""
     sweep, evaluation = plan.sweep, plan.sweep.evaluation
-    evaluation_id = evaluation.content_id
-    done = {run.run_id for run in plan.runs if storage and finished(storage, run.run_id, evaluation_id)}
     costs = {run.run_id: estimate(run, evaluation) for run in plan.runs}
 
     if plan.expert_sets:
@@ -48,9 +44,9 @@ def plan_tables(plan: Plan, storage: Storage | None) -> Iterator[Table | str]:
         )
     yield table
 
-    yield f"Evaluation: {', '.join(network.title for network in evaluation.networks)}; {evaluation.repeats} repeats of {evaluation.epochs} epochs each."
-    for line in _generators(plan.runs):
-        yield line
+    networks = ", ".join(network.title for network in evaluation.networks)
+    yield f"Evaluation: {networks}; {evaluation.repeats} repeats of {evaluation.epochs} epochs each."
+    yield from _generators(plan.runs)
     yield _total(plan, costs, done)
 
 
@@ -62,7 +58,7 @@ def _generators(runs: tuple[Run, ...]) -> Iterator[str]:
         )
 
 
-def _total(plan: Plan, costs: dict[str, Cost], done: set[str]) -> str:
+def _total(plan: Plan, costs: dict[str, Cost], done: Set[str]) -> str:
     left = [costs[run.run_id] for run in plan.runs if run.run_id not in done]
     experts = {run.expert_set.content_id: costs[run.run_id].expert_flops for run in plan.runs if run.expert_set}
     flops = sum(cost.distill_flops + cost.evaluate_flops for cost in left) + (sum(experts.values()) if left else 0)

@@ -1,6 +1,5 @@
 """What is known of a run while it goes on: its distillation and losses, the networks trained so far, its failure."""
 
-import importlib
 import importlib.metadata
 import json
 import platform
@@ -16,6 +15,7 @@ from glad_ray.errors import UserError
 from glad_ray.results.parquet import damaged, read_table, to_parquet
 from glad_ray.spec.record import Record
 from glad_ray.storage import Storage
+from glad_ray.version import __version__
 
 TRAININGS_SCHEMA = pa.schema(
     [
@@ -104,9 +104,7 @@ class Failure(Record):
 
 def package_versions() -> dict[str, str]:
     """Versions of Python, this package and those it computes with, as installed; what is not installed is left out."""
-    # Looked up by name: the top of the package imports the command line, which this layer must not.
-    package = importlib.import_module(__name__.partition(".")[0])
-    versions = {"glad_ray": package.__version__, "python": platform.python_version()}
+    versions = {"glad_ray": __version__, "python": platform.python_version()}
     for name in _PACKAGES:
         try:
             versions[name] = importlib.metadata.version(name)

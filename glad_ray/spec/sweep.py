@@ -73,7 +73,7 @@ class Sweep(Record):
     """A named list of runs."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    runs: tuple[Run, ...] = Field(min_length=1)
+    runs: tuple[Run, ...]
     evaluation: Evaluation = Evaluation()
     resources: Resources = Resources()
     description: str = ""
