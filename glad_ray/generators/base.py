@@ -4,7 +4,7 @@ The calls are pure functions of their arguments. They decode without a graph and
 gradients (section 3.4 of GLaD), so that nothing has to be kept between two calls and any call can be repeated.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -16,6 +16,7 @@ Latents = dict[str, Tensor]
 """By kind: `pixels`, or `w` (style codes), or `f` and `w` (a feature map and the codes of the layers from there on)."""
 
 
+@runtime_checkable
 class Generator(Protocol):
     """An image prior. Results lie on the device, and have the precision, of the latents that were given."""
 

@@ -15,14 +15,23 @@ State = dict[str, Tensor]
 """Weights by the names that released checkpoints give them."""
 
 
-def build_random_stylegan(record: RandomStyleGAN, chunk_size: int | None = None) -> StyleGANGenerator:
-    """The generator a record describes, on the CPU, float32."""
+def build_random_stylegan(
+    record: RandomStyleGAN,
+    chunk_size: int | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> StyleGANGenerator:
+    """The generator a record describes. Its weights are drawn, and calibrated, on the CPU in float32, then moved."""
     mapping, synthesis = record.mapping, record.synthesis
     rng = torch.Generator().manual_seed(record.seed)
     state = random_state(mapping, synthesis, rng)
     if record.calibrate:
         state = calibrated(mapping, synthesis, state, rng)
-    return StyleGANGenerator(MappingNetwork(mapping, state), SynthesisNetwork(synthesis, state), chunk_size)
+    return StyleGANGenerator(
+        MappingNetwork(mapping, state).to(device, dtype),
+        SynthesisNetwork(synthesis, state).to(device, dtype),
+        chunk_size,
+    )
 
 
 def random_state(mapping: MappingSettings, synthesis: SynthesisSettings, rng: torch.Generator) -> State:

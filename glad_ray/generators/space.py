@@ -5,7 +5,7 @@ shifts generated ImageNet images by another dataset's mean; here they share one.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, final
+from typing import Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -21,6 +21,7 @@ RealImages = Callable[[Tensor, torch.Generator], Tensor]
 _PIXEL_INITS = ("noise", "real")
 
 
+@runtime_checkable
 class Space(Protocol):
     """Latents, and the way between them and images."""
 

@@ -53,7 +53,7 @@ def stem(
     first = bands[0]
     return SynthesisSettings(
         w_dim=w_dim,
-        input=InputSettings(channels=first.channels, size=first.size, rate=first.rate, bandwidth=first.cutoff),
+        input=InputSettings(channels=first.channels, size=first.size, rate=float(first.rate), bandwidth=first.cutoff),
         layers=_layers(bands, first_number=0, kernel_size=kernel_size, radial=kernel_size == 1),
     )
 
@@ -154,9 +154,9 @@ def _layer(name: str, before: _Band, after: _Band, *, kernel_size: int, to_rgb: 
         out_channels=after.channels,
         in_size=before.size,
         out_size=after.size,
-        in_rate=before.rate,
-        out_rate=after.rate,
-        filter_rate=filter_rate,
+        in_rate=float(before.rate),
+        out_rate=float(after.rate),
+        filter_rate=float(filter_rate),
         in_cutoff=before.cutoff,
         out_cutoff=after.cutoff,
         in_half_width=before.half_width,

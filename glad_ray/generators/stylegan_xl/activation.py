@@ -131,10 +131,12 @@ class _FilteredLeakyReLU(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         layer: FilteredLeakyReLU = ctx.layer
         (bent,) = ctx.saved_tensors
+        # In place: at the filter rate, fresh memory costs more than the arithmetic.
         gradient = layer.down_adjoint(gradient)
         if layer.limit < math.inf:
-            gradient = torch.ops.aten.hardtanh_backward(gradient, bent, -layer.limit, layer.limit)
-        gradient = torch.ops.aten.leaky_relu_backward(gradient, bent, SLOPE, True)
+            limits = (-layer.limit, layer.limit)
+            torch.ops.aten.hardtanh_backward.grad_input(gradient, bent, *limits, grad_input=gradient)
+        torch.ops.aten.leaky_relu_backward.grad_input(gradient, bent, SLOPE, True, grad_input=gradient)
         return layer.up_adjoint(gradient), None
 
 

@@ -51,7 +51,7 @@ class StyleGANGenerator:
         if layer is None:
             return {"w": ws}
         f = torch.cat([self.synthesis.to_f(chunk["w"], layer) for chunk in self._chunks({"w": ws})])
-        f = f.contiguous().nan_to_num(0.0, _INFINITE_FEATURE, -_INFINITE_FEATURE)
+        f = f.to(ws).contiguous().nan_to_num(0.0, _INFINITE_FEATURE, -_INFINITE_FEATURE)
         f = f.clamp(-_LARGEST_FEATURE, _LARGEST_FEATURE)
         if how == "gaussian":
             deviation, mean = torch.std_mean(f, dim=(1, 2, 3), keepdim=True)
@@ -83,8 +83,8 @@ class StyleGANGenerator:
         return self.synthesis.from_f(latents["w"], latents["f"], layer)
 
     def _chunks(self, tensors: Latents) -> Iterator[Latents]:
-        """In the network's precision, on its device."""
-        like = self.mapping.w_average
+        """In the synthesis network's precision, on its device."""
+        like = self.synthesis.input.phases
         size = self.chunk_size or max(len(tensors["w"]), 1)
         for parts in zip(*(value.split(size) for value in tensors.values()), strict=True):
             yield {kind: part.to(like) for kind, part in zip(tensors, parts, strict=True)}

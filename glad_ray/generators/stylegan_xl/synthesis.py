@@ -105,7 +105,7 @@ class SynthesisNetwork(nn.Module):
         return x
 
     def from_f(
-        self, codes: Float[Tensor, "n codes_from_n w_dim"], f: Float[Tensor, "n c h w"], n: int
+        self, codes: Float[Tensor, "n codes_from_n w_dim"], f: Float[Tensor, "n c_in h w"], n: int
     ) -> Float[Tensor, "n c h2 w2"]:
         """Images from the input `f` of layer `n` and the codes of that layer and all after it, no others."""
         x = _fast_layout(f)
