@@ -16,7 +16,7 @@ from glad_ray.generators.stylegan_xl.mapping import MappingNetwork
 from glad_ray.generators.stylegan_xl.synthesis import RGBLayer, build_layer
 from glad_ray.spec.stylegan_settings import MappingSettings, SynthesisSettings
 
-_SAMPLES = 32
+SAMPLES = 32
 _SAMPLES_AT_A_TIME = 8
 IMAGE_DEVIATION = 0.5
 
@@ -27,8 +27,8 @@ def calibrated(
 ) -> dict[str, Tensor]:
     """The state with each layer's `magnitude_ema` and `bias` set, and the last layer's weight scaled."""
     state = dict(state)
-    z = torch.randn(_SAMPLES, mapping.z_dim, generator=rng)
-    labels = torch.arange(_SAMPLES) % max(mapping.classes, 1)
+    z = torch.randn(SAMPLES, mapping.z_dim, generator=rng)
+    labels = torch.arange(SAMPLES) % max(mapping.classes, 1)
     ws = MappingNetwork(mapping, state)(z, labels).split(_SAMPLES_AT_A_TIME)
     features = FourierFeatures(synthesis.input, state, "synthesis.input")
     xs = [features(w).contiguous(memory_format=torch.channels_last) for w in ws]

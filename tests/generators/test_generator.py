@@ -8,8 +8,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from glad_ray.errors import UserError
 from glad_ray.generators import build_random_stylegan
-from glad_ray.generators.calibration import IMAGE_DEVIATION
+from glad_ray.generators.calibration import IMAGE_DEVIATION, SAMPLES, calibrated
+from glad_ray.generators.random_stylegan import random_state
 from glad_ray.generators.stylegan_xl.generator import StyleGANGenerator
+from glad_ray.generators.stylegan_xl.mapping import MappingNetwork
+from glad_ray.generators.stylegan_xl.synthesis import SynthesisNetwork
 from glad_ray.spec import RandomStyleGAN
 
 CONFIG_T = RandomStyleGAN(
@@ -177,6 +180,56 @@ def test_draws_come_from_the_rng_alone():
     again, other = (generator.init("f1", LABELS, rng(seed), "gaussian") for seed in (5, 6))
     assert all(torch.equal(first[kind], again[kind]) for kind in first)
     assert not any(torch.equal(first[kind], other[kind]) for kind in first)
+
+
+def test_random_weights_are_what_training_starts_from():
+    record = RandomStyleGAN(channel_max=64, classes=50)
+    state = random_state(record.mapping, record.synthesis, rng())
+    frequencies = state["synthesis.input.freqs"].norm(dim=1) / record.synthesis.input.bandwidth
+    assert float(frequencies.max()) < 1
+    assert float(frequencies.square().mean()) == pytest.approx(0.5, abs=0.15), "evenly over the disc"
+    assert -0.5 <= float(state["synthesis.input.phases"].min()) < float(state["synthesis.input.phases"].max()) < 0.5
+    for name, deviation in {
+        "mapping.fc0": 100,
+        "mapping.embed_proj": 1,
+        "mapping.embed": 1,
+        "synthesis.L0_36_64": 1,
+    }.items():
+        assert float(state[f"{name}.weight"].std()) == pytest.approx(deviation, rel=0.05)
+    assert (state["synthesis.L5_52_64.affine.bias"] == 1).all()
+    # Unconditional networks lack the class part.
+    fewer = random_state(record.replace(classes=0).mapping, record.synthesis, rng())
+    assert {name for name in state if name not in fewer} == {
+        "mapping.embed.weight", "mapping.embed_proj.weight", "mapping.embed_proj.bias"
+    }  # fmt: skip
+    assert fewer["mapping.fc0.weight"].shape == (512, 64)
+
+
+@pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS)
+def test_calibration_meets_its_aims_on_its_own_samples(record):
+    plain = random_state(record.mapping, record.synthesis, draws := rng(record.seed))
+    again = rng(record.seed)
+    again.set_state(draws.get_state())
+    state = calibrated(record.mapping, record.synthesis, plain, draws)
+    z = torch.randn(SAMPLES, record.z_dim, generator=again)
+    labels = torch.arange(SAMPLES) % max(record.classes, 1)
+    w = MappingNetwork(record.mapping, state)(z, labels)
+    synthesis = SynthesisNetwork(record.synthesis, state)
+    x = synthesis.input(w)
+    for layer in synthesis.layers:
+        power = x.square().mean()
+        assert float(layer.input_gain) == pytest.approx(float(power) ** -0.5, rel=1e-4)
+        y = layer.convolve(x, w)
+        torch.testing.assert_close(y.mean(dim=(0, 2, 3)), torch.zeros(y.shape[1]), rtol=0, atol=1e-4)
+        x = layer.activate(y)
+    images = x * record.synthesis.output_scale
+    strengths = images.square().mean(dim=(1, 2, 3)).sqrt()
+    assert float(strengths.median()) == pytest.approx(IMAGE_DEVIATION, rel=1e-4)
+    # The kernels and the maps from codes to styles are those that were drawn.
+    changed = {name.rsplit(".", 1)[1] for name in state if not torch.equal(state[name], plain[name])}
+    assert changed == {"magnitude_ema", "bias", "weight"}
+    weights = {name for name in state if name.endswith("weight") and not torch.equal(state[name], plain[name])}
+    assert weights == {f"synthesis.{record.synthesis.layers[-1].name}.weight"}
 
 
 @pytest.mark.parametrize("kernel_size", [3, 1])

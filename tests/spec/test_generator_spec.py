@@ -96,6 +96,7 @@ def test_imagenet_layers():
     by_kind = {(layer.up_factor, layer.kernel_size, layer.padding) for layer in at_128.layers if not layer.to_rgb}
     assert by_kind == {(2, 1, (11, 10)), (2, 3, (9, 8)), (4, 3, (-6, -9)), (2, 3, (-11, -12))}
     assert [layer.radial for layer in at_128.layers] == [True] * 8 + [False] * 18
+    assert [layer.radial for layer in imagenet(16).layers] == [True] * 8 + [False] * 3
 
 
 @pytest.mark.parametrize("case", ["stem32", "super64", "super128", "older"])
