@@ -23,8 +23,8 @@ _ALLOCATOR = {
 }
 # Without it, workers that asked for no GPU would see all of them.
 _OF_WORKERS = _ALLOCATOR | {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
-# Importing torch takes seconds: a process that is idle while trials run still serves the evaluations after them.
-_OF_NEW_CLUSTER = {"RAY_idle_worker_killing_time_threshold_ms": "600000"}
+# A process that has imported torch is worth keeping for a minute (a second by default) until the next evaluation.
+_OF_NEW_CLUSTER = {"RAY_idle_worker_killing_time_threshold_ms": "60000"}
 _OF_DRIVER = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",

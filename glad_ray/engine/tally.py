@@ -110,20 +110,21 @@ class Tally:
     def seconds_left(self) -> float | None:
         """Time to the end at the measured rates, with as much going on at once as so far; None: too early to say."""
         elapsed = time.monotonic() - self.started
-        at_once = self._rates.total_seconds / elapsed
-        if elapsed < _SURE_AFTER_SECONDS or at_once == 0:
+        if elapsed < _SURE_AFTER_SECONDS or self._rates.total_seconds == 0:
             return None
-        return self._rates.seconds(self._flops_left()) / at_once
+        return self._rates.seconds(self._flops_left()) * elapsed / self._rates.total_seconds
 
     def _flops_left(self) -> dict[str, float]:
         """Estimated operations left, by kind of work."""
         left: defaultdict[str, float] = defaultdict(float)
+        runs = [run for run in self.plan.runs if run.run_id not in self.finished | self.failed]
+        needed = {run.expert_set for run in runs} if self.plan.runs else self.plan.expert_sets
         for expert_set in self.plan.expert_sets:
+            if expert_set not in needed:
+                continue
             epochs = expert_set.experts.count * expert_set.experts.epochs - self.expert_epochs(expert_set)
             left[_training_experts(expert_set)] += epochs * _epoch_flops(expert_set)
-        for run in self.plan.runs:
-            if run.run_id in self.finished | self.failed:
-                continue
+        for run in runs:
             if run.run_id not in self._distilled:
                 made = self.running[run.run_id][1].step if run.run_id in self.running else 0
                 left[_distilling(run)] += (run.steps - made) * self._step_flops[run.run_id]

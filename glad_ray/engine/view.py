@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from glad_ray.engine.events import (
     Begun,
@@ -108,7 +109,7 @@ class LiveView:
             self.tally.add(event)
         trouble = _trouble(event)
         if trouble:
-            self.console.print(trouble, style="red" if isinstance(event, RunFailed) else "yellow", markup=False)
+            self.console.print(Text(trouble, style="red" if isinstance(event, RunFailed) else "yellow"))
 
     def __enter__(self) -> Self:
         """See `View`."""
@@ -132,7 +133,7 @@ class LiveView:
             return Group(_head(self.tally), table)
 
 
-def _head(tally: Tally) -> str:
+def _head(tally: Tally) -> Text:
     parts = []
     if tally.plan.runs:
         parts.append(f"[bold]{len(tally.finished)}/{len(tally.plan.runs)}[/] runs")
@@ -145,7 +146,7 @@ def _head(tally: Tally) -> str:
         parts.append(f"[red]{len(tally.failed)} failed[/]")
     if tally.retries:
         parts.append(f"[yellow]{tally.retries} retried[/]")
-    return "  ".join([*parts, _clock(time.monotonic() - tally.started)]) + _left(tally)
+    return Text.from_markup("  ".join([*parts, _clock(time.monotonic() - tally.started)]) + _left(tally))
 
 
 def _rows(tally: Tally) -> Iterator[tuple[RenderableType, ...]]:

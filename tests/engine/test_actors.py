@@ -1,0 +1,88 @@
+"""What trials share: handles in place of a generator and of expert files, and tasks that are lost."""
+
+import os
+
+import numpy as np
+import pytest
+import ray
+import torch
+
+from glad_ray.engine.connection import connected
+from glad_ray.engine.expert_store import RemoteTrajectories, start_expert_store
+from glad_ray.engine.replica import RemoteGenerator, start_replica
+from glad_ray.engine.tasks import RETRIES, Tasks
+from glad_ray.engine.units import build_generator
+from glad_ray.errors import UserError
+from glad_ray.experts import ExpertFiles
+from glad_ray.spec import Resources
+from tests.engine import tiny
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+LABELS = torch.arange(10)
+
+
+def test_replica_is_the_generator():
+    actor = start_replica("replica", tiny.GENERATOR, ray.nodes()[0]["NodeID"], 2, Resources())
+    there, here = RemoteGenerator("replica", tiny.GENERATOR), build_generator(tiny.GENERATOR, "cpu")
+    assert there.spaces == here.spaces
+    for space, how in [("f2", "gaussian"), ("w+", "sampled")]:
+        rngs = [torch.Generator().manual_seed(1) for _ in range(2)]
+        latents, expected = (each.init(space, LABELS, rng, how) for each, rng in zip((there, here), rngs, strict=True))
+        assert torch.equal(*(rng.get_state() for rng in rngs))
+        torch.testing.assert_close(latents, expected)
+        images = there.decode(space, latents)
+        torch.testing.assert_close(images, here.decode(space, latents))
+        image_grads = torch.randn(images.shape, generator=rngs[0])
+        torch.testing.assert_close(
+            there.pullback(space, latents, image_grads), here.pullback(space, latents, image_grads)
+        )
+    with pytest.raises(UserError, match="no latent space 'f9'"):
+        there.init("f9", LABELS, rngs[0], "sampled")
+    ray.kill(actor)
+
+
+def test_experts_outlive_their_store(in_process):
+    storage, _ = in_process
+    expert_set = tiny.RUNS["mtt"].expert_set
+    files = ExpertFiles(storage, expert_set)
+    store = start_expert_store("store", storage, expert_set)
+    handle = RemoteTrajectories("store", expert_set)
+    assert (handle.count, handle.epochs) == (files.count, files.epochs)
+
+    def assert_all_segments():
+        for expert, start in np.ndindex(2, 2):
+            for there, here in zip(handle.segment(expert, start, 1), files.segment(expert, start, 1), strict=True):
+                assert torch.equal(there, here)
+
+    assert_all_segments()
+    kept = ray.get(store.segment.remote(0, 0, 1))
+    assert kept == ray.get(store.segment.remote(0, 0, 1)), "a snapshot is stored once"
+    ray.kill(store, no_restart=False)
+    assert_all_segments()
+    ray.kill(store)
+
+
+@ray.remote(max_retries=0)
+def lost_times(folder, times):
+    """Takes its process with it as many times as asked."""
+    if len(os.listdir(folder)) < times:
+        open(os.path.join(folder, str(os.getpid())), "x").close()
+        os.kill(os.getpid(), 9)
+    return "here"
+
+
+@pytest.mark.parametrize("times", [1, RETRIES + 1])
+def test_lost_tasks_are_submitted_again(times, tmp_path):
+    retried, ended, failed = [], [], []
+    tasks = Tasks(lambda what, error: retried.append(what))
+    tasks.submit("it", lambda: lost_times.remote(str(tmp_path), times), ended.append, failed.append)
+    while len(tasks):
+        tasks.poll(10)
+    assert retried == ["it"] * min(times, RETRIES)
+    assert (len(ended), len(failed)) == ((1, 0) if times <= RETRIES else (0, 1))
+
+
+def test_a_client_is_no_driver():
+    with pytest.raises(UserError, match="on the cluster"), connected("ray://somewhere:10001"):
+        pass

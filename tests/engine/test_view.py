@@ -1,0 +1,160 @@
+"""The view: what it counts, what it says when piped, what it draws on a terminal, and how long it says is left."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from glad_ray.distill import Progress
+from glad_ray.engine import make_view, tally
+from glad_ray.engine.events import (
+    Begun,
+    ExpertEpoch,
+    Retried,
+    RunDistilled,
+    RunFailed,
+    RunFinished,
+    RunProgressed,
+    TrainingDone,
+)
+from glad_ray.engine.view import LiveView, PlainView
+from glad_ray.results import Failure, Training
+from tests.engine import tiny
+
+DM, MTT = tiny.RUNS["dm"], tiny.RUNS["mtt"]
+KEYS = [network.key for network in tiny.EVALUATION.networks]
+NOTHING = Begun(finished=(), distilled=(), trainings=(), experts={})
+
+
+def training(network, step, repeat, seconds=2.0):
+    return Training(
+        step=step,
+        network=network,
+        repeat=repeat,
+        accuracy=0.5,
+        held_out_accuracy=None,
+        seconds=seconds,
+        peak_memory_bytes=1,
+        device="cpu",
+    )
+
+
+def trainings(run, seconds=2.0):
+    return [
+        TrainingDone(run, training(key, step, repeat, seconds))
+        for key in KEYS
+        for step in run.snapshot_steps
+        for repeat in range(2)
+    ]
+
+
+def failure(run):
+    return RunFailed(run, Failure(run_id=run.run_id, stage="distill", error="the [loss] is nan", traceback="", step=3))
+
+
+EVENTS = [
+    NOTHING,
+    *(ExpertEpoch(MTT.expert_set, expert, epoch) for expert in (0, 1) for epoch in (1, 2)),
+    RunProgressed(DM, Progress(step=7, steps=40, loss=0.125, seconds=1.0)),
+    Retried("dm pixel", "lost with its process or machine"),
+    RunDistilled(MTT),
+    *trainings(MTT),
+    RunFinished(MTT),
+]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that is set by hand."""
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
+
+
+def test_piped(capsys, clock):
+    with make_view(tiny.plan("dm", "mtt", "random")) as view:
+        for event in [*EVENTS, *EVENTS[1:5], failure(DM)]:
+            view.show(event)
+        clock[0] += 61
+    assert isinstance(view, PlainView)
+    assert capsys.readouterr().out.splitlines() == [
+        f"trained    {MTT.expert_set.label}",
+        "again      dm pixel: lost with its process or machine",
+        f"distilled  {MTT.label}",
+        f"finished   {MTT.label}",
+        f"failed     {DM.label} (distill after step 3): the [loss] is nan",
+        "1 of 3 runs finished, 1 failed, 1 retried, in 0:01:01",
+    ]
+
+
+def test_live(clock):
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, height=30, color_system=None)
+    view = LiveView(tiny.plan("dm", "mtt", "random"), console)
+
+    def drawn():
+        with console.capture() as capture:
+            console.print(view.draw())
+        return [line.rstrip() for line in capture.get().splitlines()]
+
+    for event in EVENTS[:4]:
+        view.show(event)
+    (head, experts) = drawn()
+    assert head.startswith("0/3 runs  1/2 experts  0/20 evaluation trainings")
+    assert MTT.expert_set.label in experts
+    assert "epoch 3/4" in experts
+
+    for event in EVENTS[4:10]:
+        view.show(event)
+    (head, running, evaluating) = drawn()
+    assert head.startswith("0/3 runs  2/2 experts  2/20 evaluation trainings  1 retried")
+    assert running.startswith(DM.label)
+    assert running.split()[-4:] == ["step", "7/40", "loss", "0.125"]
+    assert evaluating.startswith(MTT.label)
+    assert evaluating.split()[-2:] == ["evaluation", "2/8"]
+
+    for event in [*EVENTS[10:], *EVENTS[8:12], failure(DM)]:
+        view.show(event)
+    (head,) = drawn()
+    assert head.startswith("1/3 runs  2/2 experts  8/20 evaluation trainings  1 failed  1 retried")
+    assert "the [loss] is nan" in console.file.getvalue()
+
+
+def test_resumed(clock):
+    counted = tally.Tally(tiny.plan("dm", "mtt", "random"))
+    made = tuple((MTT, event.training) for event in trainings(MTT)[:3])
+    experts = {MTT.expert_set.content_id: 1}
+    counted.add(Begun(finished=(DM,), distilled=(MTT,), trainings=made, experts=experts))
+    assert counted.finished == {DM.run_id}
+    assert counted.trainings_done == 8 + 3
+    assert list(counted.evaluating()) == [(MTT, 3, 8)]
+    assert counted.experts(MTT.expert_set) == 1
+    assert counted.expert_epochs(MTT.expert_set) == 2
+
+
+def test_time_left_at_measured_rates(clock):
+    counted = tally.Tally(tiny.plan("dm"))
+    counted.add(NOTHING)
+    assert counted.seconds_left() is None
+    # Ten of 40 steps in 20 s, nothing beside them: 60 s of steps, and trainings at as many seconds an operation.
+    counted.add(RunProgressed(DM, Progress(step=10, steps=40, loss=1.0, seconds=20.0)))
+    counted.add(RunProgressed(DM, Progress(step=20, steps=40, loss=1.0, seconds=40.0)))
+    clock[0] += 20
+    distilling = 20 * 2.0
+    assert counted.seconds_left() > distilling
+    counted.add(RunDistilled(DM))
+    # Two networks, two trainings at once, 2 s each: three of eight in 3 s leave five in 5 s, once steps are forgotten.
+    counted = tally.Tally(tiny.plan("dm"))
+    counted.add(Begun(finished=(), distilled=(DM,), trainings=(), experts={}))
+    for event in trainings(DM)[:6]:
+        counted.add(event)
+    clock[0] += 6
+    assert counted.seconds_left() == pytest.approx(2.0)
+
+
+def test_continuous_integration_is_not_a_terminal(monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("CI", raising=False)
+    assert isinstance(make_view(tiny.plan("dm")), LiveView)
+    monkeypatch.setenv("CI", "true")
+    assert isinstance(make_view(tiny.plan("dm")), PlainView)
