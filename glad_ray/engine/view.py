@@ -127,10 +127,12 @@ class LiveView:
     def draw(self) -> RenderableType:
         """The table as it is now, no taller than the terminal."""
         with self._lock:
-            table = Table.grid(padding=(0, 2))
-            for row in list(_rows(self.tally))[: max(1, self.console.height - 4)]:
-                table.add_row(*row)
-            return Group(_head(self.tally), table)
+            rows = list(_rows(self.tally))[: max(1, self.console.height - 4)]
+            head = _head(self.tally)
+        table = Table.grid(padding=(0, 2))
+        for row in rows:
+            table.add_row(*row)
+        return Group(head, table) if rows else head
 
 
 def _head(tally: Tally) -> Text:
