@@ -1,4 +1,4 @@
-"""Image priors and the spaces that are optimised: pixels, style codes, feature maps (section 3 of GLaD)."""
+"""Image priors and the spaces that are optimised: pixels, style codes, feature maps (GLaD)."""
 
 from glad_ray.generators.base import Generator, Latents
 from glad_ray.generators.random_stylegan import build_random_stylegan

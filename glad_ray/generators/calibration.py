@@ -3,7 +3,7 @@
 Not in the paper. A network whose weights are merely drawn loses power and contrast from layer to layer, and its images
 are a nearly even grey (deviation about 0.1 of a range from -1 to 1, most of it between images). Training would have
 mended that; here one pass over seeded samples does, layer by layer: `magnitude_ema` becomes the power of the layer's
-input, which is what training tracks (Karras et al., 2021, appendix D.1), and each bias centres its channel, as in
+input, which is what training tracks (Karras et al., 2021, section 3.1), and each bias centres its channel, as in
 data-dependent initialisation (Salimans and Kingma, 2016, section 3). The last layer is scaled so that a
 typical image deviates from 0 by 0.5. Weights are otherwise untouched, and nothing is learned.
 """

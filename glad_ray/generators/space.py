@@ -32,7 +32,7 @@ class Space(Protocol):
         """Their normalised images; no graph."""
 
     def pullback(self, latents: Latents, image_grads: Float[Tensor, "n c h w"]) -> Latents:
-        """dL/dlatents from dL/dimages: equation (4) of GLaD."""
+        """dL/dlatents from dL/dimages (section 3.4 of GLaD)."""
 
 
 @final

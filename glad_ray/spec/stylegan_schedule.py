@@ -1,7 +1,7 @@
 """The layers of a StyleGAN-XL synthesis network, worked out from a few numbers: sizes, rates, cutoffs, channels, names.
 
-Karras et al., "Alias-Free Generative Adversarial Networks" (2021), section 3.2 and appendix F; Sauer et al.,
-"StyleGAN-XL" (2022), section 3 for the stages that raise the resolution. Pure arithmetic, so that a plan can size a
+Karras et al., "Alias-Free Generative Adversarial Networks" (2021), section 3.2; Sauer et al.,
+"StyleGAN-XL" (2022), for the stages that raise the resolution. Pure arithmetic, so that a plan can size a
 generator without torch. Cutoffs and half-widths are in cycles per image width, rates in samples per image width.
 """
 

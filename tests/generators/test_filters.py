@@ -129,7 +129,7 @@ def _filtered(name):
 @pytest.mark.parametrize("form", ["depthwise", "matrices"])
 @pytest.mark.parametrize("name", ["fl_y0", "fl_y1", "fl_y2"])
 def test_filtered_leaky_relu_golden(name, form, monkeypatch):
-    monkeypatch.setattr(activation, "_depthwise_is_fast", lambda x: form == "depthwise")
+    monkeypatch.setattr(activation, "depthwise_is_fast", lambda x: form == "depthwise")
     layer, border = _filtered(name)
     x = OPERATIONS["fl_x"].clone().requires_grad_()
     y = layer(x + OPERATIONS["fl_b"][:, None, None])

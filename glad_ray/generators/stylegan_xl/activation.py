@@ -87,13 +87,13 @@ class FilteredLeakyReLU(nn.Module):
 
     def up(self, x: Tensor) -> Tensor:
         """To the filter rate."""
-        if _depthwise_is_fast(x):
+        if depthwise_is_fast(x):
             return stretch(x, self.up_taps, self.settings.up_factor, self.crop)
         return self.up_matrix @ F.linear(x, self.up_matrix)
 
     def up_adjoint(self, gradient: Tensor) -> Tensor:
         """The adjoint of `up`."""
-        if _depthwise_is_fast(gradient):
+        if depthwise_is_fast(gradient):
             return shrink(gradient, self.up_taps, self.settings.up_factor, self.crop)
         return F.linear(self.up_matrix.T @ gradient, self.up_matrix.T)
 
@@ -102,7 +102,7 @@ class FilteredLeakyReLU(nn.Module):
         if self.down_matrix is None:
             kernel = _shared(self.down_taps, self.channels)
             return F.conv2d(x, kernel, stride=self.settings.down_factor, groups=self.channels)
-        if _depthwise_is_fast(x):
+        if depthwise_is_fast(x):
             return shrink(x, self.down_taps, self.settings.down_factor, 0)
         return F.linear(self.down_matrix @ x, self.down_matrix)
 
@@ -111,7 +111,7 @@ class FilteredLeakyReLU(nn.Module):
         if self.down_matrix is None:
             kernel = _shared(self.down_taps, self.channels)
             return F.conv_transpose2d(gradient, kernel, stride=self.settings.down_factor, groups=self.channels)
-        if _depthwise_is_fast(gradient):
+        if depthwise_is_fast(gradient):
             return stretch(gradient, self.down_taps, self.settings.down_factor, 0)
         return self.down_matrix.T @ F.linear(gradient, self.down_matrix.T)
 
@@ -140,7 +140,8 @@ class _FilteredLeakyReLU(torch.autograd.Function):
         return layer.up_adjoint(gradient), None
 
 
-def _depthwise_is_fast(x: Tensor) -> bool:
+def depthwise_is_fast(x: Float[Tensor, "..."]) -> bool:
+    """Whether oneDNN does the filtering, which wants channels last."""
     return x.device.type == "cpu" and x.dtype == torch.float32
 
 

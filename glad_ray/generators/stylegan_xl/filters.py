@@ -1,4 +1,4 @@
-"""Low-pass filters of the alias-free generator (Karras et al., 2021, section 3.2 and appendix C), without scipy.
+"""Low-pass filters of the alias-free generator (Karras et al., 2021, section 3.2), without scipy.
 
 A separable filter is a Kaiser-windowed sinc, the radial one a windowed jinc. Both are designed in float64.
 """

@@ -1,6 +1,6 @@
 """The first tensor of a synthesis network: Fourier features on a grid, rotated and shifted by the first style code.
 
-Karras et al., "Alias-Free Generative Adversarial Networks" (2021), appendix F.1.
+Karras et al., "Alias-Free Generative Adversarial Networks" (2021), section 3.1.
 """
 
 import math

@@ -67,7 +67,7 @@ class StyleGANGenerator:
 
     @torch.enable_grad()
     def pullback(self, space: str, latents: Latents, image_grads: Float[Tensor, "n c h w"]) -> Latents:
-        """See `Generator.pullback`: equation (4) of GLaD, a graph per chunk."""
+        """See `Generator.pullback`: section 3.4 of GLaD, a graph per chunk."""
         layer = self._layer(space, latents)
         parts: list[tuple[Tensor, ...]] = []
         for chunk in self._chunks({**latents, "image_grads": image_grads}):

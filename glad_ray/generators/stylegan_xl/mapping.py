@@ -1,4 +1,4 @@
-"""The mapping network: a normal draw z and a class become a style code w (StyleGAN-XL, section 3.1).
+"""The mapping network: a normal draw z and a class become a style code w (Sauer et al., 2022).
 
 Runs in its weights' precision, on few numbers: it serves initialisation only.
 """

@@ -1,4 +1,4 @@
-"""Convolution with a kernel that each image's style scales (Karras et al., 2020, section 2.2; 2021, appendix F.1).
+"""Convolution with a kernel that each image's style scales (Karras et al., 2020, section 2.2).
 
 Scaling the input channels and the outputs by the style gives exactly what a kernel per image would, with one shared
 kernel: no grouped convolution, no kernels to store, and for frozen weights no gradient of them.

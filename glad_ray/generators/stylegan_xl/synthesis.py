@@ -1,6 +1,6 @@
 """The synthesis network: Fourier features, then a plain chain of style layers that can be entered at any one.
 
-Karras et al., "Alias-Free Generative Adversarial Networks" (2021), Figure 4; the spaces F_n are GLaD's (section 3.2).
+Karras et al., "Alias-Free Generative Adversarial Networks" (2021), Figure 4; the spaces F_n are GLaD's.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from glad_ray.generators.stylegan_xl.activation import FilteredLeakyReLU
+from glad_ray.generators.stylegan_xl.activation import FilteredLeakyReLU, depthwise_is_fast
 from glad_ray.generators.stylegan_xl.fourier import FourierFeatures
 from glad_ray.generators.stylegan_xl.linear import EqualizedLinear
 from glad_ray.generators.stylegan_xl.modulation import demodulated_kernel, modulated_convolution
@@ -121,5 +121,5 @@ def build_layer(settings: LayerSettings, state: Mapping[str, Tensor]) -> StyleLa
 
 
 def _fast_layout(x: Tensor) -> Tensor:
-    # oneDNN's depthwise filters want channels last; dense matrices want rows that lie together.
-    return x.contiguous(memory_format=torch.channels_last if x.device.type == "cpu" else torch.contiguous_format)
+    # Depthwise filters want channels last, dense matrices rows that lie together.
+    return x.contiguous(memory_format=torch.channels_last if depthwise_is_fast(x) else torch.contiguous_format)
