@@ -62,11 +62,10 @@ class _Driver:
 
     def run(self, left: Left) -> None:
         """Experts first, then trials; evaluations beside both, and to their end."""
-        for run in (*left.to_evaluate, *left.to_distill):
-            clear_failure(self.shared.storage, run.run_id)
         for expert_set in left.expert_sets:
             self._experts_left += self._fan_out.experts(expert_set, partial(self._expert_ended, expert_set))
         for run in left.to_evaluate:
+            clear_failure(self.shared.storage, run.run_id)
             self._evaluate(run)
         while self._experts_left:
             self._take(_POLL_SECONDS)

@@ -10,6 +10,7 @@ import ray
 import torch
 from ray.exceptions import RayTaskError
 
+from glad_ray.engine.units import cpu_threads
 from glad_ray.errors import UserError
 from glad_ray.spec import Resources
 
@@ -22,12 +23,11 @@ _ALLOCATOR = {
     "MALLOC_TOP_PAD_": str(2**26),
 }
 # Without it, workers that asked for no GPU would see all of them.
-_OF_WORKERS = _ALLOCATOR | {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
+_OF_WORKERS = _ALLOCATOR | {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1", "RAY_CHDIR_TO_TRIAL_DIR": "0"}
 # A process that has imported torch is worth keeping for a minute (a second by default) until the next evaluation.
 _OF_NEW_CLUSTER = {"RAY_idle_worker_killing_time_threshold_ms": "60000"}
 _OF_DRIVER = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     # What a sweep tells is the view's to say, and all it keeps lies in its own storage.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -104,6 +104,19 @@ def result(reference: ray.ObjectRef[Any]) -> Any:
         return ray.get(reference)
     except RayTaskError as error:
         raise error.cause from error
+
+
+@contextlib.contextmanager
+def share(cpus: float, gpus: float) -> Iterator[str]:
+    """Compute with a unit of work's share: as many threads as whole CPUs, and the device, which it gives back."""
+    with cpu_threads(cpus):
+        device = unit_device(gpus)
+        try:
+            yield device
+        finally:
+            if device != "cpu":
+                # Ray divides GPUs by name only: what an idle process keeps of the memory, others lack.
+                torch.cuda.empty_cache()
 
 
 def unit_device(gpus: float) -> str:

@@ -7,11 +7,11 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from glad_ray.engine.connection import unit_device
+from glad_ray.engine.connection import share
 from glad_ray.engine.events import ExpertEpoch, TrainingDone
 from glad_ray.engine.shared import Shared
 from glad_ray.engine.tasks import LOST, RETRIES, Tasks
-from glad_ray.engine.units import Fault, cpu_threads
+from glad_ray.engine.units import Fault
 from glad_ray.evaluate import evaluate_network
 from glad_ray.experts import missing_experts, train_expert
 from glad_ray.results import Training
@@ -66,8 +66,7 @@ def _expert(expert_set: ExpertSet, index: int, shared: Shared) -> Fault | None:
 
     resources = shared.sweep.resources
     try:
-        with cpu_threads(resources.expert_cpus):
-            device = unit_device(resources.expert_gpus)
+        with share(resources.expert_cpus, resources.expert_gpus) as device:
             dataset = shared.dataset(expert_set)
             train_expert(expert_set, index, dataset, shared.storage, device=device, on_epoch=epoch_ended)
     except RayError:
@@ -84,14 +83,14 @@ def _evaluation(run: Run, network: Network, shared: Shared) -> Fault | None:
 
     resources = shared.sweep.resources
     try:
-        with cpu_threads(resources.evaluation_cpus):
+        with share(resources.evaluation_cpus, resources.evaluation_gpus) as device:
             evaluate_network(
                 run,
                 shared.sweep.evaluation,
                 network,
                 shared.dataset(run),
                 shared.storage,
-                device=unit_device(resources.evaluation_gpus),
+                device=device,
                 on_training=training_ended,
             )
     except RayError:

@@ -17,10 +17,11 @@ from ray.exceptions import RayError
 from ray.tune.experiment import Trial
 
 from glad_ray.distill import Progress, build_space, distill
-from glad_ray.engine.connection import unit_device
+from glad_ray.engine.connection import share
 from glad_ray.engine.shared import Shared
 from glad_ray.engine.tasks import LOST, RETRIES
-from glad_ray.engine.units import Fault, cpu_threads
+from glad_ray.engine.units import Fault
+from glad_ray.results import clear_failure
 from glad_ray.spec import Run
 from glad_ray.storage import Storage
 
@@ -100,8 +101,8 @@ def _trial(config: Mapping[str, str], *, runs: Mapping[str, Run], shared: Shared
 
     resources = shared.sweep.resources
     try:
-        with cpu_threads(resources.trial_cpus):
-            device = unit_device(resources.trial_gpus)
+        clear_failure(shared.storage, run.run_id)
+        with share(resources.trial_cpus, resources.trial_gpus) as device:
             dataset = shared.dataset(run)
             distill(
                 run,

@@ -7,6 +7,7 @@ A unit is an expert, a distillation, or the evaluation of a run with one network
 import contextlib
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, NamedTuple
 
 import torch
@@ -25,6 +26,7 @@ from glad_ray.storage import Storage
 
 Stage = Literal["experts", "distill", "evaluate"]
 
+_QUESTIONS_AT_ONCE = 16
 _IMAGES_AT_ONCE = 10  # through a generator with a graph: what bounds its memory, whatever the images per class
 
 
@@ -72,18 +74,23 @@ class Left(NamedTuple):
 
 def left_of(plan: Plan, storage: Storage) -> Left:
     """What is left of a plan: storage alone tells."""
-    evaluation_id = plan.sweep.evaluation.content_id
-    done, to_evaluate, to_distill = [], [], []
-    for run in plan.runs:
-        if finished(storage, run.run_id, evaluation_id):
-            done.append(run)
-        elif distilled(storage, run):
-            to_evaluate.append(run)
-        else:
-            to_distill.append(run)
+
+    def state(run: Run) -> Literal["finished", "to evaluate", "to distill"]:
+        if finished(storage, run.run_id, plan.sweep.evaluation.content_id):
+            return "finished"
+        return "to evaluate" if distilled(storage, run) else "to distill"
+
+    # An object store takes its time over each question.
+    with ThreadPoolExecutor(_QUESTIONS_AT_ONCE) as pool:
+        states = list(zip(plan.runs, pool.map(state, plan.runs), strict=True))
+    to_distill = tuple(run for run, its in states if its == "to distill")
     needed = {run.expert_set for run in to_distill}
-    expert_sets = tuple(each for each in plan.expert_sets if each in needed)
-    return Left(tuple(done), tuple(to_distill), tuple(to_evaluate), expert_sets)
+    return Left(
+        finished=tuple(run for run, its in states if its == "finished"),
+        to_distill=to_distill,
+        to_evaluate=tuple(run for run, its in states if its == "to evaluate"),
+        expert_sets=tuple(each for each in plan.expert_sets if each in needed),
+    )
 
 
 def begun(plan: Plan, left: Left, storage: Storage) -> Begun:
