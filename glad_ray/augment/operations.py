@@ -3,7 +3,7 @@
 Zhao and Bilen, "Dataset Condensation with Differentiable Siamese Augmentation", 2021, as GLaD's code executes them.
 Images are normalised, so 0 (what crop, cutout, scale and rotate fill with) is the dataset's mean. Every draw is a
 vector with one entry an image. Not built on kornia, whose saturation and contrast are other functions and whose
-`homography_warp` gives the same samples in 1.6 to 3.5 times the time of `affine_grid` and `grid_sample` (measured on
+`homography_warp` gives the same samples in 1.5 to 3.5 times the time of `affine_grid` and `grid_sample` (measured on
 CPU, 10 to 2,560 images of 32 pixels and 10 of 128).
 """
 

@@ -29,7 +29,7 @@ class Attention(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "n t d"], rng: torch.Generator | None) -> Float[Tensor, "n t d"]:
         """The residual branch."""
-        # Written out: the fused kernels for CPU have no second derivative and none of them a forward-mode one.
+        # Written out: on CPU the fused kernel has neither a second derivative nor a forward-mode one, and is no faster.
         qkv = self.qkv(self.norm(tokens)).unflatten(2, (3, self.heads, self.head_dim))
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         weights = (q * self.head_dim**-0.5 @ k.transpose(-2, -1)).softmax(-1)
