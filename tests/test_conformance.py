@@ -110,6 +110,31 @@ def test_run(algorithm, space, sample, trajectories, storage, tmp_path):
         assert torch.equal(resumed.latents[name], value)
 
 
+@pytest.mark.parametrize("name", ["alexnet", "vgg11", "resnet18", "vit"])
+@pytest.mark.parametrize("algorithm", ["dc-loops", "dm", "mtt"])
+def test_any_network_distils_and_resumes(algorithm, name, sample, storage, tmp_path):
+    backbone = Network(name=name, width=8)
+    run = _run(algorithm, "pixel-real").replace(backbone=backbone)
+    trained = type(storage).open(tmp_path / "experts")
+    trajectories = None
+    if run.expert_set is not None:
+        run = run.replace(algorithm=run.algorithm.replace(experts=Experts(count=1, epochs=2, batch_size=4000)))
+        train_expert(run.expert_set, 0, sample, trained, device="cpu", on_epoch=lambda epoch: None)
+        trajectories = ExpertFiles(trained, run.expert_set)
+    synthetic, _ = _distill(run, sample, trajectories, storage)
+
+    def interrupt(progress):
+        if progress.step == 3 and not interrupted:
+            interrupted.append(True)
+            raise InterruptedRunError
+
+    interrupted, other = [], type(storage).open(tmp_path / "interrupted")
+    with pytest.raises(InterruptedRunError):
+        _distill(run, sample, trajectories, other, interrupt)
+    resumed, _ = _distill(run, sample, trajectories, other, interrupt)
+    assert torch.equal(resumed.images, synthetic.images)
+
+
 def test_random_baseline_is_real_images(sample, storage):
     run = Run(algorithm=RandomReal(), resolution=32, held_out=10)
     synthetic, _ = _distill(run, sample, None, storage)

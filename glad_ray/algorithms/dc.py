@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from glad_ray.algorithms.base import Match
 from glad_ray.augment import apply, draw
 from glad_ray.data import Dataset, sample_class_batches
-from glad_ray.networks import Classifier, build_network, flat_parameters, load_flat_parameters
+from glad_ray.networks import Classifier, build_network, flat_parameters, load_flat_parameters, set_dropout_rng
 from glad_ray.randomness import rng_for
 from glad_ray.spec import DC, Run
 from glad_ray.training import train_epoch
@@ -97,6 +97,7 @@ class GradientMatching:
                 classes=len(self.dataset.class_names),
                 rng=rng_for(self.run.run_id, "network", index),
             ).to(self.device)
+        set_dropout_rng(self.network, rng_for(self.run.run_id, "dropout", step))
         if loop > 0:
             optimiser = torch.optim.SGD(self.network.parameters(), lr=self.settings.network_lr)
             rng = rng_for(self.run.run_id, "inner loop", step)
@@ -121,12 +122,12 @@ class GradientMatching:
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take back what `state` gave."""
         if "network" in state:
-            facts = self.dataset
+            images = self.dataset.train_images
             self.network = build_network(
                 self.run.backbone,
-                channels=facts.train_images.shape[1],
-                resolution=facts.train_images.shape[-1],
-                classes=len(facts.class_names),
+                channels=images.shape[1],
+                resolution=images.shape[-1],
+                classes=len(self.dataset.class_names),
                 rng=None,
             ).to(self.device)
             load_flat_parameters(self.network, state["network"])

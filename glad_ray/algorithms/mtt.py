@@ -11,6 +11,7 @@ later ones; it is exact for the last step only.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
 import torch
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from glad_ray.algorithms.base import Match
 from glad_ray.augment import Draw, apply, draw
 from glad_ray.data import Dataset
-from glad_ray.networks import build_network, split_parameters
+from glad_ray.networks import build_network, set_dropout_rng, split_parameters
 from glad_ray.randomness import rng_for
 from glad_ray.spec import MTT, Run
 
@@ -50,6 +51,7 @@ class StudentStep(NamedTuple):
     images: Int64[Tensor, " b"]
     """indices into the synthetic images"""
     augment: Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b c h w"]]
+    """called before each of the two passes over this step, which must see the same"""
 
 
 class TrajectoryGradient(NamedTuple):
@@ -143,10 +145,14 @@ class TrajectoryMatching:
         while len(batches) < self.settings.synthetic_steps:
             batches.extend(torch.randperm(len(images), generator=rng).split(size))
         steps = []
-        for batch in batches[: self.settings.synthetic_steps]:
+        for number, batch in enumerate(batches[: self.settings.synthetic_steps]):
             draws = draw(self.run.augmentation, len(batch), rng, shared_operation=True)
-            steps.append(StudentStep(batch.to(self.device), _bind(draws)))
+            steps.append(StudentStep(batch.to(self.device), partial(self._augment, draws, (step, number))))
         return steps
+
+    def _augment(self, draws: Draw, names: tuple[int, int], images: Float[Tensor, "b c h w"]) -> Tensor:
+        set_dropout_rng(self.network, rng_for(self.run.run_id, "dropout", *names))
+        return apply(images, draws)
 
     def state(self) -> dict[str, Tensor]:
         """Nothing outlives a step."""
@@ -154,10 +160,6 @@ class TrajectoryMatching:
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Nothing to take back."""
-
-
-def _bind(draws: Draw) -> Callable[[Tensor], Tensor]:
-    return lambda images: apply(images, draws, None)
 
 
 def functional_loss(

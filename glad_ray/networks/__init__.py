@@ -7,6 +7,7 @@ from glad_ray.networks.build import (
     build_network,
     convnet_depth,
     initialise,
+    set_dropout_rng,
 )
 from glad_ray.networks.flat import flat_parameters, load_flat_parameters, split_parameters
 from glad_ray.networks.layers import Classifier
@@ -24,5 +25,6 @@ __all__ = [
     "flat_parameters",
     "initialise",
     "load_flat_parameters",
+    "set_dropout_rng",
     "split_parameters",
 ]

@@ -51,7 +51,7 @@ def build_network(
     """The network of a record for images of `channels` x `resolution` x `resolution`, on CPU, in training mode.
 
     The parameters are drawn from `rng` as PyTorch's default initialisation draws them; `rng` None leaves them
-    uninitialised for a caller who loads them (who then also sets `dropout_rng` of a ViT to be trained).
+    uninitialised for a caller who loads them (who then also calls `set_dropout_rng` before training a ViT).
     Raises `UserError` for a resolution, depth, width or norm the architecture cannot have.
     """
     if spec.depth is not None and spec.name != "convnet":
@@ -102,6 +102,13 @@ def build_architecture(
     return network
 
 
+def set_dropout_rng(network: nn.Module, rng: torch.Generator) -> None:
+    """Draw the masks of the next forward passes in training mode from `rng`; a network without dropout draws none."""
+    for module in network.modules():
+        if isinstance(module, ViT):
+            module.dropout_rng = rng
+
+
 def convnet_depth(resolution: int) -> int:
     """The ConvNet depth that leaves 4 x 4 maps: 3, 4, 5, 6, 7 at up to 32, 64, 128, 256, 512 pixels."""
     if resolution > 512:
@@ -133,4 +140,4 @@ def initialise(network: nn.Module, rng: torch.Generator | None) -> None:
                 nn.init.normal_(module.positions, generator=rng)
                 nn.init.normal_(module.class_token, generator=rng)
                 seed = int(torch.randint(2**62, (), generator=rng))
-                module.dropout_rng = torch.Generator().manual_seed(seed)
+                set_dropout_rng(module, torch.Generator().manual_seed(seed))
