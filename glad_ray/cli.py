@@ -217,8 +217,9 @@ def _storage_name(sweep: Sweep, storage: str | None) -> str:
 
 
 def _device(name: str) -> str:
-    from glad_ray.machine import open_device
+    from glad_ray.machine import keep_freed_memory, open_device
 
+    keep_freed_memory()
     return str(open_device(name))
 
 

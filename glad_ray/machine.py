@@ -1,5 +1,6 @@
 """What this process runs on: its device and the memory it took."""
 
+import ctypes
 import platform
 import resource
 import sys
@@ -35,3 +36,23 @@ def peak_memory_bytes(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+# Parameters of glibc's mallopt (malloc.h) and what they are set to.
+_MALLOC = {
+    -4: 0,  # M_MMAP_MAX: no block is a mapping of its own, given back to the system when it is freed
+    -1: 2**30,  # M_TRIM_THRESHOLD: bytes free at the top before they are given back
+    -2: 2**26,  # M_TOP_PAD: bytes taken at a time
+    -8: 1,  # M_ARENA_MAX: one arena, or every thread would keep its own
+}
+
+
+def keep_freed_memory() -> None:
+    """Let this process's allocator keep what PyTorch frees, which it takes again at once; where glibc allocates.
+
+    Without it most of the time of small steps on a CPU goes into page faults: DC and DM are twice as fast with it.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        for parameter, value in _MALLOC.items():
+            mallopt(parameter, value)

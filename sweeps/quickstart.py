@@ -10,37 +10,50 @@ Cost: under ten minutes on two CPU cores, under 8 GiB of memory.
 """
 
 import glad_ray
-from glad_ray import DC, DM, MTT, Evaluation, Experts, LearningRates, Network, RandomReal, RandomStyleGAN, Run, Sweep, grid
+from glad_ray import (
+    DC,
+    DM,
+    MTT,
+    Evaluation,
+    Experts,
+    LearningRates,
+    Network,
+    RandomReal,
+    RandomStyleGAN,
+    Run,
+    Sweep,
+    grid,
+)
 
 BACKBONE = Network(name="convnet", width=32)
 
 # Untrained and narrow (the paper's "Rand G"): generator passes dominate the cost of a latent space on a CPU.
-GENERATOR = RandomStyleGAN(resolution=32, image_channels=1, channel_base=512, channel_max=32)
+GENERATOR = RandomStyleGAN(resolution=32, image_channels=1, channel_base=512, channel_max=32, w_dim=128)
 
 ALGORITHMS = [
-    DC(iterations=60, real_batch_size=64, learning_rates=LearningRates(pixels=0.1, f=10.0, w=0.1)),
-    DM(iterations=100, real_batch_size=64, learning_rates=LearningRates(pixels=1.0, f=100.0, w=1.0)),
+    DC(iterations=80, real_batch_size=64, learning_rates=LearningRates(pixels=0.1, f=1, w=0.01)),
+    DM(iterations=80, real_batch_size=64, learning_rates=LearningRates(pixels=1, f=1, w=0.01)),
     MTT(
-        iterations=60,
+        iterations=50,
         synthetic_steps=10,
         expert_epochs=1,
         max_start_epoch=2,
-        experts=Experts(count=4, epochs=4, batch_size=64),
-        learning_rates=LearningRates(pixels=100.0, f=1000.0, w=100.0),
+        experts=Experts(count=4, epochs=3, batch_size=64),
+        learning_rates=LearningRates(pixels=300, f=500, w=5),
     ),
 ]
 
 EVALUATION = Evaluation(
     networks=(
         BACKBONE,
-        Network(name="alexnet", width=32),
+        Network(name="alexnet", width=48),
         Network(name="vgg11", width=16),
-        Network(name="resnet18", width=16),
-        Network(name="vit", width=128),
+        Network(name="resnet18", width=8),
+        Network(name="vit", width=32),
     ),
     repeats=2,
     epochs=150,
-    learning_rates={"convnet": 0.01, "alexnet": 0.01, "vgg11": 0.01, "resnet18": 0.01, "vit": 0.01},
+    learning_rates={"convnet": 0.01, "alexnet": 0.012, "vgg11": 0.01, "resnet18": 0.05, "vit": 0.05},
 )
 
 
@@ -57,8 +70,8 @@ def sweep() -> Sweep:
                 algorithm=ALGORITHMS,
                 where=[
                     {"space": "pixel"},
-                    {"space": "f4", "generator": GENERATOR},
-                    {"space": "f8", "generator": GENERATOR},
+                    {"space": "f4", "generator": GENERATOR, "init": "gaussian"},
+                    {"space": "f8", "generator": GENERATOR, "init": "gaussian"},
                 ],
             ),
         ),

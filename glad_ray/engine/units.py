@@ -19,6 +19,7 @@ from glad_ray.engine.view import View
 from glad_ray.errors import GladRayError
 from glad_ray.experts import missing_experts
 from glad_ray.generators import Generator, build_random_stylegan
+from glad_ray.machine import keep_freed_memory
 from glad_ray.plan import Plan
 from glad_ray.results import Failure, finished, read_trainings, write_failure
 from glad_ray.spec import ExpertSet, RandomStyleGAN, Run
@@ -123,8 +124,11 @@ def build_generator(record: RandomStyleGAN, device: str) -> Generator:
 def cpu_threads(cpus: float | None) -> Iterator[None]:
     """Compute with as many threads as whole CPUs, and give back the number there was; None: leave it.
 
+    The allocator keeps what is freed from then on.
+
     The number of threads decides the order of sums, so both engines set it alike.
     """
+    keep_freed_memory()
     if cpus is None:
         yield
         return
