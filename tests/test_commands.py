@@ -1,0 +1,122 @@
+"""The commands as a user types them, small: each does its work, and a second call repeats nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from glad_ray.cli import main
+from glad_ray.results import read_results
+from glad_ray.storage import Storage
+
+SWEEP = """
+import glad_ray
+from glad_ray import DM, Evaluation, Network, RandomReal, Run, Sweep
+
+def sweep():
+    base = Run(algorithm=RandomReal(), resolution=32, backbone=Network(width=4), held_out=4)
+    evaluation = Evaluation(
+        networks=[Network(width=4), Network(name="vgg11", width=2)], repeats=2, epochs=2, test_images=20
+    )
+    return Sweep(
+        name="small", evaluation=evaluation, runs=[base, base.replace(algorithm=DM(iterations=2, real_batch_size=4))]
+    )
+
+if __name__ == "__main__":
+    glad_ray.main()
+"""
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def _files(folder):
+    return {path: path.stat().st_mtime_ns for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def test_distill_then_evaluate(capsys):
+    words = ["distill", "--algorithm", "dm", "--device", "cpu"]
+    words += ["--set", "algorithm.iterations=2", "--set", "backbone.width=4", "--set", "algorithm.real_batch_size=4"]
+    assert main(words) == 0
+    before = _files("runs")
+    (path,) = Path("runs").rglob("synthetic_set.safetensors")
+    assert str(path) in capsys.readouterr().out
+    assert main(words) == 0
+    assert _files("runs") == before
+
+    evaluate = ["evaluate", str(path), "--network", "convnet", "--repeats", "1", "--epochs", "1", "--device", "cpu"]
+    assert main([*evaluate, "--set", "evaluation.test_images=20"]) == 0
+    assert "ConvNet" in capsys.readouterr().out
+
+
+def test_distill_in_a_latent_space():
+    small = ["channel_max=4", "channel_base=64", "num_layers=4", "w_dim=8"]
+    words = ["distill", "--algorithm", "dm", "--space", "f3", "--device", "cpu", "--set", "algorithm.iterations=1"]
+    words += [word for field in small for word in ("--set", f"generator.{field}")]
+    assert main([*words, "--set", "backbone.width=4", "--set", "algorithm.real_batch_size=4"]) == 0
+    assert len(list(Path("runs").rglob("synthetic_set.safetensors"))) == 1
+
+
+def test_experts(capsys):
+    words = ["experts", "--dataset", "fashion-mnist-sample", "--network", "convnet", "--experts", "2", "--epochs", "1"]
+    words += ["--storage", "kept", "--set", "network.width=4", "--device", "cpu"]
+    assert main(words) == 0
+    before = _files("kept/experts")
+    assert len(before) == 2
+    assert main(words) == 0
+    assert _files("kept/experts") == before
+    assert "2 experts x 1 epochs" in capsys.readouterr().out
+
+
+def test_sweep_in_process_then_report(capsys):
+    Path("small.py").write_text(SWEEP)
+    words = ["sweep", "small.py", "--in-process", "--device", "cpu"]
+    assert main(words) == 0
+    storage = Storage.open("runs/small", create=False)
+    table = read_results(storage)
+    assert table.num_rows == 2 * 3 * 2 * 2  # runs, selections, networks, repeats
+    assert set(table["selection"].to_pylist()) == {"last", "held-out", "best-on-test"}
+    before = _files("runs/small/runs") | _files("runs/small/results")
+    assert main(words) == 0
+    assert (_files("runs/small/runs") | _files("runs/small/results")) == before
+
+    Path("runs/small/report/index.html").unlink()
+    capsys.readouterr()
+    assert main(["report", "runs/small"]) == 0
+    assert Path("runs/small/report/index.html").is_file()
+    assert main(["plan", "small.py"]) == 0
+    assert "0 of 2 runs to do" in capsys.readouterr().out
+
+
+def test_a_failed_run_is_told_and_the_others_go_on(capsys):
+    Path("small.py").write_text(SWEEP)
+    words = ["sweep", "small.py", "--in-process", "--device", "cpu", "--set", "algorithm.learning_rates.pixels=1e30"]
+    assert main(words) == 1
+    captured = capsys.readouterr()
+    assert "1 of 2 runs failed" in captured.err
+    assert "not finite at step" in captured.out
+    assert len(set(read_results(Storage.open("runs/small"))["run_id"].to_pylist())) == 1
+    assert "not finite at step" in Path("runs/small/report/index.html").read_text()
+
+
+def test_more_than_the_machine_has_is_told_before_anything_starts(capsys):
+    Path("small.py").write_text(SWEEP)
+    assert main(["sweep", "small.py", "--set", "resources.trial_gpus=64"]) == 2
+    captured = capsys.readouterr()
+    assert "resources.trial_gpus=64" in captured.err
+    assert len(captured.err.strip().splitlines()) == 1
+
+
+def test_corrupt_data_names_the_file(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("GLAD_RAY_DATA", str(tmp_path / "data"))
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for split in ("train", "t10k"):
+        for kind in ("images-idx3", "labels-idx1"):
+            (folder / f"{split}-{kind}-ubyte").write_bytes(b"\x00\x00\x08\x03 not what it says")
+    words = ["distill", "--dataset", "fashion-mnist", "--device", "cpu"]
+    assert main(words) == 2
+    err = capsys.readouterr().err
+    assert "-ubyte" in err
+    assert len(err.strip().splitlines()) == 1
