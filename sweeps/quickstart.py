@@ -53,7 +53,7 @@ EVALUATION = Evaluation(
     ),
     repeats=2,
     epochs=150,
-    learning_rates={"convnet": 0.01, "alexnet": 0.012, "vgg11": 0.01, "resnet18": 0.05, "vit": 0.05},
+    learning_rates={"convnet": 0.01, "alexnet": 0.005, "vgg11": 0.01, "resnet18": 0.05, "vit": 0.05},
 )
 
 
