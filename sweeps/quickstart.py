@@ -31,7 +31,7 @@ BACKBONE = Network(name="convnet", width=32)
 GENERATOR = RandomStyleGAN(resolution=32, image_channels=1, channel_base=512, channel_max=32, w_dim=128)
 
 ALGORITHMS = [
-    DC(iterations=80, real_batch_size=64, learning_rates=LearningRates(pixels=0.1, f=1, w=0.01)),
+    DC(iterations=60, real_batch_size=64, learning_rates=LearningRates(pixels=0.1, f=1, w=0.01)),
     DM(iterations=80, real_batch_size=64, learning_rates=LearningRates(pixels=1, f=1, w=0.01)),
     MTT(
         iterations=50,
@@ -52,14 +52,14 @@ EVALUATION = Evaluation(
         Network(name="vit", width=32),
     ),
     repeats=2,
-    epochs=150,
+    epochs=130,
     learning_rates={"convnet": 0.01, "alexnet": 0.005, "vgg11": 0.01, "resnet18": 0.05, "vit": 0.05},
 )
 
 
 def sweep() -> Sweep:
     """The random baseline and nine distillations."""
-    base = Run(algorithm=RandomReal(), resolution=32, backbone=BACKBONE, held_out=40, snapshots=2, checkpoint_every=10)
+    base = Run(algorithm=RandomReal(), resolution=32, backbone=BACKBONE, held_out=20, snapshots=2, checkpoint_every=10)
     return Sweep(
         name="quickstart",
         description=__doc__ or "",
