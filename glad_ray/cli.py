@@ -238,6 +238,7 @@ def options(
     """Options of the command itself."""
 
 
+_INTERRUPTED = "Interrupted: what is finished is kept; the same command goes on from there."
 # Typer brings its own copy of click or uses the one that is installed, by version; the base class is the same word.
 _UsageError: Any = typer.BadParameter.__base__
 
@@ -247,7 +248,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         result = app(args=[word for word in words if word != "--"], prog_name="glad-ray", standalone_mode=False)
-        return result if isinstance(result, int) else 0
+        code = result if isinstance(result, int) else 0
+        # Typer itself catches the interrupt and only returns its code.
+        return _complain(_INTERRUPTED, code) if code == 130 else code
     except UserError as error:
         return _complain(str(error), 2)
     except _UsageError as error:
@@ -255,7 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GladRayError as error:
         return _complain(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
-        return _complain("Interrupted: what is finished is kept; the same command goes on from there.", 130)
+        return _complain(_INTERRUPTED, 130)
 
 
 def _complain(sentence: str, code: int) -> int:
