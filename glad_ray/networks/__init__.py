@@ -5,7 +5,6 @@ from glad_ray.networks.build import (
     FAMILIES,
     build_architecture,
     build_network,
-    convnet_depth,
     initialise,
     set_dropout_rng,
 )
@@ -21,7 +20,6 @@ __all__ = [
     "build_architecture",
     "build_network",
     "build_reference_network",
-    "convnet_depth",
     "flat_parameters",
     "initialise",
     "load_flat_parameters",

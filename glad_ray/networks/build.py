@@ -16,7 +16,7 @@ from glad_ray.networks.layers import Classifier, Layout
 from glad_ray.networks.resnet18 import resnet18, resnet18_cifar
 from glad_ray.networks.vgg11 import vgg11, vgg11_cifar
 from glad_ray.networks.vit import ViT, vit, vit_cifar
-from glad_ray.spec.network import STANDARD_WIDTH, Network, NetworkName, Norm
+from glad_ray.spec.network import SMALL_FAMILY_PIXELS, STANDARD_WIDTH, Network, NetworkName, Norm, convnet_depth
 
 ARCHITECTURES: dict[str, tuple[NetworkName, Callable[[Layout], Classifier]]] = {
     "ConvNet": ("convnet", ConvNet),
@@ -41,7 +41,6 @@ FAMILIES: dict[NetworkName, tuple[str, str]] = {
 }
 """the architecture for up to 64 pixels, and the one above"""
 
-SMALL_FAMILY_PIXELS = 64
 NORMED: tuple[NetworkName, ...] = ("convnet", "vgg11", "resnet18")
 
 
@@ -107,13 +106,6 @@ def set_dropout_rng(network: nn.Module, rng: torch.Generator) -> None:
     for module in network.modules():
         if isinstance(module, ViT):
             module.dropout_rng = rng
-
-
-def convnet_depth(resolution: int) -> int:
-    """The ConvNet depth that leaves 4 x 4 maps: 3, 4, 5, 6, 7 at up to 32, 64, 128, 256, 512 pixels."""
-    if resolution > 512:
-        raise UserError(f"no standard ConvNet depth for {resolution} pixels (up to 512): set the network's depth.")
-    return max(3, math.ceil(math.log2(resolution)) - 2)
 
 
 def initialise(network: nn.Module, rng: torch.Generator | None) -> None:

@@ -4,12 +4,9 @@ The architectures are those that `glad_ray.networks` builds; convolutions, linea
 activations and pooling do not.
 """
 
-import math
-
 from glad_ray.spec import DatasetFacts, Network
-from glad_ray.spec.network import STANDARD_WIDTH
+from glad_ray.spec.network import SMALL_FAMILY_PIXELS, STANDARD_WIDTH, convnet_depth
 
-_SMALL_FAMILY_PIXELS = 64
 _VGG11 = ((64, True), (128, True), (256, False), (256, True), (512, False), (512, True), (512, False), (512, True))
 _HEAD_DIM = 64
 
@@ -21,16 +18,16 @@ def multiply_adds(network: Network, *, channels: int, resolution: int, classes: 
     side = 32 if channels == 1 and resolution == 28 and network.name in ("convnet", "alexnet", "vgg11") else resolution
     match network.name:
         case "convnet":
-            depth = network.depth or max(3, math.ceil(math.log2(resolution)) - 2)
+            depth = network.depth or convnet_depth(resolution)
             return _convnet(width, depth, channels, side, classes)
         case "alexnet":
             return _alexnet(width, channels, side, classes)
         case "vgg11":
-            return _vgg11(width, channels, side, classes, large=resolution > _SMALL_FAMILY_PIXELS)
+            return _vgg11(width, channels, side, classes, large=resolution > SMALL_FAMILY_PIXELS)
         case "resnet18":
             return _resnet18(width, channels, side, classes)
         case "vit":
-            return _vit(width, channels, side, classes, large=resolution > _SMALL_FAMILY_PIXELS)
+            return _vit(width, channels, side, classes, large=resolution > SMALL_FAMILY_PIXELS)
 
 
 def network_multiply_adds(network: Network, facts: DatasetFacts, resolution: int) -> int:

@@ -3,16 +3,21 @@
 The architectures are those of the paper's code (section 4.1 of the paper); `glad_ray.networks` builds them.
 """
 
+import math
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
+from glad_ray.errors import UserError
 from glad_ray.spec.record import Record
 
 NetworkName = Literal["convnet", "alexnet", "vgg11", "resnet18", "vit"]
 NETWORK_NAMES: tuple[str, ...] = get_args(NetworkName)
 STANDARD_WIDTH = {"convnet": 128, "alexnet": 128, "vgg11": 64, "resnet18": 64, "vit": 512}
 TITLES = {"convnet": "ConvNet", "alexnet": "AlexNet", "vgg11": "VGG11", "resnet18": "ResNet18", "vit": "ViT"}
+
+SMALL_FAMILY_PIXELS = 64
+"""the 32-pixel family of networks serves up to here, the other one above"""
 
 Norm = Literal["instancenorm", "batchnorm", "layernorm", "groupnorm", "none"]
 
@@ -53,3 +58,10 @@ def _by_name(value: Any) -> Any:
 
 
 NetworkByName = Annotated[Network, BeforeValidator(_by_name)]
+
+
+def convnet_depth(resolution: int) -> int:
+    """The ConvNet depth that leaves 4 x 4 maps: 3, 4, 5, 6, 7 at up to 32, 64, 128, 256, 512 pixels."""
+    if resolution > 512:
+        raise UserError(f"No standard ConvNet depth for {resolution} pixels (up to 512): set the network's depth.")
+    return max(3, math.ceil(math.log2(resolution)) - 2)

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from glad_ray.errors import UserError
-from glad_ray.networks import ARCHITECTURES, REFERENCE_NETWORKS, build_network, build_reference_network, convnet_depth
+from glad_ray.networks import ARCHITECTURES, REFERENCE_NETWORKS, build_network, build_reference_network
 from glad_ray.networks.build import FAMILIES
 from glad_ray.networks.layers import Layout
 from glad_ray.networks.vit import dropout
-from glad_ray.spec.network import NETWORK_NAMES, STANDARD_WIDTH, Network
+from glad_ray.spec.network import NETWORK_NAMES, STANDARD_WIDTH, Network, convnet_depth
 from tests.golden_numbers import images
 
 NORMS = ("instancenorm", "batchnorm", "layernorm", "groupnorm", "none")
