@@ -54,8 +54,9 @@ def apply(
     """Augment normalised images: image i with parameter set `index[i]`.
 
     Without an index image i uses set i, or all images the only set there is. One call augments any number of images
-    with any mix of operations; differentiable in the images, any number of times. An index on the CPU saves a GPU a
-    synchronisation. Raises `ValueError` if there is no index and sets and images are not equally many.
+    with any mix of operations; differentiable in the images, twice too (scale and rotate: not with torch 2.11). An
+    index on the CPU saves a GPU a synchronisation. Raises `ValueError` if there is no index and sets and images are not
+    equally many.
     """
     if not draws.names:
         return images
