@@ -31,6 +31,8 @@ BACKBONE = Network(name="convnet", width=32)
 # Untrained and narrow (the paper's "Rand G"): generator passes dominate the cost of a latent space on a CPU.
 GENERATOR = RandomStyleGAN(resolution=32, image_channels=1, channel_base=512, channel_max=32, w_dim=128)
 
+# Rates of latents: at ten times these, images drift to deviations of 20 to 80 where real ones have 1, and networks then
+# diverge on them; w wants about a hundredth of F's rate, for its steps move the images far more.
 ALGORITHMS = [
     DC(iterations=60, real_batch_size=64, learning_rates=LearningRates(pixels=0.3, f=1, w=0.01)),
     DM(iterations=80, real_batch_size=64, learning_rates=LearningRates(pixels=1, f=1, w=0.01)),

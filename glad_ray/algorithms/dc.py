@@ -32,7 +32,7 @@ def gradient_distance(
 ) -> Float[Tensor, ""]:
     """How far two lists of parameter gradients are apart, in one of DC's three forms (0: same direction)."""
     if form == "squared":
-        return sum(((s - r) ** 2).sum() for s, r in zip(synthetic, real, strict=True))  # type: ignore[return-value]
+        return torch.stack([((s - r) ** 2).sum() for s, r in zip(synthetic, real, strict=True)]).sum()
     if form == "cosine":
         flat_s, flat_r = (torch.cat([g.flatten() for g in gradients]) for gradients in (synthetic, real))
         return 1 - flat_s @ flat_r / (flat_s.norm() * flat_r.norm() + _EPS)

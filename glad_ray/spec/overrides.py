@@ -2,13 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from glad_ray.errors import UserError, unknown
-from glad_ray.spec.record import Record, field_paths, replace_at
+from glad_ray.spec.record import R, field_paths, replace_at
 from glad_ray.spec.sweep import Sweep
-
-R = TypeVar("R", bound=Record)
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -28,10 +26,7 @@ def override(records: Sequence[R], key: str, value: Any, also: Sequence[str] = (
     if not any(having):
         known = sorted({path for record in records for path in field_paths(record)} | set(also))
         raise unknown("key", key, known)
-    return tuple(
-        replace_at(record, key, value) if has else record  # type: ignore[misc]
-        for record, has in zip(records, having, strict=True)
-    )
+    return tuple(replace_at(record, key, value) if has else record for record, has in zip(records, having, strict=True))
 
 
 def override_sweep(sweep: Sweep, assignments: Sequence[str]) -> Sweep:
@@ -39,7 +34,7 @@ def override_sweep(sweep: Sweep, assignments: Sequence[str]) -> Sweep:
     shared = [path for path in field_paths(sweep) if path.partition(".")[0] in ("evaluation", "resources")]
     for key, value in map(parse_assignment, assignments):
         if key in shared:
-            sweep = replace_at(sweep, key, value)  # type: ignore[assignment]
+            sweep = replace_at(sweep, key, value)
         else:
             sweep = sweep.replace(runs=override(sweep.runs, key, value, also=shared))
     return sweep

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 
@@ -39,6 +39,9 @@ class Record(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+R = TypeVar("R", bound=Record)
+
+
 def explain(record: type[Record], error: ValidationError) -> UserError:
     """The first mistake of a record as one sentence: the field, the value, what is allowed."""
     first = error.errors(include_url=False)[0]
@@ -69,7 +72,7 @@ def field_paths(record: Record, prefix: str = "") -> Iterator[str]:
             yield from field_paths(value, f"{prefix}{name}.")
 
 
-def replace_at(record: Record, path: str, value: Any) -> Record:
+def replace_at(record: R, path: str, value: Any) -> R:
     """A copy with the field at a dotted path changed."""
     head, _, rest = path.partition(".")
     return record.replace(**{head: replace_at(getattr(record, head), rest, value) if rest else value})
