@@ -56,7 +56,9 @@ class GradientMatching:
     def match(
         self, images: Float[Tensor, "n c h w"], labels: Int64[Tensor, " n"], step: int, step_size: Float[Tensor, ""]
     ) -> Match:
-        """The distance of gradients, summed over classes, and its gradient with respect to the images."""
+        """The distance of gradients, summed over classes, and its gradient with respect to the images; computed in
+        their precision.
+        """
         network = self._network_for(step, images, labels)
         parameters = list(network.parameters())
         real, real_labels = sample_class_batches(
@@ -68,7 +70,7 @@ class GradientMatching:
             len(self.dataset.class_names),
             rng_for(self.run.run_id, "augmentation", step),
         )
-        real = apply(real, draws, real_labels)
+        real = apply(real.to(images.dtype), draws, real_labels)
         synthetic = images.detach().requires_grad_()
         augmented = apply(synthetic, draws, labels)
 
@@ -96,7 +98,7 @@ class GradientMatching:
                 resolution=images.shape[-1],
                 classes=len(self.dataset.class_names),
                 rng=rng_for(self.run.run_id, "network", index),
-            ).to(self.device)
+            ).to(self.device, images.dtype)
         set_dropout_rng(self.network, rng_for(self.run.run_id, "dropout", step))
         if loop > 0:
             optimiser = torch.optim.SGD(self.network.parameters(), lr=self.settings.network_lr)
@@ -129,7 +131,7 @@ class GradientMatching:
                 resolution=images.shape[-1],
                 classes=len(self.dataset.class_names),
                 rng=None,
-            ).to(self.device)
+            ).to(self.device, state["network"].dtype)
             load_flat_parameters(self.network, state["network"])
 
 

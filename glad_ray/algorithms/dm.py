@@ -40,7 +40,7 @@ class DistributionMatching:
     def match(
         self, images: Float[Tensor, "n c h w"], labels: Int64[Tensor, " n"], step: int, step_size: Float[Tensor, ""]
     ) -> Match:
-        """Equation (2) and its gradient with respect to the images."""
+        """Equation (2) and its gradient with respect to the images; computed in their precision."""
         classes = len(self.dataset.class_names)
         network = build_network(
             self.run.backbone,
@@ -48,7 +48,7 @@ class DistributionMatching:
             resolution=images.shape[-1],
             classes=classes,
             rng=rng_for(self.run.run_id, "network", step),
-        ).to(self.device)
+        ).to(self.device, images.dtype)
         network.requires_grad_(False)
         real, real_labels = sample_class_batches(
             self.dataset, self.settings.real_batch_size, rng_for(self.run.run_id, "real", step), self.device
@@ -57,7 +57,7 @@ class DistributionMatching:
         draws = draw(self.run.augmentation, classes, rng_for(self.run.run_id, "augmentation", step))
         with torch.no_grad():
             size = _MICRO_BATCH_CPU if real.device.type == "cpu" else len(real)
-            augmented = apply(real, draws, real_labels)
+            augmented = apply(real.to(images.dtype), draws, real_labels)
             features = torch.cat([network.embed(chunk) for chunk in augmented.split(size)])
             real_means = class_means(features, real_labels, classes)
         synthetic = images.detach().requires_grad_()

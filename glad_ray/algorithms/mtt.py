@@ -120,18 +120,18 @@ class TrajectoryMatching:
     def match(
         self, images: Float[Tensor, "n c h w"], labels: Int64[Tensor, " n"], step: int, step_size: Float[Tensor, ""]
     ) -> Match:
-        """Equation (3) for one expert segment, and its gradients."""
+        """Equation (3) for one expert segment, and its gradients; computed in the images' precision."""
         rng = rng_for(self.run.run_id, "trajectory", step)
         expert = int(torch.randint(self.trajectories.count, (), generator=rng))
         start_epoch = int(torch.randint(max(1, self.settings.max_start_epoch), (), generator=rng))
         start, target = self.trajectories.segment(expert, start_epoch, self.settings.expert_epochs)
         outcome = trajectory_gradient(
-            functional_loss(self.network),
-            start.to(self.device),
-            target.to(self.device),
+            functional_loss(self.network.to(images.dtype)),
+            start.to(images),
+            target.to(images),
             images,
             labels,
-            step_size,
+            step_size.to(images),
             self._steps(images, step),
             self.settings.gradient,
         )
