@@ -90,7 +90,7 @@ def sweep(
 
 @app.command()
 def distill(
-    algorithm: Annotated[str, typer.Option(help="dc, dm, mtt, or random for real images.")] = "dm",
+    algorithm: Annotated[str, typer.Option(help="dc, dm or mtt; or a baseline: random, herding or kmeans.")] = "dm",
     dataset: Annotated[str, typer.Option(help=f"One of {', '.join(DATASETS)}.")] = "fashion-mnist-sample",
     space: Annotated[str, typer.Option(help="pixel, w+ or f<n>; a random generator if none is set.")] = "pixel",
     ipc: Annotated[int, typer.Option(help="Synthetic images per class.")] = 1,
@@ -129,9 +129,9 @@ def evaluate(
 
     evaluation = Evaluation(networks=tuple(Network(name=n) for n in networks), repeats=repeats, epochs=epochs)
     evaluation = override_sweep(
-        Sweep(name="evaluate", runs=(Run(algorithm="random"),), evaluation=evaluation),
+        Sweep(name="evaluate", runs=(Run(algorithm="random"),), evaluations=evaluation),
         assignments,
-    ).evaluation
+    ).evaluations[0]
     table = Table("network", "accuracy (%)", "repeats", "seconds", title=str(synthetic_set))
     for network, trainings in evaluate_file(synthetic_set, evaluation, device=_device(device)):
         scores = [100 * training.accuracy for training in trainings]
@@ -203,8 +203,8 @@ def execute(made: Plan, storage: Storage, address: str | None, device: str | Non
 
 def finished_runs(made: Plan, storage: Storage) -> set[str]:
     """Ids of the runs that have their results."""
-    evaluation_id = made.sweep.evaluation.content_id
-    return {run.run_id for run in made.runs if finished(storage, run.run_id, evaluation_id)}
+    ids = [evaluation.content_id for evaluation in made.sweep.evaluations]
+    return {run.run_id for run in made.runs if all(finished(storage, run.run_id, each) for each in ids)}
 
 
 def console() -> Console:

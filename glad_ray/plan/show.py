@@ -6,21 +6,20 @@ from datetime import timedelta
 from rich.markup import escape
 from rich.table import Table
 
-from glad_ray.plan.cost import GIGAFLOPS_PER_CPU, Cost, estimate, seconds
-from glad_ray.plan.plan import Plan
+from glad_ray.plan.cost import GIGAFLOPS_PER_CPU, Cost, estimate, expert_flops, seconds
+from glad_ray.plan.plan import Plan, experts_needed
 from glad_ray.spec import Run
 
 
 def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
     """The parts of a plan to be printed; `done` are the ids of the runs that are finished already."""
-    sweep, evaluation = plan.sweep, plan.sweep.evaluation
-    costs = {run.run_id: estimate(run, evaluation) for run in plan.runs}
+    sweep = plan.sweep
+    costs = {run.run_id: estimate(run, sweep.evaluations) for run in plan.runs}
 
     if plan.expert_sets:
         needs = Table("expert trajectories", "id", "cpu time", title="First: prerequisites", title_justify="left")
         for expert_set in plan.expert_sets:
-            run = next(run for run in plan.runs if run.expert_set == expert_set)
-            needs.add_row(expert_set.label, expert_set.content_id, _time(costs[run.run_id].expert_flops))
+            needs.add_row(expert_set.label, expert_set.content_id, _time(expert_flops(expert_set)))
         yield needs
 
     table = Table(
@@ -35,7 +34,7 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
             run.algorithm.name,
             run.space,
             f"{run.dataset} {run.pixels}px",
-            str(run.images_per_class),
+            "all" if run.ipc is None else str(run.ipc),
             str(run.seed),
             str(run.steps),
             _time(cost.distill_flops),
@@ -44,8 +43,11 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
         )
     yield table
 
-    networks = ", ".join(network.title for network in evaluation.networks)
-    yield f"Evaluation: {networks}; {evaluation.repeats} repeats of {evaluation.epochs} epochs each."
+    for evaluation in sweep.evaluations:
+        networks = ", ".join(network.title for network in evaluation.networks)
+        labels = "" if evaluation.labels == "hard" else ", soft labels"
+        plain = ", no augmentation" if evaluation.augmentation == "" else ""
+        yield f"Evaluation: {networks}; {evaluation.repeats} repeats of {evaluation.epochs} epochs each{labels}{plain}."
     yield from _generators(plan.runs)
     yield _total(plan, costs, done)
 
@@ -60,8 +62,13 @@ def _generators(runs: tuple[Run, ...]) -> Iterator[str]:
 
 def _total(plan: Plan, costs: dict[str, Cost], done: Set[str]) -> str:
     left = [costs[run.run_id] for run in plan.runs if run.run_id not in done]
-    experts = {run.expert_set.content_id: costs[run.run_id].expert_flops for run in plan.runs if run.expert_set}
-    flops = sum(cost.distill_flops + cost.evaluate_flops for cost in left) + (sum(experts.values()) if left else 0)
+    experts = {
+        expert_set: expert_flops(expert_set)
+        for run in plan.runs
+        if run.run_id not in done
+        for expert_set in experts_needed(run, plan.sweep)
+    }
+    flops = sum(cost.distill_flops + cost.evaluate_flops for cost in left) + sum(experts.values())
     return (
         f"{len(left)} of {len(plan.runs)} runs to do: about {_time(flops)} of one CPU core at {GIGAFLOPS_PER_CPU:g} "
         f"GFLOP/s ({flops / 1e12:.3g} TFLOP). Nothing was started."

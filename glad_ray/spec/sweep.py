@@ -67,15 +67,13 @@ class Evaluation(Record):
             raise UserError(f"evaluation.networks names one network twice: {', '.join(keys)}")
         return self
 
-    def augmentation_of(self, run: Run) -> str:
-        """DSA operations that a run's set is trained on with."""
-        return run.augmentation if self.augmentation is None else self.augmentation
-
-    def epochs_of(self, run: Run) -> int:
-        """Epochs of training on a run's set."""
+    def decided_for(self, run: Run) -> Self:
+        """What the training on one run's set is: augmentation, epochs and averaging decided."""
+        augmentation = run.augmentation if self.augmentation is None else self.augmentation
         if run.ipc is None:
-            return self.whole_dataset_epochs
-        return self.epochs if self.augmentation_of(run) else self.plain_epochs or self.epochs
+            return self.replace(augmentation=augmentation, epochs=self.whole_dataset_epochs, ema_decay=0.0)
+        plain = not augmentation and self.plain_epochs is not None
+        return self.replace(augmentation=augmentation, epochs=self.plain_epochs if plain else self.epochs)
 
     def labels_of(self, run: Run) -> Labels:
         """Which labels are trained on: hard, the run's own soft ones, or the teacher's."""
