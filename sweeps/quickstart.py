@@ -78,7 +78,7 @@ def sweep() -> Sweep:
                 ],
             ),
         ),
-        evaluation=EVALUATION,
+        evaluations=EVALUATION,
     )
 
 

@@ -30,13 +30,11 @@ _DECODE_AND_PULLBACK = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Floating-point operations of one run."""
+    """Floating-point operations of one run; the experts it needs, which it may share, are counted by themselves."""
 
     distill_flops: float
     evaluate_flops: float
-    """all networks, repeats and kept snapshots"""
-    expert_flops: float
-    """of the expert trajectories it needs, all of which it may share with other runs"""
+    """all evaluations, networks, repeats and kept snapshots"""
 
 
 def estimate(run: Run, evaluations: Sequence[Evaluation]) -> Cost:
@@ -44,7 +42,6 @@ def estimate(run: Run, evaluations: Sequence[Evaluation]) -> Cost:
     return Cost(
         distill_flops=run.steps * _step_flops(run),
         evaluate_flops=sum(evaluate_flops(run, evaluation) for evaluation in evaluations),
-        expert_flops=0.0 if run.expert_set is None else expert_flops(run.expert_set),
     )
 
 

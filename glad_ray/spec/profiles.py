@@ -191,18 +191,25 @@ def concerns(difference: Difference, run: "Run") -> bool:
     return run.algorithm.name in difference.algorithms
 
 
-def implied(run: "Run") -> dict[str, Any]:
-    """Fields of a run that its profile sets because the run does not; nothing that another profile set is left."""
-    changed: dict[str, Any] = {"algorithm": _as_set(run.algorithm)}
-    if run.profile == "reference-code":
-        for difference in DIFFERENCES:
-            if difference.code_value is not None and concerns(difference, run):
-                head, _, rest = difference.field.partition(".")
-                if rest:
-                    changed[head] = _imply_at(changed.get(head, getattr(run, head)), rest, difference.code_value(run))
-                elif head not in run.model_fields_set:
-                    changed[head] = difference.code_value(run)
-    return changed
+def apply_profile(run: "Run") -> None:
+    """Set, in a run being made, the fields that its profile means and the run leaves open; and nothing that another
+    profile may have left there.
+    """
+    _set(run, "algorithm", _as_set(run.algorithm))
+    if run.profile == "paper":
+        return
+    for difference in DIFFERENCES:
+        if difference.code_value is not None and concerns(difference, run):
+            head, _, rest = difference.field.partition(".")
+            if rest:
+                _set(run, head, _imply_at(getattr(run, head), rest, difference.code_value(run)))
+            elif head not in run.model_fields_set:
+                _set(run, head, difference.code_value(run))
+
+
+def _set(run: "Run", field: str, value: Any) -> None:
+    # Past the record's freezing, and without counting as set by the user.
+    object.__setattr__(run, field, value)
 
 
 def _as_set(record: Record) -> Record:

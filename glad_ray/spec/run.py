@@ -12,7 +12,7 @@ from glad_ray.spec.datasets import dataset_facts
 from glad_ray.spec.experts import DSA, Experts, ExpertSet, check_judges, expert_network
 from glad_ray.spec.generator import RandomStyleGAN
 from glad_ray.spec.network import Network, NetworkByName
-from glad_ray.spec.profiles import Profile, implied
+from glad_ray.spec.profiles import Profile, apply_profile
 from glad_ray.spec.record import Record
 
 Init = Literal["noise", "real", "sampled", "average", "gaussian"]
@@ -59,8 +59,7 @@ class Run(Record):
     def _consistent(self) -> Self:
         facts = dataset_facts(self.dataset)
         # Implied fields are made explicit, so that what is hashed is what runs.
-        for name, value in implied(self).items():
-            object.__setattr__(self, name, value)
+        apply_profile(self)
         if self.init is None:
             object.__setattr__(self, "init", "real" if self.space == "pixel" else "sampled")
         if self.resolution is None:
