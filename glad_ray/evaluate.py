@@ -35,12 +35,12 @@ def learning_rate_factor(epoch: int, epochs: int, schedule: Literal["cosine", "s
     """Share of the base learning rate used in `epoch` (counted from 0) of `epochs`.
 
     `cosine`: linear from 1e-7 to 1 over the first half, which reaches one epoch into the second; then half a cosine
-    that ends just above 0. This is the code's schedule; the paper says 500 epochs of each. `step`: 1, and 0.1 after the
-    first half and one epoch, as the code of DC, DM and MTT has it.
+    that ends just above 0. This is the code's schedule; the paper says 500 epochs of each. `step`: 1, and 0.1 from two
+    epochs after the half on, as the code of DC, DM and MTT has it.
     """
     half = max(1, epochs // 2)
     if schedule == "step":
-        return 1.0 if epoch <= half else 0.1
+        return 1.0 if epoch <= half + 1 else 0.1
     if epoch <= half:
         return 1e-7 + (1 - 1e-7) * epoch / half
     return 0.5 * (1 + math.cos(math.pi * (epoch - half - 1) / half))
