@@ -12,6 +12,7 @@ from rich.table import Table
 
 from glad_ray.errors import GladRayError, UserError
 from glad_ray.plan import Plan, make_plan, write_plan
+from glad_ray.plan.show import explain as differences
 from glad_ray.plan.show import plan_tables
 from glad_ray.results import finished, read_failures
 from glad_ray.spec import (
@@ -55,7 +56,14 @@ StorageOption = Annotated[
 
 
 @app.command()
-def plan(sweep_file: SweepFile, assignments: Assignments = [], storage: StorageOption = None) -> None:  # noqa: B006
+def plan(
+    sweep_file: SweepFile,
+    assignments: Assignments = [],  # noqa: B006
+    storage: StorageOption = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also print where the paper and its code disagree, and what is done here.")
+    ] = False,
+) -> None:
     """Print what a sweep would run, in order, what it needs first and what it would cost; start nothing."""
     made = make_plan(override_sweep(load_sweep(sweep_file), assignments))
     where = _storage_name(made.sweep, storage)
@@ -63,6 +71,8 @@ def plan(sweep_file: SweepFile, assignments: Assignments = [], storage: StorageO
     done = finished_runs(made, Storage.open(where, create=False)) if there else set()
     for part in plan_tables(made, done):
         console().print(part)
+    if explain:
+        console().print(differences(made))
 
 
 @app.command()
@@ -117,7 +127,8 @@ def distill(
 def evaluate(
     synthetic_set: Annotated[Path, typer.Argument(metavar="SET", help="A synthetic_set.safetensors file.")],
     networks: Annotated[
-        list[str], typer.Option("--network", help=f"One of {', '.join(NETWORK_NAMES)}. May be repeated.")
+        list[str],
+        typer.Option("--network", help=f"{', '.join(NETWORK_NAMES)} or module:callable. May be repeated."),
     ] = list(NETWORK_NAMES),  # noqa: B006
     repeats: Annotated[int, typer.Option(help="Networks trained per architecture.")] = 5,
     epochs: Annotated[int, typer.Option(help="Epochs of each.")] = 1000,

@@ -75,8 +75,12 @@ def train_network(
     averaged = deepcopy(network).requires_grad_(False)
     online, average = (list(module.state_dict().values()) for module in (network, averaged))
     for epoch in range(evaluation.epochs):
+        rate = lr * learning_rate_factor(epoch, evaluation.epochs, evaluation.schedule)
+        if evaluation.schedule == "step" and rate < optimiser.param_groups[0]["lr"]:
+            # The originals go on with a new optimiser.
+            optimiser.state.clear()
         for group in optimiser.param_groups:
-            group["lr"] = lr * learning_rate_factor(epoch, evaluation.epochs, evaluation.schedule)
+            group["lr"] = rate
         loss = train_epoch(
             network, optimiser, get, labels, batch_size=evaluation.batch_size, augmentation=augmentation, rng=rng
         )
@@ -133,7 +137,7 @@ def evaluate_set(
         classes=len(dataset.class_names),
         rng=rng,
     ).to(device)
-    lr = evaluation.learning_rates[network.name]
+    lr = evaluation.learning_rate(network)
     if evaluation.learned_step_size and training_set.step_size is not None:
         lr = training_set.step_size
     averaged = train_network(module, training_set.images, training_set.labels, evaluation, lr=lr, rng=rng)

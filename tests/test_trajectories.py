@@ -16,9 +16,8 @@ class Fresh:
     """Trajectories of networks that were never trained."""
 
     def __init__(self, count):
-        self.expert_set = Run(algorithm=DM(), resolution=32, backbone=BACKBONE).experts_of(
-            Experts(count=count, epochs=2)
-        )
+        run = Run(algorithm=DM(), resolution=32, backbone=BACKBONE)
+        self.expert_set = run.experts_of(Experts(count=count, epochs=2))
         self.networks = [
             build_network(BACKBONE, channels=1, resolution=32, classes=10, rng=torch.Generator().manual_seed(seed))
             for seed in range(count)
@@ -64,8 +63,7 @@ def test_step_schedule_is_the_originals():
 
 
 def test_an_evaluation_without_augmentation_decided_is_refused():
-    network = build_network(BACKBONE, channels=1, resolution=32, classes=10, rng=torch.Generator())
+    rng = torch.Generator()
+    network = build_network(BACKBONE, channels=1, resolution=32, classes=10, rng=rng)
     with pytest.raises(UserError, match="takes the augmentation of a run"):
-        train_network(
-            network, torch.zeros(2, 1, 32, 32), torch.zeros(2).long(), Evaluation(), lr=0.1, rng=torch.Generator()
-        )
+        train_network(network, torch.zeros(2, 1, 32, 32), torch.zeros(2).long(), Evaluation(), lr=0.1, rng=rng)

@@ -18,7 +18,7 @@ from glad_ray.engine.fan_out import FanOut
 from glad_ray.engine.shared import Shared, sharing
 from glad_ray.engine.tasks import Tasks
 from glad_ray.engine.trials import run_trials
-from glad_ray.engine.units import Fault, Left, Stage, begun, first_fault, left_of, record_failure
+from glad_ray.engine.units import Fault, Left, Stage, begun, check_networks, first_fault, left_of, record_failure
 from glad_ray.engine.view import View
 from glad_ray.evaluate import finish_run
 from glad_ray.plan import Plan
@@ -33,12 +33,13 @@ def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View)
     """Run what is left of a plan on a cluster; a run that fails is recorded, and the others go on.
 
     `address` is `auto` or host:port; None: a cluster of this machine alone. Raises `UserError` before anything is
-    started if data is not there, or the cluster, or what a unit of work asks of it.
+    started if data is not there, or the cluster, or what a unit of work asks of it, or some network cannot be built.
     """
     left = left_of(plan, storage)
     view.show(begun(plan, left, storage))
     if not left.to_distill and not left.to_evaluate:
         return
+    check_networks(plan, left)
     data = {key: key.load() for key in left.data}
     with connected(address):
         check_resources(plan.sweep.resources, experts=bool(left.expert_sets), generators=len(left.generators))

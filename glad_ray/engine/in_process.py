@@ -13,6 +13,7 @@ from glad_ray.engine.units import (
     Fault,
     begun,
     build_generator,
+    check_networks,
     cpu_threads,
     first_fault,
     left_of,
@@ -31,10 +32,11 @@ from glad_ray.storage import Storage
 def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> None:
     """Run what is left of a plan on one device; a run that fails is recorded, and the others go on.
 
-    Raises `UserError` before anything is started if the data of some run is not there.
+    Raises `UserError` before anything is started if the data of some run is not there, or some network cannot be built.
     """
     left, cpus = left_of(plan, storage), plan.sweep.resources.expert_cpus
     view.show(begun(plan, left, storage))
+    check_networks(plan, left)
     data = {key: key.load() for key in left.data}
     faults: dict[ExpertSet, Fault] = {}
     for each in left.expert_sets:

@@ -20,9 +20,10 @@ from glad_ray.errors import GladRayError
 from glad_ray.experts import missing_experts
 from glad_ray.generators import Generator, build_random_stylegan
 from glad_ray.machine import keep_freed_memory
+from glad_ray.networks import check_network
 from glad_ray.plan import Plan, experts_needed
 from glad_ray.results import Failure, finished, read_trainings, write_failure
-from glad_ray.spec import ExpertSet, RandomStyleGAN, Run, Sweep
+from glad_ray.spec import ExpertSet, RandomStyleGAN, Run, Sweep, dataset_facts
 from glad_ray.storage import Storage
 
 Stage = Literal["experts", "distill", "evaluate"]
@@ -94,6 +95,18 @@ def left_of(plan: Plan, storage: Storage) -> Left:
         to_evaluate=to_evaluate,
         expert_sets=tuple(each for each in plan.expert_sets if each in needed),
     )
+
+
+def check_networks(plan: Plan, left: Left) -> None:
+    """Raise the `UserError` that building some network of what is left would meet."""
+    needed = {
+        (network, dataset_facts(run.dataset), run.pixels): None
+        for run in (*left.to_distill, *left.to_evaluate)
+        for evaluation in plan.sweep.evaluations
+        for network in (run.backbone, *evaluation.networks)
+    }
+    for network, facts, resolution in needed:
+        check_network(network, channels=facts.channels, resolution=resolution, classes=facts.classes)
 
 
 def begun(plan: Plan, left: Left, storage: Storage) -> Begun:

@@ -2,13 +2,46 @@
 
 from collections.abc import Iterator, Set
 from datetime import timedelta
+from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from glad_ray.plan.cost import GIGAFLOPS_PER_CPU, Cost, estimate, expert_flops, seconds
 from glad_ray.plan.plan import Plan, experts_needed
-from glad_ray.spec import Run
+from glad_ray.spec import DC, Run
+from glad_ray.spec.profiles import DIFFERENCES, concerns
+from glad_ray.spec.record import Record
+
+
+def explain(plan: Plan) -> Table:
+    """Where the paper and its code disagree, what is done here, and what the runs of this plan have."""
+    profiles = dict.fromkeys(run.profile for run in plan.runs)
+    table = Table(
+        "", "paper", "released code", "here", "these runs",
+        title=f"Where the paper and its released code disagree; profile of these runs: {', '.join(profiles)}",
+        title_justify="left",
+    )  # fmt: skip
+    for difference in DIFFERENCES:
+        runs = [run for run in plan.runs if run.distils and concerns(difference, run)]
+        values = dict.fromkeys(_said(run, difference.field) for run in runs) if difference.field else {}
+        follows = {"profile": "by profile", "paper": "the paper", "code": "the code", "own": "neither"}
+        here = ". ".join(filter(None, [follows[difference.follows], difference.reason]))
+        table.add_row(*map(escape, [difference.item, difference.paper, difference.code, here, "; ".join(values)]))
+    return table
+
+
+def _said(run: Run, path: str) -> str:
+    """A field's value for people; where it is left to images per class, what follows from them."""
+    value: Any = run
+    for name in path.split("."):
+        value = getattr(value, name)
+    if isinstance(value, Record):
+        return " ".join(f"{name} {number:g}" for name, number in value)
+    if value is None and isinstance(run.algorithm, DC):
+        outer, inner = run.algorithm.loops(run.images_per_class)
+        return str(outer if path.endswith("outer_loops") else inner)
+    return "the backbone's" if value is None else str(value)
 
 
 def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
@@ -69,9 +102,12 @@ def _total(plan: Plan, costs: dict[str, Cost], done: Set[str]) -> str:
         for expert_set in experts_needed(run, plan.sweep)
     }
     flops = sum(cost.distill_flops + cost.evaluate_flops for cost in left) + sum(experts.values())
+    networks = [network for evaluation in plan.sweep.evaluations for network in evaluation.networks]
+    unknown = ", ".join(dict.fromkeys(network.title for network in networks if network.foreign))
+    not_counted = f" Not counted, for their cost is not known: {unknown}." if unknown else ""
     return (
         f"{len(left)} of {len(plan.runs)} runs to do: about {_time(flops)} of one CPU core at {GIGAFLOPS_PER_CPU:g} "
-        f"GFLOP/s ({flops / 1e12:.3g} TFLOP). Nothing was started."
+        f"GFLOP/s ({flops / 1e12:.3g} TFLOP).{not_counted} Nothing was started."
     )
 
 

@@ -11,7 +11,7 @@ from glad_ray.spec.algorithm import DC, DM, MTT, Algorithm, Herding, KMeans, Who
 from glad_ray.spec.datasets import dataset_facts
 from glad_ray.spec.experts import DSA, Experts, ExpertSet, check_judges, expert_network
 from glad_ray.spec.generator import RandomStyleGAN
-from glad_ray.spec.network import Network, NetworkByName
+from glad_ray.spec.network import BackboneByName, Network
 from glad_ray.spec.profiles import Profile, apply_profile
 from glad_ray.spec.record import Record
 
@@ -41,7 +41,7 @@ class Run(Record):
     init: Init | None = None
     """pixel space: noise or real (default); latents: sampled (a code per image, default), average (the class's mean
     code) or gaussian (F drawn with the sampled one's mean and deviation)"""
-    backbone: NetworkByName = Network()
+    backbone: BackboneByName = Network()
     """the network that distils"""
     augmentation: str = DSA
     """DSA operations that real and synthetic images go through; empty: none"""

@@ -80,7 +80,10 @@ def test_snapshot_steps_end_with_the_last():
     assert Run(algorithm=DM(iterations=2), snapshots=5).snapshot_steps[-1] == 2
 
 
-@pytest.mark.parametrize(("ipc", "loops"), [(1, (1, 1)), (10, (10, 50)), (50, (50, 10)), (20, (20, 25))])
+@pytest.mark.parametrize(
+    ("ipc", "loops"),
+    [(1, (1, 1)), (10, (10, 50)), (50, (50, 10)), (20, (20, 25)), (30, (30, 20)), (40, (40, 15)), (25, (25, 20))],
+)
 def test_dc_loops_are_the_originals(ipc, loops):
     assert DC().loops(ipc) == loops
     assert Run(algorithm=DC(iterations=3), images_per_class=ipc).steps == 3 * loops[0]
