@@ -6,19 +6,19 @@ space no Fashion-MNIST number is published; the report lists what others reached
 
 Settings: DC and DSA (Zhao et al., 2021; Zhao and Bilen, 2021): 1000 networks, rate 0.1, 256 real images per class, the
 outer and inner loops of their table, DC from noise and without augmentation. DM (Zhao and Bilen, 2023): 20000 steps at
-rate 1. MTT: N, M, latest start epoch and rate of the step size as Shin et al. (FreD, 2023) have them for Fashion-MNIST;
-the rate of the pixels is the one DC-BENCH has for CIFAR-10 at 1 and 10 images per class, for none is given here; experts
-are trained for 17 epochs, the last that are used. Evaluation: 300 epochs without augmentation, 1000 with it (each and
-one more, as their loop has it), rate 0.01 and a tenth of it after the half, no averaged weights, 20 networks; sets of
-MTT are trained on at the step size they learned.
+rate 1. MTT: N, M, latest start epoch and rate of the step size as Shin et al. (FreD, 2023) have them for
+Fashion-MNIST; the rate of the pixels is the one DC-BENCH has for CIFAR-10 at 1 and 10 images per class, for none is
+given here; experts are trained for 17 epochs, for later ones are never used. Evaluation: 300 epochs without
+augmentation, 1000 with it (each and one more, as their loop has it), rate 0.01 and a tenth of it after the half, no
+averaged weights, 20 networks; sets of MTT are trained on at the step size they learned.
 
 Data: Fashion-MNIST as its authors packed it (Debian: dataset-fashion-mnist).
 
-Cost: 3.9 EFLOP by the plan; meant for a GPU (--set resources.trial_gpus=0.25 and so on). On two CPU cores, a part:
+Cost: 2e17 operations by the plan, 58 days of one CPU core: for GPUs. docs/results/fashion_mnist_published.md has what
+was run of it, with which --only and --set, where, and what came out.
 
-    glad-ray sweep sweeps/fashion_mnist_published.py
-
-docs/results/fashion_mnist_published.md has what was run of it, where, and what came out.
+    glad-ray sweep sweeps/fashion_mnist_published.py --set resources.trial_gpus=0.25 --set resources.expert_gpus=0.25 \
+        --set resources.evaluation_gpus=0.25
 """
 
 import glad_ray

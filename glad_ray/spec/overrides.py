@@ -1,4 +1,4 @@
-"""`--set key=value`: one field changed in every run of a sweep, or in its evaluations or resources; `--only key=value`."""
+"""`--set key=value`: one field changed in every run of a sweep, or its evaluations or resources; `--only key=value`."""
 
 import json
 from collections.abc import Sequence
