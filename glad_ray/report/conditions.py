@@ -6,6 +6,8 @@ from typing import Any
 
 from glad_ray.report import wording
 
+_SHORT_TRAITS, _ALL_TRAITS = 4, 8
+
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
@@ -46,7 +48,8 @@ def evaluation_names(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """By evaluation id, what distinguishes an evaluation from the others: `soft labels, no augmentation`.
 
     Empty if there is one evaluation only. They are compared on the runs that all of them scored, if there are any; the
-    whole dataset, whose labels and epochs are its own, does not count.
+    whole dataset, whose labels and epochs are its own, does not count. Learning rates, test images, repeats and
+    networks are named only where the rest does not tell them apart, and the id where nothing does.
     """
     of: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -55,18 +58,23 @@ def evaluation_names(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         return dict.fromkeys(of, "")
     sets = {key: {row["run_id"] for row in rows if row["ipc"] is not None} for key, rows in of.items()}
     common = set.intersection(*sets.values())
-    traits = {key: _traits([row for row in rows if not common or row["run_id"] in common]) for key, rows in of.items()}
-    differing = [n for n in range(len(next(iter(traits.values())))) if len({said[n] for said in traits.values()}) > 1]
-    names = {key: ", ".join(said[n] for n in differing) for key, said in traits.items()}
-    shared = {name for name in names.values() if list(names.values()).count(name) > 1}
-    return {
-        key: ", ".join(filter(None, [name, f"evaluation {key}"])) if name in shared else name
-        for key, name in names.items()
+    traits = {
+        key: _traits([row for row in rows if row["run_id"] in (common or sets[key])] or rows)
+        for key, rows in of.items()
     }
+    told: dict[str, tuple[str, ...]] = dict.fromkeys(of, ())
+    for number in range(_ALL_TRAITS):
+        more = {key: (*said, traits[key][number]) for key, said in told.items()}
+        differs = len({said[-1] for said in more.values()}) > 1
+        splits = len(set(more.values())) > len(set(told.values()))
+        if splits or (differs and number < _SHORT_TRAITS):
+            told = more
+    alike = {said for said in told.values() if list(told.values()).count(said) > 1}
+    return {key: ", ".join((*said, f"evaluation {key}") if said in alike else said) for key, said in told.items()}
 
 
 def _traits(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Phrases, always as many and in the same order, so that evaluations can be compared one by one."""
+    """Phrases, always as many and in the same order, the short ones first."""
     augmentations = {row["augmentation"] for row in rows}
     epochs = sorted({row["evaluation_epochs"] for row in rows}, reverse=True)
     rates = dict.fromkeys((row["network"], row["evaluation_learning_rate"]) for row in rows)

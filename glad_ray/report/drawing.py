@@ -52,7 +52,7 @@ STYLE: dict[Any, Any] = {
 def legend_columns(names: Sequence[str], width_inches: float) -> int:
     """As many columns as fit: all in one line, or columns as wide as the longest entry."""
     lengths = [len(name) for name in names]
-    room, handle = 11 * width_inches, 6  # in characters
+    room, handle = 13 * width_inches, 6  # in characters
     if sum(lengths) + handle * len(lengths) <= room:
         return len(lengths)
     return max(1, int(room / (handle + max(lengths))))

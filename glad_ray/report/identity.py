@@ -9,7 +9,6 @@ from typing import Any
 from glad_ray.spec import DSA, Run
 from glad_ray.spec.algorithm import ALGORITHM_NAMES, CORESET_NAMES
 
-
 _WORDS = {DSA: "DSA", "": "none"}
 
 
@@ -101,7 +100,7 @@ def _fields(run: Run) -> dict[str, str]:
             for key, inner in value.items():
                 walk(inner, f"{path}.{key}" if path else key)
         else:
-            flat[path] = f"{value:g}" if isinstance(value, float) else _WORDS.get(value, str(value))
+            flat[path] = f"{value:g}" if isinstance(value, float) else _WORDS.get(str(value), str(value))
 
     walk(run.model_dump(mode="json", exclude={"seed"}), "")
     return flat

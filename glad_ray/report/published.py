@@ -152,19 +152,18 @@ def shortfalls(compared: Sequence[Comparison], runs: Mapping[str, Run]) -> tuple
         least = LEAST_EPOCHS[bool(row.conditions.augmentation)]
         if row.algorithm != "whole" and row.conditions.epochs < least:
             epochs = wording.counted(row.conditions.epochs, "evaluation epoch")
-            said[f"{epochs} where the originals have {wording.count(least)}"] = None
-    few = sorted({row.trainings for row in rows if row.trainings < PAPER_REPEATS})
-    if few:
-        said[f"{' or '.join(map(str, few))} trainings a number where they have {PAPER_REPEATS} or more"] = None
+            said[f"{epochs} (theirs: {wording.count(least)})"] = None
+    for trainings in sorted({row.trainings for row in rows if row.trainings < PAPER_REPEATS}):
+        said[f"{wording.counted(trainings, 'training')} (GLaD: {PAPER_REPEATS})"] = None
     for run in (runs[run_id] for row in rows for run_id in row.run_ids if run_id in runs):
         original = type(run.algorithm)().steps(run.images_per_class)
         if run.steps < original:
             steps = wording.counted(run.steps, "step")
-            said[f"{steps} of {run.algorithm.name.upper()} where the original makes {wording.count(original)}"] = None
+            said[f"{steps} of {run.algorithm.name.upper()} (theirs: {wording.count(original)})"] = None
     if any(row.conditions.test_images is not None for row in rows):
         said["a part of the test images"] = None
     if any(c.row.conditions.schedule != "step" and not c.published.paper_protocol for c in compared):
-        said["GLaD’s cosine schedule for all, where the original algorithms cut the learning rate once"] = None
+        said["a cosine schedule of the learning rate (the original algorithms: a tenth after half the epochs)"] = None
     return tuple(said)
 
 

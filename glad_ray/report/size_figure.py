@@ -1,7 +1,8 @@
 """The figure of accuracy against bytes."""
 
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Sequence
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -12,6 +13,7 @@ from glad_ray.report import wording
 from glad_ray.report.drawing import BASELINE_DASHES, COLOURS, MARKERS, PAGE, PERCENT, STYLE, legend_columns, svg
 from glad_ray.report.sizes import Sizes
 from glad_ray.report.tables import Row
+from glad_ray.spec.algorithm import ALGORITHM_NAMES
 
 _WIDTH = 7.4
 
@@ -44,17 +46,28 @@ def accuracy_by_bytes(sizes: Sizes, name: str) -> str:
         return svg(figure, name, _in_words(sizes))
 
 
-def _groups(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """Rows by what the legend calls them."""
+def _groups(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows by what the legend calls them, in the order of tables."""
+    kinds = {row.conditions.augmentation for row in rows if row.is_baseline}
+    numbers = Counter((_kind(row, kinds), row.ipc) for row in rows if row.is_baseline)
+    several = {kind for (kind, _), number in numbers.items() if number > 1}
     groups: dict[str, list[Row]] = {}
-    for row in rows:
-        if row.is_baseline:
-            labels = "" if row.conditions.labels == "hard" else f"{wording.LABELS[row.conditions.labels]} labels"
-            about = ", ".join(filter(None, [wording.ALGORITHMS[row.algorithm].lower(), row.variant, labels]))
-        else:
-            about = f"{row.algorithm.upper()} {'pixels' if row.space == 'pixel' else 'latents'}"
-        groups.setdefault(about, []).append(row)
+    for row in sorted(rows, key=lambda row: ALGORITHM_NAMES.index(row.algorithm)):
+        kind = _kind(row, kinds)
+        groups.setdefault(f"{kind}, {row.variant}" if kind in several else kind, []).append(row)
     return groups
+
+
+def _kind(row: Row, augmentations: Collection[str]) -> str:
+    """What a mark or a line stands for; settings of distilled sets are told in the table only."""
+    if not row.is_baseline:
+        return f"{row.algorithm.upper()} {'pixels' if row.space == 'pixel' else 'latents'}"
+    said = [wording.ALGORITHMS[row.algorithm].lower()]
+    if row.conditions.labels != "hard":
+        said.append(f"{wording.LABELS[row.conditions.labels]} labels")
+    if len(augmentations) > 1:
+        said.append(wording.augmentation(row.conditions.augmentation))
+    return ", ".join(said)
 
 
 def _draw(axes: Axes, label: str, rows: list[Row]) -> None:

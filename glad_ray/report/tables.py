@@ -85,13 +85,13 @@ class Table:
     rows: tuple[Row, ...]
 
     def best(self, row: Row, network: str | None) -> bool:
-        """Whether a row is the best of its algorithm's, if it has several, on a network (None: on the unseen)."""
+        """Whether a distilled row is the best of its algorithm's several, on a network (None: on the unseen)."""
 
         def mean(of: Row) -> float:
             score = of.score(network)
             return -math.inf if score is None else score.mean
 
-        rivals = [other for other in self.rows if other.algorithm == row.algorithm]
+        rivals = [other for other in self.rows if other.algorithm == row.algorithm and not row.is_baseline]
         return len(rivals) > 1 and math.isfinite(mean(row)) and mean(row) == max(map(mean, rivals))
 
     @property
@@ -113,6 +113,11 @@ class Table:
             (name, list(rows))
             for name, rows in itertools.groupby(self.rows, key=lambda row: "" if row.is_baseline else row.algorithm)
         ]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The kinds of labels that the rows were trained with."""
+        return tuple(dict.fromkeys(row.conditions.labels for row in self.rows))
 
     @property
     def has_random(self) -> bool:

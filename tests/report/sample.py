@@ -69,8 +69,8 @@ CORESETS = (RandomReal(), Herding(features=None), KMeans(features=None))
 
 
 def rich_sweep() -> Sweep:
-    """Every kind of row: baselines of as many images and as many bytes, the whole dataset, soft labels, no augmentation,
-    and Fashion-MNIST at the size that published numbers are of.
+    """Every kind of row: baselines of as many images and as many bytes, the whole dataset, soft labels, evaluation
+    without augmentation, and Fashion-MNIST at the size that published numbers are of.
     """
     small = BASE.replace(snapshots=1, held_out=0)
     where = [{"space": "pixel"}, *({"space": space, "generator": GENERATOR} for space in ("w+", "f4"))]
