@@ -11,6 +11,9 @@ from glad_ray.spec.algorithm import ALGORITHM_NAMES, CORESET_NAMES
 
 _WORDS = {DSA: "DSA", "": "none"}
 
+Place = tuple[str, int, int | None]
+"""dataset, resolution and images per class (None: all)"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
@@ -23,6 +26,11 @@ class Identity:
     algorithm: str
     space: str
     seed: int
+
+    @property
+    def place(self) -> Place:
+        """What it is compared within."""
+        return self.dataset, self.resolution, self.ipc
 
     @property
     def order(self) -> tuple[Any, ...]:

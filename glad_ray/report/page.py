@@ -14,7 +14,7 @@ from glad_ray.report import wording
 from glad_ray.report.budget import budgets
 from glad_ray.report.export import accuracies_csv, published_csv, scores_csv
 from glad_ray.report.figures import accuracy_by_space
-from glad_ray.report.identity import is_baseline
+from glad_ray.report.identity import Place, is_baseline
 from glad_ray.report.material import Material, read_material
 from glad_ray.report.published import Comparison, Published, context, shortfalls
 from glad_ray.report.ranking import Ranked, lacking
@@ -62,7 +62,7 @@ class _SectionView:
     @property
     def title(self) -> str:
         """Its heading without the evaluation."""
-        return wording.place(self.section.dataset, self.section.resolution, self.section.ipc)
+        return wording.place(*self.section.place)
 
 
 def _context(storage: Storage, material: Material) -> dict[str, Any]:
@@ -85,13 +85,13 @@ def _context(storage: Storage, material: Material) -> dict[str, Any]:
             for number, of in enumerate(sizes(material.sections), 1)
         ],
         "bytes_counted": COUNTED,
-        "pictures": pictures(storage, views),
+        "pictures": pictures(storage, [view for view in views if _is_shown(material, view.identity.place)]),
         "losses": losses(storage, views),
         "views": [view for view in views if view.row is not None],
         "networks": network_costs(material.rows),
         "versions_used": _versions(material.rows),
         "packages": sorted({package for versions, _ in _versions(material.rows) for package in versions}),
-        "several_datasets": len({view.place for view in views if view.identity.ipc is not None}) > 1,
+        "several_datasets": len({view.identity.place for view in views if view.identity.ipc is not None}) > 1,
         "class_names": _class_names,
     }
 
@@ -108,19 +108,21 @@ def _label(material: Material, run_id: str) -> str:
     return f"{identity.algorithm} {identity.space} {identity.dataset}" if identity else ""
 
 
-def _views(material: Material) -> list[_SectionView]:
-    """The sections that the page shows: of those with nothing but baselines none, if others are planned or there.
+def _is_shown(material: Material, place: Place) -> bool:
+    """Whether a dataset, resolution and images per class have a part of the page.
 
-    Baselines of as many bytes have images per class of their own; they are in the files and in the part on bytes.
+    Not those with nothing but baselines beside others where something is distilled: baselines of as many bytes have
+    images per class of their own, and are in the files and in the part on bytes.
     """
-    distilled = {(i.dataset, i.resolution, i.ipc) for i in material.identities.values() if not is_baseline(i.algorithm)}
-    datasets = {(dataset, resolution) for dataset, resolution, _ in distilled}
+    distilled = {of.place for of in material.identities.values() if not is_baseline(of.algorithm)}
+    return place in distilled or place[:2] not in {other[:2] for other in distilled}
+
+
+def _views(material: Material) -> list[_SectionView]:
     shown = [
         number
         for number, section in enumerate(material.sections)
-        if (section.dataset, section.resolution, section.ipc) in distilled
-        or (section.dataset, section.resolution) not in datasets
-        or section.ipc is None
+        if section.ipc is None or _is_shown(material, section.place)
     ]
     return [
         _SectionView(

@@ -9,16 +9,13 @@ from markupsafe import Markup
 
 from glad_ray.report import wording
 from glad_ray.report.figures import loss_panel
-from glad_ray.report.identity import Identity
+from glad_ray.report.identity import Identity, Place
 from glad_ray.report.pictures import Picture, inline
 from glad_ray.results import LossCurve, read_losses
 from glad_ray.spec import Run
 from glad_ray.storage import Storage
 
 _WORK = ("distill", "evaluate")
-
-Place = tuple[str, int, int | None]
-"""dataset, resolution and images per class (None: all)"""
 
 
 @dataclass(frozen=True)
@@ -37,11 +34,6 @@ class RunView:
     evaluate_peak_memory_bytes: int | None
     devices: str
     record: str | None
-
-    @property
-    def place(self) -> Place:
-        """Where it belongs."""
-        return self.identity.dataset, self.identity.resolution, self.identity.ipc
 
 
 def run_views(
@@ -137,7 +129,7 @@ def network_costs(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _by_place(views: Sequence[RunView]) -> dict[Place, list[RunView]]:
     groups: dict[Place, list[RunView]] = defaultdict(list)
     for view in views:
-        groups[view.place].append(view)
+        groups[view.identity.place].append(view)
     return groups
 
 

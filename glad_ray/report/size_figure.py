@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -48,24 +48,24 @@ def accuracy_by_bytes(sizes: Sizes, name: str) -> str:
 
 def _groups(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """Rows by what the legend calls them, in the order of tables."""
-    kinds = {row.conditions.augmentation for row in rows if row.is_baseline}
-    numbers = Counter((_kind(row, kinds), row.ipc) for row in rows if row.is_baseline)
+    kinds = {row.run_ids: _kind(row, rows) for row in rows}
+    numbers = Counter((kinds[row.run_ids], row.ipc) for row in rows if row.is_baseline)
     several = {kind for (kind, _), number in numbers.items() if number > 1}
     groups: dict[str, list[Row]] = {}
     for row in sorted(rows, key=lambda row: ALGORITHM_NAMES.index(row.algorithm)):
-        kind = _kind(row, kinds)
+        kind = kinds[row.run_ids]
         groups.setdefault(f"{kind}, {row.variant}" if kind in several else kind, []).append(row)
     return groups
 
 
-def _kind(row: Row, augmentations: Collection[str]) -> str:
+def _kind(row: Row, rows: Sequence[Row]) -> str:
     """What a mark or a line stands for; settings of distilled sets are told in the table only."""
     if not row.is_baseline:
         return f"{row.algorithm.upper()} {'pixels' if row.space == 'pixel' else 'latents'}"
     said = [wording.ALGORITHMS[row.algorithm].lower()]
-    if row.conditions.labels != "hard":
+    if any(other.conditions.labels != "hard" for other in rows):
         said.append(f"{wording.LABELS[row.conditions.labels]} labels")
-    if len(augmentations) > 1:
+    if len({other.conditions.augmentation for other in rows}) > 1:
         said.append(wording.augmentation(row.conditions.augmentation))
     return ", ".join(said)
 

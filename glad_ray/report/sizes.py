@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from glad_ray.report.tables import Row, Section
+from glad_ray.spec.algorithm import ALGORITHM_NAMES
 
 COUNTED = (
-    "Of a distilled set its latents count, or its pixels, as float32 numbers of 4 bytes, and its soft labels where it "
-    "is trained on with such; of real images their pixels, 8 bits each. The generator’s parameters count once a set, "
-    "as float32, though a seed might make a random one again. Hard labels and the learned step size do not count."
+    "Of a distilled set its latents count, or its pixels, as float32 numbers of 4 bytes; of real images their pixels, "
+    "8 bits each. Soft labels count as float32, a teacher’s only where they are trained on. The generator’s parameters "
+    "count once a set, as float32, though a seed might make a random one again. Hard labels and the learned step size "
+    "do not count."
 )
 
 
@@ -36,9 +38,13 @@ def sizes(sections: Sequence[Section]) -> tuple[Sizes, ...]:
             dataset=dataset,
             resolution=resolution,
             evaluation_id=evaluation_id,
-            rows=tuple(sorted(group.values(), key=lambda row: row.total_bytes)),
+            rows=tuple(sorted(group.values(), key=_order)),
             of_unseen=any(row.unseen is not None for row in group.values()),
         )
         for (dataset, resolution, evaluation_id), group in groups.items()
         if len({row.total_bytes for row in group.values()}) > 1
     )
+
+
+def _order(row: Row) -> tuple[int, int]:
+    return row.total_bytes, ALGORITHM_NAMES.index(row.algorithm)

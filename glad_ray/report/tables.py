@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from glad_ray.report.conditions import Conditions, conditions
-from glad_ray.report.identity import ipc_order, is_baseline, space_order
+from glad_ray.report.identity import Place, ipc_order, is_baseline, space_order
 from glad_ray.spec import Selection
 from glad_ray.spec.algorithm import ALGORITHM_NAMES
 
@@ -166,6 +166,11 @@ class Section:
     evaluation_id: str
     tables: tuple[Table, ...]
     """by selection, `last` first"""
+
+    @property
+    def place(self) -> Place:
+        """Dataset, resolution and images per class."""
+        return self.dataset, self.resolution, self.ipc
 
     @property
     def last(self) -> Table:
