@@ -5,6 +5,7 @@ from glad_ray.networks.build import (
     FAMILIES,
     build_architecture,
     build_network,
+    check_network,
     initialise,
     set_dropout_rng,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "build_architecture",
     "build_network",
     "build_reference_network",
+    "check_network",
     "flat_parameters",
     "initialise",
     "load_flat_parameters",

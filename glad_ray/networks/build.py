@@ -1,6 +1,7 @@
 """From a network's record, or the reference code's name of it, to the network with its parameters drawn.
 
-Initialisation is PyTorch's default, which all the compared papers use, but drawn from an explicit generator.
+Initialisation is PyTorch's default, which all the compared papers use, but drawn from an explicit generator; a foreign
+network initialises itself.
 """
 
 import math
@@ -12,13 +13,14 @@ from torch import nn
 from glad_ray.errors import UserError, unknown
 from glad_ray.networks.alexnet import AlexNet
 from glad_ray.networks.convnet import ConvNet, ConvNetGAP
+from glad_ray.networks.foreign import Foreign, build_foreign, check_foreign
 from glad_ray.networks.layers import Classifier, Layout
 from glad_ray.networks.resnet18 import resnet18, resnet18_cifar
 from glad_ray.networks.vgg11 import vgg11, vgg11_cifar
 from glad_ray.networks.vit import ViT, vit, vit_cifar
-from glad_ray.spec.network import SMALL_FAMILY_PIXELS, STANDARD_WIDTH, Network, NetworkName, Norm, convnet_depth
+from glad_ray.spec.network import SMALL_FAMILY_PIXELS, STANDARD_WIDTH, Network, Norm, convnet_depth
 
-ARCHITECTURES: dict[str, tuple[NetworkName, Callable[[Layout], Classifier]]] = {
+ARCHITECTURES: dict[str, tuple[str, Callable[[Layout], Classifier]]] = {
     "ConvNet": ("convnet", ConvNet),
     "ConvNetGAP": ("convnet", ConvNetGAP),
     "AlexNet": ("alexnet", AlexNet),
@@ -32,7 +34,7 @@ ARCHITECTURES: dict[str, tuple[NetworkName, Callable[[Layout], Classifier]]] = {
 }
 """the reference code's names: what each is a variant of, and its constructor"""
 
-FAMILIES: dict[NetworkName, tuple[str, str]] = {
+FAMILIES: dict[str, tuple[str, str]] = {
     "convnet": ("ConvNet", "ConvNet"),
     "alexnet": ("AlexNetCIFAR", "AlexNet"),
     "vgg11": ("VGG11CIFAR", "VGG11"),
@@ -41,7 +43,7 @@ FAMILIES: dict[NetworkName, tuple[str, str]] = {
 }
 """the architecture for up to 64 pixels, and the one above"""
 
-NORMED: tuple[NetworkName, ...] = ("convnet", "vgg11", "resnet18")
+NORMED = ("convnet", "vgg11", "resnet18")
 
 
 def build_network(
@@ -50,23 +52,40 @@ def build_network(
     """The network of a record for images of `channels` x `resolution` x `resolution`, on CPU, in training mode.
 
     The parameters are drawn from `rng` as PyTorch's default initialisation draws them; `rng` None leaves them
-    uninitialised for a caller who loads them (who then also calls `set_dropout_rng` before training a ViT).
-    Raises `UserError` for a resolution, depth, width or norm the architecture cannot have.
+    uninitialised for a caller who loads them (who then also calls `set_dropout_rng` before training a ViT or a foreign
+    network). The global generators are left as they were. Raises `UserError` for a resolution, depth, width or norm the
+    architecture cannot have, and for a foreign network that cannot be made; see `check_network` for its images.
     """
+    if spec.foreign:
+        return build_foreign(spec, channels=channels, classes=classes, rng=rng)
+    return _with_storage(_without_storage(spec, channels=channels, resolution=resolution, classes=classes), rng)
+
+
+def check_network(spec: Network, *, channels: int, resolution: int, classes: int) -> None:
+    """Raise the `UserError` that building a network for such images, or training it on them, would meet later.
+
+    To be called for every network before anything is started. Nothing is drawn, and storage is taken only for a foreign
+    network that cannot be tried without: it is imported, called, and given two black images.
+    """
+    if spec.foreign:
+        check_foreign(spec, channels=channels, resolution=resolution, classes=classes)
+    else:
+        _without_storage(spec, channels=channels, resolution=resolution, classes=classes)
+
+
+def _without_storage(spec: Network, *, channels: int, resolution: int, classes: int) -> Classifier:
     if spec.depth is not None and spec.name != "convnet":
         raise UserError(f"{spec.name} has a fixed depth: depth={spec.depth} is for convnet alone, leave it out.")
     if spec.norm != "instancenorm" and spec.name not in NORMED:
         raise UserError(f"{spec.name} has no norm to choose: norm={spec.norm!r} is for {', '.join(NORMED)}.")
-    small, large = FAMILIES[spec.name]
-    return build_architecture(
-        small if resolution <= SMALL_FAMILY_PIXELS else large,
+    return _architecture_without_storage(
+        FAMILIES[spec.name][resolution > SMALL_FAMILY_PIXELS],
         channels=channels,
         resolution=resolution,
         classes=classes,
         width=spec.width,
         depth=spec.depth,
         norm=spec.norm,
-        rng=rng,
     )
 
 
@@ -82,6 +101,16 @@ def build_architecture(
     rng: torch.Generator | None,
 ) -> Classifier:
     """An architecture of `ARCHITECTURES` whatever the resolution; see `build_network` for the rest."""
+    network = _architecture_without_storage(
+        name, channels=channels, resolution=resolution, classes=classes, width=width, depth=depth, norm=norm
+    )
+    return _with_storage(network, rng)
+
+
+def _architecture_without_storage(
+    name: str, *, channels: int, resolution: int, classes: int, width: int | None, depth: int | None, norm: Norm
+) -> Classifier:
+    """On the meta device, where constructing takes no time and draws nothing from the global generator."""
     if name not in ARCHITECTURES:
         raise unknown("architecture", name, ARCHITECTURES)
     kind, construct = ARCHITECTURES[name]
@@ -93,9 +122,11 @@ def build_architecture(
         depth=convnet_depth(resolution) if depth is None and kind == "convnet" else depth or 0,
         norm=norm,
     )
-    # Built without storage, so that nothing is drawn from the global generator.
     with torch.device("meta"):
-        network = construct(layout)
+        return construct(layout)
+
+
+def _with_storage(network: Classifier, rng: torch.Generator | None) -> Classifier:
     network.to_empty(device="cpu")
     initialise(network, rng)
     return network
@@ -104,7 +135,7 @@ def build_architecture(
 def set_dropout_rng(network: nn.Module, rng: torch.Generator) -> None:
     """Draw the masks of the next forward passes in training mode from `rng`; a network without dropout draws none."""
     for module in network.modules():
-        if isinstance(module, ViT):
+        if isinstance(module, ViT | Foreign):
             module.dropout_rng = rng
 
 

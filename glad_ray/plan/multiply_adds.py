@@ -1,7 +1,7 @@
 """Multiply-adds of a classifier per image, worked out from its record alone: what a plan needs without torch.
 
 The architectures are those that `glad_ray.networks` builds; convolutions, linear layers and attention count, norms,
-activations and pooling do not.
+activations and pooling do not. Of a foreign network nothing is known before it is built: it is not counted.
 """
 
 from glad_ray.spec import DatasetFacts, Network
@@ -12,7 +12,12 @@ _HEAD_DIM = 64
 
 
 def multiply_adds(network: Network, *, channels: int, resolution: int, classes: int) -> int:
-    """Multiply-adds of one forward pass of one image; the family follows from the resolution."""
+    """Multiply-adds of one forward pass of one image; the family follows from the resolution.
+
+    0 for a foreign network (`Network.foreign`): whoever shows a cost says that those are not in it.
+    """
+    if network.foreign:
+        return 0
     width = STANDARD_WIDTH[network.name] if network.width is None else network.width
     # The first convolution pads 28-pixel grey images to 32-pixel maps.
     side = 32 if channels == 1 and resolution == 28 and network.name in ("convnet", "alexnet", "vgg11") else resolution
@@ -28,6 +33,7 @@ def multiply_adds(network: Network, *, channels: int, resolution: int, classes: 
             return _resnet18(width, channels, side, classes)
         case "vit":
             return _vit(width, channels, side, classes, large=resolution > SMALL_FAMILY_PIXELS)
+    raise AssertionError(f"{network.name} is not counted")
 
 
 def network_multiply_adds(network: Network, facts: DatasetFacts, resolution: int) -> int:

@@ -8,7 +8,7 @@ import textwrap
 from glad_ray.report.identity import is_baseline
 from glad_ray.spec.datasets import DATASETS
 from glad_ray.spec.experts import DSA
-from glad_ray.spec.network import NETWORK_NAMES, TITLES
+from glad_ray.spec.network import TITLES
 
 ALGORITHMS = {
     "random": "Random real images",
@@ -59,17 +59,19 @@ def augmentation(operations: str) -> str:
 
 
 def network_name(key: str) -> str:
-    """`ResNet18` of `resnet18-w16`."""
+    """`ResNet18` of `resnet18-w16`, `vit_b_16` of `torchvision.models.vit_b_16-image_size=32`."""
     name = key.partition("-")[0]
-    return TITLES[name] if name in NETWORK_NAMES else key
+    return TITLES.get(name, name.rpartition(".")[2] if "." in name else key)
 
 
 def network_detail(key: str) -> str:
-    """`width 16` of `resnet18-w16`; empty for a standard network."""
-    if key.partition("-")[0] not in NETWORK_NAMES:
-        return ""
+    """`width 16` of `resnet18-w16`, the module and options of a foreign network; empty for a standard network."""
+    name, _, rest = key.partition("-")
+    if name not in TITLES:
+        module = name.rpartition(".")[0]
+        return ", ".join([module, *rest.split(",")] if module and rest else [module])
     words = {"w": "width", "d": "depth"}
-    parts = key.split("-")[1:]
+    parts = rest.split("-") if rest else []
     return ", ".join(f"{words[part[0]]} {part[1:]}" if part[1:].isdigit() else part for part in parts)
 
 

@@ -62,8 +62,8 @@ SCHEMA = pa.schema(
         _column(
             "labels",
             pa.string(),
-            "labels of this training: hard, own (soft ones that belong to the set) or teacher (soft ones given to it by "
-            "networks trained on real data)",
+            "labels of this training: hard, own (soft ones that belong to the set) or teacher (soft ones that networks "
+            "trained on real data gave it)",
         ),
         _column("augmentation", pa.string(), "DSA operations of this training; empty: none"),
         _column("test_images", pa.int32(), "test images used, evenly over classes; null: all", nullable=True),
@@ -98,7 +98,7 @@ def write_results(
     """
     _check_complete(run, evaluation, trainings)
     of_networks = {network.key: trainings[network.key] for network in evaluation.networks}
-    labels = evaluation.labels_of(run)
+    labels, decided = evaluation.labels_of(run), evaluation.decided_for(run)
     classes = dataset_facts(run.dataset).classes
     soft_bytes = 4 * classes**2 * run.images_per_class if labels == "teacher" else 0
     of_run = {
@@ -117,9 +117,9 @@ def write_results(
         "seed": run.seed,
         "profile": run.profile,
         "labels": labels,
-        "augmentation": evaluation.augmentation_of(run),
+        "augmentation": decided.augmentation,
         "test_images": evaluation.test_images,
-        "evaluation_epochs": evaluation.epochs_of(run),
+        "evaluation_epochs": decided.epochs,
         "evaluation_schedule": evaluation.schedule,
         "distill_seconds": distillation.seconds,
         "distill_peak_memory_bytes": distillation.peak_memory_bytes,

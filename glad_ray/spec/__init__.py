@@ -7,7 +7,7 @@ from glad_ray.spec.experts import DSA, Experts, ExpertSet
 from glad_ray.spec.generator import RandomStyleGAN
 from glad_ray.spec.network import Network
 from glad_ray.spec.run import Run
-from glad_ray.spec.sweep import Evaluation, Resources, Selection, Sweep, grid
+from glad_ray.spec.sweep import Evaluation, Labels, Resources, Selection, Sweep, grid
 
 __all__ = [
     "DATASETS",
@@ -22,6 +22,7 @@ __all__ = [
     "Experts",
     "Herding",
     "KMeans",
+    "Labels",
     "LearningRates",
     "Network",
     "RandomReal",

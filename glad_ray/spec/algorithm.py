@@ -26,6 +26,10 @@ class LearningRates(Record):
     """of the style codes (w+ and f<n> spaces)"""
 
 
+_INNER_LOOPS = {1: 1, 10: 50, 20: 25, 30: 20, 40: 15, 50: 10}
+"""of the original, by images per class; its outer loops are as many as the images per class"""
+
+
 class DC(Record):
     """Gradient matching: equation (1) of GLaD; Zhao et al., "Dataset Condensation with Gradient Matching"."""
 
@@ -48,11 +52,11 @@ class DC(Record):
     def loops(self, images_per_class: int) -> tuple[int, int]:
         """Outer loops (steps per network) and inner loops (epochs of network training between two of them).
 
-        The original's table has (1, 1), (10, 50), (50, 10) at 1, 10, 50 images per class; between them the product
-        is kept at 500 and the outer loops at the images per class, below 10 the inner loops are interpolated.
+        The original's table where it has an entry; elsewhere the outer loops are the images per class, and the inner
+        loops keep the product at 500 (below 10 images they are interpolated).
         """
         ipc = images_per_class
-        inner = round(500 / ipc) if ipc >= 10 else 1 + round(49 * (ipc - 1) / 9)
+        inner = _INNER_LOOPS.get(ipc) or (round(500 / ipc) if ipc > 10 else 1 + round(49 * (ipc - 1) / 9))
         return self.outer_loops or ipc, self.inner_loops or max(1, inner)
 
     def steps(self, images_per_class: int) -> int:

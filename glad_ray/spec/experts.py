@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from glad_ray.errors import UserError
-from glad_ray.spec.network import Network
+from glad_ray.spec.network import BackboneByName, Network
 from glad_ray.spec.record import Record
 
 Positive = Annotated[float, Field(gt=0)]
@@ -38,7 +38,7 @@ class ExpertSet(Record):
     dataset: str
     resolution: int
     held_out: int
-    network: Network
+    network: BackboneByName
     experts: Experts
 
     @property

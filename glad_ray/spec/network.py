@@ -1,43 +1,130 @@
 """Which classifier: the backbone that distils, and the unseen networks that evaluate.
 
-The architectures are those of the paper's code (section 4.1 of the paper); `glad_ray.networks` builds them.
+Five architectures are those of the paper's code (section 4.1 of the paper); any other classifier that can be imported
+may evaluate too, by the name `package.module:callable`. `glad_ray.networks` builds them all.
 """
 
+import hashlib
+import json
 import math
-from typing import Annotated, Any, Literal, get_args
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
-from glad_ray.errors import UserError
+from glad_ray.errors import UserError, unknown
 from glad_ray.spec.record import Record
 
-NetworkName = Literal["convnet", "alexnet", "vgg11", "resnet18", "vit"]
-NETWORK_NAMES: tuple[str, ...] = get_args(NetworkName)
-STANDARD_WIDTH = {"convnet": 128, "alexnet": 128, "vgg11": 64, "resnet18": 64, "vit": 512}
 TITLES = {"convnet": "ConvNet", "alexnet": "AlexNet", "vgg11": "VGG11", "resnet18": "ResNet18", "vit": "ViT"}
+NETWORK_NAMES = tuple(TITLES)
+"""the architectures of the paper's code; all other names are `package.module:callable`"""
+STANDARD_WIDTH = {"convnet": 128, "alexnet": 128, "vgg11": 64, "resnet18": 64, "vit": 512}
 
 SMALL_FAMILY_PIXELS = 64
 """the 32-pixel family of networks serves up to here, the other one above"""
 
 Norm = Literal["instancenorm", "batchnorm", "layernorm", "groupnorm", "none"]
+Option = bool | int | float | str
+
+_FOREIGN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+_WORD = re.compile(r"(?!True|False)[A-Za-z_]\w*", re.ASCII)
+_DECIDED = ("num_classes", "in_chans", "weights", "pretrained")
+"""options that are not the user's: the data decide the first two, and evaluation trains from scratch"""
+_KEY_CHARACTERS = 80
+"""of the options in a key, at most: keys become file names"""
 
 
 class Network(Record):
-    """A classifier architecture; the family (32 pixels, or 128 and above) follows from the resolution."""
+    """A classifier: one of the paper's architectures, or any that can be imported.
 
-    name: NetworkName = "convnet"
-    """convnet, alexnet, vgg11, resnet18 or vit"""
+    The family of an architecture (32 pixels, or 128 and above) follows from the resolution. A foreign network is called
+    as timm's are, `callable(num_classes=, in_chans=, **options)`, or as torchvision's, which take three channels and no
+    `in_chans`. It evaluates and never distils.
+    """
+
+    name: str = "convnet"
+    """convnet, alexnet, vgg11, resnet18 or vit; or package.module:callable, such as torchvision.models:resnet50"""
     width: int | None = Field(default=None, ge=2)
     """channels of the first stage (ViT: the token dimension); the others scale with it; None: the standard width"""
     depth: int | None = Field(default=None, ge=1, le=9)
     """blocks of the ConvNet; None: 3, 4, 5, 6, 7 at up to 32, 64, 128, 256, 512 pixels"""
     norm: Norm = "instancenorm"
     """normalisation layer of ConvNet, VGG11 and ResNet18"""
+    options: Mapping[str, Option] = {}
+    """keyword arguments of a package.module:callable, passed on as they are, such as image_size=32"""
+
+    @field_validator("name")
+    @classmethod
+    def _known_or_foreign(cls, name: str) -> str:
+        if name in NETWORK_NAMES or _FOREIGN.fullmatch(name):
+            return name
+        raise UserError(
+            f"{unknown('Network.name', name, NETWORK_NAMES)} Any other network that can be imported is named "
+            "package.module:callable, for example torchvision.models:resnet50."
+        )
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _plain_options(cls, options: Any) -> Any:
+        for name, value in options.items() if isinstance(options, Mapping) else ():
+            if not isinstance(value, Option) or (isinstance(value, float) and not math.isfinite(value)):
+                raise UserError(
+                    f"Network.options sets {name} to {value!r}: options are booleans, finite numbers and text; for "
+                    "anything else name a function of your own that sets it."
+                )
+        return options
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.foreign and self.options:
+            raise UserError(f"{self.name} takes no options: they are for networks named package.module:callable.")
+        if self.foreign and (self.width is not None or self.depth is not None or self.norm != "instancenorm"):
+            raise UserError(
+                f"{self.name} has no width, depth or norm of ours: leave them out and set options of its own instead."
+            )
+        for name in self.options:
+            if name in _DECIDED or not (name.isascii() and name.isidentifier()):
+                raise UserError(
+                    f"Network.options of {self.name} cannot set {name!r}: options are names of arguments other than "
+                    f"{', '.join(_DECIDED)}, because the data decide the sizes and training starts from scratch."
+                )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _said(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Options that are not there have no part in an identity, so that one without them is what it was."""
+        fields: dict[str, Any] = serialise(self)
+        if not self.options:
+            fields.pop("options", None)
+        return fields
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.width, self.depth, self.norm, frozenset(self.options.items())))
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it is another package's: evaluates only, and its cost is not known without building it."""
+        return ":" in self.name
 
     @property
     def key(self) -> str:
-        """A short name for files and table columns: `convnet`, `resnet18-w16`, `convnet-w32-d2`."""
-        parts: list[str] = [self.name]
+        """A short name for files and table columns: `convnet-w32-d2`, `torchvision.models.vit_b_16-image_size=32`.
+
+        Different networks have different keys. Of a foreign one the part before the first hyphen has a dot and the
+        options follow it, with a hash where they are too long or too odd for a file name.
+        """
+        if self.foreign:
+            return self.name.replace(":", ".") + (f"-{_options_key(self.options)}" if self.options else "")
+        parts = [self.name]
         if self.width is not None and self.width != STANDARD_WIDTH[self.name]:
             parts.append(f"w{self.width}")
         if self.depth is not None:
@@ -48,16 +135,45 @@ class Network(Record):
 
     @property
     def title(self) -> str:
-        """The name as the paper's tables print it, with a reduced width said: `ResNet18 (width 16)`."""
+        """The name as tables print it: `ResNet18 (width 16)`, `vit_b_16 (torchvision.models, image_size=32)`."""
+        if self.foreign:
+            module, _, callable_name = self.name.partition(":")
+            return f"{callable_name} ({', '.join([module, *_assignments(self.options)])})"
         reduced = self.width is not None and self.width != STANDARD_WIDTH[self.name]
         return TITLES[self.name] + (f" (width {self.width})" if reduced else "")
+
+
+def _assignments(options: Mapping[str, Option]) -> list[str]:
+    return [f"{name}={value}" for name, value in sorted(options.items())]
+
+
+def _options_key(options: Mapping[str, Option]) -> str:
+    """The options as part of a file name, different for different options."""
+    said = ",".join(_assignments(options))
+    # Numbers and booleans are safe as they are written; text is where it cannot be taken for one of them.
+    if len(said) <= _KEY_CHARACTERS and all(_WORD.fullmatch(v) for v in options.values() if isinstance(v, str)):
+        return said
+    safe = re.sub(r"[^\w.,=+-]", "_", said, flags=re.ASCII)[:_KEY_CHARACTERS]
+    digest = hashlib.sha256(json.dumps(dict(options), sort_keys=True).encode()).hexdigest()[:8]
+    return f"{safe}-{digest}"
 
 
 def _by_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+def _able_to_distil(network: Network) -> Network:
+    if network.foreign:
+        raise UserError(
+            f"{network.name} can evaluate but not distil: as backbone use one of {', '.join(NETWORK_NAMES)}."
+        )
+    return network
+
+
 NetworkByName = Annotated[Network, BeforeValidator(_by_name)]
+"""a network, or just its name"""
+BackboneByName = Annotated[NetworkByName, AfterValidator(_able_to_distil)]
+"""the same for a network that distils or is an expert; raises `UserError` for a foreign one"""
 
 
 def convnet_depth(resolution: int) -> int:

@@ -11,8 +11,8 @@ from glad_ray.spec.algorithm import DC, DM, MTT, Algorithm, Herding, KMeans, Who
 from glad_ray.spec.datasets import dataset_facts
 from glad_ray.spec.experts import DSA, Experts, ExpertSet, check_judges, expert_network
 from glad_ray.spec.generator import RandomStyleGAN
-from glad_ray.spec.network import Network, NetworkByName
-from glad_ray.spec.profiles import Profile, implied
+from glad_ray.spec.network import BackboneByName, Network
+from glad_ray.spec.profiles import Profile, apply_profile
 from glad_ray.spec.record import Record
 
 Init = Literal["noise", "real", "sampled", "average", "gaussian"]
@@ -41,7 +41,7 @@ class Run(Record):
     init: Init | None = None
     """pixel space: noise or real (default); latents: sampled (a code per image, default), average (the class's mean
     code) or gaussian (F drawn with the sampled one's mean and deviation)"""
-    backbone: NetworkByName = Network()
+    backbone: BackboneByName = Network()
     """the network that distils"""
     augmentation: str = DSA
     """DSA operations that real and synthetic images go through; empty: none"""
@@ -59,8 +59,7 @@ class Run(Record):
     def _consistent(self) -> Self:
         facts = dataset_facts(self.dataset)
         # Implied fields are made explicit, so that what is hashed is what runs.
-        for name, value in implied(self).items():
-            object.__setattr__(self, name, value)
+        apply_profile(self)
         if self.init is None:
             object.__setattr__(self, "init", "real" if self.space == "pixel" else "sampled")
         if self.resolution is None:

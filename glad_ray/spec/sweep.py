@@ -18,6 +18,8 @@ Labels = Literal["hard", "own", "teacher"]
 # Base learning rates of the paper's code (config.json of the golden data): 1e-3, VGG11 1e-4.
 PAPER_LEARNING_RATES = {"convnet": 1e-3, "alexnet": 1e-3, "vgg11": 1e-4, "resnet18": 1e-3, "vit": 1e-3}
 
+FOREIGN_LEARNING_RATE = 1e-3
+
 
 class Evaluation(Record):
     """How a synthetic set is scored: networks trained on it from scratch, tested on real images (section 4.1)."""
@@ -41,7 +43,7 @@ class Evaluation(Record):
     the original algorithms"""
     batch_size: int = Field(default=256, ge=1)
     learning_rates: Mapping[str, float] = PAPER_LEARNING_RATES
-    """base learning rate per architecture name"""
+    """base learning rate per architecture name; of one that is not named here, and not one of the five, 0.001"""
     learned_step_size: bool = False
     """train on the sets of trajectory matching at the step size they learned, as its original does"""
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -60,22 +62,24 @@ class Evaluation(Record):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         for network in self.networks:
-            if network.name not in self.learning_rates:
+            if network.name not in self.learning_rates and not network.foreign:
                 raise UserError(f"evaluation.learning_rates has no rate for {network.name}")
         keys = [network.key for network in self.networks]
         if len(set(keys)) != len(keys):
             raise UserError(f"evaluation.networks names one network twice: {', '.join(keys)}")
         return self
 
-    def augmentation_of(self, run: Run) -> str:
-        """DSA operations that a run's set is trained on with."""
-        return run.augmentation if self.augmentation is None else self.augmentation
+    def learning_rate(self, network: Network) -> float:
+        """Base learning rate of a network."""
+        return self.learning_rates.get(network.name, FOREIGN_LEARNING_RATE)
 
-    def epochs_of(self, run: Run) -> int:
-        """Epochs of training on a run's set."""
+    def decided_for(self, run: Run) -> Self:
+        """What the training on one run's set is: augmentation, epochs and averaging decided."""
+        augmentation = run.augmentation if self.augmentation is None else self.augmentation
         if run.ipc is None:
-            return self.whole_dataset_epochs
-        return self.epochs if self.augmentation_of(run) else self.plain_epochs or self.epochs
+            return self.replace(augmentation=augmentation, epochs=self.whole_dataset_epochs, ema_decay=0.0)
+        plain = not augmentation and self.plain_epochs is not None
+        return self.replace(augmentation=augmentation, epochs=self.plain_epochs if plain else self.epochs)
 
     def labels_of(self, run: Run) -> Labels:
         """Which labels are trained on: hard, the run's own soft ones, or the teacher's."""

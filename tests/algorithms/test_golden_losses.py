@@ -1,4 +1,4 @@
-"""The three matching losses and their gradients against the paper's code, in float64."""
+"""The three matching losses and their gradients against the paper's code: every recorded case, in both precisions."""
 
 import pytest
 import torch
@@ -12,72 +12,145 @@ from tests.golden_numbers import golden, images, set_parameters
 
 ARRAYS, FACTS = golden("losses")
 REAL_SALT, SYNTHETIC_SALT = {3: 45, 7: 44}, {3: 710, 7: 702}
-TOLERANCE = 1e-10
+FORMS = [("layerwise", "ours"), ("squared", "mse"), ("cosine", "cos")]
+DC_LABEL = 3
+DTYPES = {"f32": torch.float32, "f64": torch.float64}
+TOLERANCE = {"f32": 1e-4, "f64": 1e-10}
+PRECISIONS = list(DTYPES)
+CASES = [case for case in FACTS["mtt"] if f"mtt/{case}/indices" in ARRAYS]
 
 
-def _network():
+def _network(precision):
     network = build_network(Network(width=8, depth=3), channels=3, resolution=32, classes=10, rng=None)
-    set_parameters(network, FACTS["gain"])
-    return network.double()
+    facts = FACTS["convnet_d3_w8"]
+    assert [list(parameter.shape) for parameter in network.parameters()] == [shape for _, shape in facts["params"]]
+    set_parameters(network, facts["gain"])
+    return network.to(DTYPES[precision])
 
 
-def _images(label):
-    return images(8, 3, 32, 32, REAL_SALT[label]).double(), images(2, 3, 32, 32, SYNTHETIC_SALT[label]).double()
+def _images(count, salt, precision):
+    return images(count, 3, 32, 32, salt).to(DTYPES[precision])
 
 
-def _close(actual, expected):
-    expected = torch.as_tensor(expected)
-    assert float((actual - expected).norm() / expected.norm()) < TOLERANCE
+def _close(actual, name, precision):
+    expected = torch.as_tensor(ARRAYS[name])
+    assert actual.shape == expected.shape
+    assert float((actual - expected).norm() / expected.norm()) < TOLERANCE[precision], name
 
 
-@pytest.mark.parametrize(("form", "name"), [("layerwise", "ours"), ("squared", "mse"), ("cosine", "cos")])
-def test_gradient_distance(form, name):
-    label = 3
-    network = _network()
-    parameters = list(network.parameters())
-    real, synthetic = _images(label)
+def _gradients(network, x, label, *, create_graph=False):
+    loss = F.cross_entropy(network(x), torch.full((len(x),), label))
+    return torch.autograd.grad(loss, list(network.parameters()), create_graph=create_graph)
+
+
+def _dc_images(precision, label=DC_LABEL):
+    return _images(8, REAL_SALT[label], precision), _images(2, SYNTHETIC_SALT[label], precision)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(("form", "name"), FORMS)
+def test_gradient_distance(form, name, precision):
+    network = _network(precision)
+    real, synthetic = _dc_images(precision)
     synthetic.requires_grad_()
-
-    def gradients(x, create_graph):
-        loss = F.cross_entropy(network(x), torch.full((len(x),), label))
-        return torch.autograd.grad(loss, parameters, create_graph=create_graph)
-
-    distance = gradient_distance(gradients(synthetic, True), gradients(real, False), form)
+    gradients = _gradients(network, synthetic, DC_LABEL, create_graph=True)
+    distance = gradient_distance(gradients, _gradients(network, real, DC_LABEL), form)
     (grad,) = torch.autograd.grad(distance, synthetic)
-    _close(distance.detach(), ARRAYS[f"dc/f64/class{label}/{name}/loss"])
-    _close(grad, ARRAYS[f"dc/f64/class{label}/{name}/dsyn"])
+    _close(distance.detach(), f"dc/{precision}/class{DC_LABEL}/{name}/loss", precision)
+    _close(grad, f"dc/{precision}/class{DC_LABEL}/{name}/dsyn", precision)
 
 
-def test_feature_distance():
-    network = _network()
-    pairs = [_images(label) for label in (3, 7)]
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_layerwise_terms(precision):
+    network = _network(precision)
+    real, synthetic = (_gradients(network, x, DC_LABEL) for x in _dc_images(precision))
+    terms = [float(gradient_distance([s], [r], "layerwise")) for s, r in zip(synthetic, real, strict=True)]
+    expected = FACTS[f"dc/{precision}/class{DC_LABEL}/per_param_distance_ours"]
+    assert terms == pytest.approx(expected, rel=TOLERANCE[precision], abs=0)
+
+
+@pytest.mark.parametrize(("side", "name"), [(0, "grad_real"), (1, "grad_syn")])
+def test_parameter_gradients(side, name):
+    network = _network("f32")
+    ours = _gradients(network, _dc_images("f32")[side], DC_LABEL)
+    recorded = torch.from_numpy(ARRAYS[f"dc/f32/class{DC_LABEL}/{name}"]).split([g.numel() for g in ours])
+    for (parameter, _), actual, expected in zip(network.named_parameters(), ours, recorded, strict=True):
+        if parameter.endswith("conv.bias"):
+            # Before an instance norm: exactly zero but for rounding.
+            assert max(float(actual.norm()), float(expected.norm())) < 1e-6
+        else:
+            assert float((actual.flatten() - expected).norm() / expected.norm()) < TOLERANCE["f32"], parameter
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_feature_distance(precision):
+    network = _network(precision)
+    pairs = [_dc_images(precision, label) for label in (3, 7)]
     synthetic = [pair[1].requires_grad_() for pair in pairs]
-    loss = feature_distance(
-        torch.stack([network.embed(real).mean(0) for real, _ in pairs]),
-        torch.stack([network.embed(x).mean(0) for x in synthetic]),
-    )
-    grads = torch.autograd.grad(loss, synthetic)
-    _close(loss.detach(), ARRAYS["dm/f64/loss"])
+    real_means = torch.stack([network.embed(real).mean(0) for real, _ in pairs])
+    synthetic_means = torch.stack([network.embed(x).mean(0) for x in synthetic])
+    loss = feature_distance(real_means, synthetic_means)
+    grads = torch.autograd.grad(loss, synthetic, retain_graph=True)
+    _close(loss.detach(), f"dm/{precision}/loss", precision)
+    per_class = [feature_distance(real_means[k : k + 1], synthetic_means[k : k + 1]).detach() for k in (0, 1)]
+    _close(torch.stack(per_class), f"dm/{precision}/loss_per_class", precision)
     for i, grad in enumerate(grads):
-        _close(grad, ARRAYS[f"dm/f64/dsyn{i}"])
+        _close(grad, f"dm/{precision}/dsyn{i}", precision)
 
 
-@pytest.mark.parametrize("gradient", ["tesla", "exact"])
-@pytest.mark.parametrize("case", FACTS["mtt"])
-def test_trajectory_gradient(case, gradient):
-    network = _network()
-    step_size = torch.tensor(FACTS["mtt"][case]["alpha"], dtype=torch.float64)
-    outcome = trajectory_gradient(
+def _trajectory(case, precision):
+    """The student's loss, where it starts and should end, its images, labels, step size, and batches."""
+    network, facts = _network(precision), FACTS["mtt_images"]
+    return (
         functional_loss(network),
-        flat_parameters(network).detach(),
-        torch.from_numpy(ARRAYS["mtt/target"]).double(),
-        images(8, 3, 32, 32, 111).double(),
-        torch.arange(8),
-        step_size,
-        [StudentStep(torch.from_numpy(batch), lambda x: x) for batch in ARRAYS[f"mtt/{case}/indices"]],
-        gradient,
+        flat_parameters(network),
+        torch.from_numpy(ARRAYS["mtt/target"]).to(DTYPES[precision]),
+        _images(facts["batch"], facts["salt"], precision),
+        torch.tensor(facts["labels"]),
+        torch.tensor(FACTS["mtt"][case]["alpha"], dtype=DTYPES[precision]),
+        [torch.from_numpy(batch) for batch in ARRAYS[f"mtt/{case}/indices"]],
     )
-    expected = f"mtt/{case}/{gradient}_f64"
-    _close(outcome.loss, ARRAYS[f"{expected}/loss"])
-    _close(outcome.image_grads, ARRAYS[f"{expected}/img_grad"])
-    _close(outcome.step_size_grad, ARRAYS[f"{expected}/lr_grad"])
+
+
+def _same(x):
+    return x
+
+
+@pytest.mark.parametrize(("gradient", "precision"), [("tesla", "f32"), ("tesla", "f64"), ("exact", "f64")])
+@pytest.mark.parametrize("case", CASES)
+def test_trajectory_gradient(case, gradient, precision):
+    student_loss, start, target, x, labels, step_size, batches = _trajectory(case, precision)
+    steps = [StudentStep(batch, _same) for batch in batches]
+    outcome = trajectory_gradient(student_loss, start, target, x, labels, step_size, steps, gradient)
+    recorded = f"mtt/{case}/{gradient}_{precision}"
+    _close(outcome.loss, f"{recorded}/loss", precision)
+    _close(outcome.image_grads, f"{recorded}/img_grad", precision)
+    _close(outcome.step_size_grad, f"{recorded}/lr_grad", precision)
+    if gradient == "tesla":
+        _close(((start - target) ** 2).sum(), f"{recorded}/param_dist", precision)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_student_steps(case):
+    """The path of the student and what each step adds to TESLA's gradient."""
+    student_loss, start, target, x, labels, step_size, batches = _trajectory(case, "f64")
+    path = []
+
+    def recording_loss(theta, *arguments):
+        path.append(theta.detach())
+        return student_loss(theta, *arguments)
+
+    # Every step sees copies of its own, so that the gradient of step t is that of the t-th copies.
+    copies, own_labels = torch.cat([x[batch] for batch in batches]), torch.cat([labels[batch] for batch in batches])
+    own = torch.arange(len(copies)).split([len(batch) for batch in batches])
+    steps = [StudentStep(batch, _same) for batch in own]
+    outcome = trajectory_gradient(recording_loss, start, target, copies, own_labels, step_size, steps, "tesla")
+
+    gradients = []
+    for theta, batch in zip(path[: len(batches)], batches, strict=True):
+        theta = theta.requires_grad_()
+        gradients += torch.autograd.grad(student_loss(theta, x[batch], labels[batch]), theta)
+    recorded = f"mtt/{case}/tesla_f64"
+    _close(torch.stack(gradients), f"{recorded}/step_grad", "f64")
+    _close(path[len(batches) - 1].detach() - step_size * gradients[-1], f"{recorded}/theta_end", "f64")
+    _close(outcome.image_grads.view(len(batches), -1, *x.shape[1:]), f"{recorded}/step_img_grad", "f64")

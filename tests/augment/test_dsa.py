@@ -4,7 +4,7 @@ import pytest
 import torch
 from kornia.geometry.transform import homography_warp
 
-from glad_ray.augment import OPERATIONS, apply, apply_operation, augment, draw, parse_strategy
+from glad_ray.augment import OPERATIONS, Draw, apply, apply_operation, augment, draw, parse_strategy
 from glad_ray.errors import UserError
 from glad_ray.spec import DSA
 
@@ -28,6 +28,7 @@ def test_strategy():
 def test_same_rng_same_draws_and_the_global_generator_is_left_alone():
     before = torch.get_rng_state()
     first, second = draw(DSA, 9, _rng(3)), draw(DSA, 9, _rng(3))
+    augment(torch.ones(4, 1, 8, 8), DSA, _rng())
     assert torch.equal(first.operations, second.operations)
     assert torch.equal(first.uniforms, second.uniforms)
     assert torch.equal(torch.get_rng_state(), before)
@@ -45,6 +46,19 @@ def test_one_call_is_each_image_by_itself(x):
     assert len(draws.operations.unique()) > 1
     for i in range(12):
         assert torch.equal(apply(x[i : i + 1], draws, index[i : i + 1])[0], together[i])
+
+
+def test_thousands_of_images_in_one_call_are_one_class_at_a_time():
+    """A step of DC or DM: 256 images a class, each class with its own operation and parameters."""
+    images = torch.randn(2560, 1, 32, 32, generator=_rng(11))
+    labels, draws = torch.arange(10).repeat_interleave(256), draw(DSA, 10, _rng(12))
+    before = torch.get_rng_state()
+    together = apply(images, draws, labels)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert len(draws.operations.unique()) > 3
+    for label in range(10):
+        of_class = Draw(draws.names, draws.operations[label : label + 1], draws.uniforms[label : label + 1])
+        assert torch.equal(apply(images[labels == label], of_class), together[labels == label])
 
 
 def test_siamese_images_of_a_class_are_treated_alike(x):

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from glad_ray.augment import apply_operation
-from glad_ray.augment import operations as ops
+from glad_ray.augment import OPERATIONS, Draw, apply, apply_operation
 from tests.golden_numbers import golden, images, s_like
 
 ARRAYS, FACTS = golden("dsa")
@@ -42,20 +41,30 @@ def test_operation_and_adjoint(case):
         torch.testing.assert_close(grad, torch.from_numpy(ARRAYS[f"{case}/vjp"]), rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("case", sorted(key for key in FACTS["pipeline"] if f"pipe/{key}/out" in ARRAYS))
+PIPELINE = sorted(key for key in FACTS["pipeline"] if f"pipe/{key}/out" in ARRAYS)
+SIDE = 32
+
+
+def _uniforms(name, raw):
+    """The uniform numbers that make the recorded raw draws: themselves, or the middle of what gives an integer."""
+    if name == "cutout":  # of whole calls with integers the recording has only these
+        raw = (raw + 0.5) / (SIDE + 1)
+    return torch.cat([raw, torch.zeros(3 - len(raw), raw.shape[1], dtype=torch.float64)]).T
+
+
+@pytest.mark.parametrize("case", PIPELINE)
 def test_whole_call(case):
-    """The recorded raw draws, made into parameters as DSA does, give the recorded images."""
+    """`apply` with the recorded operation and raw draws gives the recorded images."""
     facts, x = FACTS["pipeline"][case], INPUTS["A"]
-    raw = [torch.tensor(values) for values in facts["raw"][1:]]
+    assert OPERATIONS[facts["op_index"]] == facts["op"]
+    raw = torch.tensor(facts["raw"][1:], dtype=torch.float64)
     if case.startswith("batch"):
-        raw = [values[:1].expand(len(x)) for values in raw]
-    low, high = 1 / ops.SCALE_RATIO, ops.SCALE_RATIO
-    out = {
-        "color": lambda u, v, t: ops.color(x, u - 0.5, 2 * v, t + 0.5),
-        "crop": lambda h, w: ops.crop(x, h.long(), w.long()),
-        "cutout": lambda h, w: ops.cutout(x, h.long(), w.long()),
-        "flip": lambda u: ops.flip(x, u < 0.5),
-        "scale": lambda u, v: ops.scale(x, u * (high - low) + low, v * (high - low) + low),
-        "rotate": lambda u: ops.rotate(x, torch.deg2rad((u - 0.5) * 2 * ops.ROTATE_DEGREES)),
-    }[facts["op"]](*raw)
-    torch.testing.assert_close(out, torch.from_numpy(ARRAYS[f"pipe/{case}/out"]), rtol=0, atol=1e-5)
+        raw = raw[:, :1]  # one set of parameters for all images
+    uniforms = _uniforms(facts["op"], raw)
+    draws = Draw(OPERATIONS, torch.full((len(uniforms),), facts["op_index"]), uniforms)
+    torch.testing.assert_close(apply(x, draws), torch.from_numpy(ARRAYS[f"pipe/{case}/out"]), rtol=0, atol=1e-5)
+
+
+def test_every_recorded_array_is_compared():
+    inputs, whole_calls = {f"input_{name}" for name in INPUTS}, {f"pipe/{case}/out" for case in PIPELINE}
+    assert set(ARRAYS) == inputs | whole_calls | {key for key in ARRAYS if key.rpartition("/")[0] in CASES}

@@ -2,12 +2,19 @@
 
 import copy
 import math
+from functools import partial
 
 import pytest
 import torch
 
 from glad_ray.errors import UserError
-from glad_ray.networks import ARCHITECTURES, REFERENCE_NETWORKS, build_network, build_reference_network
+from glad_ray.networks import (
+    ARCHITECTURES,
+    REFERENCE_NETWORKS,
+    build_network,
+    build_reference_network,
+    check_network,
+)
 from glad_ray.networks.build import FAMILIES
 from glad_ray.networks.layers import Layout
 from glad_ray.networks.vit import dropout
@@ -69,8 +76,9 @@ def test_the_rng_decides_and_the_global_generator_is_left_alone(name):
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("name", ["convnet", "vgg11", "resnet18"])
-def test_every_norm(name, norm):
-    network = build(Network(name=name, width=8, norm=norm)).eval()
+@pytest.mark.parametrize("resolution", [32, 128])
+def test_every_norm(name, norm, resolution):
+    network = build(Network(name=name, width=8, norm=norm), resolution=resolution).eval()
     kinds = {"instancenorm": torch.nn.GroupNorm, "groupnorm": torch.nn.GroupNorm, "batchnorm": torch.nn.BatchNorm2d}
     wanted = kinds.get(norm, torch.nn.LayerNorm)
     found = [
@@ -81,7 +89,7 @@ def test_every_norm(name, norm):
         assert isinstance(module, wanted)
         if wanted is torch.nn.GroupNorm:
             assert module.num_groups == (4 if norm == "groupnorm" else module.num_channels)
-    assert torch.isfinite(network(images(2, 3, 32, 32, 0))).all()
+    assert torch.isfinite(network(images(2, 3, resolution, resolution, 0))).all()
 
 
 @pytest.mark.parametrize("rng_or_none", [None, rng()])
@@ -92,13 +100,23 @@ def test_running_statistics_are_always_set(rng_or_none):
 
 
 @pytest.mark.parametrize("name", NETWORK_NAMES)
-@pytest.mark.parametrize(("channels", "resolution"), [(1, 28), (1, 32), (3, 64), (3, 128)])
+@pytest.mark.parametrize(("channels", "resolution"), [(1, 28), (1, 32), (3, 64), (3, 128), (3, 256), (3, 512)])
 def test_images_to_logits_and_features(name, channels, resolution):
+    check_network(small(name), channels=channels, resolution=resolution, classes=10)
     network = build(small(name), channels, resolution).eval()
     x = images(2, channels, resolution, resolution, 0)
     assert network(x).shape == (2, 10)
     assert network.embed(x).shape[0] == 2
     assert network.embed(x).ndim == 2
+
+
+@pytest.mark.parametrize(
+    ("resolution", "vgg_side", "resnet_windows", "vit_patch"), [(64, None, False, 4), (80, 7, True, 16)]
+)
+def test_the_family_follows_from_the_resolution(resolution, vgg_side, resnet_windows, vit_patch):
+    assert build(small("vgg11"), resolution=resolution).output_side == vgg_side
+    assert build(small("resnet18"), resolution=resolution).windows == resnet_windows
+    assert build(small("vit"), resolution=resolution).patch == vit_patch
 
 
 def test_grey_images_of_28_pixels_are_padded_to_32():
@@ -153,31 +171,34 @@ def test_reference_norms_keep_their_slips():
 
 
 @pytest.mark.parametrize(
-    ("request_", "sentence"),
+    ("spec", "resolution", "sentence"),
     [
-        (lambda: build(Network(depth=6)), "use depth 5 or less"),
-        (lambda: build(small("vgg11"), 3, 28), "VGG11 cannot take images of 28"),
-        (lambda: build(small("alexnet"), 3, 4), "AlexNet cannot take images of 4"),
-        (lambda: build(small("vit"), 3, 136), "multiple of 16 pixels, not 136"),
-        (lambda: build(small("convnet"), 3, 1024), "set the network's depth"),
-        (lambda: build(small("alexnet", norm="batchnorm")), "alexnet has no norm"),
-        (lambda: build(small("resnet18", depth=3)), "resnet18 has a fixed depth"),
-        (lambda: build(Network(width=6, norm="groupnorm")), "multiple of 4 channels"),
-        (
-            lambda: build_reference_network("VGG11CIFR", channels=3, resolution=32, classes=10, rng=None),
-            "Did you mean 'VGG11CIFAR'",
-        ),
-        (
-            lambda: build_reference_network(
-                "ConvNet", channels=3, resolution=32, classes=10, norm="batchnrm", rng=None
-            ),
-            "Did you mean 'batchnorm'",
-        ),
+        (Network(depth=6), 32, "use depth 5 or less"),
+        (small("vgg11"), 28, "VGG11 cannot take images of 28"),
+        (small("alexnet"), 4, "AlexNet cannot take images of 4"),
+        (small("vit"), 136, "multiple of 16 pixels, not 136"),
+        (small("convnet"), 1024, "set the network's depth"),
+        (small("alexnet", norm="batchnorm"), 32, "alexnet has no norm"),
+        (small("resnet18", depth=3), 32, "resnet18 has a fixed depth"),
+        (Network(width=6, norm="groupnorm"), 32, "multiple of 4 channels"),
     ],
 )
-def test_mistakes_are_said_in_one_sentence(request_, sentence):
+@pytest.mark.parametrize("asked", [check_network, partial(build_network, rng=None)])
+def test_mistakes_are_said_in_one_sentence(spec, resolution, sentence, asked):
     with pytest.raises(UserError, match=sentence):
-        request_()
+        asked(spec, channels=3, resolution=resolution, classes=10)
+
+
+@pytest.mark.parametrize(
+    ("name", "norm", "sentence"),
+    [
+        ("VGG11CIFR", "instancenorm", "Did you mean 'VGG11CIFAR'"),
+        ("ConvNet", "batchnrm", "Did you mean 'batchnorm'"),
+    ],
+)
+def test_unknown_reference_names_are_said_in_one_sentence(name, norm, sentence):
+    with pytest.raises(UserError, match=sentence):
+        build_reference_network(name, channels=3, resolution=32, classes=10, norm=norm, rng=None)
 
 
 def test_dropout_is_drawn_from_the_networks_own_generator():

@@ -23,6 +23,12 @@ def test_depth_of_the_convnet_counts(depth):
     _check(Network(width=8, depth=depth), 3, 32)
 
 
+def test_a_foreign_network_is_not_counted():
+    network = Network(name="torchvision.models:resnet50")
+    assert network.foreign  # what a plan goes by when it says so
+    assert multiply_adds(network, channels=3, resolution=32, classes=7) == 0
+
+
 def _check(network, channels, resolution):
     built = build_network(network, channels=channels, resolution=resolution, classes=7, rng=None).eval().to("meta")
     with FlopCounterMode(display=False) as counter:

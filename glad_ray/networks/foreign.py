@@ -1,0 +1,182 @@
+"""Networks of other packages as evaluation networks: any callable that makes a classifier, `package.module:callable`.
+
+Theirs is other code than ours: it draws from the global generators, so those are lent a seed of ours while it runs and
+given back as they were; and it may refuse what it is asked for, so its errors are told in one sentence with a remedy.
+"""
+
+import contextlib
+import importlib
+import random
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from glad_ray.errors import UserError, unknown
+from glad_ray.networks.layers import Classifier
+from glad_ray.spec.network import Network
+
+_THREE_CHANNELS = ("torchvision",)
+"""packages whose classifiers take three channels and have no argument to change that"""
+
+
+class Foreign(Classifier):
+    """Another package's network: its logits, with every draw from a generator of its own.
+
+    Of several outputs (a record with `logits`, as GoogLeNet and Inception give in training) it gives the logits alone,
+    so auxiliary heads are not trained. `dropout_rng` must be set before a forward pass in training mode.
+    """
+
+    def __init__(self, name: str, network: nn.Module, classes: int) -> None:
+        super().__init__()
+        self.name, self.network, self.classes = name, network, classes
+        self.dropout_rng: torch.Generator | None = None
+
+    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n classes"]:
+        """Logits of normalised images; raises `UserError` if what the network gives is something else."""
+        if _takes_three_channels(self.name):
+            images = images.expand(-1, 3, -1, -1)
+        with seeded(self._seed_of_this_pass(), images.device):
+            output = self.network(images)
+        logits = getattr(output, "logits", output)
+        if isinstance(logits, Tensor) and logits.shape == (len(images), self.classes):
+            return logits
+        given = f"a tensor of shape {list(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+        raise UserError(
+            f"Network {self.name} gives {given} for {len(images)} images of {self.classes} classes: name a callable "
+            f"whose network gives logits, one tensor of shape [{len(images)}, {self.classes}]."
+        )
+
+    def embed(self, images: Float[Tensor, "n c h w"]) -> NoReturn:
+        """Foreign networks never distil, so their features are not asked for."""
+        raise AssertionError(f"{self.name} evaluates only")
+
+    def _seed_of_this_pass(self) -> int:
+        """A fresh one in training; in evaluation always the same, so that logits follow from the images."""
+        if not self.training:
+            return 0
+        assert self.dropout_rng is not None, "set the network's dropout_rng before training it"
+        return int(torch.randint(2**62, (), generator=self.dropout_rng))
+
+
+def build_foreign(spec: Network, *, channels: int, classes: int, rng: torch.Generator | None) -> Foreign:
+    """The network of a foreign record, on CPU, in training mode; every draw of its constructor follows from `rng`.
+
+    With `rng` None its parameters mean nothing and `dropout_rng` is still to be set. Raises `UserError` if the callable
+    cannot be imported, refuses the arguments, or makes something else than a `torch.nn.Module`.
+    """
+    if rng is None:
+        return _construct(spec, channels, classes, seed=0, device="cpu")
+    construction, dropout = torch.randint(2**62, (2,), generator=rng).tolist()
+    network = _construct(spec, channels, classes, seed=construction, device="cpu")
+    network.dropout_rng = torch.Generator().manual_seed(dropout)
+    return network
+
+
+def check_foreign(spec: Network, *, channels: int, resolution: int, classes: int) -> None:
+    """Raise the `UserError` that building a foreign network, or training and testing it on such images, would meet.
+
+    First without storage, which takes next to no time or memory; networks that look at their own values cannot be built
+    so, and then, as when anything seems wrong, the CPU decides.
+    """
+    with contextlib.suppress(Exception):
+        _try_on_images(spec, channels, resolution, classes, "meta")
+        return
+    _try_on_images(spec, channels, resolution, classes, "cpu")
+
+
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Within, the global generators of PyTorch (CPU and `device`), NumPy and Python start at `seed`; after, they are as
+    they were before.
+    """
+    devices = [] if device.type in ("cpu", "meta") else [device]
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices, device_type=device.type if devices else "cpu"):
+        # Not torch.manual_seed, which would reach the generators of every other device too.
+        torch.default_generator.manual_seed(seed)
+        for each in devices:
+            state = torch.Generator(each).manual_seed(seed).get_state()
+            torch.get_device_module(each).set_rng_state(state, each)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
+
+
+def _construct(spec: Network, channels: int, classes: int, *, seed: int, device: str) -> Foreign:
+    make = _callable(spec.name)
+    arguments: dict[str, Any] = {"num_classes": classes}
+    if not _takes_three_channels(spec.name):
+        arguments["in_chans"] = channels
+    arguments |= spec.options
+    try:
+        with seeded(seed, torch.device("cpu")), torch.device(device):
+            network = make(**arguments)
+    except Exception as error:
+        said = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        raise UserError(
+            f"Network {spec.name} refuses {said} ({_told(error)}): change its options, or name a function of your own "
+            "that takes these and builds it."
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise UserError(
+            f"Network {spec.name} made {type(network).__name__}, not a torch.nn.Module: name a class or a function "
+            "that makes a classifier."
+        )
+    return Foreign(spec.name, network, classes).train()
+
+
+def _callable(name: str) -> Callable[..., Any]:
+    module_name, _, callable_name = name.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise UserError(
+            f"Network {name}: {module_name} cannot be imported ({_told(error)}): install its package, or put its "
+            "folder on PYTHONPATH, on every machine that evaluates."
+        ) from error
+    if not hasattr(module, callable_name):
+        public = [each for each, value in vars(module).items() if callable(value) and not each.startswith("_")]
+        raise unknown(f"callable of {module_name}", callable_name, public)
+    found: object = getattr(module, callable_name)
+    if not callable(found):
+        raise UserError(
+            f"Network {name} cannot be called, it is of type {type(found).__name__}: name a class or a function that "
+            "makes a classifier."
+        )
+    return found
+
+
+def _try_on_images(spec: Network, channels: int, resolution: int, classes: int, device: str) -> None:
+    """A forward pass of two black images in training mode, as batch norm needs two, and in evaluation mode."""
+    network = _construct(spec, channels, classes, seed=0, device=device)
+    network.dropout_rng = torch.Generator()
+    images = torch.zeros(2, channels, resolution, resolution, device=device)
+    for training in (True, False):
+        try:
+            with torch.no_grad():
+                network.train(training)(images)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(
+                f"Network {spec.name} cannot take images of {channels} x {resolution} x {resolution} ({_told(error)}): "
+                "leave it out, change the resolution, or set its option for the size, such as image_size or img_size."
+            ) from error
+
+
+def _takes_three_channels(name: str) -> bool:
+    return name.partition(":")[0].partition(".")[0] in _THREE_CHANNELS
+
+
+def _told(error: Exception) -> str:
+    """An error of other code in one line."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,120 @@
+"""Whole steps of every algorithm against independent slow references, in float64."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from glad_ray.algorithms import build_algorithm
+from glad_ray.networks import flat_parameters
+from glad_ray.randomness import rng_for
+from glad_ray.spec import DC, DM, MTT, Experts, Network, Run
+from tests.algorithms import references
+
+TOLERANCE = 1e-10
+DSA = "color_crop_cutout_flip_scale_rotate"
+LABELS = torch.arange(10).repeat_interleave(2)
+
+
+class Trajectories:
+    """Two experts that walk at random, as far as real ones go in an epoch."""
+
+    count, epochs = 2, 4
+
+    def __init__(self, run):
+        self.run = run
+
+    def segment(self, expert, start_epoch, epochs):
+        theta = flat_parameters(references.new_network(self.run, "expert", expert))
+        walk = torch.randn(self.epochs, len(theta), generator=rng_for("walk", "expert", expert), dtype=torch.float64)
+        snapshots = [theta + 0.03 * walk[:epoch].sum(0) for epoch in range(self.epochs + 1)]
+        return snapshots[start_epoch].float(), snapshots[start_epoch + epochs].float()
+
+
+def _run(algorithm, augmentation):
+    return Run(
+        algorithm=algorithm, resolution=32, images_per_class=2, backbone=Network(width=4), augmentation=augmentation
+    )
+
+
+def _images(sample):
+    chosen = [int((torch.from_numpy(sample.train_labels) == label).nonzero()[k]) for label in range(10) for k in (0, 1)]
+    noise = torch.randn(20, 1, 32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return torch.from_numpy(sample.train_images[chosen]).double() / 127.5 - 1 + 0.1 * noise
+
+
+def _close(actual, expected):
+    assert actual.dtype == torch.float64
+    assert float((actual - expected).norm() / expected.norm()) < TOLERANCE
+
+
+def _device():
+    return torch.device("cpu")
+
+
+@pytest.mark.parametrize("augmentation", [DSA, ""])
+@pytest.mark.parametrize("matching", ["layerwise", "cosine", "squared"])
+def test_gradient_matching_with_its_loops(matching, augmentation, sample):
+    """Two networks, each with two outer loops and two epochs of training on the changed images in between."""
+    run = _run(DC(matching=matching, real_batch_size=3, outer_loops=2, inner_loops=2), augmentation)
+    ours = build_algorithm(run, sample, None, _device())
+    images, labels = _images(sample), LABELS.tolist()
+    for step in range(4):
+        network_number, outer_loop = divmod(step, 2)
+        if outer_loop == 0:
+            network = references.new_network(run, "network", network_number)
+        else:
+            references.dc_train(run, network, images, labels, step)
+        loss, image_grads = references.dc_step(run, sample, network, images, labels, step)
+        match = ours.match(images, LABELS, step, torch.tensor(0.0))
+        _close(match.loss, loss)
+        _close(match.image_grads, image_grads)
+        images = images - image_grads / image_grads.norm()
+
+
+@pytest.mark.parametrize("augmentation", [DSA, ""])
+def test_distribution_matching(augmentation, sample):
+    run = _run(DM(real_batch_size=5), augmentation)
+    ours = build_algorithm(run, sample, None, _device())
+    images = _images(sample)
+    for step in range(3):
+        loss, image_grads = references.dm_step(run, sample, images, LABELS.tolist(), step)
+        match = ours.match(images, LABELS, step, torch.tensor(0.0))
+        _close(match.loss, loss)
+        _close(match.image_grads, image_grads)
+
+
+@pytest.mark.parametrize("augmentation", [DSA, ""])
+@pytest.mark.parametrize("batch_size", [None, 8])
+@pytest.mark.parametrize("gradient", ["tesla", "exact"])
+def test_trajectory_matching(gradient, batch_size, augmentation, sample):
+    algorithm = MTT(
+        gradient=gradient,
+        batch_size=batch_size,
+        synthetic_steps=5,
+        max_start_epoch=3,
+        experts=Experts(count=2, epochs=4),
+    )
+    run = _run(algorithm, augmentation)
+    ours = build_algorithm(run, sample, Trajectories(run), _device())
+    images = _images(sample)
+    for step in range(2):
+        reference = references.mtt_step(run, Trajectories(run), images, LABELS.tolist(), 0.1, step)
+        match = ours.match(images, LABELS, step, torch.tensor(0.1, dtype=torch.float64))
+        for actual, expected in zip((match.loss, match.image_grads, match.step_size_grad), reference, strict=True):
+            _close(actual, expected)
+
+
+def test_biases_before_instance_norm_have_no_gradient(sample):
+    """So they must be left out of relative errors."""
+    run = _run(DC(), "")
+    network = references.new_network(run, "network", 0)
+    gradients = torch.autograd.grad(
+        references.mean_loss(network, _images(sample), LABELS.tolist()), list(network.parameters())
+    )
+    named = dict(zip([name for name, _ in network.named_parameters()], gradients, strict=True))
+    biases = [name for name in named if name.endswith("conv.bias")]
+    assert len(biases) == 3
+    for name, following in pairwise(named):
+        if name in biases:
+            assert float(named[name].norm() / named[following].norm()) < 1e-12
