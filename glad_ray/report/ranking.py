@@ -12,6 +12,9 @@ from glad_ray.report.scores import (
 from glad_ray.report.tables import Row, Section, Table
 from glad_ray.spec import Evaluation
 
+# What of an evaluation's record may differ with a field: a teacher teaches soft labels only.
+_TOGETHER = {"labels": ("labels", "teacher"), "augmentation": ("augmentation",)}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ranked:
@@ -115,7 +118,7 @@ def _twins(
         theirs = evaluations.get(other.evaluation_id)
         if other.evaluation_id == section.evaluation_id:
             continue
-        if ours and theirs and ours.replace(**{field: getattr(theirs, field)}) != theirs:
+        if ours and theirs and ours.replace(**{name: getattr(theirs, name) for name in _TOGETHER[field]}) != theirs:
             continue
         for twin in other.rows:
             if twin.run_ids == row.run_ids and twin.conditions.otherwise_same(row.conditions, field):

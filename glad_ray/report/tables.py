@@ -221,14 +221,13 @@ def _grouped(rows: Iterable[Mapping[str, Any]], *keys: str) -> dict[tuple[Any, .
 
 
 def _table(selection: Selection, rows: Sequence[Mapping[str, Any]], variant_of: Mapping[str, str]) -> Table:
-    groups: dict[tuple[str, str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
-        groups[row["algorithm"], row["space"], variant_of[row["run_id"]], row["labels"]].append(row)
-    made = [
-        _row(key[2], of_row) for key, of_row in sorted(groups.items(), key=lambda item: _row_order(*item[0]))
-    ]  # fmt: skip
+        trained = row["labels"], row["augmentation"]
+        groups[variant_of[row["run_id"]], row["algorithm"], row["space"], *trained].append(row)
+    made = [_row(variant, of_row) for (variant, *_), of_row in groups.items()]
     networks = tuple(dict.fromkeys(row["network"] for row in sorted(rows, key=lambda row: not row["seen"])))
-    return Table(selection=selection, networks=networks, rows=tuple(made))
+    return Table(selection=selection, networks=networks, rows=tuple(sorted(made, key=_order)))
 
 
 def _row(variant: str, rows: Sequence[Mapping[str, Any]]) -> Row:
@@ -255,10 +254,10 @@ def _seen(row: Row) -> frozenset[str]:
     return frozenset(key for key, score in row.scores.items() if score.seen)
 
 
-def _row_order(algorithm: str, space: str, variant: str, labels: str) -> tuple[Any, ...]:
+def _order(row: Row) -> tuple[Any, ...]:
     # Numbers in a variant compare as numbers: "f 10" after "f 9".
-    natural = [(float(part), "") if part[0].isdigit() else (math.inf, part) for part in _parts(variant)]
-    return ALGORITHM_NAMES.index(algorithm), space_order(space), natural, labels
+    natural = [(float(part), "") if part[0].isdigit() else (math.inf, part) for part in _parts(row.variant)]
+    return ALGORITHM_NAMES.index(row.algorithm), space_order(row.space), natural, row.run_ids
 
 
 def _parts(text: str) -> list[str]:

@@ -130,7 +130,7 @@ def trainings(run: Run, evaluation: Evaluation, rng: np.random.Generator) -> dic
         level = min(0.85, level + 0.05 * math.log10(run.ipc))
     if evaluation.labels_of(run) != "hard":
         level += 0.04
-    if not evaluation.augmentation_of(run):
+    if not evaluation.decided_for(run).augmentation:
         level -= 0.05
     return {
         network.key: [
@@ -140,7 +140,7 @@ def trainings(run: Run, evaluation: Evaluation, rng: np.random.Generator) -> dic
                 repeat=repeat,
                 accuracy=float(np.clip(level - 0.03 * place + rng.normal(0, 0.015), 0, 1)),
                 held_out_accuracy=float(np.clip(level + rng.normal(0, 0.02), 0, 1)) if run.held_out else None,
-                learning_rate=evaluation.learning_rates[network.name],
+                learning_rate=evaluation.learning_rate(network),
                 seconds=1.5 + place,
                 peak_memory_bytes=(300 + 200 * place) * 2**20,
                 device="cpu",
