@@ -9,6 +9,8 @@ from glad_ray.spec import (
     MTT,
     Evaluation,
     Experts,
+    Herding,
+    KMeans,
     LearningRates,
     Network,
     RandomReal,
@@ -16,6 +18,8 @@ from glad_ray.spec import (
     Resources,
     Run,
     Sweep,
+    WholeDataset,
+    baselines,
     grid,
 )
 from glad_ray.version import __version__
@@ -36,6 +40,8 @@ __all__ = [
     "MTT",
     "Evaluation",
     "Experts",
+    "Herding",
+    "KMeans",
     "LearningRates",
     "Network",
     "RandomReal",
@@ -43,7 +49,9 @@ __all__ = [
     "Resources",
     "Run",
     "Sweep",
+    "WholeDataset",
     "__version__",
+    "baselines",
     "grid",
     "main",
 ]

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from glad_ray.errors import GladRayError, UserError
 from glad_ray.plan import Plan, make_plan, write_plan
+from glad_ray.plan.show import explain as differences
 from glad_ray.plan.show import plan_tables
 from glad_ray.results import finished, read_failures
 from glad_ray.spec import (
@@ -55,7 +56,14 @@ StorageOption = Annotated[
 
 
 @app.command()
-def plan(sweep_file: SweepFile, assignments: Assignments = [], storage: StorageOption = None) -> None:  # noqa: B006
+def plan(
+    sweep_file: SweepFile,
+    assignments: Assignments = [],  # noqa: B006
+    storage: StorageOption = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also print where the paper and its code disagree, and what is done here.")
+    ] = False,
+) -> None:
     """Print what a sweep would run, in order, what it needs first and what it would cost; start nothing."""
     made = make_plan(override_sweep(load_sweep(sweep_file), assignments))
     where = _storage_name(made.sweep, storage)
@@ -63,6 +71,8 @@ def plan(sweep_file: SweepFile, assignments: Assignments = [], storage: StorageO
     done = finished_runs(made, Storage.open(where, create=False)) if there else set()
     for part in plan_tables(made, done):
         console().print(part)
+    if explain:
+        console().print(differences(made))
 
 
 @app.command()
@@ -90,7 +100,7 @@ def sweep(
 
 @app.command()
 def distill(
-    algorithm: Annotated[str, typer.Option(help="dc, dm, mtt, or random for real images.")] = "dm",
+    algorithm: Annotated[str, typer.Option(help="dc, dm or mtt; or a baseline: random, herding or kmeans.")] = "dm",
     dataset: Annotated[str, typer.Option(help=f"One of {', '.join(DATASETS)}.")] = "fashion-mnist-sample",
     space: Annotated[str, typer.Option(help="pixel, w+ or f<n>; a random generator if none is set.")] = "pixel",
     ipc: Annotated[int, typer.Option(help="Synthetic images per class.")] = 1,
@@ -117,7 +127,8 @@ def distill(
 def evaluate(
     synthetic_set: Annotated[Path, typer.Argument(metavar="SET", help="A synthetic_set.safetensors file.")],
     networks: Annotated[
-        list[str], typer.Option("--network", help=f"One of {', '.join(NETWORK_NAMES)}. May be repeated.")
+        list[str],
+        typer.Option("--network", help=f"{', '.join(NETWORK_NAMES)} or module:callable. May be repeated."),
     ] = list(NETWORK_NAMES),  # noqa: B006
     repeats: Annotated[int, typer.Option(help="Networks trained per architecture.")] = 5,
     epochs: Annotated[int, typer.Option(help="Epochs of each.")] = 1000,
@@ -129,9 +140,9 @@ def evaluate(
 
     evaluation = Evaluation(networks=tuple(Network(name=n) for n in networks), repeats=repeats, epochs=epochs)
     evaluation = override_sweep(
-        Sweep(name="evaluate", runs=(Run(algorithm="random"),), evaluation=evaluation),
+        Sweep(name="evaluate", runs=(Run(algorithm="random"),), evaluations=evaluation),
         assignments,
-    ).evaluation
+    ).evaluations[0]
     table = Table("network", "accuracy (%)", "repeats", "seconds", title=str(synthetic_set))
     for network, trainings in evaluate_file(synthetic_set, evaluation, device=_device(device)):
         scores = [100 * training.accuracy for training in trainings]
@@ -203,8 +214,8 @@ def execute(made: Plan, storage: Storage, address: str | None, device: str | Non
 
 def finished_runs(made: Plan, storage: Storage) -> set[str]:
     """Ids of the runs that have their results."""
-    evaluation_id = made.sweep.evaluation.content_id
-    return {run.run_id for run in made.runs if finished(storage, run.run_id, evaluation_id)}
+    ids = [evaluation.content_id for evaluation in made.sweep.evaluations]
+    return {run.run_id for run in made.runs if all(finished(storage, run.run_id, each) for each in ids)}
 
 
 def console() -> Console:

@@ -16,16 +16,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from glad_ray.algorithms import Algorithm, Trajectories, build_algorithm
+from glad_ray.algorithms import SOFT_LABELS, Algorithm, build_algorithm
+from glad_ray.coresets import choose_images
 from glad_ray.data import Dataset, real_images
 from glad_ray.errors import RunError
 from glad_ray.generators import Generator, GeneratorSpace, Latents, PixelSpace, Space
 from glad_ray.machine import device_name, peak_memory_bytes, reset_peak_memory
 from glad_ray.randomness import rng_for
 from glad_ray.results import Distillation, package_versions, write_distillation, write_losses
-from glad_ray.spec import MTT, RandomReal, Run
+from glad_ray.spec import DC, DM, MTT, Run, WholeDataset
 from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet
+from glad_ray.trajectories import Trajectories
 
 _MOMENTUM = 0.5  # of the latents and the step size, in every algorithm's original code and in GLaD's
 _KEPT_CHECKPOINTS = 2
@@ -127,37 +129,71 @@ def distill(
 ) -> None:
     """Distil a run to its last step and write all it makes; resumes from its newest whole checkpoint.
 
+    A baseline's images are chosen instead; the whole dataset is what it is, and no set is written.
+
     Raises `RunError` with the step and the quantity if a loss or gradient is not finite; the last checkpoint stays.
     """
     if distilled(storage, run):
         return
     where = torch.device(device)
     reset_peak_memory(where)
-    labels = torch.arange(len(dataset.class_names)).repeat_interleave(run.images_per_class)
     storage.write_bytes(storage.run_path(run.run_id), run.model_dump_json(indent=1).encode())
-
-    state = _newest_checkpoint(run, storage, where)
-    if state is None:
-        state = State.new(run, space.init(labels, rng_for(run.run_id, "init")))
-    labels = labels.to(where)
-    if run.steps > 0:
-        algorithm = build_algorithm(run, dataset, trajectories, where)
-        algorithm.load_state(state.algorithm)
-        _loop(run, state, space, algorithm, labels, dataset, storage, on_progress)
-    final = _synthetic_set(run, state, space, labels, dataset)
-    if run.steps == 0:
-        storage.write_bytes(storage.set_path(run.run_id, 0), final.to_bytes())
-    storage.write_bytes(storage.synthetic_set_path(run.run_id), final.to_bytes())
-    storage.write_bytes(storage.images_path(run.run_id), final.png_grid())
-    write_losses(storage, run.run_id, state.losses, state.loss_seconds)
+    seconds = 0.0
+    if not isinstance(run.algorithm, WholeDataset):
+        seconds = _make_set(run, space, dataset, trajectories, storage, where, on_progress)
     taken = Distillation(
-        seconds=state.seconds,
+        seconds=seconds,
         peak_memory_bytes=peak_memory_bytes(where),
         device=device_name(where),
         versions=package_versions(),
     )
     write_distillation(storage, run.run_id, taken)
     storage.delete(storage.checkpoint_folder(run.run_id))
+
+
+def _make_set(
+    run: Run,
+    space: Space,
+    dataset: Dataset,
+    trajectories: Trajectories | None,
+    storage: Storage,
+    device: torch.device,
+    on_progress: Callable[[Progress], None],
+) -> float:
+    """Write the synthetic set of a run and its losses; returns the seconds that took, pauses left out."""
+    labels = torch.arange(len(dataset.class_names)).repeat_interleave(run.images_per_class)
+    state = _newest_checkpoint(run, storage, device)
+    if state is None:
+        state = _first_state(run, space, labels, dataset, trajectories, device)
+    labels = labels.to(device)
+    if run.distils:
+        algorithm = build_algorithm(run, dataset, trajectories, device)
+        algorithm.load_state(state.algorithm)
+        _loop(run, state, space, algorithm, labels, dataset, storage, on_progress)
+    else:
+        _save_set(run, state, space, labels, dataset, storage)
+    final = _synthetic_set(run, state, space, labels, dataset)
+    storage.write_bytes(storage.synthetic_set_path(run.run_id), final.to_bytes())
+    storage.write_bytes(storage.images_path(run.run_id), final.png_grid())
+    write_losses(storage, run.run_id, state.losses, state.loss_seconds)
+    return state.seconds
+
+
+def _first_state(
+    run: Run,
+    space: Space,
+    labels: Int64[Tensor, " n"],
+    dataset: Dataset,
+    trajectories: Trajectories | None,
+    device: torch.device,
+) -> State:
+    rng = rng_for(run.run_id, "init")
+    if run.distils:
+        return State.new(run, space.init(labels, rng))
+    started = time.monotonic()
+    state = State.new(run, {"pixels": choose_images(run, dataset, trajectories, rng, device)})
+    state.seconds = time.monotonic() - started
+    return state
 
 
 def _loop(
@@ -171,7 +207,7 @@ def _loop(
     on_progress: Callable[[Progress], None],
 ) -> None:
     settings = run.algorithm
-    assert not isinstance(settings, RandomReal), "it has no steps"
+    assert isinstance(settings, DC | DM | MTT), "a baseline makes no steps"
     rates = settings.learning_rates.model_dump()
     before, started = state.seconds, time.monotonic()
     while state.step < run.steps:
@@ -191,11 +227,10 @@ def _loop(
         state.seconds = before + time.monotonic() - started
         state.losses.append(loss)
         state.loss_seconds.append(state.seconds)
+        state.algorithm = algorithm.state()
         if state.step in run.snapshot_steps:
-            snapshot = _synthetic_set(run, state, space, labels, dataset)
-            storage.write_bytes(storage.set_path(run.run_id, state.step), snapshot.to_bytes())
+            _save_set(run, state, space, labels, dataset, storage)
         if state.step % run.checkpoint_every == 0 and state.step < run.steps:
-            state.algorithm = algorithm.state()
             _save_checkpoint(run, state, storage)
         on_progress(Progress(state.step, run.steps, loss, state.seconds))
 
@@ -205,10 +240,19 @@ def _check(quantity: str, value: Tensor, step: int) -> None:
         raise RunError(f"the {quantity} is not finite at step {step}: lower the learning rates of the run")
 
 
+def _save_set(
+    run: Run, state: State, space: Space, labels: Int64[Tensor, " n"], dataset: Dataset, storage: Storage
+) -> None:
+    """Keep the set of this step, a candidate for evaluation."""
+    candidate = _synthetic_set(run, state, space, labels, dataset)
+    storage.write_bytes(storage.set_path(run.run_id, state.step), candidate.to_bytes())
+
+
 def _synthetic_set(run: Run, state: State, space: Space, labels: Int64[Tensor, " n"], dataset: Dataset) -> SyntheticSet:
     return SyntheticSet(
         images=space.decode(state.latents).cpu(),
         labels=labels.cpu(),
+        soft_labels=state.algorithm.get(SOFT_LABELS),
         latents={name: value.cpu() for name, value in state.latents.items()},
         step_size=float(state.step_size) if isinstance(run.algorithm, MTT) else None,
         step=state.step,

@@ -8,33 +8,39 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from glad_ray.data import Dataset, load_dataset, normalise, test_subset
-from glad_ray.errors import DataError, RunError
+from glad_ray.errors import DataError, RunError, UserError
 from glad_ray.machine import device_name, peak_memory_bytes, reset_peak_memory
 from glad_ray.networks import build_network
 from glad_ray.randomness import rng_for
 from glad_ray.results import Training, read_distillation, read_trainings, write_results, write_trainings
-from glad_ray.spec import Evaluation, Network, Run
+from glad_ray.spec import Evaluation, Labels, Network, Run
 from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet
-from glad_ray.training import train_epoch
+from glad_ray.training import Images, train_epoch
+from glad_ray.trajectories import Trajectories, class_probabilities
 
 _TEST_BATCH = 256
 
 
-def learning_rate_factor(epoch: int, epochs: int) -> float:
+def learning_rate_factor(epoch: int, epochs: int, schedule: Literal["cosine", "step"] = "cosine") -> float:
     """Share of the base learning rate used in `epoch` (counted from 0) of `epochs`.
 
-    Linear from 1e-7 to 1 over the first half, which reaches one epoch into the second; then half a cosine that ends
-    just above 0. This is the code's schedule; the paper says 500 epochs of each.
+    `cosine`: linear from 1e-7 to 1 over the first half, which reaches one epoch into the second; then half a cosine
+    that ends just above 0. This is the code's schedule; the paper says 500 epochs of each. `step`: 1, and 0.1 from two
+    epochs after the half on, as the code of DC, DM and MTT has it.
     """
     half = max(1, epochs // 2)
+    if schedule == "step":
+        return 1.0 if epoch <= half + 1 else 0.1
     if epoch <= half:
         return 1e-7 + (1 - 1e-7) * epoch / half
     return 0.5 * (1 + math.cos(math.pi * (epoch - half - 1) / half))
@@ -47,8 +53,8 @@ def ema_decay(update: int, decay: float) -> float:
 
 def train_network(
     network: nn.Module,
-    images: Float[Tensor, "n c h w"],
-    labels: Int64[Tensor, " n"],
+    images: Float[Tensor, "n c h w"] | Images,
+    labels: Int64[Tensor, " n"] | Float[Tensor, "n k"],
     evaluation: Evaluation,
     *,
     lr: float,
@@ -56,24 +62,27 @@ def train_network(
 ) -> nn.Module:
     """Train `network` in place on normalised images and return the network of averaged weights.
 
-    Raises `RunError` if the loss is not finite.
+    `images` may be a function that gives them by index; labels are classes or class probabilities; `lr` is the base
+    rate. Raises `RunError` if the loss is not finite, `UserError` if the evaluation leaves its augmentation open.
     """
+    augmentation = evaluation.augmentation
+    if augmentation is None:
+        raise UserError("This evaluation takes the augmentation of a run: give it one, or an empty text for none.")
+    get = images if callable(images) else lambda batch: images[batch]
     optimiser = torch.optim.SGD(
         network.parameters(), lr=lr, momentum=evaluation.momentum, weight_decay=evaluation.weight_decay
     )
     averaged = deepcopy(network).requires_grad_(False)
     online, average = (list(module.state_dict().values()) for module in (network, averaged))
     for epoch in range(evaluation.epochs):
+        rate = lr * learning_rate_factor(epoch, evaluation.epochs, evaluation.schedule)
+        if evaluation.schedule == "step" and rate < optimiser.param_groups[0]["lr"]:
+            # The originals go on with a new optimiser.
+            optimiser.state.clear()
         for group in optimiser.param_groups:
-            group["lr"] = lr * learning_rate_factor(epoch, evaluation.epochs)
+            group["lr"] = rate
         loss = train_epoch(
-            network,
-            optimiser,
-            lambda batch: images[batch],
-            labels,
-            batch_size=evaluation.batch_size,
-            augmentation=evaluation.augmentation,
-            rng=rng,
+            network, optimiser, get, labels, batch_size=evaluation.batch_size, augmentation=augmentation, rng=rng
         )
         if not math.isfinite(loss):
             raise RunError(f"the training loss is {loss} in epoch {epoch} of the evaluation: lower its learning rate")
@@ -95,8 +104,21 @@ def accuracy(network: nn.Module, images: Float[Tensor, "n c h w"], labels: Int64
     return correct / len(labels)
 
 
+@dataclass(frozen=True)
+class TrainingSet:
+    """What networks are trained on."""
+
+    images: Images
+    """normalised, by index"""
+    labels: Int64[Tensor, " n"] | Float[Tensor, "n k"]
+    step: int
+    """of the distillation"""
+    step_size: float | None = None
+    """the learned step size, if there is one"""
+
+
 def evaluate_set(
-    synthetic: SyntheticSet,
+    training_set: TrainingSet,
     identity: str,
     evaluation: Evaluation,
     network: Network,
@@ -104,38 +126,35 @@ def evaluate_set(
     repeat: int,
     device: torch.device,
 ) -> Training:
-    """Train one network on a synthetic set and test it; draws follow from `identity`, network, step and repeat."""
+    """Train one network on a set and test it; draws follow from `identity`, network, step and repeat."""
     started = time.monotonic()
     reset_peak_memory(device)
-    rng = rng_for(identity, f"evaluate {network.key}", synthetic.step, repeat)
+    rng = rng_for(identity, f"evaluate {network.key}", training_set.step, repeat)
     module = build_network(
         network,
-        channels=synthetic.images.shape[1],
-        resolution=synthetic.images.shape[-1],
-        classes=len(synthetic.class_names),
+        channels=dataset.train_images.shape[1],
+        resolution=dataset.train_images.shape[-1],
+        classes=len(dataset.class_names),
         rng=rng,
     ).to(device)
-    averaged = train_network(
-        module,
-        synthetic.images.to(device),
-        synthetic.labels.to(device),
-        evaluation,
-        lr=evaluation.learning_rates[network.name],
-        rng=rng,
-    )
+    lr = evaluation.learning_rate(network)
+    if evaluation.learned_step_size and training_set.step_size is not None:
+        lr = training_set.step_size
+    averaged = train_network(module, training_set.images, training_set.labels, evaluation, lr=lr, rng=rng)
 
     def test(images: Tensor, labels: Tensor) -> float:
-        return accuracy(averaged, normalise(images.to(device), synthetic.mean, synthetic.std), labels.to(device))
+        return accuracy(averaged, normalise(images.to(device), dataset.mean, dataset.std), labels.to(device))
 
     held_out = None
     if len(dataset.held_out_labels):
         held_out = test(torch.tensor(dataset.held_out_images), torch.tensor(dataset.held_out_labels))
     return Training(
-        step=synthetic.step,
+        step=training_set.step,
         network=network.key,
         repeat=repeat,
         accuracy=test(*test_subset(dataset, evaluation.test_images)),
         held_out_accuracy=held_out,
+        learning_rate=lr,
         seconds=time.monotonic() - started,
         peak_memory_bytes=peak_memory_bytes(device),
         device=device_name(device),
@@ -149,25 +168,57 @@ def evaluate_network(
     dataset: Dataset,
     storage: Storage,
     *,
+    teachers: Trajectories | None,
     device: str,
     on_training: Callable[[Training], None],
 ) -> list[Training]:
-    """Score every kept snapshot of a run with one network; what is on storage already is not trained again."""
-    evaluation_id = evaluation.content_id
+    """Score every kept snapshot of a run with one network; what is on storage already is not trained again.
+
+    `teachers` are those of `evaluation.teachers_of(run)`.
+    """
+    evaluation_id, where = evaluation.content_id, torch.device(device)
     trainings = read_trainings(storage, run.run_id, evaluation_id, network.key)
     done = {(training.step, training.repeat) for training in trainings}
     for step in run.snapshot_steps:
         missing = [repeat for repeat in range(evaluation.repeats) if (step, repeat) not in done]
         if not missing:
             continue
-        path = storage.set_path(run.run_id, step)
-        synthetic = SyntheticSet.from_bytes(storage.read_bytes(path), path)
+        if run.ipc is None:
+            training_set = _whole_dataset(dataset, where)
+        else:
+            path = storage.set_path(run.run_id, step)
+            synthetic = SyntheticSet.from_bytes(storage.read_bytes(path), path)
+            training_set = _training_set(synthetic, evaluation.labels_of(run), teachers, where)
         for repeat in missing:
-            training = evaluate_set(synthetic, run.run_id, evaluation, network, dataset, repeat, torch.device(device))
+            training = evaluate_set(
+                training_set, run.run_id, evaluation.decided_for(run), network, dataset, repeat, where
+            )
             trainings.append(training)
             write_trainings(storage, run.run_id, evaluation_id, network.key, trainings)
             on_training(training)
     return trainings
+
+
+def _training_set(
+    synthetic: SyntheticSet, labels: Labels, teachers: Trajectories | None, device: torch.device
+) -> TrainingSet:
+    images = synthetic.images.to(device)
+    match labels:
+        case "hard":
+            taught: Tensor = synthetic.labels
+        case "own":
+            assert synthetic.soft_labels is not None, "the run's record says so"
+            taught = synthetic.soft_labels
+        case "teacher":
+            assert teachers is not None, "the plan trains the teachers a run needs"
+            taught = class_probabilities(teachers, images)
+    return TrainingSet(lambda batch: images[batch], taught.to(device), synthetic.step, synthetic.step_size)
+
+
+def _whole_dataset(dataset: Dataset, device: torch.device) -> TrainingSet:
+    images = torch.tensor(dataset.train_images, device=device)
+    labels = torch.tensor(dataset.train_labels, device=device)
+    return TrainingSet(lambda batch: normalise(images[batch], dataset.mean, dataset.std), labels, step=0)
 
 
 def finish_run(sweep_name: str, run: Run, evaluation: Evaluation, storage: Storage) -> None:
@@ -185,13 +236,17 @@ def evaluate_file(path: Path, evaluation: Evaluation, *, device: str) -> Iterato
         synthetic = SyntheticSet.from_bytes(path.read_bytes(), str(path))
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}): name a synthetic_set.safetensors file.") from error
-    run = Run.model_validate_json(synthetic.run)
+    run, where = Run.model_validate_json(synthetic.run), torch.device(device)
+    if evaluation.teachers_of(run) is not None:
+        raise UserError(f"{path} has no soft labels, and a teacher is trained by a sweep alone: use hard labels here.")
     dataset = load_dataset(run.dataset, resolution=run.pixels)
+    training_set = _training_set(synthetic, evaluation.labels_of(run), None, where)
+    decided = evaluation.decided_for(run)
     for network in evaluation.networks:
         yield (
             network,
             [
-                evaluate_set(synthetic, run.run_id, evaluation, network, dataset, repeat, torch.device(device))
+                evaluate_set(training_set, run.run_id, decided, network, dataset, repeat, where)
                 for repeat in range(evaluation.repeats)
             ],
         )

@@ -116,16 +116,6 @@ class ExpertFiles:
         self.storage, self.expert_set = storage, expert_set
         self._readers: dict[int, pa.ipc.RecordBatchFileReader] = {}
 
-    @property
-    def count(self) -> int:
-        """Number of experts."""
-        return self.expert_set.experts.count
-
-    @property
-    def epochs(self) -> int:
-        """Epochs of each."""
-        return self.expert_set.experts.epochs
-
     def segment_arrays(
         self, expert: int, start_epoch: int, epochs: int
     ) -> tuple[np.ndarray[Any, np.dtype[np.float32]], np.ndarray[Any, np.dtype[np.float32]]]:
@@ -153,9 +143,10 @@ class ExpertFiles:
                 raise DataError(
                     f"{path} is not a whole expert trajectory ({error}): delete it and run again."
                 ) from error
-            if reader.num_record_batches != self.epochs + 1:
+            if reader.num_record_batches != self.expert_set.experts.epochs + 1:
                 raise DataError(
-                    f"{path} has {reader.num_record_batches - 1} epochs, not {self.epochs}: delete it and run again."
+                    f"{path} has {reader.num_record_batches - 1} epochs, not {self.expert_set.experts.epochs}: "
+                    "delete it and run again."
                 )
             self._readers[expert] = reader
         return self._readers[expert]

@@ -28,6 +28,8 @@ class SyntheticSet:
     images: Float[Tensor, "n c h w"]
     """normalised: (x - mean) / std per channel for x in [0, 1], not clipped"""
     labels: Int64[Tensor, " n"]
+    soft_labels: Float[Tensor, "n k"] | None = None
+    """class probabilities that are part of the set, if it has any"""
     latents: dict[str, Tensor]
     """what was optimised: pixels, w, or f and w"""
     step_size: float | None
@@ -48,6 +50,8 @@ class SyntheticSet:
     def to_bytes(self) -> bytes:
         """As a safetensors file."""
         tensors = {"images": self.images, "labels": self.labels}
+        if self.soft_labels is not None:
+            tensors["soft_labels"] = self.soft_labels
         tensors |= {f"latents/{name}": value for name, value in self.latents.items()}
         metadata = {
             "format": FORMAT,
@@ -73,6 +77,7 @@ class SyntheticSet:
             return cls(
                 images=tensors["images"],
                 labels=tensors["labels"],
+                soft_labels=tensors.get("soft_labels"),
                 latents={k.removeprefix("latents/"): v for k, v in tensors.items() if k.startswith("latents/")},
                 step_size=float(metadata["step_size"]) if "step_size" in metadata else None,
                 step=int(metadata["step"]),

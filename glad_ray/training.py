@@ -21,13 +21,14 @@ def train_epoch(
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
     images: Images,
-    labels: Int64[Tensor, " n"],
+    labels: Int64[Tensor, " n"] | Float[Tensor, "n k"],
     *,
     batch_size: int,
     augmentation: str,
     rng: torch.Generator,
 ) -> float:
-    """Train for one epoch and return the mean loss; `images` gives normalised images by index.
+    """Train for one epoch and return the mean loss; `images` gives normalised images by index, labels are classes or
+    class probabilities.
 
     Shuffling and augmentation are drawn from `rng`, on the CPU.
     """

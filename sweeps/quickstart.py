@@ -34,7 +34,12 @@ GENERATOR = RandomStyleGAN(resolution=32, image_channels=1, channel_base=512, ch
 # Rates of latents: at ten times these, images drift to deviations of 20 to 80 where real ones have 1, and networks then
 # diverge on them; w wants about a hundredth of F's rate, for its steps move the images far more.
 ALGORITHMS = [
-    DC(iterations=60, real_batch_size=64, learning_rates=LearningRates(pixels=0.3, f=1, w=0.01)),
+    DC(
+        iterations=60,
+        real_batch_size=64,
+        matching="layerwise",
+        learning_rates=LearningRates(pixels=0.3, f=1, w=0.01),
+    ),
     DM(iterations=80, real_batch_size=64, learning_rates=LearningRates(pixels=1, f=1, w=0.01)),
     MTT(
         iterations=50,
@@ -78,7 +83,7 @@ def sweep() -> Sweep:
                 ],
             ),
         ),
-        evaluation=EVALUATION,
+        evaluations=EVALUATION,
     )
 
 

@@ -18,7 +18,7 @@ def sweep():
         networks=[Network(width=4), Network(name="vgg11", width=2)], repeats=2, epochs=2, test_images=20
     )
     return Sweep(
-        name="small", evaluation=evaluation, runs=[base, base.replace(algorithm=DM(iterations=2, real_batch_size=4))]
+        name="small", evaluations=evaluation, runs=[base, base.replace(algorithm=DM(iterations=2, real_batch_size=4))]
     )
 
 if __name__ == "__main__":

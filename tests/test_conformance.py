@@ -4,11 +4,24 @@ import pytest
 import torch
 
 from glad_ray.distill import build_space, distill, distilled
+from glad_ray.errors import DataError
 from glad_ray.experts import ExpertFiles, missing_experts, train_expert
 from glad_ray.generators import build_random_stylegan
 from glad_ray.randomness import rng_for
 from glad_ray.results import read_losses
-from glad_ray.spec import DC, DM, MTT, Experts, Network, RandomReal, RandomStyleGAN, Run
+from glad_ray.spec import (
+    DC,
+    DM,
+    MTT,
+    Experts,
+    Herding,
+    KMeans,
+    Network,
+    RandomReal,
+    RandomStyleGAN,
+    Run,
+    WholeDataset,
+)
 from glad_ray.synthetic_set import SyntheticSet
 
 GENERATOR = RandomStyleGAN(image_channels=1, num_layers=4, channel_base=64, channel_max=4, w_dim=8, z_dim=8)
@@ -18,6 +31,7 @@ ALGORITHMS = {
     "dc-loops": DC(iterations=2, real_batch_size=4, outer_loops=2, inner_loops=1, matching="cosine"),
     "dm": DM(iterations=4, real_batch_size=4),
     "mtt": MTT(iterations=4, synthetic_steps=2, expert_epochs=1, batch_size=6, experts=EXPERTS),
+    "mtt-soft": MTT(iterations=4, synthetic_steps=2, expert_epochs=1, labels="soft", experts=EXPERTS),
     "mtt-exact": MTT(iterations=4, synthetic_steps=2, expert_epochs=1, gradient="exact", experts=EXPERTS),
 }
 SPACES = {
@@ -83,6 +97,7 @@ def test_run(algorithm, space, sample, trajectories, storage, tmp_path):
     assert torch.isfinite(synthetic.images).all()
     assert synthetic.labels.tolist() == list(range(10))
     assert (synthetic.step_size is not None) == algorithm.startswith("mtt")
+    assert (synthetic.soft_labels is not None) == (algorithm == "mtt-soft")
     assert storage.exists(storage.images_path(run.run_id))
     assert len(read_losses(storage, run.run_id).losses) == run.steps
     assert all(storage.exists(storage.set_path(run.run_id, step)) for step in run.snapshot_steps)
@@ -106,6 +121,8 @@ def test_run(algorithm, space, sample, trajectories, storage, tmp_path):
     resumed, _ = _distill(run, sample, trajectories, other, interrupt)
     assert steps == [1, 2, 3, 4]
     assert torch.equal(resumed.images, synthetic.images)
+    if synthetic.soft_labels is not None:
+        assert torch.equal(resumed.soft_labels, synthetic.soft_labels)
     for name, value in synthetic.latents.items():
         assert torch.equal(resumed.latents[name], value)
 
@@ -135,13 +152,27 @@ def test_any_network_distils_and_resumes(algorithm, name, sample, storage, tmp_p
     assert torch.equal(resumed.images, synthetic.images)
 
 
-def test_random_baseline_is_real_images(sample, storage):
-    run = Run(algorithm=RandomReal(), resolution=32, held_out=10)
-    synthetic, _ = _distill(run, sample, None, storage)
+@pytest.mark.parametrize("algorithm", [RandomReal(), Herding(features=EXPERTS), KMeans(features=None)])
+def test_baselines_are_different_real_images(algorithm, sample, trajectories, storage):
+    run = _run("dm", "pixel-real").replace(algorithm=algorithm, images_per_class=30)
+    synthetic, _ = _distill(run, sample, trajectories if run.expert_set else None, storage)
+    assert synthetic.labels.tolist() == [label for label in range(10) for _ in range(30)]
     real = torch.from_numpy(sample.train_images).flatten(1)
     labels = torch.from_numpy(sample.train_labels)
-    for image, label in zip((synthetic.unit_images() * 255).round().flatten(1), synthetic.labels, strict=True):
-        assert (real[labels == label] == image).all(1).any()
+    images = (synthetic.unit_images() * 255).round().flatten(1)
+    for label in range(10):
+        mine = images[synthetic.labels == label]
+        assert len(mine.unique(dim=0)) == 30
+        assert all((real[labels == label] == image).all(1).any() for image in mine)
+    assert storage.list(storage.set_folder(run.run_id)) == (storage.set_path(run.run_id, 0),)
+
+
+def test_the_whole_dataset_is_not_stored(sample, storage):
+    run = _run("dm", "pixel-real").replace(algorithm=WholeDataset())
+    with pytest.raises(DataError):
+        _distill(run, sample, None, storage)
+    assert distilled(storage, run)
+    assert storage.list(storage.set_folder(run.run_id)) == ()
 
 
 def test_damaged_checkpoint_is_passed_over(sample, storage):

@@ -2,12 +2,13 @@
 
 import torch
 
-from glad_ray.algorithms.base import Algorithm, Match
+from glad_ray.algorithms.base import SOFT_LABELS, Algorithm, Match
 from glad_ray.algorithms.dc import GradientMatching, gradient_distance
 from glad_ray.algorithms.dm import DistributionMatching, feature_distance
-from glad_ray.algorithms.mtt import Trajectories, TrajectoryMatching, trajectory_gradient
+from glad_ray.algorithms.mtt import TrajectoryMatching, trajectory_gradient
 from glad_ray.data import Dataset
 from glad_ray.spec import DC, DM, MTT, Run
+from glad_ray.trajectories import Trajectories
 
 
 def build_algorithm(run: Run, dataset: Dataset, trajectories: Trajectories | None, device: torch.device) -> Algorithm:
@@ -25,9 +26,9 @@ def build_algorithm(run: Run, dataset: Dataset, trajectories: Trajectories | Non
 
 
 __all__ = [
+    "SOFT_LABELS",
     "Algorithm",
     "Match",
-    "Trajectories",
     "build_algorithm",
     "feature_distance",
     "gradient_distance",

@@ -9,6 +9,9 @@ from typing import Protocol
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+SOFT_LABELS = "soft_labels"
+"""in an algorithm's state: class probabilities (n, k) that belong to the synthetic set"""
+
 
 @dataclass(frozen=True)
 class Match:

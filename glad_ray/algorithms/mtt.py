@@ -12,37 +12,23 @@ later ones; it is exact for the last step only.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from glad_ray.algorithms.base import Match
+from glad_ray.algorithms.base import SOFT_LABELS, Match
 from glad_ray.augment import Draw, apply, draw
 from glad_ray.data import Dataset
 from glad_ray.networks import build_network, set_dropout_rng, split_parameters
 from glad_ray.randomness import rng_for
 from glad_ray.spec import MTT, Run
+from glad_ray.trajectories import Trajectories, class_probabilities
 
-
-class Trajectories(Protocol):
-    """Expert trajectories, wherever they lie."""
-
-    @property
-    def count(self) -> int:
-        """Number of experts."""
-        ...
-
-    @property
-    def epochs(self) -> int:
-        """Epochs of each; there are epochs + 1 snapshots."""
-        ...
-
-    def segment(self, expert: int, start_epoch: int, epochs: int) -> tuple[Float[Tensor, " p"], Float[Tensor, " p"]]:
-        """Flat parameters of an expert at `start_epoch` and `epochs` later."""
-        ...
+Labels = Int64[Tensor, " n"] | Float[Tensor, "n k"]
+"""classes, or class probabilities"""
 
 
 class StudentStep(NamedTuple):
@@ -63,11 +49,11 @@ class TrajectoryGradient(NamedTuple):
 
 
 def trajectory_gradient(
-    student_loss: Callable[[Float[Tensor, " p"], Float[Tensor, "b c h w"], Int64[Tensor, " b"]], Float[Tensor, ""]],
+    student_loss: Callable[[Float[Tensor, " p"], Float[Tensor, "b c h w"], Tensor], Float[Tensor, ""]],
     start: Float[Tensor, " p"],
     target: Float[Tensor, " p"],
     images: Float[Tensor, "n c h w"],
-    labels: Int64[Tensor, " n"],
+    labels: Labels,
     step_size: Float[Tensor, ""],
     steps: Sequence[StudentStep],
     gradient: Literal["tesla", "exact"],
@@ -116,21 +102,25 @@ class TrajectoryMatching:
             classes=len(dataset.class_names),
             rng=None,
         ).to(device)
+        self.soft_labels: Float[Tensor, "n k"] | None = None
 
     def match(
         self, images: Float[Tensor, "n c h w"], labels: Int64[Tensor, " n"], step: int, step_size: Float[Tensor, ""]
     ) -> Match:
         """Equation (3) for one expert segment, and its gradients; computed in the images' precision."""
         rng = rng_for(self.run.run_id, "trajectory", step)
-        expert = int(torch.randint(self.trajectories.count, (), generator=rng))
+        expert = int(torch.randint(self.settings.experts.count, (), generator=rng))
         start_epoch = int(torch.randint(max(1, self.settings.max_start_epoch), (), generator=rng))
         start, target = self.trajectories.segment(expert, start_epoch, self.settings.expert_epochs)
+        if self.settings.labels == "soft" and self.soft_labels is None:
+            assert step == 0, "soft labels are those of the initial images, and part of the state"
+            self.soft_labels = class_probabilities(self.trajectories, images)
         outcome = trajectory_gradient(
             functional_loss(self.network.to(images.dtype)),
             start.to(images),
             target.to(images),
             images,
-            labels,
+            labels if self.soft_labels is None else self.soft_labels,
             step_size.to(images),
             self._steps(images, step),
             self.settings.gradient,
@@ -155,16 +145,17 @@ class TrajectoryMatching:
         return apply(images, draws)
 
     def state(self) -> dict[str, Tensor]:
-        """Nothing outlives a step."""
-        return {}
+        """The soft labels, where the student is taught them."""
+        return {} if self.soft_labels is None else {SOFT_LABELS: self.soft_labels}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Nothing to take back."""
+        """Take back what `state` gave."""
+        self.soft_labels = state.get(SOFT_LABELS)
 
 
 def functional_loss(
     network: nn.Module,
-) -> Callable[[Float[Tensor, " p"], Float[Tensor, "b c h w"], Int64[Tensor, " b"]], Float[Tensor, ""]]:
+) -> Callable[[Float[Tensor, " p"], Float[Tensor, "b c h w"], Tensor], Float[Tensor, ""]]:
     """Mean cross-entropy of a network as a function of its flat parameters (in registration order)."""
 
     def loss(parameters: Tensor, images: Tensor, labels: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from glad_ray.engine.fan_out import FanOut
 from glad_ray.engine.shared import Shared, sharing
 from glad_ray.engine.tasks import Tasks
 from glad_ray.engine.trials import run_trials
-from glad_ray.engine.units import Fault, Left, Stage, begun, left_of, record_failure
+from glad_ray.engine.units import Fault, Left, Stage, begun, check_networks, first_fault, left_of, record_failure
 from glad_ray.engine.view import View
 from glad_ray.evaluate import finish_run
 from glad_ray.plan import Plan
@@ -33,12 +33,13 @@ def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View)
     """Run what is left of a plan on a cluster; a run that fails is recorded, and the others go on.
 
     `address` is `auto` or host:port; None: a cluster of this machine alone. Raises `UserError` before anything is
-    started if data is not there, or the cluster, or what a unit of work asks of it.
+    started if data is not there, or the cluster, or what a unit of work asks of it, or some network cannot be built.
     """
     left = left_of(plan, storage)
     view.show(begun(plan, left, storage))
     if not left.to_distill and not left.to_evaluate:
         return
+    check_networks(plan, left)
     data = {key: key.load() for key in left.data}
     with connected(address):
         check_resources(plan.sweep.resources, experts=bool(left.expert_sets), generators=len(left.generators))
@@ -61,18 +62,16 @@ class _Driver:
         self._polled = 0.0
 
     def run(self, left: Left) -> None:
-        """Experts first, then trials; evaluations beside both, and to their end."""
+        """Experts first, then trials; evaluations beside them, and to their end."""
         for expert_set in left.expert_sets:
             self._experts_left += self._fan_out.experts(expert_set, partial(self._expert_ended, expert_set))
-        for run in left.to_evaluate:
-            clear_failure(self.shared.storage, run.run_id)
-            self._evaluate(run)
         while self._experts_left:
             self._take(_POLL_SECONDS)
-        for run in left.to_distill:
-            if run.expert_set in self._expert_faults:
-                self._failed(run, "experts", self._expert_faults[run.expert_set])
-        run_trials([run for run in left.to_distill if run.expert_set not in self._expert_faults], self.shared, self)
+        for run in left.to_evaluate:
+            clear_failure(self.shared.storage, run.run_id)
+            if self._has_experts(run, distilled=True):
+                self._evaluate(run)
+        run_trials([run for run in left.to_distill if self._has_experts(run)], self.shared, self)
         while len(self._tasks):
             self._take(_POLL_SECONDS)
         self._show(ray.get(self._events))
@@ -119,6 +118,13 @@ class _Driver:
         if fault is not None:
             self._expert_faults.setdefault(expert_set, fault)
 
+    def _has_experts(self, run: Run, distilled: bool = False) -> bool:
+        """Whether the experts that a run needs were trained; it fails with them."""
+        fault = first_fault(run, self.shared.sweep, self._expert_faults, distilled)
+        if fault is not None:
+            self._failed(run, "experts", fault)
+        return fault is None
+
     def _evaluate(self, run: Run) -> None:
         self._networks_left[run.run_id] = self._fan_out.evaluation(run, partial(self._network_ended, run))
 
@@ -133,7 +139,8 @@ class _Driver:
             self._failed(run, "evaluate", self._evaluation_faults[run.run_id])
             return
         try:
-            finish_run(self.shared.sweep.name, run, self.shared.sweep.evaluation, self.shared.storage)
+            for evaluation in self.shared.sweep.evaluations:
+                finish_run(self.shared.sweep.name, run, evaluation, self.shared.storage)
         except Exception as error:
             self._failed(run, "evaluate", Fault.of(error))
         else:

@@ -18,8 +18,8 @@ class Begun:
     finished: tuple[Run, ...]
     distilled: tuple[Run, ...]
     """and not finished"""
-    trainings: tuple[tuple[Run, Training], ...]
-    """of the evaluation of runs that are not finished"""
+    trainings: tuple[tuple[Run, str, Training], ...]
+    """of runs that are not finished, with the evaluation's id"""
     experts: Mapping[str, int]
     """how many of each set, by the set's id"""
 
@@ -53,6 +53,7 @@ class TrainingDone:
     """One network was trained on a run's synthetic set and tested."""
 
     run: Run
+    evaluation_id: str
     training: Training
 
 

@@ -55,17 +55,7 @@ class RemoteTrajectories:
 
     def __init__(self, name: str, expert_set: ExpertSet) -> None:
         self._store = ray.get_actor(name)
-        self._experts = expert_set.experts
-
-    @property
-    def count(self) -> int:
-        """Number of experts."""
-        return self._experts.count
-
-    @property
-    def epochs(self) -> int:
-        """Epochs of each."""
-        return self._experts.epochs
+        self.expert_set = expert_set
 
     def segment(self, expert: int, start_epoch: int, epochs: int) -> tuple[Float[Tensor, " p"], Float[Tensor, " p"]]:
         """See `Trajectories.segment`."""

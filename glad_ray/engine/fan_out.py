@@ -15,7 +15,7 @@ from glad_ray.engine.units import Fault
 from glad_ray.evaluate import evaluate_network
 from glad_ray.experts import missing_experts, train_expert
 from glad_ray.results import Training
-from glad_ray.spec import ExpertSet, Network, Run
+from glad_ray.spec import Evaluation, ExpertSet, Network, Run
 
 Ended = Callable[[Fault | None], None]
 """Takes what went wrong, if something did."""
@@ -40,12 +40,13 @@ class FanOut:
 
     def evaluation(self, run: Run, ended: Ended) -> int:
         """Evaluate a distilled run with every network; returns their number, `ended` is called for each."""
-        resources, networks = self.shared.sweep.resources, self.shared.sweep.evaluation.networks
+        resources, evaluations = self.shared.sweep.resources, self.shared.sweep.evaluations
         task = _evaluation.options(num_cpus=resources.evaluation_cpus, num_gpus=resources.evaluation_gpus)
-        for network in networks:
+        pairs = [(evaluation, network) for evaluation in evaluations for network in evaluation.networks]
+        for evaluation, network in pairs:
             what = f"evaluation of {run.label} with {network.title}"
-            self._submit(what, partial(task.remote, run, network, self._reference), ended)
-        return len(networks)
+            self._submit(what, partial(task.remote, run, evaluation, network, self._reference), ended)
+        return len(pairs)
 
     def _submit(self, what: str, start: Callable[[], ray.ObjectRef[Any]], ended: Ended) -> None:
         self.tasks.submit(what, start, ended, lambda error: ended(_lost(error)))
@@ -77,19 +78,20 @@ def _expert(expert_set: ExpertSet, index: int, shared: Shared) -> Fault | None:
 
 
 @ray.remote(max_calls=0, max_retries=0)
-def _evaluation(run: Run, network: Network, shared: Shared) -> Fault | None:
+def _evaluation(run: Run, evaluation: Evaluation, network: Network, shared: Shared) -> Fault | None:
     def training_ended(training: Training) -> None:
-        shared.tell(TrainingDone(run, training))
+        shared.tell(TrainingDone(run, evaluation.content_id, training))
 
     resources = shared.sweep.resources
     try:
         with share(resources.evaluation_cpus, resources.evaluation_gpus) as device:
             evaluate_network(
                 run,
-                shared.sweep.evaluation,
+                evaluation,
                 network,
                 shared.dataset(run),
                 shared.storage,
+                teachers=shared.trajectories(evaluation.teachers_of(run)),
                 device=device,
                 on_training=training_ended,
             )

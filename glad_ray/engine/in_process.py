@@ -8,13 +8,23 @@ import torch
 from glad_ray.data import Dataset
 from glad_ray.distill import Progress, build_space, distill
 from glad_ray.engine.events import ExpertEpoch, RunDistilled, RunFinished, RunProgressed, TrainingDone
-from glad_ray.engine.units import DataKey, Fault, begun, build_generator, cpu_threads, left_of, record_failure
+from glad_ray.engine.units import (
+    DataKey,
+    Fault,
+    begun,
+    build_generator,
+    check_networks,
+    cpu_threads,
+    first_fault,
+    left_of,
+    record_failure,
+)
 from glad_ray.engine.view import View
 from glad_ray.evaluate import evaluate_network, finish_run
 from glad_ray.experts import ExpertFiles, missing_experts, train_expert
 from glad_ray.generators import Generator
 from glad_ray.plan import Plan
-from glad_ray.results import clear_failure
+from glad_ray.results import Training, clear_failure
 from glad_ray.spec import ExpertSet, RandomStyleGAN, Run
 from glad_ray.storage import Storage
 
@@ -22,10 +32,11 @@ from glad_ray.storage import Storage
 def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> None:
     """Run what is left of a plan on one device; a run that fails is recorded, and the others go on.
 
-    Raises `UserError` before anything is started if the data of some run is not there.
+    Raises `UserError` before anything is started if the data of some run is not there, or some network cannot be built.
     """
     left, cpus = left_of(plan, storage), plan.sweep.resources.expert_cpus
     view.show(begun(plan, left, storage))
+    check_networks(plan, left)
     data = {key: key.load() for key in left.data}
     faults: dict[ExpertSet, Fault] = {}
     for each in left.expert_sets:
@@ -35,12 +46,15 @@ def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> 
             faults[each] = Fault.of(error)
     for run in left.to_evaluate:
         clear_failure(storage, run.run_id)
-        _evaluate(plan, run, data[DataKey.of(run)], storage, device, view)
+        if fault := first_fault(run, plan.sweep, faults, distilled=True):
+            record_failure(run, "experts", fault, storage, view)
+        else:
+            _evaluate(plan, run, data[DataKey.of(run)], storage, device, view)
     generators: dict[RandomStyleGAN, Generator] = {}
     for run in left.to_distill:
         clear_failure(storage, run.run_id)
-        if run.expert_set in faults:
-            record_failure(run, "experts", faults[run.expert_set], storage, view)
+        if fault := first_fault(run, plan.sweep, faults):
+            record_failure(run, "experts", fault, storage, view)
             continue
         if run.generator is not None and run.generator not in generators:
             generators[run.generator] = build_generator(run.generator, device)
@@ -126,20 +140,26 @@ def _distill(
 
 def _evaluate(plan: Plan, run: Run, dataset: Dataset, storage: Storage, device: str, view: View) -> None:
     """Score a run with every network and write its results; its failure is recorded."""
-    evaluation = plan.sweep.evaluation
+
+    def training_ended(evaluation_id: str, training: Training) -> None:
+        view.show(TrainingDone(run, evaluation_id, training))
+
     try:
         with cpu_threads(plan.sweep.resources.evaluation_cpus):
-            for network in evaluation.networks:
-                evaluate_network(
-                    run,
-                    evaluation,
-                    network,
-                    dataset,
-                    storage,
-                    device=device,
-                    on_training=lambda training: view.show(TrainingDone(run, training)),
-                )
-        finish_run(plan.sweep.name, run, evaluation, storage)
+            for evaluation in plan.sweep.evaluations:
+                teachers = evaluation.teachers_of(run)
+                for network in evaluation.networks:
+                    evaluate_network(
+                        run,
+                        evaluation,
+                        network,
+                        dataset,
+                        storage,
+                        teachers=None if teachers is None else ExpertFiles(storage, teachers),
+                        device=device,
+                        on_training=partial(training_ended, evaluation.content_id),
+                    )
+                finish_run(plan.sweep.name, run, evaluation, storage)
     except Exception as error:
         record_failure(run, "evaluate", Fault.of(error), storage, view)
     else:

@@ -50,11 +50,9 @@ class Shared:
         name = replicas.get(ray.get_runtime_context().get_node_id()) or next(iter(replicas.values()))
         return RemoteGenerator(name, run.generator)
 
-    def trajectories(self, run: Run) -> RemoteTrajectories | None:
-        """The run's experts."""
-        if run.expert_set is None:
-            return None
-        return RemoteTrajectories(self.expert_stores[run.expert_set.content_id], run.expert_set)
+    def trajectories(self, expert_set: ExpertSet | None) -> RemoteTrajectories | None:
+        """The trajectories of an expert set, if one is needed."""
+        return None if expert_set is None else RemoteTrajectories(self.expert_stores[expert_set.content_id], expert_set)
 
     def tell(self, event: Event) -> None:
         """Send an event to the view; it has arrived before the unit of work ends."""

@@ -3,6 +3,7 @@
 import time
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping
+from typing import NamedTuple
 
 from glad_ray.distill import Progress
 from glad_ray.engine.events import (
@@ -16,10 +17,10 @@ from glad_ray.engine.events import (
     RunProgressed,
     TrainingDone,
 )
-from glad_ray.plan import Plan
+from glad_ray.plan import Plan, experts_needed
 from glad_ray.plan.cost import estimate, evaluate_flops, expert_flops
 from glad_ray.results import Training
-from glad_ray.spec import ExpertSet, Network, Run
+from glad_ray.spec import Evaluation, ExpertSet, Network, Run
 
 _SURE_AFTER_SECONDS = 5.0
 
@@ -39,12 +40,13 @@ class Tally:
         self.finished: set[str] = set()
         self.retries = 0
         self._distilled: set[str] = set()
-        self._trainings: dict[str, set[tuple[str, int, int]]] = defaultdict(set)
+        self._evaluations = {each.content_id: each for each in plan.sweep.evaluations}
+        self._trainings: dict[str, set[_Training]] = defaultdict(set)
         self._epochs: dict[str, dict[int, int]] = defaultdict(dict)
         self._experts_before: dict[str, int] = {}
         self._rates = _Rates()
         self._step_flops = {
-            run.run_id: estimate(run, plan.sweep.evaluation).distill_flops / max(run.steps, 1) for run in plan.runs
+            run.run_id: estimate(run, plan.sweep.evaluations).distill_flops / max(run.steps, 1) for run in plan.runs
         }
 
     def add(self, event: Event) -> None:
@@ -54,8 +56,8 @@ class Tally:
                 self.finished |= {run.run_id for run in event.finished}
                 self._distilled |= {run.run_id for run in event.distilled}
                 self._experts_before = dict(event.experts)
-                for run, training in event.trainings:
-                    self._trainings[run.run_id].add(_identity(training))
+                for run, evaluation_id, training in event.trainings:
+                    self._trainings[run.run_id].add(_Training.of(evaluation_id, training))
             case ExpertEpoch(expert_set, expert, epoch):
                 self._epochs[expert_set.content_id][expert] = epoch
                 self._rates.ticked(_training_experts(expert_set), (expert_set, expert), _epoch_flops(expert_set), epoch)
@@ -66,10 +68,11 @@ class Tally:
             case RunDistilled(run):
                 self.running.pop(run.run_id, None)
                 self._distilled.add(run.run_id)
-            case TrainingDone(run, training):
-                self._trainings[run.run_id].add(_identity(training))
-                network = next(n for n in self.plan.sweep.evaluation.networks if n.key == training.network)
-                self._rates.took(_evaluating(network), self._training_flops(run, network), training.seconds)
+            case TrainingDone(run, evaluation_id, training):
+                self._trainings[run.run_id].add(_Training.of(evaluation_id, training))
+                evaluation = self._evaluations[evaluation_id]
+                network = next(each for each in evaluation.networks if each.key == training.network)
+                self._rates.took(_evaluating(network), _training_flops(run, evaluation, network), training.seconds)
             case RunFinished(run):
                 self.finished.add(run.run_id)
             case RunFailed(run):
@@ -118,7 +121,8 @@ class Tally:
         """Estimated operations left, by kind of work."""
         left: defaultdict[str, float] = defaultdict(float)
         runs = [run for run in self.plan.runs if run.run_id not in self.finished | self.failed]
-        needed = {run.expert_set for run in runs} if self.plan.runs else self.plan.expert_sets
+        of_runs = {each for run in runs for each in self._experts_needed(run)}
+        needed = of_runs if self.plan.runs else set(self.plan.expert_sets)
         for expert_set in self.plan.expert_sets:
             if expert_set not in needed:
                 continue
@@ -128,20 +132,20 @@ class Tally:
             if run.run_id not in self._distilled:
                 made = self.running[run.run_id][1].step if run.run_id in self.running else 0
                 left[_distilling(run)] += (run.steps - made) * self._step_flops[run.run_id]
-            done = Counter(key for key, _, _ in self._trainings[run.run_id])
-            for network in self.plan.sweep.evaluation.networks:
-                trainings = self.plan.sweep.evaluation.repeats * len(run.snapshot_steps) - done[network.key]
-                left[_evaluating(network)] += trainings * self._training_flops(run, network)
+            done = Counter((each.evaluation_id, each.network) for each in self._trainings[run.run_id])
+            for evaluation in self.plan.sweep.evaluations:
+                for network in evaluation.networks:
+                    wanted = evaluation.repeats * len(run.snapshot_steps)
+                    missing = wanted - done[evaluation.content_id, network.key]
+                    left[_evaluating(network)] += missing * _training_flops(run, evaluation, network)
         return left
 
-    def _trainings_of(self, run: Run) -> int:
-        evaluation = self.plan.sweep.evaluation
-        return len(evaluation.networks) * evaluation.repeats * len(run.snapshot_steps)
+    def _experts_needed(self, run: Run) -> tuple[ExpertSet, ...]:
+        return experts_needed(run, self.plan.sweep, distilled=run.run_id in self._distilled)
 
-    def _training_flops(self, run: Run, network: Network) -> float:
-        evaluation = self.plan.sweep.evaluation
-        one = evaluate_flops(run, evaluation.replace(networks=(network,)))
-        return one / evaluation.repeats / len(run.snapshot_steps)
+    def _trainings_of(self, run: Run) -> int:
+        a_step = sum(len(each.networks) * each.repeats for each in self.plan.sweep.evaluations)
+        return a_step * len(run.snapshot_steps)
 
 
 class _Rates:
@@ -179,8 +183,22 @@ class _Rates:
         )
 
 
-def _identity(training: Training) -> tuple[str, int, int]:
-    return training.network, training.step, training.repeat
+class _Training(NamedTuple):
+    """Which training it was."""
+
+    evaluation_id: str
+    network: str
+    step: int
+    repeat: int
+
+    @classmethod
+    def of(cls, evaluation_id: str, training: Training) -> "_Training":
+        return cls(evaluation_id, training.network, training.step, training.repeat)
+
+
+def _training_flops(run: Run, evaluation: Evaluation, network: Network) -> float:
+    one = evaluate_flops(run, evaluation.replace(networks=(network,)))
+    return one / evaluation.repeats / len(run.snapshot_steps)
 
 
 def _training_experts(expert_set: ExpertSet) -> str:

@@ -108,7 +108,7 @@ def _trial(config: Mapping[str, str], *, runs: Mapping[str, Run], shared: Shared
                 run,
                 space=build_space(run, dataset, shared.generator(run, device), torch.device(device)),
                 dataset=dataset,
-                trajectories=shared.trajectories(run),
+                trajectories=shared.trajectories(run.expert_set),
                 storage=shared.storage,
                 device=device,
                 on_progress=progressed,

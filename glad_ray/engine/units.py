@@ -6,7 +6,7 @@ A unit is an expert, a distillation, or the evaluation of a run with one network
 
 import contextlib
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, NamedTuple
 
@@ -20,9 +20,10 @@ from glad_ray.errors import GladRayError
 from glad_ray.experts import missing_experts
 from glad_ray.generators import Generator, build_random_stylegan
 from glad_ray.machine import keep_freed_memory
-from glad_ray.plan import Plan
+from glad_ray.networks import check_network
+from glad_ray.plan import Plan, experts_needed
 from glad_ray.results import Failure, finished, read_trainings, write_failure
-from glad_ray.spec import ExpertSet, RandomStyleGAN, Run
+from glad_ray.spec import ExpertSet, RandomStyleGAN, Run, Sweep, dataset_facts
 from glad_ray.storage import Storage
 
 Stage = Literal["experts", "distill", "evaluate"]
@@ -56,7 +57,7 @@ class Left(NamedTuple):
     to_evaluate: tuple[Run, ...]
     """distilled already"""
     expert_sets: tuple[ExpertSet, ...]
-    """needed by the runs to distil; their experts may be there"""
+    """needed by these runs; their experts may be there"""
 
     @property
     def data(self) -> set[DataKey]:
@@ -77,7 +78,7 @@ def left_of(plan: Plan, storage: Storage) -> Left:
     """What is left of a plan: storage alone tells."""
 
     def state(run: Run) -> Literal["finished", "to evaluate", "to distill"]:
-        if finished(storage, run.run_id, plan.sweep.evaluation.content_id):
+        if all(finished(storage, run.run_id, each.content_id) for each in plan.sweep.evaluations):
             return "finished"
         return "to evaluate" if distilled(storage, run) else "to distill"
 
@@ -85,24 +86,38 @@ def left_of(plan: Plan, storage: Storage) -> Left:
     with ThreadPoolExecutor(_QUESTIONS_AT_ONCE) as pool:
         states = list(zip(plan.runs, pool.map(state, plan.runs), strict=True))
     to_distill = tuple(run for run, its in states if its == "to distill")
-    needed = {run.expert_set for run in to_distill}
+    to_evaluate = tuple(run for run, its in states if its == "to evaluate")
+    needed = {each for run in to_distill for each in experts_needed(run, plan.sweep)}
+    needed |= {each for run in to_evaluate for each in experts_needed(run, plan.sweep, distilled=True)}
     return Left(
         finished=tuple(run for run, its in states if its == "finished"),
         to_distill=to_distill,
-        to_evaluate=tuple(run for run, its in states if its == "to evaluate"),
+        to_evaluate=to_evaluate,
         expert_sets=tuple(each for each in plan.expert_sets if each in needed),
     )
 
 
+def check_networks(plan: Plan, left: Left) -> None:
+    """Raise the `UserError` that building some network of what is left would meet."""
+    needed = {
+        (network, dataset_facts(run.dataset), run.pixels): None
+        for run in (*left.to_distill, *left.to_evaluate)
+        for evaluation in plan.sweep.evaluations
+        for network in (run.backbone, *evaluation.networks)
+    }
+    for network, facts, resolution in needed:
+        check_network(network, channels=facts.channels, resolution=resolution, classes=facts.classes)
+
+
 def begun(plan: Plan, left: Left, storage: Storage) -> Begun:
     """What lies on storage already, for a view."""
-    evaluation = plan.sweep.evaluation
     return Begun(
         finished=left.finished,
         distilled=left.to_evaluate,
         trainings=tuple(
-            (run, training)
+            (run, evaluation.content_id, training)
             for run in left.to_evaluate
+            for evaluation in plan.sweep.evaluations
             for network in evaluation.networks
             for training in read_trainings(storage, run.run_id, evaluation.content_id, network.key)
         ),
@@ -154,6 +169,11 @@ class Fault(NamedTuple):
         if not isinstance(error, GladRayError):
             line = f"{type(error).__name__}: {line}" if line else type(error).__name__
         return cls(line, "".join(traceback.format_exception(error)))
+
+
+def first_fault(run: Run, sweep: Sweep, faults: Mapping[ExpertSet, Fault], distilled: bool = False) -> Fault | None:
+    """What went wrong with the experts that a run needs, if something did."""
+    return next((faults[each] for each in experts_needed(run, sweep, distilled) if each in faults), None)
 
 
 def record_failure(run: Run, stage: Stage, fault: Fault, storage: Storage, view: View, step: int | None = None) -> None:

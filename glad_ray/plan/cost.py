@@ -5,10 +5,11 @@ operations of the networks (convolutions, linear layers, attention); augmentatio
 so that small networks and small batches take longer than the estimate says.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from glad_ray.plan.multiply_adds import network_multiply_adds
-from glad_ray.spec import DC, DM, MTT, Evaluation, ExpertSet, RandomReal, Run, dataset_facts
+from glad_ray.spec import DC, DM, MTT, Evaluation, ExpertSet, Run, dataset_facts
 
 GIGAFLOPS_PER_CPU = 40.0
 """10^9 operations a second of one core of a server CPU: about 80 were measured at the standard widths, and 20 to 35 in
@@ -29,21 +30,18 @@ _DECODE_AND_PULLBACK = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Floating-point operations of one run."""
+    """Floating-point operations of one run; the experts it needs, which it may share, are counted by themselves."""
 
     distill_flops: float
     evaluate_flops: float
-    """all networks, repeats and kept snapshots"""
-    expert_flops: float
-    """of the expert trajectories it needs, all of which it may share with other runs"""
+    """all evaluations, networks, repeats and kept snapshots"""
 
 
-def estimate(run: Run, evaluation: Evaluation) -> Cost:
-    """The cost of a run with its evaluation."""
+def estimate(run: Run, evaluations: Sequence[Evaluation]) -> Cost:
+    """The cost of a run with its evaluations."""
     return Cost(
         distill_flops=run.steps * _step_flops(run),
-        evaluate_flops=evaluate_flops(run, evaluation),
-        expert_flops=0.0 if run.expert_set is None else expert_flops(run.expert_set),
+        evaluate_flops=sum(evaluate_flops(run, evaluation) for evaluation in evaluations),
     )
 
 
@@ -55,7 +53,10 @@ def seconds(flops: float, gigaflops: float = GIGAFLOPS_PER_CPU) -> float:
 def evaluate_flops(run: Run, evaluation: Evaluation) -> float:
     """Operations of training every network of an evaluation on every kept snapshot of a run, and of testing it."""
     facts = dataset_facts(run.dataset)
-    trained = evaluation.epochs * facts.classes * run.images_per_class * _TRAINING
+    images = facts.classes * run.images_per_class
+    if run.ipc is None:
+        images = facts.train_images - facts.classes * run.held_out
+    trained = evaluation.decided_for(run).epochs * images * _TRAINING
     tested = (evaluation.test_images or facts.test_images) + facts.classes * run.held_out
     passes = len(run.snapshot_steps) * evaluation.repeats * (trained + tested)
     return sum(2.0 * network_multiply_adds(network, facts, run.pixels) * passes for network in evaluation.networks)
@@ -83,8 +84,6 @@ def _network_passes(run: Run, synthetic: int, classes: int, train_images: int) -
     """Forward passes of one image through the backbone that one step amounts to, on average over the steps."""
     per_class = train_images // classes - run.held_out
     match run.algorithm:
-        case RandomReal():
-            return 0
         case DM(real_batch_size=batch):
             return classes * min(batch, per_class) * _FORWARD + synthetic * _INPUT_GRADIENT
         case DC(real_batch_size=batch) as dc:
@@ -97,3 +96,5 @@ def _network_passes(run: Run, synthetic: int, classes: int, train_images: int) -
             batch = min(mtt.batch_size or synthetic, synthetic)
             backward = _SECOND_ORDER if mtt.gradient == "tesla" else _SECOND_ORDER_ADJOINT
             return mtt.synthetic_steps * batch * (_TRAINING + backward)
+        case _:
+            return 0

@@ -17,16 +17,23 @@ class Plan:
     runs: tuple[Run, ...]
     """in the order they start: the longest distillation first, so that the last to end is a short one"""
     expert_sets: tuple[ExpertSet, ...]
-    """expert trajectories to be trained before the runs that match them, each once"""
+    """networks to be trained on real data before the runs that need them, each once"""
 
 
 def make_plan(sweep: Sweep) -> Plan:
     """The plan of a sweep; raises `UserError` if it has no runs."""
     if not sweep.runs:
         raise UserError(f"Sweep {sweep.name} has no runs: list at least one in Sweep(runs=...).")
-    runs = sorted(sweep.runs, key=lambda run: -estimate(run, sweep.evaluation).distill_flops)
-    expert_sets = {run.expert_set.content_id: run.expert_set for run in runs if run.expert_set is not None}
-    return Plan(sweep=sweep, runs=tuple(runs), expert_sets=tuple(expert_sets.values()))
+    runs = sorted(sweep.runs, key=lambda run: -estimate(run, sweep.evaluations).distill_flops)
+    needed = [expert_set for run in runs for expert_set in experts_needed(run, sweep)]
+    return Plan(sweep=sweep, runs=tuple(runs), expert_sets=tuple(dict.fromkeys(needed)))
+
+
+def experts_needed(run: Run, sweep: Sweep, distilled: bool = False) -> tuple[ExpertSet, ...]:
+    """The networks trained on real data that a run needs: to be distilled, unless it is, and to be evaluated."""
+    first = None if distilled else run.expert_set
+    needed = (first, *(evaluation.teachers_of(run) for evaluation in sweep.evaluations))
+    return tuple(dict.fromkeys(filter(None, needed)))
 
 
 def write_plan(plan: Plan, storage: Storage) -> None:

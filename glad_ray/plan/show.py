@@ -2,25 +2,57 @@
 
 from collections.abc import Iterator, Set
 from datetime import timedelta
+from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
-from glad_ray.plan.cost import GIGAFLOPS_PER_CPU, Cost, estimate, seconds
-from glad_ray.plan.plan import Plan
-from glad_ray.spec import Run
+from glad_ray.plan.cost import GIGAFLOPS_PER_CPU, Cost, estimate, expert_flops, seconds
+from glad_ray.plan.plan import Plan, experts_needed
+from glad_ray.spec import DC, Run
+from glad_ray.spec.profiles import DIFFERENCES, concerns
+from glad_ray.spec.record import Record
+
+
+def explain(plan: Plan) -> Table:
+    """Where the paper and its code disagree, what is done here, and what the runs of this plan have."""
+    profiles = dict.fromkeys(run.profile for run in plan.runs)
+    table = Table(
+        "", "paper", "released code", "here", "these runs",
+        title=f"Where the paper and its released code disagree; profile of these runs: {', '.join(profiles)}",
+        title_justify="left",
+    )  # fmt: skip
+    for difference in DIFFERENCES:
+        runs = [run for run in plan.runs if run.distils and concerns(difference, run)]
+        values = dict.fromkeys(_said(run, difference.field) for run in runs) if difference.field else {}
+        follows = {"profile": "by profile", "paper": "the paper", "code": "the code", "own": "neither"}
+        here = ". ".join(filter(None, [follows[difference.follows], difference.reason]))
+        table.add_row(*map(escape, [difference.item, difference.paper, difference.code, here, "; ".join(values)]))
+    return table
+
+
+def _said(run: Run, path: str) -> str:
+    """A field's value for people; where it is left to images per class, what follows from them."""
+    value: Any = run
+    for name in path.split("."):
+        value = getattr(value, name)
+    if isinstance(value, Record):
+        return " ".join(f"{name} {number:g}" for name, number in value)
+    if value is None and isinstance(run.algorithm, DC):
+        outer, inner = run.algorithm.loops(run.images_per_class)
+        return str(outer if path.endswith("outer_loops") else inner)
+    return "the backbone's" if value is None else str(value)
 
 
 def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
     """The parts of a plan to be printed; `done` are the ids of the runs that are finished already."""
-    sweep, evaluation = plan.sweep, plan.sweep.evaluation
-    costs = {run.run_id: estimate(run, evaluation) for run in plan.runs}
+    sweep = plan.sweep
+    costs = {run.run_id: estimate(run, sweep.evaluations) for run in plan.runs}
 
     if plan.expert_sets:
         needs = Table("expert trajectories", "id", "cpu time", title="First: prerequisites", title_justify="left")
         for expert_set in plan.expert_sets:
-            run = next(run for run in plan.runs if run.expert_set == expert_set)
-            needs.add_row(expert_set.label, expert_set.content_id, _time(costs[run.run_id].expert_flops))
+            needs.add_row(expert_set.label, expert_set.content_id, _time(expert_flops(expert_set)))
         yield needs
 
     table = Table(
@@ -35,7 +67,7 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
             run.algorithm.name,
             run.space,
             f"{run.dataset} {run.pixels}px",
-            str(run.images_per_class),
+            "all" if run.ipc is None else str(run.ipc),
             str(run.seed),
             str(run.steps),
             _time(cost.distill_flops),
@@ -44,8 +76,11 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
         )
     yield table
 
-    networks = ", ".join(network.title for network in evaluation.networks)
-    yield f"Evaluation: {networks}; {evaluation.repeats} repeats of {evaluation.epochs} epochs each."
+    for evaluation in sweep.evaluations:
+        networks = ", ".join(network.title for network in evaluation.networks)
+        labels = "" if evaluation.labels == "hard" else ", soft labels"
+        plain = ", no augmentation" if evaluation.augmentation == "" else ""
+        yield f"Evaluation: {networks}; {evaluation.repeats} repeats of {evaluation.epochs} epochs each{labels}{plain}."
     yield from _generators(plan.runs)
     yield _total(plan, costs, done)
 
@@ -60,11 +95,19 @@ def _generators(runs: tuple[Run, ...]) -> Iterator[str]:
 
 def _total(plan: Plan, costs: dict[str, Cost], done: Set[str]) -> str:
     left = [costs[run.run_id] for run in plan.runs if run.run_id not in done]
-    experts = {run.expert_set.content_id: costs[run.run_id].expert_flops for run in plan.runs if run.expert_set}
-    flops = sum(cost.distill_flops + cost.evaluate_flops for cost in left) + (sum(experts.values()) if left else 0)
+    experts = {
+        expert_set: expert_flops(expert_set)
+        for run in plan.runs
+        if run.run_id not in done
+        for expert_set in experts_needed(run, plan.sweep)
+    }
+    flops = sum(cost.distill_flops + cost.evaluate_flops for cost in left) + sum(experts.values())
+    networks = [network for evaluation in plan.sweep.evaluations for network in evaluation.networks]
+    unknown = ", ".join(dict.fromkeys(network.title for network in networks if network.foreign))
+    not_counted = f" Not counted, for their cost is not known: {unknown}." if unknown else ""
     return (
         f"{len(left)} of {len(plan.runs)} runs to do: about {_time(flops)} of one CPU core at {GIGAFLOPS_PER_CPU:g} "
-        f"GFLOP/s ({flops / 1e12:.3g} TFLOP). Nothing was started."
+        f"GFLOP/s ({flops / 1e12:.3g} TFLOP).{not_counted} Nothing was started."
     )
 
 

@@ -24,6 +24,7 @@ TRAININGS_SCHEMA = pa.schema(
         pa.field("repeat", pa.int32(), nullable=False),
         pa.field("accuracy", pa.float64(), nullable=False),
         pa.field("held_out_accuracy", pa.float64()),
+        pa.field("learning_rate", pa.float64(), nullable=False),
         pa.field("seconds", pa.float64(), nullable=False),
         pa.field("peak_memory_bytes", pa.int64(), nullable=False),
         pa.field("device", pa.string(), nullable=False),
@@ -54,6 +55,8 @@ class Training:
     """top-1 on test images, 0 to 1"""
     held_out_accuracy: float | None
     """top-1 on held-out training images, 0 to 1; None if the run keeps none"""
+    learning_rate: float
+    """base rate"""
     seconds: float
     peak_memory_bytes: int
     device: str

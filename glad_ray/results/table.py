@@ -11,6 +11,7 @@ from glad_ray.errors import DataError
 from glad_ray.results.parquet import read_table, to_parquet
 from glad_ray.results.records import Distillation, Training
 from glad_ray.results.selection import select
+from glad_ray.spec.datasets import dataset_facts
 from glad_ray.spec.run import Run
 from glad_ray.spec.sweep import Evaluation
 from glad_ray.storage import Storage
@@ -27,12 +28,19 @@ SCHEMA = pa.schema(
         _column("sweep", pa.string(), "name of the sweep that asked for it"),
         _column("dataset", pa.string(), "dataset distilled and tested on"),
         _column("resolution", pa.int32(), "side of the images in pixels"),
-        _column("algorithm", pa.string(), "random (real images, not distilled), dc, dm or mtt"),
+        _column(
+            "algorithm",
+            pa.string(),
+            "dc, dm or mtt; or a baseline of real images: random, herding, kmeans, whole (the whole dataset)",
+        ),
         _column("space", pa.string(), "what was optimised: pixel, w+ or f<n>"),
         _column("layer", pa.int32(), "n of f<n>; null in pixel space and w+", nullable=True),
         _column("generator", pa.string(), "kind and id of the image prior; none in pixel space"),
-        _column("ipc", pa.int32(), "synthetic images per class"),
+        _column("ipc", pa.int32(), "images per class of the set; null for the whole dataset", nullable=True),
+        _column("set_bytes", pa.int64(), "latents as float32 and soft labels if any; of real images, 8-bit pixels"),
+        _column("generator_bytes", pa.int64(), "parameters of the image prior as float32; 0 in pixel space"),
         _column("seed", pa.int64(), "seed of the run"),
+        _column("profile", pa.string(), "whose settings the run took where it set none: paper or reference-code"),
         _column("step", pa.int64(), "the synthetic set after this many steps was scored"),
         _column(
             "selection",
@@ -51,8 +59,16 @@ SCHEMA = pa.schema(
             "top-1 accuracy on the training images kept from distillation, 0 to 1; null if none were kept",
             nullable=True,
         ),
+        _column(
+            "labels",
+            pa.string(),
+            "labels of this training: hard, own (soft ones that belong to the set) or teacher (soft ones that networks "
+            "trained on real data gave it)",
+        ),
+        _column("augmentation", pa.string(), "DSA operations of this training; empty: none"),
         _column("test_images", pa.int32(), "test images used, evenly over classes; null: all", nullable=True),
-        _column("evaluation_epochs", pa.int32(), "epochs of this training on the synthetic set"),
+        _column("evaluation_epochs", pa.int32(), "epochs of this training"),
+        _column("evaluation_schedule", pa.string(), "of the learning rate: cosine (after a warm-up) or step"),
         _column("evaluation_learning_rate", pa.float64(), "base learning rate of this training"),
         _column("distill_seconds", pa.float64(), "wall time of the distillation, all steps, evaluation excluded"),
         _column("distill_peak_memory_bytes", pa.int64(), "peak memory of the distillation on its device"),
@@ -82,7 +98,9 @@ def write_results(
     """
     _check_complete(run, evaluation, trainings)
     of_networks = {network.key: trainings[network.key] for network in evaluation.networks}
-    rates = {network.key: evaluation.learning_rates[network.name] for network in evaluation.networks}
+    labels, decided = evaluation.labels_of(run), evaluation.decided_for(run)
+    classes = dataset_facts(run.dataset).classes
+    soft_bytes = 4 * classes**2 * run.images_per_class if labels == "teacher" else 0
     of_run = {
         "run_id": run.run_id,
         "evaluation_id": evaluation.content_id,
@@ -93,10 +111,16 @@ def write_results(
         "space": run.space,
         "layer": run.layer,
         "generator": run.generator_name,
-        "ipc": run.images_per_class,
+        "ipc": run.ipc,
+        "set_bytes": run.set_bytes + soft_bytes,
+        "generator_bytes": run.generator_bytes,
         "seed": run.seed,
+        "profile": run.profile,
+        "labels": labels,
+        "augmentation": decided.augmentation,
         "test_images": evaluation.test_images,
-        "evaluation_epochs": evaluation.epochs,
+        "evaluation_epochs": decided.epochs,
+        "evaluation_schedule": evaluation.schedule,
         "distill_seconds": distillation.seconds,
         "distill_peak_memory_bytes": distillation.peak_memory_bytes,
         "distill_device": distillation.device,
@@ -113,7 +137,7 @@ def write_results(
             "repeat": training.repeat,
             "accuracy": training.accuracy,
             "held_out_accuracy": training.held_out_accuracy,
-            "evaluation_learning_rate": rates[key],
+            "evaluation_learning_rate": training.learning_rate,
             "evaluate_seconds": training.seconds,
             "evaluate_peak_memory_bytes": training.peak_memory_bytes,
             "evaluate_device": training.device,

@@ -1,11 +1,13 @@
 """What a user writes down: runs, sweeps, and how to evaluate them. Pure data: no torch, no Ray."""
 
-from glad_ray.spec.algorithm import DC, DM, DSA, MTT, Algorithm, Experts, LearningRates, RandomReal
+from glad_ray.spec.algorithm import DC, DM, MTT, Algorithm, Herding, KMeans, LearningRates, RandomReal, WholeDataset
+from glad_ray.spec.baselines import baselines
 from glad_ray.spec.datasets import DATASETS, DatasetFacts, dataset_facts
+from glad_ray.spec.experts import DSA, Experts, ExpertSet
 from glad_ray.spec.generator import RandomStyleGAN
 from glad_ray.spec.network import Network
-from glad_ray.spec.run import ExpertSet, Run
-from glad_ray.spec.sweep import Evaluation, Resources, Selection, Sweep, grid
+from glad_ray.spec.run import Run
+from glad_ray.spec.sweep import Evaluation, Labels, Resources, Selection, Sweep, grid
 
 __all__ = [
     "DATASETS",
@@ -18,6 +20,9 @@ __all__ = [
     "Evaluation",
     "ExpertSet",
     "Experts",
+    "Herding",
+    "KMeans",
+    "Labels",
     "LearningRates",
     "Network",
     "RandomReal",
@@ -26,6 +31,8 @@ __all__ = [
     "Run",
     "Selection",
     "Sweep",
+    "WholeDataset",
+    "baselines",
     "dataset_facts",
     "grid",
 ]

@@ -1,7 +1,8 @@
 """The matching algorithms and their hyper-parameters, one record each.
 
-Defaults are those of the original algorithms, FACTS: DC and DSA (Zhao et al., 2021), DM (Zhao and Bilen, 2023),
-MTT (Cazenavette et al., 2022); for latents they are GLaD's (supplement, section E: the rate of w is a tenth of F's).
+Defaults are those of the profile `paper`: GLaD's, and where it says nothing those of the original algorithms, DC and
+DSA (Zhao et al., 2021), DM (Zhao and Bilen, 2023), MTT (Cazenavette et al., 2022). `glad_ray.spec.profiles` has what
+GLaD's released code does instead.
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -9,12 +10,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from glad_ray.errors import UserError
+from glad_ray.spec.coreset import Herding, KMeans, RandomReal, WholeDataset
+from glad_ray.spec.experts import Count, Experts, Positive
 from glad_ray.spec.record import Record
-
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-
-DSA = "color_crop_cutout_flip_scale_rotate"
 
 
 class LearningRates(Record):
@@ -28,14 +26,8 @@ class LearningRates(Record):
     """of the style codes (w+ and f<n> spaces)"""
 
 
-class RandomReal(Record):
-    """The baseline of every table: real images drawn at random from each class, not distilled."""
-
-    name: Literal["random"] = "random"
-
-    def steps(self, images_per_class: int) -> int:
-        """No step is made."""
-        return 0
+_INNER_LOOPS = {1: 1, 10: 50, 20: 25, 30: 20, 40: 15, 50: 10}
+"""of the original, by images per class; its outer loops are as many as the images per class"""
 
 
 class DC(Record):
@@ -52,19 +44,19 @@ class DC(Record):
     """steps on the images per network; None: by images per class, as the original table has it"""
     inner_loops: Count | None = None
     """epochs of network training between outer loops; None: by images per class"""
-    matching: Literal["layerwise", "cosine", "squared"] = "layerwise"
-    """layerwise: a cosine per output row of each weight, as the code has it; cosine: one over all parameters, as
-    equation (1) has it; squared: the squared difference of all parameters"""
-    learning_rates: LearningRates = LearningRates(pixels=0.1, f=1.0, w=0.1)
+    matching: Literal["cosine", "layerwise", "squared"] = "cosine"
+    """cosine: one over all parameters, as equation (1) has it; layerwise: one per output row of each weight, as the
+    original and GLaD's code have it; squared: the squared difference of all parameters"""
+    learning_rates: LearningRates = LearningRates(pixels=0.1, f=0.1, w=0.01)
 
     def loops(self, images_per_class: int) -> tuple[int, int]:
         """Outer loops (steps per network) and inner loops (epochs of network training between two of them).
 
-        The original's table has (1, 1), (10, 50), (50, 10) at 1, 10, 50 images per class; between them the product
-        is kept at 500 and the outer loops at the images per class, below 10 the inner loops are interpolated.
+        The original's table where it has an entry; elsewhere the outer loops are the images per class, and the inner
+        loops keep the product at 500 (below 10 images they are interpolated).
         """
         ipc = images_per_class
-        inner = round(500 / ipc) if ipc >= 10 else 1 + round(49 * (ipc - 1) / 9)
+        inner = _INNER_LOOPS.get(ipc) or (round(500 / ipc) if ipc > 10 else 1 + round(49 * (ipc - 1) / 9))
         return self.outer_loops or ipc, self.inner_loops or max(1, inner)
 
     def steps(self, images_per_class: int) -> int:
@@ -79,26 +71,11 @@ class DM(Record):
     iterations: Count = 20000
     real_batch_size: Count = 256
     """real images per class and step"""
-    learning_rates: LearningRates = LearningRates(pixels=1.0, f=10.0, w=1.0)
+    learning_rates: LearningRates = LearningRates(pixels=1.0, f=1.0, w=0.1)
 
     def steps(self, images_per_class: int) -> int:
         """Steps on the images."""
         return self.iterations
-
-
-class Experts(Record):
-    """Networks trained on the real data, whose parameters after every epoch are the trajectories MTT matches."""
-
-    count: Count = 100
-    """number of trajectories"""
-    epochs: Count = 15
-    """epochs of each; epochs + 1 snapshots are kept"""
-    lr: Positive = 0.01
-    batch_size: Count = 256
-    momentum: float = Field(default=0.0, ge=0, lt=1)
-    weight_decay: float = Field(default=0.0, ge=0)
-    augmentation: str = DSA
-    """DSA operations, drawn per sample; empty: none"""
 
 
 class MTT(Record):
@@ -123,7 +100,10 @@ class MTT(Record):
     gradient: Literal["tesla", "exact"] = "tesla"
     """tesla: each student step's effect through later steps is left out, as TESLA does; exact: it is not"""
     experts: Experts = Experts()
-    learning_rates: LearningRates = LearningRates(pixels=1000.0, f=10000.0, w=1000.0)
+    labels: Literal["hard", "soft"] = "hard"
+    """what the student is taught: classes, or the experts' mean class probabilities on the initial images (TESLA's
+    option, which GLaD leaves out); soft labels belong to the synthetic set and are counted in its bytes"""
+    learning_rates: LearningRates = LearningRates(pixels=1000.0, f=1000.0, w=100.0)
 
     def steps(self, images_per_class: int) -> int:
         """Steps on the images."""
@@ -144,7 +124,24 @@ def _by_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-Algorithm = Annotated[RandomReal | DC | DM | MTT, Field(discriminator="name"), BeforeValidator(_by_name)]
-ALGORITHM_NAMES: tuple[str, ...] = ("random", "dc", "dm", "mtt")
+Algorithm = Annotated[
+    RandomReal | Herding | KMeans | WholeDataset | DC | DM | MTT, Field(discriminator="name"), BeforeValidator(_by_name)
+]
+ALGORITHM_NAMES: tuple[str, ...] = ("random", "herding", "kmeans", "dc", "dm", "mtt", "whole")
+"""in the order of tables: the baselines, what is distilled, the upper bound"""
+CORESET_NAMES: tuple[str, ...] = ("random", "herding", "kmeans")
+"""baselines of as many real images as a synthetic set has"""
 
-__all__ = ["ALGORITHM_NAMES", "DC", "DM", "DSA", "MTT", "Algorithm", "Experts", "LearningRates", "RandomReal"]
+__all__ = [
+    "ALGORITHM_NAMES",
+    "CORESET_NAMES",
+    "DC",
+    "DM",
+    "MTT",
+    "Algorithm",
+    "Herding",
+    "KMeans",
+    "LearningRates",
+    "RandomReal",
+    "WholeDataset",
+]

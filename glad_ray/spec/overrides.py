@@ -30,11 +30,19 @@ def override(records: Sequence[R], key: str, value: Any, also: Sequence[str] = (
 
 
 def override_sweep(sweep: Sweep, assignments: Sequence[str]) -> Sweep:
-    """The sweep with `key=value` applied: to every run, or to `evaluation.<field>` and `resources.<field>`."""
-    shared = [path for path in field_paths(sweep) if path.partition(".")[0] in ("evaluation", "resources")]
+    """The sweep with `key=value` applied: to every run, to every evaluation (`evaluation.<field>`), or to
+    `resources.<field>`.
+    """
+    of_evaluation, of_resources = "evaluation.", "resources."
+    shared = [of_evaluation + path for path in field_paths(sweep.evaluations[0])]
+    shared += [of_resources + path for path in field_paths(sweep.resources)]
     for key, value in map(parse_assignment, assignments):
-        if key in shared:
-            sweep = replace_at(sweep, key, value)
+        if key.startswith(of_evaluation) and key in shared:
+            changed = override(sweep.evaluations, key.removeprefix(of_evaluation), value)
+            # What made two evaluations different may be what was set.
+            sweep = sweep.replace(evaluations=tuple({each.content_id: each for each in changed}.values()))
+        elif key in shared:
+            sweep = sweep.replace(resources=replace_at(sweep.resources, key.removeprefix(of_resources), value))
         else:
             sweep = sweep.replace(runs=override(sweep.runs, key, value, also=shared))
     return sweep

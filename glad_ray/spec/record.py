@@ -42,6 +42,13 @@ class Record(BaseModel):
 R = TypeVar("R", bound=Record)
 
 
+def imply(record: R, **values: Any) -> R:
+    """A copy with fields that nobody set: `replace` of the copy implies them anew. Validated like a new record."""
+    made = type(record)(**dict(record) | values)
+    object.__setattr__(made, "__pydantic_fields_set__", set(record.model_fields_set))
+    return made
+
+
 def explain(record: type[Record], error: ValidationError) -> UserError:
     """The first mistake of a record as one sentence: the field, the value, what is allowed."""
     first = error.errors(include_url=False)[0]

@@ -1,15 +1,18 @@
 """One distillation, completely described; its id is the hash of its content."""
 
+import math
 import re
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from glad_ray.errors import UserError
-from glad_ray.spec.algorithm import DSA, MTT, Algorithm, Experts, RandomReal
+from glad_ray.spec.algorithm import DC, DM, MTT, Algorithm, Herding, KMeans, WholeDataset
 from glad_ray.spec.datasets import dataset_facts
+from glad_ray.spec.experts import DSA, Experts, ExpertSet, check_judges, expert_network
 from glad_ray.spec.generator import RandomStyleGAN
-from glad_ray.spec.network import Network, NetworkByName
+from glad_ray.spec.network import BackboneByName, Network
+from glad_ray.spec.profiles import Profile, apply_profile
 from glad_ray.spec.record import Record
 
 Init = Literal["noise", "real", "sampled", "average", "gaussian"]
@@ -17,21 +20,6 @@ Init = Literal["noise", "real", "sampled", "average", "gaussian"]
 _SPACE = re.compile(r"pixel|w\+|f\d+")
 _PIXEL_INITS = ("noise", "real")
 _LATENT_INITS = ("sampled", "average", "gaussian")
-
-
-class ExpertSet(Record):
-    """The trajectories a run needs: which network, trained how, on which images."""
-
-    dataset: str
-    resolution: int
-    held_out: int
-    network: Network
-    experts: Experts
-
-    @property
-    def label(self) -> str:
-        """One line for people."""
-        return f"{self.experts.count} experts x {self.experts.epochs} epochs, {self.network.title} on {self.dataset}"
 
 
 class Run(Record):
@@ -42,7 +30,7 @@ class Run(Record):
     resolution: int | None = None
     """side of the images in pixels; None: the generator's, or the dataset's own in pixel space"""
     algorithm: Algorithm
-    """RandomReal, DC, DM or MTT with its hyper-parameters"""
+    """DC, DM or MTT with its hyper-parameters; or a baseline: RandomReal, Herding, KMeans, WholeDataset"""
     space: str = "pixel"
     """what is optimised: pixel, w+ or f<n> (input of synthesis layer n and the style codes from n on)"""
     generator: RandomStyleGAN | None = None
@@ -53,7 +41,7 @@ class Run(Record):
     init: Init | None = None
     """pixel space: noise or real (default); latents: sampled (a code per image, default), average (the class's mean
     code) or gaussian (F drawn with the sampled one's mean and deviation)"""
-    backbone: NetworkByName = Network()
+    backbone: BackboneByName = Network()
     """the network that distils"""
     augmentation: str = DSA
     """DSA operations that real and synthetic images go through; empty: none"""
@@ -63,11 +51,15 @@ class Run(Record):
     """evenly spaced steps whose synthetic sets are kept and evaluated, the last step included"""
     checkpoint_every: int = Field(default=100, ge=1)
     """steps between checkpoints"""
+    profile: Profile = "paper"
+    """whose settings are meant where a field is not set: the paper's, or those of its released code (see `plan
+    --explain`)"""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         facts = dataset_facts(self.dataset)
         # Implied fields are made explicit, so that what is hashed is what runs.
+        apply_profile(self)
         if self.init is None:
             object.__setattr__(self, "init", "real" if self.space == "pixel" else "sampled")
         if self.resolution is None:
@@ -99,14 +91,56 @@ class Run(Record):
             raise UserError(
                 f"Resolution {self.resolution} is not the generator's: set both to {self.generator.resolution}"
             )
-        if isinstance(self.algorithm, RandomReal) and (self.space != "pixel" or self.init != "real"):
-            raise UserError("The random baseline is real images: use space='pixel' and init='real' with it")
+        if not self.distils and (self.space != "pixel" or self.init != "real"):
+            raise UserError(f"Baseline {self.algorithm.name} is real images: use space='pixel' and init='real' with it")
+        if isinstance(self.algorithm, WholeDataset) and self.images_per_class != 1:
+            raise UserError("The whole dataset has no images_per_class to set: leave it out with WholeDataset()")
+        if self.expert_set is not None and (self.soft_labels or not self.distils):
+            check_judges(self.expert_set)
         return self
 
     @property
     def run_id(self) -> str:
         """Twelve hexadecimal digits made of the content of this record."""
         return self.content_id
+
+    @property
+    def distils(self) -> bool:
+        """False for the baselines, which are real images."""
+        return isinstance(self.algorithm, DC | DM | MTT)
+
+    @property
+    def soft_labels(self) -> bool:
+        """Whether the synthetic set has soft labels of its own."""
+        return isinstance(self.algorithm, MTT) and self.algorithm.labels == "soft"
+
+    @property
+    def ipc(self) -> int | None:
+        """Images per class; None of the whole dataset, which has as many as it has."""
+        return None if isinstance(self.algorithm, WholeDataset) else self.images_per_class
+
+    @property
+    def set_bytes(self) -> int:
+        """What is kept of the synthetic set without its hard labels: float32 latents and soft labels; real images as
+        8-bit pixels.
+        """
+        facts = dataset_facts(self.dataset)
+        image = facts.channels * self.pixels**2
+        if isinstance(self.algorithm, WholeDataset):
+            return (facts.train_images - facts.classes * self.held_out) * image
+        images = facts.classes * self.images_per_class
+        if not self.distils:
+            return images * image
+        latents = {"pixels": (image,)} if self.generator is None else self.generator.latent_shapes(self.space)
+        numbers = sum(math.prod(shape) for shape in latents.values())
+        if self.soft_labels:
+            numbers += facts.classes
+        return 4 * images * numbers
+
+    @property
+    def generator_bytes(self) -> int:
+        """What is kept of the generator: its parameters as float32, even of one that a seed could make again."""
+        return 0 if self.generator is None else 4 * self.generator.parameter_count
 
     @property
     def steps(self) -> int:
@@ -127,15 +161,23 @@ class Run(Record):
 
     @property
     def expert_set(self) -> ExpertSet | None:
-        """The expert trajectories this run needs, if its algorithm matches trajectories."""
-        if not isinstance(self.algorithm, MTT):
-            return None
+        """The networks trained on real data that this run needs, to match their trajectories or for their features."""
+        match self.algorithm:
+            case MTT(experts=experts):
+                return self.experts_of(experts)
+            case Herding(features=Experts() as experts) | KMeans(features=Experts() as experts):
+                return self.experts_of(experts)
+            case _:
+                return None
+
+    def experts_of(self, experts: Experts) -> ExpertSet:
+        """Backbones trained as `experts` says, on the images this run may see."""
         return ExpertSet(
             dataset=self.dataset,
             resolution=self.pixels,
             held_out=self.held_out,
-            network=self.backbone,
-            experts=self.algorithm.experts,
+            network=expert_network(self.backbone, experts),
+            experts=experts,
         )
 
     @property
@@ -151,4 +193,6 @@ class Run(Record):
     @property
     def label(self) -> str:
         """One line for people: `dm f4 fashion-mnist-sample ipc 1 seed 0`."""
-        return f"{self.algorithm.name} {self.space} {self.dataset} ipc {self.images_per_class} seed {self.seed}"
+        if self.ipc is None:
+            return f"{self.algorithm.name} {self.dataset} seed {self.seed}"
+        return f"{self.algorithm.name} {self.space} {self.dataset} ipc {self.ipc} seed {self.seed}"

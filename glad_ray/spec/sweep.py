@@ -2,20 +2,23 @@
 
 import itertools
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from glad_ray.errors import UserError
-from glad_ray.spec.algorithm import DSA
+from glad_ray.spec.experts import Experts, ExpertSet, check_judges
 from glad_ray.spec.network import Network, NetworkByName
 from glad_ray.spec.record import Record
 from glad_ray.spec.run import Run
 
 Selection = Literal["last", "held-out", "best-on-test"]
+Labels = Literal["hard", "own", "teacher"]
 
 # Base learning rates of the paper's code (config.json of the golden data): 1e-3, VGG11 1e-4.
 PAPER_LEARNING_RATES = {"convnet": 1e-3, "alexnet": 1e-3, "vgg11": 1e-4, "resnet18": 1e-3, "vit": 1e-3}
+
+FOREIGN_LEARNING_RATE = 1e-3
 
 
 class Evaluation(Record):
@@ -31,28 +34,62 @@ class Evaluation(Record):
     repeats: int = Field(default=5, ge=1)
     """networks trained per architecture, each from a fresh initialisation"""
     epochs: int = Field(default=1000, ge=1)
-    """half linear warm-up, half cosine"""
+    plain_epochs: int | None = Field(default=None, ge=1)
+    """epochs where there is no augmentation; None: as many (the original DC: 300, against 1000 with DSA)"""
+    whole_dataset_epochs: int = Field(default=30, ge=1)
+    """epochs on the whole dataset, whose last weights are tested: over so few, averaged ones would hold the first"""
+    schedule: Literal["cosine", "step"] = "cosine"
+    """of the learning rate: half linear warm-up and half cosine, as GLaD's code; or a tenth after half the epochs, as
+    the original algorithms"""
     batch_size: int = Field(default=256, ge=1)
     learning_rates: Mapping[str, float] = PAPER_LEARNING_RATES
-    """base learning rate per architecture name"""
+    """base learning rate per architecture name; of one that is not named here, and not one of the five, 0.001"""
+    learned_step_size: bool = False
+    """train on the sets of trajectory matching at the step size they learned, as its original does"""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=5e-4, ge=0)
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
-    """of the averaged weights that are tested, updated once per epoch"""
-    augmentation: str = DSA
-    """DSA operations, a fresh draw per batch and per sample; empty: none"""
+    """of the averaged weights that are tested, updated once per epoch; 0: the last weights are tested"""
+    augmentation: str | None = None
+    """DSA operations, a fresh draw per batch and per sample; None: those the run distilled with; empty: none"""
+    labels: Literal["hard", "soft"] = "hard"
+    """soft: class probabilities, those a set carries, else the teacher's; the whole dataset keeps its hard labels"""
+    teacher: Experts = Experts(count=1)
+    """networks trained on real data whose mean class probabilities are the soft labels of sets that carry none"""
     test_images: int | None = Field(default=None, ge=1)
     """test on this many images, evenly over classes; None: all"""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         for network in self.networks:
-            if network.name not in self.learning_rates:
+            if network.name not in self.learning_rates and not network.foreign:
                 raise UserError(f"evaluation.learning_rates has no rate for {network.name}")
         keys = [network.key for network in self.networks]
         if len(set(keys)) != len(keys):
             raise UserError(f"evaluation.networks names one network twice: {', '.join(keys)}")
         return self
+
+    def learning_rate(self, network: Network) -> float:
+        """Base learning rate of a network."""
+        return self.learning_rates.get(network.name, FOREIGN_LEARNING_RATE)
+
+    def decided_for(self, run: Run) -> Self:
+        """What the training on one run's set is: augmentation, epochs and averaging decided."""
+        augmentation = run.augmentation if self.augmentation is None else self.augmentation
+        if run.ipc is None:
+            return self.replace(augmentation=augmentation, epochs=self.whole_dataset_epochs, ema_decay=0.0)
+        plain = not augmentation and self.plain_epochs is not None
+        return self.replace(augmentation=augmentation, epochs=self.plain_epochs if plain else self.epochs)
+
+    def labels_of(self, run: Run) -> Labels:
+        """Which labels are trained on: hard, the run's own soft ones, or the teacher's."""
+        if self.labels == "hard" or run.ipc is None:
+            return "hard"
+        return "own" if run.soft_labels else "teacher"
+
+    def teachers_of(self, run: Run) -> ExpertSet | None:
+        """The networks that label a run's set, if any do."""
+        return run.experts_of(self.teacher) if self.labels_of(run) == "teacher" else None
 
 
 class Resources(Record):
@@ -69,12 +106,17 @@ class Resources(Record):
     trial holds its own generator"""
 
 
+def _one_or_several(value: Any) -> Any:
+    return (value,) if isinstance(value, Evaluation) else value
+
+
 class Sweep(Record):
     """A named list of runs."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     runs: tuple[Run, ...]
-    evaluation: Evaluation = Evaluation()
+    evaluations: Annotated[tuple[Evaluation, ...], BeforeValidator(_one_or_several)] = (Evaluation(),)
+    """how every run is scored; one or several, each with rows of its own"""
     resources: Resources = Resources()
     description: str = ""
 
@@ -85,6 +127,13 @@ class Sweep(Record):
             if run.run_id in seen:
                 raise UserError(f"Two runs of the sweep are the same: {run.label}")
             seen[run.run_id] = run
+        if not self.evaluations:
+            raise UserError("A sweep needs at least one evaluation: leave evaluations out for the standard one")
+        if len({evaluation.content_id for evaluation in self.evaluations}) < len(self.evaluations):
+            raise UserError("Two evaluations of the sweep are the same: leave one out")
+        for run in self.runs:
+            for teachers in filter(None, (evaluation.teachers_of(run) for evaluation in self.evaluations)):
+                check_judges(teachers)
         return self
 
 

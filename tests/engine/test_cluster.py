@@ -28,7 +28,7 @@ def test_same_as_in_process(in_process, storage, view):
     run_on_ray(tiny.plan(*tiny.RUNS), storage, address=None, view=view)
 
     assert tiny.rows(storage, *tiny.SOUND) == tiny.rows(expected, *tiny.SOUND)
-    for name in tiny.SOUND:
+    for name in tiny.WITH_SET:
         tiny.assert_same(storage, expected, name, THROUGH_REPLICA if name == "dc" else 0.0)
 
     ours, theirs = ({failure.run_id: failure for failure in read_failures(each)} for each in (storage, expected))
@@ -124,7 +124,7 @@ def test_killed_driver(in_process, storage, view):
     # Their times tell that these are they, and not others like them.
     after = trainings(storage, names)
     assert made <= after
-    told = {(event.run.run_id, event.training) for event in view.of(TrainingDone)}
+    told = {(event.run.run_id, event.evaluation_id, event.training) for event in view.of(TrainingDone)}
     assert told == after - made
     assert len(view.of(TrainingDone)) == len(told)
     assert tiny.rows(storage, *names) == tiny.rows(expected, *names)
@@ -135,10 +135,11 @@ def test_killed_driver(in_process, storage, view):
 def trainings(storage, names):
     """The recorded trainings of all runs, times included."""
     return {
-        (tiny.RUNS[name].run_id, training)
+        (tiny.RUNS[name].run_id, evaluation.content_id, training)
         for name in names
-        for network in tiny.EVALUATION.networks
-        for training in read_trainings(storage, tiny.RUNS[name].run_id, tiny.EVALUATION.content_id, network.key)
+        for evaluation in (tiny.EVALUATION, tiny.SOFT)
+        for network in evaluation.networks
+        for training in read_trainings(storage, tiny.RUNS[name].run_id, evaluation.content_id, network.key)
     }
 
 

@@ -45,7 +45,9 @@ def test_interrupted_sweep_goes_on(in_process, storage, view):
 
     def interrupt(event):
         if isinstance(event, TrainingDone):
-            trainings.append((event.run.run_id, event.training.network, event.training.step, event.training.repeat))
+            training = event.training
+            of = (event.run.run_id, event.evaluation_id)
+            trainings.append((*of, training.network, training.step, training.repeat))
             if len(trainings) == 5:
                 raise Interrupted
 
@@ -54,7 +56,7 @@ def test_interrupted_sweep_goes_on(in_process, storage, view):
     with pytest.raises(Interrupted):
         run_in_process(plan, storage, device="cpu", view=view)
     run_in_process(plan, storage, device="cpu", view=view)
-    assert len(set(trainings)) == len(trainings) == 2 * 2 * 2 + 2 * 2
+    assert len(set(trainings)) == len(trainings) == 2 * 2 * 2 + 2 * 2 + 2 + 1
     assert len(view.of(RunDistilled)) == 2
     assert tiny.rows(storage, "dm", "random") == tiny.rows(expected, "dm", "random")
 

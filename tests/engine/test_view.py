@@ -26,6 +26,10 @@ KEYS = [network.key for network in tiny.EVALUATION.networks]
 NOTHING = Begun(finished=(), distilled=(), trainings=(), experts={})
 
 
+def plan(*names):
+    return tiny.plan(*names, evaluations=(tiny.EVALUATION,))
+
+
 def training(network, step, repeat, seconds=2.0):
     return Training(
         step=step,
@@ -33,6 +37,7 @@ def training(network, step, repeat, seconds=2.0):
         repeat=repeat,
         accuracy=0.5,
         held_out_accuracy=None,
+        learning_rate=0.01,
         seconds=seconds,
         peak_memory_bytes=1,
         device="cpu",
@@ -41,7 +46,7 @@ def training(network, step, repeat, seconds=2.0):
 
 def trainings(run, seconds=2.0):
     return [
-        TrainingDone(run, training(key, step, repeat, seconds))
+        TrainingDone(run, tiny.EVALUATION.content_id, training(key, step, repeat, seconds))
         for key in KEYS
         for step in run.snapshot_steps
         for repeat in range(2)
@@ -72,7 +77,7 @@ def clock(monkeypatch):
 
 
 def test_piped(capsys, clock):
-    with make_view(tiny.plan("dm", "mtt", "random")) as view:
+    with make_view(plan("dm", "mtt", "random")) as view:
         for event in [*EVENTS, *EVENTS[1:5], failure(DM)]:
             view.show(event)
         clock[0] += 61
@@ -89,7 +94,7 @@ def test_piped(capsys, clock):
 
 def test_live(clock):
     console = Console(file=io.StringIO(), force_terminal=True, width=120, height=30, color_system=None)
-    view = LiveView(tiny.plan("dm", "mtt", "random"), console)
+    view = LiveView(plan("dm", "mtt", "random"), console)
 
     def drawn():
         with console.capture() as capture:
@@ -120,8 +125,8 @@ def test_live(clock):
 
 
 def test_resumed(clock):
-    counted = tally.Tally(tiny.plan("dm", "mtt", "random"))
-    made = tuple((MTT, event.training) for event in trainings(MTT)[:3])
+    counted = tally.Tally(plan("dm", "mtt", "random"))
+    made = tuple((MTT, event.evaluation_id, event.training) for event in trainings(MTT)[:3])
     experts = {MTT.expert_set.content_id: 1}
     counted.add(Begun(finished=(DM,), distilled=(MTT,), trainings=made, experts=experts))
     assert counted.finished == {DM.run_id}
@@ -132,7 +137,7 @@ def test_resumed(clock):
 
 
 def test_time_left_at_measured_rates(clock):
-    counted = tally.Tally(tiny.plan("dm"))
+    counted = tally.Tally(plan("dm"))
     counted.add(NOTHING)
     assert counted.seconds_left() is None
     # Ten of 40 steps in 20 s, nothing beside them: 60 s of steps, and trainings at as many seconds an operation.
@@ -143,7 +148,7 @@ def test_time_left_at_measured_rates(clock):
     assert counted.seconds_left() > distilling
     counted.add(RunDistilled(DM))
     # Two networks, two trainings at once, 2 s each: three of eight in 3 s leave five in 5 s, once steps are forgotten.
-    counted = tally.Tally(tiny.plan("dm"))
+    counted = tally.Tally(plan("dm"))
     counted.add(Begun(finished=(), distilled=(DM,), trainings=(), experts={}))
     for event in trainings(DM)[:6]:
         counted.add(event)
@@ -155,6 +160,15 @@ def test_continuous_integration_is_not_a_terminal(monkeypatch):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("CI", raising=False)
-    assert isinstance(make_view(tiny.plan("dm")), LiveView)
+    assert isinstance(make_view(plan("dm")), LiveView)
     monkeypatch.setenv("CI", "true")
-    assert isinstance(make_view(tiny.plan("dm")), PlainView)
+    assert isinstance(make_view(plan("dm")), PlainView)
+
+
+def test_trainings_of_all_evaluations_are_counted(clock):
+    counted = tally.Tally(tiny.plan("dm", "random"))
+    # Two snapshots of dm, one of random; two networks twice, and one once.
+    assert counted.trainings_total == 3 * (2 * 2 + 1)
+    counted.add(TrainingDone(DM, tiny.EVALUATION.content_id, training(KEYS[0], 40, 0)))
+    counted.add(TrainingDone(DM, tiny.SOFT.content_id, training(KEYS[0], 40, 0)))
+    assert counted.trainings_done == 2

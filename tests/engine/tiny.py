@@ -10,6 +10,8 @@ from glad_ray.spec import (
     MTT,
     Evaluation,
     Experts,
+    Herding,
+    KMeans,
     LearningRates,
     Network,
     RandomReal,
@@ -17,6 +19,7 @@ from glad_ray.spec import (
     Resources,
     Run,
     Sweep,
+    WholeDataset,
 )
 from glad_ray.synthetic_set import SyntheticSet
 
@@ -33,11 +36,21 @@ RUNS = {
     "dm": BASE.replace(algorithm=DM(iterations=40, real_batch_size=8)),
     "dc": BASE.replace(algorithm=DC(iterations=10, real_batch_size=8), space="f3", init="sampled", generator=GENERATOR),
     "mtt": BASE.replace(algorithm=MATCHING),
+    "soft mtt": BASE.replace(algorithm=MATCHING.replace(labels="soft", iterations=4)),
+    "herding": BASE.replace(algorithm=Herding(features=EXPERTS), images_per_class=2),
+    "kmeans": BASE.replace(algorithm=KMeans(features=None), images_per_class=2),
+    "whole": BASE.replace(algorithm=WholeDataset()),
     "failing": BASE.replace(algorithm=DM(iterations=10, real_batch_size=8, learning_rates=TOO_FAST)),
     "failing experts": BASE.replace(algorithm=MATCHING.replace(experts=EXPERTS.replace(count=1, lr=1e30))),
 }
-SOUND = ("random", "dm", "dc", "mtt")
-EVALUATION = Evaluation(networks=(BACKBONE, Network(width=8, depth=1)), repeats=2, epochs=4, test_images=100)
+WITH_SET = ("random", "dm", "dc", "mtt", "soft mtt", "herding", "kmeans")
+SOUND = (*WITH_SET, "whole")
+EVALUATION = Evaluation(
+    networks=(BACKBONE, Network(width=8, depth=1)), repeats=2, epochs=4, whole_dataset_epochs=1, test_images=100
+)
+SOFT = EVALUATION.replace(
+    networks=(BACKBONE,), repeats=1, labels="soft", augmentation="", teacher=Experts(count=1, epochs=1, batch_size=256)
+)
 
 # Times, memory and where it ran; everything else is what the run was.
 OF_THE_MACHINE = (
@@ -51,10 +64,10 @@ OF_THE_MACHINE = (
 )
 
 
-def plan(*names, **resources) -> Plan:
+def plan(*names, evaluations=(EVALUATION, SOFT), **resources) -> Plan:
     """The plan of some runs."""
     runs = tuple(RUNS[name] for name in names)
-    return make_plan(Sweep(name="tiny", runs=runs, evaluation=EVALUATION, resources=Resources(**resources)))
+    return make_plan(Sweep(name="tiny", runs=runs, evaluations=evaluations, resources=Resources(**resources)))
 
 
 def rows(storage, *names):

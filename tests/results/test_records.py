@@ -35,6 +35,7 @@ def training(**changes):
         "repeat": 1,
         "accuracy": 1 / 3,
         "held_out_accuracy": 0.1 + 0.2,
+        "learning_rate": 0.1 + 0.2,
         "seconds": 1.25,
         "peak_memory_bytes": 3 * 2**40,
         "device": "NVIDIA H100",

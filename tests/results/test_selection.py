@@ -11,6 +11,7 @@ def training(network, step, repeat, accuracy, held_out=None):
         repeat=repeat,
         accuracy=accuracy,
         held_out_accuracy=held_out,
+        learning_rate=0.01,
         seconds=1.0,
         peak_memory_bytes=1,
         device="cpu",

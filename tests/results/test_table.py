@@ -36,6 +36,7 @@ def made(run, evaluation=EVALUATION):
                 repeat=repeat,
                 accuracy=rng.random(),
                 held_out_accuracy=rng.random() if run.held_out else None,
+                learning_rate=rng.random(),
                 seconds=rng.random(),
                 peak_memory_bytes=int(rng.integers(1, 2**40)),
                 device="cpu",
@@ -68,7 +69,7 @@ def test_a_row_per_selection_network_and_repeat(storage):
         assert row["evaluate_peak_memory_bytes"] == training.peak_memory_bytes
         assert row["evaluate_device"] == "cpu"
         assert row["seen"] == (network == "convnet")
-        assert row["evaluation_learning_rate"] == {"convnet": 1e-3, "vit": 1e-3, "vgg11-w16": 1e-4}[network]
+        assert row["evaluation_learning_rate"] == training.learning_rate
 
 
 def test_what_is_the_same_in_all_rows(storage):
@@ -91,7 +92,13 @@ def test_what_is_the_same_in_all_rows(storage):
             "ipc": 10,
             "seed": 3,
             "test_images": 500,
+            "set_bytes": LATENT.set_bytes,
+            "generator_bytes": LATENT.generator_bytes,
+            "profile": "paper",
+            "labels": "hard",
+            "augmentation": LATENT.augmentation,
             "evaluation_epochs": 7,
+            "evaluation_schedule": "cosine",
             "distill_seconds": 3.5,
             "distill_peak_memory_bytes": 2**33,
             "distill_device": "NVIDIA H100",

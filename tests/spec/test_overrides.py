@@ -25,17 +25,17 @@ def test_a_field_changes_in_every_run_that_has_it():
     assert {run.generator.seed for run in changed.runs if run.generator} == {3}
     assert {run.algorithm.synthetic_steps for run in changed.runs if run.algorithm.name == "mtt"} == {4}
     assert changed.runs[0] == SWEEP.runs[0]
-    assert changed.evaluation == SWEEP.evaluation
+    assert changed.evaluations == SWEEP.evaluations
 
 
 def test_evaluation_resources_and_shorthands():
     changed = override_sweep(
         SWEEP, ["evaluation.epochs=3", "resources.trial_gpus=0.25", "backbone=resnet18", 'evaluation.networks=["vit"]']
     )
-    assert changed.evaluation.epochs == 3
+    assert changed.evaluations[0].epochs == 3
     assert changed.resources.trial_gpus == 0.25
     assert {run.backbone.name for run in changed.runs} == {"resnet18"}
-    assert [network.name for network in changed.evaluation.networks] == ["vit"]
+    assert [network.name for network in changed.evaluations[0].networks] == ["vit"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,22 @@ import sys
 import pytest
 
 from glad_ray.errors import UserError
-from glad_ray.spec import DC, DM, MTT, Evaluation, Experts, Network, RandomReal, RandomStyleGAN, Run, Sweep, grid
+from glad_ray.spec import (
+    DC,
+    DM,
+    MTT,
+    Evaluation,
+    Experts,
+    Herding,
+    KMeans,
+    Network,
+    RandomReal,
+    RandomStyleGAN,
+    Run,
+    Sweep,
+    WholeDataset,
+    grid,
+)
 
 GENERATOR = RandomStyleGAN(image_channels=1)
 RUNS = grid(
@@ -15,6 +30,8 @@ RUNS = grid(
     where=[{"space": "pixel"}, {"space": "w+", "generator": GENERATOR}, {"space": "f4", "generator": GENERATOR}],
     seed=range(2),
 )
+BATCH_NORM = Network(norm="batchnorm")
+NORMED = Run(algorithm=RandomReal(), backbone=BATCH_NORM)
 
 
 def test_grid_is_every_combination_last_axis_fastest():
@@ -40,7 +57,7 @@ def test_round_trip():
     again = Sweep.model_validate_json(sweep.model_dump_json())
     assert again == sweep
     assert [run.run_id for run in again.runs] == [run.run_id for run in RUNS]
-    assert again.evaluation.content_id == sweep.evaluation.content_id
+    assert [each.content_id for each in again.evaluations] == [each.content_id for each in sweep.evaluations]
 
 
 def test_identity_is_the_same_in_another_process():
@@ -63,7 +80,10 @@ def test_snapshot_steps_end_with_the_last():
     assert Run(algorithm=DM(iterations=2), snapshots=5).snapshot_steps[-1] == 2
 
 
-@pytest.mark.parametrize(("ipc", "loops"), [(1, (1, 1)), (10, (10, 50)), (50, (50, 10)), (20, (20, 25))])
+@pytest.mark.parametrize(
+    ("ipc", "loops"),
+    [(1, (1, 1)), (10, (10, 50)), (50, (50, 10)), (20, (20, 25)), (30, (30, 20)), (40, (40, 15)), (25, (25, 20))],
+)
 def test_dc_loops_are_the_originals(ipc, loops):
     assert DC().loops(ipc) == loops
     assert Run(algorithm=DC(iterations=3), images_per_class=ipc).steps == 3 * loops[0]
@@ -89,7 +109,7 @@ def test_experts_are_shared_by_runs_that_match_the_same():
         (lambda: Run(algorithm=DC(), init="average"), "in pixel space use noise or real"),
         (lambda: Run(algorithm=DC(), space="f1", generator=RandomStyleGAN()), "set generator.image_channels=1"),
         (lambda: Run(algorithm=DC(), space="f1", generator=GENERATOR, resolution=28), "set both to 32"),
-        (lambda: Run(algorithm=RandomReal(), init="noise"), "The random baseline is real images"),
+        (lambda: Run(algorithm=RandomReal(), init="noise"), "Baseline random is real images"),
         (lambda: Run(algorithm=DC(), images_per_class=0), "greater than or equal to 1"),
         (lambda: Run(algorithm=DC(network_lr=float("nan"))), "finite number"),
         (lambda: MTT(experts=Experts(epochs=2)), "MTT needs expert epoch 3"),
@@ -97,6 +117,14 @@ def test_experts_are_shared_by_runs_that_match_the_same():
         (lambda: Evaluation(networks=["vit", "vit"]), "names one network twice"),
         (lambda: Evaluation(learning_rates={"convnet": 0.1}), "has no rate for alexnet"),
         (lambda: Sweep(name="x", runs=[RUNS[0], RUNS[0]]), "Two runs of the sweep are the same"),
+        (lambda: Sweep(name="x", runs=RUNS[:1], evaluations=()), "needs at least one evaluation"),
+        (lambda: Sweep(name="x", runs=RUNS[:1], evaluations=[Evaluation()] * 2), "Two evaluations of the sweep"),
+        (lambda: Run(algorithm=WholeDataset(), images_per_class=2), "has no images_per_class to set"),
+        (lambda: Run(algorithm=Herding(), space="f1", generator=GENERATOR), "Baseline herding is real images"),
+        (lambda: Run(algorithm=KMeans(), backbone=BATCH_NORM), "give neither soft labels nor features"),
+        (lambda: Run(algorithm=MTT(labels="soft"), backbone=BATCH_NORM), "give neither soft labels nor features"),
+        (lambda: Sweep(name="x", runs=[NORMED], evaluations=Evaluation(labels="soft")), "neither soft labels nor"),
+        (lambda: Run(algorithm=DC(), profile="papers"), "Did you mean 'paper'?"),
         (lambda: RandomStyleGAN(resolution=48), "not a power of two"),
     ],
 )

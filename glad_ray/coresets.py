@@ -1,0 +1,102 @@
+"""Coresets: real images chosen from each class, the baselines of every table.
+
+Herding takes, one after another, the image that brings the mean feature of those taken nearest to the mean of the class
+(Welling, 2009; Rebuffi et al., "iCaRL", 2017, algorithm 4, whose scaling of features to unit length is left out).
+K-means takes the image nearest to the centre of each cluster.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from sklearn.cluster import KMeans as ScikitKMeans
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from glad_ray.data import Dataset, normalise
+from glad_ray.errors import UserError
+from glad_ray.spec import Herding, KMeans, Run
+from glad_ray.trajectories import Trajectories, features
+
+_RESTARTS = 4
+_IMAGES_AT_ONCE = 1024
+
+
+def choose_images(
+    run: Run, dataset: Dataset, trajectories: Trajectories | None, rng: torch.Generator, device: torch.device
+) -> Float[Tensor, "n c h w"]:
+    """The normalised real images of a baseline, class after class, none of them twice; on the CPU.
+
+    Raises `UserError` if a class has fewer images than are asked for.
+    """
+    chosen = []
+    for name, members in zip(dataset.class_names, dataset.class_indices, strict=True):
+        if len(members) < run.images_per_class:
+            raise UserError(
+                f"Class {name!r} of {dataset.name} has {len(members)} training images, and images_per_class is "
+                f"{run.images_per_class}: use {len(members)} or fewer."
+            )
+        order = _order(run, dataset, members, trajectories, rng, device)
+        chosen.append(members[order.numpy()])
+    return normalise(dataset.train_images[np.concatenate(chosen)], dataset.mean, dataset.std)
+
+
+def _order(
+    run: Run,
+    dataset: Dataset,
+    members: Int64[np.ndarray, " m"],
+    trajectories: Trajectories | None,
+    rng: torch.Generator,
+    device: torch.device,
+) -> Int64[Tensor, " n"]:
+    """Which of a class's images are taken."""
+    match run.algorithm:
+        case Herding():
+            return herding(_features(dataset, members, trajectories, device), run.images_per_class)
+        case KMeans():
+            return k_means(_features(dataset, members, trajectories, device), run.images_per_class, rng)
+        case _:
+            return torch.randperm(len(members), generator=rng)[: run.images_per_class]
+
+
+def herding(features: Float[Tensor, "m d"], count: int) -> Int64[Tensor, " count"]:
+    """Indices of `count` different rows, in the order in which herding takes them."""
+    mean = features.mean(0)
+    taken = torch.zeros(len(features), dtype=torch.bool)
+    total = torch.zeros_like(mean)
+    order = []
+    for number in range(1, count + 1):
+        distances = ((total + features) / number - mean).norm(dim=1)
+        distances[taken] = torch.inf
+        index = int(distances.argmin())
+        taken[index] = True
+        total += features[index]
+        order.append(index)
+    return torch.tensor(order)
+
+
+def k_means(features: Float[Tensor, "m d"], count: int, rng: torch.Generator) -> Int64[Tensor, " count"]:
+    """Index of the row nearest to the centre of each of `count` clusters, ascending; the best of a few restarts."""
+    seed = int(torch.randint(2**31, (), generator=rng))
+    # With more threads the order of sums would depend on the machine.
+    with threadpool_limits(1):
+        clusters = ScikitKMeans(count, n_init=_RESTARTS, random_state=seed).fit(features.numpy())
+    centres = torch.from_numpy(clusters.cluster_centers_)
+    labels = torch.from_numpy(clusters.labels_).long()
+    distances = (features - centres[labels]).norm(dim=1)
+    nearest = []
+    for cluster in range(count):
+        rows = (labels == cluster).nonzero().flatten()
+        nearest.append(int(rows[distances[rows].argmin()]))
+    return torch.tensor(sorted(nearest))
+
+
+def _features(
+    dataset: Dataset, members: Int64[np.ndarray, " m"], trajectories: Trajectories | None, device: torch.device
+) -> Float[Tensor, "m d"]:
+    """Features of a class's images in float64: those of trained networks, or the normalised pixels."""
+    of_chunks = []
+    for start in range(0, len(members), _IMAGES_AT_ONCE):
+        chunk = dataset.train_images[members[start : start + _IMAGES_AT_ONCE]]
+        images = normalise(chunk, dataset.mean, dataset.std)
+        of_chunks.append(images.flatten(1) if trajectories is None else features(trajectories, images.to(device)).cpu())
+    return torch.cat(of_chunks).double()

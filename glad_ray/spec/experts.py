@@ -1,0 +1,64 @@
+"""Networks trained on the real data: trajectories to match, features to choose images by, teachers of soft labels."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from glad_ray.errors import UserError
+from glad_ray.spec.network import BackboneByName, Network
+from glad_ray.spec.record import Record
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+DSA = "color_crop_cutout_flip_scale_rotate"
+"""the operations of differentiable siamese augmentation, which every algorithm uses"""
+
+
+class Experts(Record):
+    """Networks trained on the real data, whose parameters after every epoch are the trajectories MTT matches."""
+
+    count: Count = 100
+    """number of trajectories"""
+    epochs: Count = 15
+    """epochs of each; epochs + 1 snapshots are kept"""
+    lr: Positive = 0.01
+    batch_size: Count = 256
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    augmentation: str = DSA
+    """DSA operations, drawn per sample; empty: none"""
+    norm: Literal["instancenorm", "batchnorm"] | None = None
+    """normalisation layer of the experts where it is not the backbone's; their parameters are the same"""
+
+
+class ExpertSet(Record):
+    """The trajectories a run needs: which network, trained how, on which images."""
+
+    dataset: str
+    resolution: int
+    held_out: int
+    network: BackboneByName
+    experts: Experts
+
+    @property
+    def label(self) -> str:
+        """One line for people."""
+        experts = f"{self.experts.count} expert" + ("s" if self.experts.count > 1 else "")
+        return f"{experts} x {self.experts.epochs} epochs, {self.network.title} on {self.dataset}"
+
+
+def expert_network(backbone: Network, experts: Experts) -> Network:
+    """The network that is trained: the backbone, with the experts' norm if they have one of their own."""
+    if experts.norm is None or experts.norm == backbone.norm:
+        return backbone
+    return backbone.replace(norm=experts.norm)
+
+
+def check_judges(expert_set: ExpertSet) -> None:
+    """Raise `UserError` if these experts cannot be asked about images, only followed."""
+    if expert_set.network.norm == "batchnorm":
+        raise UserError(
+            "Trajectories keep parameters and not the statistics of batch norm, so that such experts can give neither "
+            "soft labels nor features: use another norm, or hard labels and features=None."
+        )
