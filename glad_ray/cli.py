@@ -27,7 +27,7 @@ from glad_ray.spec import (
     dataset_facts,
 )
 from glad_ray.spec.network import NETWORK_NAMES
-from glad_ray.spec.overrides import override_sweep
+from glad_ray.spec.overrides import only, override_sweep
 from glad_ray.spec.sweep_file import load_sweep
 from glad_ray.storage import Storage
 from glad_ray.version import __version__
@@ -49,6 +49,14 @@ Assignments = Annotated[
         help="Change a field of every run that has it, or evaluation.<field>, resources.<field>. May be repeated.",
     ),
 ]
+Conditions = Annotated[
+    list[str],
+    typer.Option(
+        "--only",
+        metavar="KEY=VALUE",
+        help="Take only the runs that have it. Repeated: one of the values of a key, and so for every key.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:<n>, or auto: a GPU if PyTorch sees one.")]
 StorageOption = Annotated[
     str | None, typer.Option("--storage", metavar="DIR_OR_URI", help="A folder, or s3://... or gs://...")
@@ -59,13 +67,14 @@ StorageOption = Annotated[
 def plan(
     sweep_file: SweepFile,
     assignments: Assignments = [],  # noqa: B006
+    conditions: Conditions = [],  # noqa: B006
     storage: StorageOption = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Also print where the paper and its code disagree, and what is done here.")
     ] = False,
 ) -> None:
     """Print what a sweep would run, in order, what it needs first and what it would cost; start nothing."""
-    made = make_plan(override_sweep(load_sweep(sweep_file), assignments))
+    made = make_plan(override_sweep(only(load_sweep(sweep_file), conditions), assignments))
     where = _storage_name(made.sweep, storage)
     there = storage is not None or Path(where).is_dir()
     done = finished_runs(made, Storage.open(where, create=False)) if there else set()
@@ -85,6 +94,7 @@ def sweep(
         ),
     ] = None,
     assignments: Assignments = [],  # noqa: B006
+    conditions: Conditions = [],  # noqa: B006
     address: Annotated[
         str | None, typer.Option(help="A Ray cluster to run on: auto, or HOST:PORT; a new local one if not given.")
     ] = None,
@@ -94,7 +104,7 @@ def sweep(
     device: Annotated[str, typer.Option(help="With --in-process: cpu, cuda, cuda:<n> or auto.")] = "auto",
 ) -> None:
     """Run a sweep and report it; the same command again continues where it stopped, and repeats nothing finished."""
-    made = make_plan(override_sweep(load_sweep(sweep_file), assignments))
+    made = make_plan(override_sweep(only(load_sweep(sweep_file), conditions), assignments))
     execute(made, Storage.open(_storage_name(made.sweep, storage)), address, _device(device) if in_process else None)
 
 

@@ -45,6 +45,8 @@ class Storage:
     TUNE: ClassVar[str] = "tune"
     REPORT: ClassVar[str] = "report/index.html"
     REPORT_TABLE: ClassVar[str] = "report/table.csv"
+    REPORT_PUBLISHED: ClassVar[str] = "report/published.csv"
+    REPORT_SCORES: ClassVar[str] = "report/scores.csv"
 
     @classmethod
     def open(cls, where: str | Path, create: bool = True) -> "Storage":

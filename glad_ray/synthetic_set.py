@@ -62,7 +62,7 @@ class SyntheticSet:
         }
         if self.step_size is not None:
             metadata["step_size"] = repr(self.step_size)
-        return save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, metadata)
+        return _ordered(save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, metadata))
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str) -> "SyntheticSet":
@@ -109,3 +109,11 @@ class SyntheticSet:
         buffer = io.BytesIO()
         grid.save(buffer, "PNG", optimize=True)
         return buffer.getvalue()
+
+
+def _ordered(data: bytes) -> bytes:
+    """The same safetensors file with its header in order: the library writes metadata in an order drawn at random."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[end:]

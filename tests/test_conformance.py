@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from glad_ray.distill import build_space, distill, distilled
-from glad_ray.errors import DataError
+from glad_ray.errors import DataError, RunError
 from glad_ray.experts import ExpertFiles, missing_experts, train_expert
 from glad_ray.generators import build_random_stylegan
 from glad_ray.randomness import rng_for
@@ -191,3 +191,51 @@ def test_damaged_checkpoint_is_passed_over(sample, storage):
     synthetic, _ = _distill(run, sample, None, storage, lambda progress: steps.append(progress.step))
     assert steps == [3, 4]
     assert torch.equal(synthetic.images, expected.images)
+
+
+class FailingSpace:
+    """A space whose third step meets a number that is none: among the images, or among the gradients."""
+
+    def __init__(self, space, where):
+        self.space, self.where, self.decoded, self.pulled = space, where, 0, 0
+
+    def init(self, labels, rng):
+        return self.space.init(labels, rng)
+
+    def decode(self, latents):
+        images = self.space.decode(latents)
+        # The second step also decodes what it leaves, for a snapshot.
+        self.decoded += 1
+        return images * torch.inf if self.where == "decode" and self.decoded == 4 else images
+
+    def pullback(self, latents, image_grads):
+        grads = self.space.pullback(latents, image_grads)
+        self.pulled += 1
+        return {"pixels": grads["pixels"] * torch.nan} if self.where == "pullback" and self.pulled == 3 else grads
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "where", "quantity"),
+    [(algorithm, "decode", "loss") for algorithm in ALGORITHMS] + [("dm", "pullback", "gradient of pixels")],
+)
+def test_a_number_that_is_none_stops_the_run_and_keeps_its_checkpoint(
+    algorithm, where, quantity, sample, trajectories, storage, tmp_path
+):
+    run = _run(algorithm, "pixel-real")
+    expected, made = _distill(run, sample, trajectories, type(storage).open(tmp_path / "sound"))
+    with pytest.raises(RunError, match=f"the {quantity} is not finite at step 2"):
+        distill(
+            run,
+            space=FailingSpace(made, where),
+            dataset=sample,
+            trajectories=trajectories,
+            storage=storage,
+            device="cpu",
+            on_progress=lambda progress: None,
+        )
+    assert not distilled(storage, run)
+    assert storage.list(storage.checkpoint_folder(run.run_id))[-1] == storage.checkpoint_path(run.run_id, 2)
+    steps = []
+    resumed, _ = _distill(run, sample, trajectories, storage, lambda progress: steps.append(progress.step))
+    assert steps == [3, 4]
+    assert torch.equal(resumed.images, expected.images)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Set
 from datetime import timedelta
-from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -11,7 +10,7 @@ from glad_ray.plan.cost import GIGAFLOPS_PER_CPU, Cost, estimate, expert_flops, 
 from glad_ray.plan.plan import Plan, experts_needed
 from glad_ray.spec import DC, Run
 from glad_ray.spec.profiles import DIFFERENCES, concerns
-from glad_ray.spec.record import Record
+from glad_ray.spec.record import Record, value_at
 
 
 def explain(plan: Plan) -> Table:
@@ -33,9 +32,7 @@ def explain(plan: Plan) -> Table:
 
 def _said(run: Run, path: str) -> str:
     """A field's value for people; where it is left to images per class, what follows from them."""
-    value: Any = run
-    for name in path.split("."):
-        value = getattr(value, name)
+    value = value_at(run, path)
     if isinstance(value, Record):
         return " ".join(f"{name} {number:g}" for name, number in value)
     if value is None and isinstance(run.algorithm, DC):

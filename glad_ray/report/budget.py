@@ -1,16 +1,18 @@
 """At which budget results were made: said before any number, and beside the paper's where it is smaller."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from glad_ray.report import wording
-from glad_ray.spec import RandomReal, Run
+from glad_ray.report.identity import is_baseline
+from glad_ray.spec import DC, DM, MTT, Run
 from glad_ray.spec.algorithm import ALGORITHM_NAMES
 from glad_ray.spec.datasets import DATASETS
 
-PAPER_EPOCHS = 1000
+LEAST_EPOCHS = {True: 1000, False: 300}
+"""of the paper, with augmentation; of the original DC, without"""
 PAPER_REPEATS = 5
 
 
@@ -21,8 +23,12 @@ class Budget:
     evaluation_id: str
     distillations: tuple[tuple[str, str], ...]
     """algorithm and its iterations"""
-    networks: tuple[str, ...]
-    epochs: int
+    profiles: tuple[str, ...]
+    """whose settings the runs took where they set none"""
+    labels: str
+    augmentation: str
+    epochs: str
+    schedule: str
     repeats: int
     test_images: str
     learning_rates: str
@@ -40,18 +46,39 @@ def budgets(rows: Sequence[Mapping[str, Any]], runs: Mapping[str, Run]) -> list[
 
 def _budget(evaluation_id: str, rows: Sequence[Mapping[str, Any]], runs: Mapping[str, Run]) -> Budget:
     rates = {row["network"]: row["evaluation_learning_rate"] for row in rows}
-    epochs = rows[0]["evaluation_epochs"]
     repeats = 1 + max(row["repeat"] for row in rows)
+    of_sets = [row for row in rows if row["ipc"] is not None]
     return Budget(
         evaluation_id=evaluation_id,
         distillations=_distillations(rows, runs),
-        networks=tuple(rates),
-        epochs=epochs,
+        profiles=tuple(sorted({row["profile"] for row in rows if not is_baseline(row["algorithm"])})),
+        labels=_either(wording.LABELS[name] for name in wording.LABELS if any(r["labels"] == name for r in of_sets)),
+        augmentation=_either(wording.augmentation(row["augmentation"]) for row in rows),
+        epochs=_epochs(rows),
+        schedule=_either(row["evaluation_schedule"] for row in rows),
         repeats=repeats,
         test_images=_test_images(rows),
         learning_rates=_learning_rates(rates),
-        smaller=_smaller(epochs, repeats, rows),
+        smaller=_smaller(repeats, rows),
     )
+
+
+def _either(phrases: Iterable[str]) -> str:
+    return " or ".join(dict.fromkeys(phrases))
+
+
+def _epochs(rows: Sequence[Mapping[str, Any]]) -> str:
+    """`1,000 epochs (300 without augmentation, 30 on the whole dataset)`."""
+    said: dict[str, list[int]] = defaultdict(list)
+    for row in rows:
+        kind = " on the whole dataset" if row["ipc"] is None else "" if row["augmentation"] else " without augmentation"
+        if row["evaluation_epochs"] not in said[kind]:
+            said[kind].append(row["evaluation_epochs"])
+    phrases = {kind: _either(map(wording.count, sorted(epochs))) for kind, epochs in said.items()}
+    first = next((kind for kind in ("", " without augmentation") if kind in phrases), next(iter(phrases)))
+    start = f"{phrases[first]} epoch{'' if said[first] == [1] else 's'}{first}"
+    others = [f"{text}{kind}" for kind, text in sorted(phrases.items(), reverse=True) if kind != first]
+    return start + (f" ({', '.join(others)})" if others else "")
 
 
 def _distillations(rows: Sequence[Mapping[str, Any]], runs: Mapping[str, Run]) -> tuple[tuple[str, str], ...]:
@@ -61,11 +88,11 @@ def _distillations(rows: Sequence[Mapping[str, Any]], runs: Mapping[str, Run]) -
         run = runs.get(run_id)
         if run is None:
             said[row["algorithm"]][wording.counted(row["step"], "step")] = None
-        elif not isinstance(run.algorithm, RandomReal):
+        elif isinstance(run.algorithm, DC | DM | MTT):
             steps[run.algorithm.name, run.algorithm.iterations][run.images_per_class] = run.steps
     for (algorithm, iterations), by_ipc in steps.items():
         said[algorithm][wording.iterations(iterations, by_ipc)] = None
-    return tuple((name, " or ".join(said[name])) for name in ALGORITHM_NAMES if name in said and name != "random")
+    return tuple((name, " or ".join(said[name])) for name in ALGORITHM_NAMES if name in said and not is_baseline(name))
 
 
 def _test_images(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -85,10 +112,16 @@ def _learning_rates(rates: Mapping[str, float]) -> str:
     return ", ".join(f"{wording.network_name(key)} {rate:g}" for key, rate in rates.items())
 
 
-def _smaller(epochs: int, repeats: int, rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+def _smaller(repeats: int, rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     said = []
-    if epochs < PAPER_EPOCHS:
-        said.append(f"{wording.counted(epochs, 'evaluation epoch')} (the paper: {wording.count(PAPER_EPOCHS)})")
+    for augmented, least in LEAST_EPOCHS.items():
+        of = {r["evaluation_epochs"] for r in rows if r["ipc"] is not None and bool(r["augmentation"]) == augmented}
+        whose = "the paper" if augmented else "the original DC, without augmentation"
+        said += [
+            f"{wording.counted(epochs, 'evaluation epoch')} ({whose}: {wording.count(least)})"
+            for epochs in sorted(of)
+            if epochs < least
+        ]
     if repeats < PAPER_REPEATS:
         said.append(f"{wording.counted(repeats, 'repeat')} (the paper: {PAPER_REPEATS})")
     if any("width" in wording.network_detail(row["network"]) for row in rows):

@@ -1,12 +1,18 @@
 """What runs are told apart by: the few things every table names, and the settings in which like runs differ."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from glad_ray.spec import Run
-from glad_ray.spec.algorithm import ALGORITHM_NAMES
+from glad_ray.spec import DSA, Run
+from glad_ray.spec.algorithm import ALGORITHM_NAMES, CORESET_NAMES
+
+_WORDS = {DSA: "DSA", "": "none"}
+
+Place = tuple[str, int, int | None]
+"""dataset, resolution and images per class (None: all)"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,16 +21,32 @@ class Identity:
 
     dataset: str
     resolution: int
-    ipc: int
+    ipc: int | None
+    """images per class; None of the whole dataset"""
     algorithm: str
     space: str
     seed: int
 
     @property
+    def place(self) -> Place:
+        """What it is compared within."""
+        return self.dataset, self.resolution, self.ipc
+
+    @property
     def order(self) -> tuple[Any, ...]:
         """A key that sorts runs as tables show them."""
         place = (ALGORITHM_NAMES.index(self.algorithm), space_order(self.space))
-        return self.dataset, self.resolution, self.ipc, *place, self.seed
+        return self.dataset, self.resolution, ipc_order(self.ipc), *place, self.seed
+
+
+def is_baseline(algorithm: str) -> bool:
+    """Whether an algorithm leaves real images as they are."""
+    return algorithm in CORESET_NAMES or algorithm == "whole"
+
+
+def ipc_order(ipc: int | None) -> float:
+    """Where a number of images per class stands among others: the whole dataset last."""
+    return math.inf if ipc is None else ipc
 
 
 def space_order(space: str) -> int:
@@ -49,7 +71,7 @@ def identities(rows: Iterable[Mapping[str, Any]], runs: Mapping[str, Run]) -> di
         known[run_id] = Identity(
             dataset=run.dataset,
             resolution=run.pixels,
-            ipc=run.images_per_class,
+            ipc=run.ipc,
             algorithm=run.algorithm.name,
             space=run.space,
             seed=run.seed,
@@ -86,7 +108,7 @@ def _fields(run: Run) -> dict[str, str]:
             for key, inner in value.items():
                 walk(inner, f"{path}.{key}" if path else key)
         else:
-            flat[path] = f"{value:g}" if isinstance(value, float) else str(value)
+            flat[path] = f"{value:g}" if isinstance(value, float) else _WORDS.get(str(value), str(value))
 
     walk(run.model_dump(mode="json", exclude={"seed"}), "")
     return flat

@@ -1,11 +1,10 @@
-"""Rows of results pooled into tables: a section per dataset and images per class, a table per selection.
+"""Rows of results pooled into tables: a section per dataset, images per class and evaluation, a table per selection.
 
 A cell pools the repeats of all seeds: their mean and population deviation. The deviation of a mean over networks is the
-mean of the networks' deviations, as in the paper (its Table 3 shows both).
+mean of the networks' deviations, as in the paper (its Table 3 shows both). Two evaluations, or two kinds of labels, are
+never pooled.
 """
 
-import csv
-import io
 import itertools
 import math
 import re
@@ -15,17 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from glad_ray.report.identity import space_order
+from glad_ray.report.conditions import Conditions, conditions
+from glad_ray.report.identity import Place, ipc_order, is_baseline, space_order
 from glad_ray.spec import Selection
 from glad_ray.spec.algorithm import ALGORITHM_NAMES
 
 SELECTIONS: tuple[Selection, ...] = get_args(Selection)
-
-
-_CSV_COLUMNS = (
-    "dataset", "resolution", "ipc", "evaluation_id", "selection", "algorithm", "space", "variant", "seeds",
-    "trainings", "steps", "network", "seen", "accuracy_percent", "std_percent",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +38,15 @@ class Row:
 
     algorithm: str
     space: str
+    ipc: int | None
+    generator: str
     variant: str
     """what sets it apart from other rows of its algorithm and space; empty if there are none"""
     run_ids: tuple[str, ...]
     seeds: tuple[int, ...]
+    conditions: Conditions
+    set_bytes: int
+    generator_bytes: int
     trainings: int
     """per network"""
     steps: tuple[int, ...]
@@ -56,8 +55,25 @@ class Row:
     """per network key"""
     unseen: Score | None
     """mean over the networks that did not distill"""
-    over_random: float | None
-    """`unseen` minus that of random real images"""
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is real images."""
+        return is_baseline(self.algorithm)
+
+    @property
+    def total_bytes(self) -> int:
+        """All that has to be kept to have the images."""
+        return self.set_bytes + self.generator_bytes
+
+    @property
+    def headline(self) -> Score | None:
+        """The mean over unseen networks, or the backbone's score where no other was trained."""
+        return self.unseen or next(iter(self.scores.values()), None)
+
+    def score(self, network: str | None) -> Score | None:
+        """The score on a network; None: the mean over the unseen ones."""
+        return self.unseen if network is None else self.scores.get(network)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +85,13 @@ class Table:
     rows: tuple[Row, ...]
 
     def best(self, row: Row, network: str | None) -> bool:
-        """Whether a row is the best of its algorithm's, if it has several, on a network (None: on the unseen)."""
+        """Whether a distilled row is the best of its algorithm's several, on a network (None: on the unseen)."""
 
         def mean(of: Row) -> float:
-            score = of.unseen if network is None else of.scores.get(network)
+            score = of.score(network)
             return -math.inf if score is None else score.mean
 
-        rivals = [other for other in self.rows if other.algorithm == row.algorithm]
+        rivals = [other for other in self.rows if other.algorithm == row.algorithm and not row.is_baseline]
         return len(rivals) > 1 and math.isfinite(mean(row)) and mean(row) == max(map(mean, rivals))
 
     @property
@@ -91,14 +107,45 @@ class Table:
         return any(row.unseen is not None for row in self.rows)
 
     @property
-    def by_algorithm(self) -> list[tuple[str, list[Row]]]:
-        """The rows, an entry per algorithm."""
-        return [(name, list(rows)) for name, rows in itertools.groupby(self.rows, key=lambda row: row.algorithm)]
+    def groups(self) -> list[tuple[str, list[Row]]]:
+        """The rows under the algorithm that distilled them; baselines, before and after those, under an empty name."""
+        return [
+            (name, list(rows))
+            for name, rows in itertools.groupby(self.rows, key=lambda row: "" if row.is_baseline else row.algorithm)
+        ]
 
     @property
-    def random(self) -> Score | None:
-        """The baseline's score on the unseen networks."""
-        return next((row.unseen for row in self.rows if row.algorithm == "random"), None)
+    def labels(self) -> tuple[str, ...]:
+        """The kinds of labels that the rows were trained with."""
+        return tuple(dict.fromkeys(row.conditions.labels for row in self.rows))
+
+    @property
+    def has_random(self) -> bool:
+        """Whether there are random real images to set other rows against."""
+        return any(row.algorithm == "random" and row.unseen is not None for row in self.rows)
+
+    def baseline(self, row: Row, algorithm: str) -> Row | None:
+        """The baseline that a row may be set against: trained under the same conditions, with the same unseen networks.
+
+        None if there is none, above all where one has hard labels and the other soft ones.
+        """
+        return next(
+            (
+                other
+                for other in self.rows
+                if other.algorithm == algorithm
+                and other.conditions.comparable(row.conditions)
+                and _seen(other) == _seen(row)
+            ),
+            None,
+        )
+
+    def over_random(self, row: Row) -> float | None:
+        """Its mean over the unseen networks minus that of random real images."""
+        random = None if row.algorithm == "random" else self.baseline(row, "random")
+        if row.unseen is None or random is None or random.unseen is None:
+            return None
+        return row.unseen.mean - random.unseen.mean
 
     def same_scores(self, other: "Table") -> bool:
         """Whether another selection took the same trainings."""
@@ -107,59 +154,63 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """All tables of a dataset at a resolution, a number of images per class and an evaluation."""
+    """All tables of a dataset at a resolution, a number of images per class and an evaluation.
+
+    The whole dataset stands in every section of its dataset, resolution and evaluation.
+    """
 
     dataset: str
     resolution: int
-    ipc: int
+    ipc: int | None
+    """None where there is nothing but the whole dataset"""
     evaluation_id: str
     tables: tuple[Table, ...]
     """by selection, `last` first"""
 
+    @property
+    def place(self) -> Place:
+        """Dataset, resolution and images per class."""
+        return self.dataset, self.resolution, self.ipc
+
+    @property
+    def last(self) -> Table:
+        """The table of the last steps."""
+        return self.tables[0]
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows of the last steps."""
+        return self.last.rows
+
 
 def sections(rows: Sequence[Mapping[str, Any]], variant_of: Mapping[str, str]) -> tuple[Section, ...]:
-    """The tables of all results; `variant_of` tells by run id what sets rows of a space apart."""
-    groups = _grouped(rows, "dataset", "resolution", "ipc", "evaluation_id")
+    """The tables of all results; `variant_of` tells by run id what sets rows of a space apart.
+
+    Evaluations stand in the order in which they first appear in the rows.
+    """
+    place = {evaluation_id: n for n, (evaluation_id,) in enumerate(_grouped(rows, "evaluation_id"))}
     made = []
-    for (dataset, resolution, ipc, evaluation_id), of_section in sorted(groups.items()):
-        by_selection = _grouped(of_section, "selection")
-        tables = [_table(name, by_selection[(name,)], variant_of) for name in SELECTIONS if (name,) in by_selection]
-        made.append(
-            Section(dataset=dataset, resolution=resolution, ipc=ipc, evaluation_id=evaluation_id, tables=tuple(tables))
+    for (dataset, resolution, evaluation_id), together in _grouped(
+        rows, "dataset", "resolution", "evaluation_id"
+    ).items():
+        by_ipc = _grouped(together, "ipc")
+        whole = by_ipc.pop((None,), [])
+        for (ipc,), of_section in (by_ipc or {(None,): []}).items():
+            by_selection = _grouped([*of_section, *whole], "selection")
+            tables = [_table(name, by_selection[(name,)], variant_of) for name in SELECTIONS if (name,) in by_selection]
+            made.append(
+                Section(
+                    dataset=dataset, resolution=resolution, ipc=ipc, evaluation_id=evaluation_id, tables=tuple(tables)
+                )
+            )
+    return tuple(
+        sorted(
+            made,
+            key=lambda section: (
+                section.dataset, section.resolution, ipc_order(section.ipc), place[section.evaluation_id],
+            ),
         )
-    return tuple(made)
-
-
-def to_csv(made: Iterable[Section]) -> str:
-    """All tables as one, a line per cell and one per mean over the unseen networks; accuracies in percent."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_CSV_COLUMNS)
-    for section in made:
-        for table in section.tables:
-            for row in table.rows:
-                scores = [*row.scores.items(), *([("mean of unseen", row.unseen)] if row.unseen else [])]
-                for network, score in scores:
-                    writer.writerow(
-                        [
-                            section.dataset,
-                            section.resolution,
-                            section.ipc,
-                            section.evaluation_id,
-                            table.selection,
-                            row.algorithm,
-                            row.space,
-                            row.variant,
-                            len(row.seeds),
-                            row.trainings,
-                            " ".join(map(str, row.steps)),
-                            network,
-                            "yes" if score.seen else "no",
-                            f"{100 * score.mean:.4f}",
-                            "" if score.std is None else f"{100 * score.std:.4f}",
-                        ]
-                    )
-    return text.getvalue()
+    )  # fmt: skip
 
 
 def _grouped(rows: Iterable[Mapping[str, Any]], *keys: str) -> dict[tuple[Any, ...], list[Mapping[str, Any]]]:
@@ -170,35 +221,43 @@ def _grouped(rows: Iterable[Mapping[str, Any]], *keys: str) -> dict[tuple[Any, .
 
 
 def _table(selection: Selection, rows: Sequence[Mapping[str, Any]], variant_of: Mapping[str, str]) -> Table:
-    groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
-        groups[row["algorithm"], row["space"], variant_of[row["run_id"]]].append(row)
-    scores = {key: _scores(of_row) for key, of_row in groups.items()}
-    unseen = {key: _mean_of_unseen(of_row) for key, of_row in scores.items()}
-    random = next((score for key, score in unseen.items() if key[0] == "random"), None)
-    made = [
-        Row(
-            algorithm=key[0],
-            space=key[1],
-            variant=key[2],
-            run_ids=tuple(sorted({row["run_id"] for row in of_row})),
-            seeds=tuple(sorted({row["seed"] for row in of_row})),
-            trainings=len(of_row) // len(scores[key]),
-            steps=tuple(sorted({row["step"] for row in of_row})),
-            scores=scores[key],
-            unseen=unseen[key],
-            over_random=_difference(unseen[key], random) if key[0] != "random" else None,
-        )
-        for key, of_row in sorted(groups.items(), key=lambda item: _row_order(*item[0]))
-    ]
+        trained = row["labels"], row["augmentation"]
+        groups[variant_of[row["run_id"]], row["algorithm"], row["space"], *trained].append(row)
+    made = [_row(variant, of_row) for (variant, *_), of_row in groups.items()]
     networks = tuple(dict.fromkeys(row["network"] for row in sorted(rows, key=lambda row: not row["seen"])))
-    return Table(selection=selection, networks=networks, rows=tuple(made))
+    return Table(selection=selection, networks=networks, rows=tuple(sorted(made, key=_order)))
 
 
-def _row_order(algorithm: str, space: str, variant: str) -> tuple[Any, ...]:
+def _row(variant: str, rows: Sequence[Mapping[str, Any]]) -> Row:
+    scores = _scores(rows)
+    return Row(
+        algorithm=rows[0]["algorithm"],
+        space=rows[0]["space"],
+        ipc=rows[0]["ipc"],
+        generator=rows[0]["generator"],
+        variant=variant,
+        run_ids=tuple(sorted({row["run_id"] for row in rows})),
+        seeds=tuple(sorted({row["seed"] for row in rows})),
+        conditions=conditions(rows),
+        set_bytes=rows[0]["set_bytes"],
+        generator_bytes=rows[0]["generator_bytes"],
+        trainings=len(rows) // len(scores),
+        steps=tuple(sorted({row["step"] for row in rows})),
+        scores=scores,
+        unseen=_mean_of_unseen(scores),
+    )
+
+
+def _seen(row: Row) -> frozenset[str]:
+    return frozenset(key for key, score in row.scores.items() if score.seen)
+
+
+def _order(row: Row) -> tuple[Any, ...]:
     # Numbers in a variant compare as numbers: "f 10" after "f 9".
-    natural = [(float(part), "") if part[0].isdigit() else (math.inf, part) for part in _parts(variant)]
-    return ALGORITHM_NAMES.index(algorithm), space_order(space), natural
+    natural = [(float(part), "") if part[0].isdigit() else (math.inf, part) for part in _parts(row.variant)]
+    return ALGORITHM_NAMES.index(row.algorithm), space_order(row.space), natural, row.run_ids
 
 
 def _parts(text: str) -> list[str]:
@@ -226,7 +285,3 @@ def _mean_of_unseen(scores: Mapping[str, Score]) -> Score | None:
         mean=statistics.fmean(score.mean for score in unseen),
         std=statistics.fmean(deviations) if len(deviations) == len(unseen) else None,
     )
-
-
-def _difference(score: Score | None, base: Score | None) -> float | None:
-    return None if score is None or base is None else score.mean - base.mean

@@ -1,18 +1,25 @@
 """How the report says numbers and names."""
 
 import inspect
+import math
 import re
 import textwrap
 
+from glad_ray.report.identity import is_baseline
 from glad_ray.spec.datasets import DATASETS
+from glad_ray.spec.experts import DSA
 from glad_ray.spec.network import TITLES
 
 ALGORITHMS = {
     "random": "Random real images",
+    "herding": "Herding",
+    "kmeans": "K-means",
     "dc": "DC, gradient matching",
     "dm": "DM, distribution matching",
     "mtt": "MTT, trajectory matching",
+    "whole": "Whole dataset",
 }
+LABELS = {"hard": "hard", "own": "own soft", "teacher": "teacher’s soft"}
 SELECTIONS = {
     "last": ("Last step", "Every run is scored by the synthetic set of its last step: nothing is chosen."),
     "held-out": (
@@ -31,6 +38,24 @@ SELECTIONS = {
 def dataset_title(name: str) -> str:
     """The dataset's title where it is known."""
     return DATASETS[name].title if name in DATASETS else name
+
+
+def run_name(algorithm: str, space: str) -> str:
+    """`DC f4`; a baseline is real images and needs no space."""
+    return ALGORITHMS[algorithm] if is_baseline(algorithm) else f"{algorithm.upper()} {space}"
+
+
+def place(dataset: str, resolution: int, ipc: int | None) -> str:
+    """`Fashion-MNIST, 28 px, 10 images per class`."""
+    images = "whole dataset" if ipc is None else f"{counted(ipc, 'image')} per class"
+    return f"{dataset_title(dataset)}, {resolution} px, {images}"
+
+
+def augmentation(operations: str) -> str:
+    """`DSA` with all its operations, else those there are: `augmentation flip, crop`; or `no augmentation`."""
+    if not operations:
+        return "no augmentation"
+    return "DSA" if operations == DSA else f"augmentation {operations.replace('_', ', ')}"
 
 
 def network_name(key: str) -> str:
@@ -91,6 +116,14 @@ def memory(size_bytes: float) -> str:
     """`512 MiB`, `3.1 GiB`."""
     mebibytes = size_bytes / 2**20
     return f"{mebibytes:.0f} MiB" if mebibytes < 1000 else f"{mebibytes / 1024:.1f} GiB"
+
+
+def size(size_bytes: float) -> str:
+    """`784 B`, `7.8 kB`, `3.1 MB`, `47 MB`: units of 1,000."""
+    power = 0 if size_bytes < 1 else min(3, int(math.log10(size_bytes) + 1e-9) // 3)
+    amount = size_bytes / 1000**power
+    shown = f"{amount:.0f}" if amount >= 9.95 or power == 0 else f"{amount:.1f}".removesuffix(".0")
+    return f"{shown} {('B', 'kB', 'MB', 'GB')[power]}"
 
 
 def iterations(number: int, steps: dict[int, int]) -> str:

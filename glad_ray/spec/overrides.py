@@ -1,19 +1,19 @@
-"""`--set key=value`: one field changed in every run of a sweep, or in its evaluation or resources."""
+"""`--set key=value`: one field changed in every run of a sweep, or its evaluations or resources; `--only key=value`."""
 
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from glad_ray.errors import UserError, unknown
-from glad_ray.spec.record import R, field_paths, replace_at
+from glad_ray.spec.record import R, field_paths, replace_at, value_at
 from glad_ray.spec.sweep import Sweep
 
 
-def parse_assignment(text: str) -> tuple[str, Any]:
+def parse_assignment(text: str, option: str = "--set") -> tuple[str, Any]:
     """`algorithm.iterations=20` as a key and a value; values are JSON where they can be read as it, else text."""
     key, separator, value = text.partition("=")
     if not separator or not key.strip():
-        raise UserError(f"--set takes key=value, for example algorithm.iterations=20; {text!r} is not of that form.")
+        raise UserError(f"{option} takes key=value, for example algorithm.iterations=20; {text!r} is not of that form.")
     try:
         return key.strip(), json.loads(value)
     except json.JSONDecodeError:
@@ -46,3 +46,24 @@ def override_sweep(sweep: Sweep, assignments: Sequence[str]) -> Sweep:
         else:
             sweep = sweep.replace(runs=override(sweep.runs, key, value, also=shared))
     return sweep
+
+
+def only(sweep: Sweep, conditions: Sequence[str]) -> Sweep:
+    """The sweep with those of its runs that have `key=value`: for every key that is named, one of the values named.
+
+    Raises `UserError` if a key is no field of any run or no run is left.
+    """
+    allowed: dict[str, list[Any]] = {}
+    for key, value in (parse_assignment(condition, "--only") for condition in conditions):
+        known = {path for run in sweep.runs for path in field_paths(run)}
+        if key not in known:
+            raise unknown("key", key, sorted(known))
+        allowed.setdefault(key, []).append(value)
+    runs = sweep.runs
+    for key, values in allowed.items():
+        having = [(run, value_at(run, key)) for run in runs if key in set(field_paths(run))]
+        runs = tuple(run for run, value in having if value in values)
+        if not runs:
+            there = ", ".join(dict.fromkeys(str(value) for _, value in having))
+            raise UserError(f"--only leaves no run: {key} is {there} in the runs of {sweep.name}.")
+    return sweep.replace(runs=runs)

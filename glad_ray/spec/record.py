@@ -79,6 +79,14 @@ def field_paths(record: Record, prefix: str = "") -> Iterator[str]:
             yield from field_paths(value, f"{prefix}{name}.")
 
 
+def value_at(record: Record, path: str) -> Any:
+    """The value of the field at a dotted path."""
+    value: Any = record
+    for name in path.split("."):
+        value = getattr(value, name)
+    return value
+
+
 def replace_at(record: R, path: str, value: Any) -> R:
     """A copy with the field at a dotted path changed."""
     head, _, rest = path.partition(".")

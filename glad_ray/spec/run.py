@@ -195,4 +195,5 @@ class Run(Record):
         """One line for people: `dm f4 fashion-mnist-sample ipc 1 seed 0`."""
         if self.ipc is None:
             return f"{self.algorithm.name} {self.dataset} seed {self.seed}"
-        return f"{self.algorithm.name} {self.space} {self.dataset} ipc {self.ipc} seed {self.seed}"
+        plain = "" if self.augmentation else " without augmentation"
+        return f"{self.algorithm.name} {self.space} {self.dataset} ipc {self.ipc} seed {self.seed}{plain}"

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 
 import numpy as np
 from PIL import Image
@@ -15,7 +16,22 @@ from glad_ray.results import (
     write_losses,
     write_results,
 )
-from glad_ray.spec import DC, DM, MTT, Evaluation, Network, RandomReal, RandomStyleGAN, Run, Sweep, grid
+from glad_ray.spec import (
+    DC,
+    DM,
+    MTT,
+    Evaluation,
+    Herding,
+    KMeans,
+    Network,
+    RandomReal,
+    RandomStyleGAN,
+    Run,
+    Sweep,
+    WholeDataset,
+    baselines,
+    grid,
+)
 from glad_ray.storage import Storage
 
 BACKBONE = Network(name="convnet", width=32)
@@ -44,13 +60,78 @@ def small_sweep(ipc: int = 1, spaces: tuple[str, ...] = SPACES) -> Sweep:
         name="small",
         description="What a latent space does to three algorithms.\n\nCost: under ten minutes on two CPU cores.",
         runs=(base, *grid(base, algorithm=ALGORITHMS, where=where)),
-        evaluation=EVALUATION,
+        evaluations=EVALUATION,
     )
 
 
+PUBLISHED_EVALUATION = Evaluation(repeats=3, epochs=300)
+CORESETS = (RandomReal(), Herding(features=None), KMeans(features=None))
+
+
+def rich_sweep() -> Sweep:
+    """Every kind of row: baselines of as many images and as many bytes, the whole dataset, soft labels, evaluation
+    without augmentation, and Fashion-MNIST at the size that published numbers are of.
+    """
+    small = BASE.replace(snapshots=1, held_out=0)
+    where = [{"space": "pixel"}, {"space": "f4", "generator": GENERATOR}]
+    distilled = grid(
+        small,
+        seed=[0, 1],
+        algorithm=[DC(iterations=60), MTT(iterations=60), MTT(iterations=60, labels="soft")],
+        where=where,
+    )
+    full = Run(algorithm=DC(iterations=100), dataset="fashion-mnist", resolution=28)
+    printed = (
+        full,
+        full.replace(augmentation=""),
+        full.replace(algorithm=DM(iterations=200)),
+        full.replace(images_per_class=10),
+        full.replace(algorithm=MTT(iterations=50)),
+    )
+    return Sweep(
+        name="rich",
+        runs=(
+            *baselines(distilled, CORESETS, equal=("images", "bytes")),
+            *baselines(distilled, (WholeDataset(),)),
+            *distilled,
+            *printed,
+            *baselines(printed, (RandomReal(), WholeDataset())),
+        ),
+        evaluations=(
+            EVALUATION,
+            EVALUATION.replace(augmentation=""),
+            EVALUATION.replace(labels="soft"),
+            PUBLISHED_EVALUATION,
+        ),
+    )
+
+
+def scored_by(run: Run, evaluation: Evaluation) -> bool:
+    """The runs with narrow networks and those that published numbers are of have evaluations of their own."""
+    return (run.dataset == "fashion-mnist") == (evaluation == PUBLISHED_EVALUATION)
+
+
+def write_rich_sweep(storage: Storage) -> Sweep:
+    sweep = rich_sweep()
+    storage.write_bytes(storage.PLAN, json.dumps({"sweep": sweep.model_dump(mode="json")}).encode())
+    for run in sweep.runs:
+        for evaluation in sweep.evaluations:
+            if scored_by(run, evaluation):
+                write_run(storage, run, evaluation, sweep.name)
+    return sweep
+
+
 def trainings(run: Run, evaluation: Evaluation, rng: np.random.Generator) -> dict[str, list[Training]]:
-    level = {"random": 0.50, "dc": 0.62, "dm": 0.64, "mtt": 0.58}[run.algorithm.name]
+    level = {"random": 0.50, "herding": 0.53, "kmeans": 0.54, "dc": 0.62, "dm": 0.64, "mtt": 0.58, "whole": 0.88}[
+        run.algorithm.name
+    ]
     level -= 0.02 * (run.layer is not None) + 0.004 * (run.layer or 0)
+    if run.ipc is not None:
+        level = min(0.85, level + 0.05 * math.log10(run.ipc))
+    if evaluation.labels_of(run) != "hard":
+        level += 0.04
+    if not evaluation.decided_for(run).augmentation:
+        level -= 0.05
     return {
         network.key: [
             Training(
@@ -59,6 +140,7 @@ def trainings(run: Run, evaluation: Evaluation, rng: np.random.Generator) -> dic
                 repeat=repeat,
                 accuracy=float(np.clip(level - 0.03 * place + rng.normal(0, 0.015), 0, 1)),
                 held_out_accuracy=float(np.clip(level + rng.normal(0, 0.02), 0, 1)) if run.held_out else None,
+                learning_rate=evaluation.learning_rate(network),
                 seconds=1.5 + place,
                 peak_memory_bytes=(300 + 200 * place) * 2**20,
                 device="cpu",
@@ -87,7 +169,8 @@ def write_run(storage: Storage, run: Run, evaluation: Evaluation, sweep_name: st
     rng = np.random.default_rng(int(run.run_id, 16))
     made = trainings(run, evaluation, rng)
     storage.write_bytes(storage.run_path(run.run_id), run.model_dump_json().encode())
-    storage.write_bytes(storage.images_path(run.run_id), images(run.images_per_class, rng))
+    if run.ipc is not None:
+        storage.write_bytes(storage.images_path(run.run_id), images(run.ipc, rng))
     if run.steps:
         losses = 2 * np.exp(-np.arange(run.steps) / run.steps * 3) + rng.gamma(2, 0.05, run.steps)
         write_losses(storage, run.run_id, losses.tolist(), (0.3 * np.arange(1, run.steps + 1)).tolist())
@@ -102,7 +185,7 @@ def write_sweep(storage: Storage, sweep: Sweep) -> None:
     """A plan, all its runs but the last two, the failure of the last, and nothing of the one before it."""
     storage.write_bytes(storage.PLAN, json.dumps({"sweep": sweep.model_dump(mode="json")}).encode())
     for run in sweep.runs[:-2]:
-        write_run(storage, run, sweep.evaluation, sweep.name)
+        write_run(storage, run, sweep.evaluations[0], sweep.name)
     failed = sweep.runs[-1]
     write_failure(
         storage,

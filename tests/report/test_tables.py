@@ -4,25 +4,7 @@ from glad_ray.report import wording
 from glad_ray.report.identity import identities, space_order, variants
 from glad_ray.report.tables import sections
 from glad_ray.spec import DM, RandomStyleGAN, Run
-
-
-def row(network, accuracy, **changes):
-    fields = {
-        "run_id": "r",
-        "evaluation_id": "v",
-        "dataset": "d",
-        "resolution": 32,
-        "ipc": 1,
-        "algorithm": "mtt",
-        "space": "pixel",
-        "seed": 0,
-        "selection": "last",
-        "step": 100,
-        "network": network,
-        "seen": network == "convnet",
-        "accuracy": accuracy,
-    }
-    return fields | changes
+from tests.report.rows import row
 
 
 def test_the_mean_of_the_unseen_is_the_papers():
@@ -76,13 +58,75 @@ class TestVariants:
             "learning_rates.pixels 1", "learning_rates.pixels 3",
         ]  # fmt: skip
         idle = DM(learning_rates=rates.replace(f=5.0))
-        assert self.told(Run(algorithm=DM()), Run(algorithm=idle)) == ["learning_rates.f 10", "learning_rates.f 5"]
+        assert self.told(Run(algorithm=DM()), Run(algorithm=idle)) == ["learning_rates.f 1", "learning_rates.f 5"]
 
     def test_a_run_without_a_record_is_told_by_its_id(self):
         run = Run(algorithm=DM())
         rows = [row("vit", 0.5, run_id="lost", algorithm="dm", dataset=run.dataset, resolution=28)]
         records = {run.run_id: run}
         assert variants(identities(rows, records), records)["lost"] == "run lost"
+
+    def test_augmentation_is_told_in_words(self):
+        assert self.told(Run(algorithm=DM()), Run(algorithm=DM(), augmentation="")) == [
+            "augmentation DSA", "augmentation none",
+        ]  # fmt: skip
+
+
+class TestBaselines:
+    def table(self, *rows):
+        (section,) = sections(rows, {row["run_id"]: "" for row in rows})
+        return section.last
+
+    def test_the_whole_dataset_stands_last_in_every_section(self):
+        rows = [
+            row("vit", 0.9, run_id="w", algorithm="whole", ipc=None),
+            row("vit", 0.5, run_id="a", ipc=1),
+            row("vit", 0.6, run_id="b", ipc=10),
+        ]
+        made = sections(rows, {"w": "", "a": "", "b": ""})
+        assert [(s.ipc, [r.algorithm for r in s.rows]) for s in made] == [(1, ["mtt", "whole"]), (10, ["mtt", "whole"])]
+
+    def test_the_whole_dataset_alone_has_a_section(self):
+        (section,) = sections([row("vit", 0.9, algorithm="whole", ipc=None)], {"r": ""})
+        assert section.ipc is None
+
+    def test_the_order_is_baselines_distilled_whole(self):
+        names = ("whole", "mtt", "kmeans", "random", "herding", "dc")
+        table = self.table(*(row("vit", 0.5, run_id=name, algorithm=name) for name in names))
+        assert [row.algorithm for row in table.rows] == ["random", "herding", "kmeans", "dc", "mtt", "whole"]
+
+    def test_hard_is_never_set_against_soft(self):
+        table = self.table(
+            row("vit", 0.5, run_id="r", algorithm="random", labels="teacher"),
+            row("vit", 0.6, run_id="own", labels="own"),
+            row("vit", 0.9, run_id="w", algorithm="whole", labels="hard", ipc=None),
+        )
+        random, own, whole = table.rows
+        assert table.over_random(own) == pytest.approx(0.1)
+        assert table.over_random(whole) is None
+        assert table.over_random(random) is None
+
+    def test_labels_are_never_pooled(self):
+        table = self.table(row("vit", 0.5, labels="teacher"), row("vit", 0.7, labels="own", run_id="s", seed=1))
+        assert sorted(row.unseen.mean for row in table.rows) == [0.5, 0.7]
+
+    def test_random_images_are_those_trained_with_the_same_augmentation(self):
+        table = self.table(
+            row("vit", 0.5, run_id="r", algorithm="random"),
+            row("vit", 0.3, run_id="p", algorithm="random", augmentation="", evaluation_epochs=300),
+            row("vit", 0.6, run_id="a"),
+            row("vit", 0.6, run_id="b", algorithm="dc", augmentation="", evaluation_epochs=300),
+        )
+        over = {row.run_ids: table.over_random(row) for row in table.rows}
+        assert (over["a",], over["b",]) == (pytest.approx(0.1), pytest.approx(0.3))
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(784, "784 B"), (7840, "7.8 kB"), (10_000, "10 kB"), (3_136_000, "3.1 MB"), (47_040_000, "47 MB")],
+)
+def test_sizes(size, text):
+    assert wording.size(size) == text
 
 
 @pytest.mark.parametrize(

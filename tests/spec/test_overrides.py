@@ -4,7 +4,7 @@ import pytest
 
 from glad_ray.errors import UserError
 from glad_ray.spec import DC, DM, MTT, RandomReal, RandomStyleGAN, Run, Sweep, grid
-from glad_ray.spec.overrides import override_sweep
+from glad_ray.spec.overrides import only, override_sweep
 
 SWEEP = Sweep(
     name="s",
@@ -55,3 +55,24 @@ def test_mistakes_are_one_sentence(assignment, sentence):
         override_sweep(SWEEP, [assignment])
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_only_some_runs():
+    some = only(SWEEP, ["algorithm.name=dc", "algorithm.name=dm", "space=pixel"])
+    assert [(run.algorithm.name, run.space) for run in some.runs] == [("dc", "pixel"), ("dm", "pixel")]
+    # A run without the field is not one that has it.
+    assert {run.algorithm.name for run in only(SWEEP, ["algorithm.iterations=5000"]).runs} == {"mtt"}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "sentence"),
+    [
+        (["algorithm.nam=dc"], "Did you mean 'algorithm.name'?"),
+        (["seed"], "--only takes key=value"),
+        (["space=f9"], "--only leaves no run: space is pixel, f2 in the runs of s."),
+    ],
+)
+def test_mistakes_in_only_are_one_sentence(conditions, sentence):
+    with pytest.raises(UserError) as caught:
+        only(SWEEP, conditions)
+    assert sentence in str(caught.value)

@@ -4,7 +4,7 @@ import pytest
 
 from glad_ray.spec import DC, DM, MTT, Experts, LearningRates, RandomReal, RandomStyleGAN, Run
 from glad_ray.spec.profiles import DIFFERENCES
-from glad_ray.spec.record import field_paths
+from glad_ray.spec.record import field_paths, value_at
 
 GENERATOR = RandomStyleGAN(image_channels=1)
 LATENT = {"space": "f4", "generator": GENERATOR}
@@ -78,9 +78,3 @@ def test_every_field_of_the_table_exists_and_its_value_differs():
             assert difference.code_value(paper) != value_at(paper, difference.field)
     items = [difference.item for difference in DIFFERENCES]
     assert len(items) == len(set(items))
-
-
-def value_at(record, path):
-    for name in path.split("."):
-        record = getattr(record, name)
-    return record

@@ -1,0 +1,91 @@
+"""How networks were trained for an evaluation, as the rows of results tell it, and how evaluations are called."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from glad_ray.report import wording
+
+_SHORT_TRAITS, _ALL_TRAITS = 4, 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """What the trainings of one line of a table have in common, and another evaluation may have otherwise."""
+
+    labels: str
+    """hard, own (soft ones of the set) or teacher (soft ones given to it)"""
+    augmentation: str
+    epochs: int
+    schedule: str
+    test_images: int | None
+    learning_rates: tuple[tuple[str, float], ...]
+    """network and base rate, a pair for every rate in use"""
+
+    def otherwise_same(self, other: "Conditions", field: str) -> bool:
+        """Whether another training differs in one field at most."""
+        return replace(self, **{field: getattr(other, field)}) == other
+
+    def comparable(self, other: "Conditions") -> bool:
+        """Whether accuracies of one evaluation may be set against one another: same augmentation, both hard or soft."""
+        return self.augmentation == other.augmentation and (self.labels == "hard") == (other.labels == "hard")
+
+
+def conditions(rows: Sequence[Mapping[str, Any]]) -> Conditions:
+    """The conditions of rows that were trained alike."""
+    first = rows[0]
+    return Conditions(
+        labels=first["labels"],
+        augmentation=first["augmentation"],
+        epochs=first["evaluation_epochs"],
+        schedule=first["evaluation_schedule"],
+        test_images=first["test_images"],
+        learning_rates=tuple(sorted({(row["network"], row["evaluation_learning_rate"]) for row in rows})),
+    )
+
+
+def evaluation_names(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """By evaluation id, what distinguishes an evaluation from the others: `soft labels, no augmentation`.
+
+    Empty if there is one evaluation only. They are compared on the runs that all of them scored, if there are any; the
+    whole dataset, whose labels and epochs are its own, does not count. Learning rates, test images, repeats and
+    networks are named only where the rest does not tell them apart, and the id where nothing does.
+    """
+    of: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        of.setdefault(row["evaluation_id"], []).append(row)
+    if len(of) < 2:
+        return dict.fromkeys(of, "")
+    sets = {key: {row["run_id"] for row in rows if row["ipc"] is not None} for key, rows in of.items()}
+    common = set.intersection(*sets.values())
+    traits = {
+        key: _traits([row for row in rows if row["run_id"] in (common or sets[key])] or rows)
+        for key, rows in of.items()
+    }
+    told: dict[str, tuple[str, ...]] = dict.fromkeys(of, ())
+    for number in range(_ALL_TRAITS):
+        more = {key: (*said, traits[key][number]) for key, said in told.items()}
+        differs = len({said[-1] for said in more.values()}) > 1
+        splits = len(set(more.values())) > len(set(told.values()))
+        if splits or (differs and number < _SHORT_TRAITS):
+            told = more
+    alike = {said for said in told.values() if list(told.values()).count(said) > 1}
+    return {key: ", ".join((*said, f"evaluation {key}") if said in alike else said) for key, said in told.items()}
+
+
+def _traits(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Phrases, always as many and in the same order, the short ones first."""
+    augmentations = {row["augmentation"] for row in rows}
+    epochs = sorted({row["evaluation_epochs"] for row in rows}, reverse=True)
+    rates = dict.fromkeys((row["network"], row["evaluation_learning_rate"]) for row in rows)
+    tested = sorted({row["test_images"] for row in rows}, key=lambda images: images or 0)
+    return (
+        "hard labels" if all(row["labels"] == "hard" for row in rows) else "soft labels",
+        wording.augmentation(*augmentations) if len(augmentations) == 1 else "each run’s augmentation",
+        " or ".join(map(wording.count, epochs)) + (" epoch" if epochs == [1] else " epochs"),
+        " or ".join(sorted({row["evaluation_schedule"] for row in rows})) + " schedule",
+        "learning rates " + ", ".join(f"{wording.network_name(network)} {rate:g}" for network, rate in rates),
+        " or ".join("all" if images is None else wording.count(images) for images in tested) + " test images",
+        wording.counted(1 + max(row["repeat"] for row in rows), "repeat"),
+        "networks " + ", ".join(dict.fromkeys(row["network"] for row in rows)),
+    )

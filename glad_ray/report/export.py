@@ -1,0 +1,125 @@
+"""The report's tables as CSV: every number of the page, and those it leaves out; accuracies in percent."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from glad_ray.report.published import Comparison
+from glad_ray.report.ranking import Ranked
+from glad_ray.report.tables import Row, Section
+
+_PLACE = ("dataset", "resolution", "ipc", "evaluation_id")
+_ROW = ("algorithm", "space", "variant", "labels", "augmentation", "epochs")
+_UNSEEN = "mean of unseen"
+
+
+def accuracies_csv(sections: Iterable[Section]) -> str:
+    """A line per cell of the tables, and one per mean over the unseen networks."""
+    columns = (
+        *_PLACE, "selection", *_ROW, "set_bytes", "generator_bytes", "seeds", "trainings", "steps", "network", "seen",
+        "accuracy_percent", "std_percent",
+    )  # fmt: skip
+    return _csv(
+        columns,
+        (
+            (
+                *_place(section, row),
+                table.selection,
+                *_of(row),
+                row.set_bytes,
+                row.generator_bytes,
+                len(row.seeds),
+                row.trainings,
+                " ".join(map(str, row.steps)),
+                network,
+                "yes" if score.seen else "no",
+                _percent(score.mean),
+                _percent(score.std),
+            )
+            for section in sections
+            for table in section.tables
+            for row in table.rows
+            for network, score in [*row.scores.items(), *([(_UNSEEN, row.unseen)] if row.unseen else [])]
+        ),
+    )
+
+
+def published_csv(compared: Iterable[tuple[Section, Sequence[Comparison]]]) -> str:
+    """A line per result that has a published number."""
+    columns = (
+        *_PLACE, "selection", *_ROW, "trainings", "network", "accuracy_percent", "std_percent", "published_percent",
+        "published_std_percent", "difference_points", "combined_deviations", "source", "table", "note",
+    )  # fmt: skip
+    return _csv(
+        columns,
+        (
+            (
+                *_place(section, one.row),
+                one.selection,
+                *_of(one.row),
+                one.row.trainings,
+                one.published.network,
+                _percent(one.ours.mean),
+                _percent(one.ours.std),
+                _percent(one.published.score.mean),
+                _percent(one.published.score.std),
+                _percent(one.difference),
+                "" if one.deviations is None else f"{one.deviations:.4f}",
+                one.published.source,
+                one.published.table,
+                one.published.note,
+            )
+            for section, of_section in compared
+            for one in of_section
+        ),
+    )
+
+
+def scores_csv(scored: Iterable[tuple[Section, Sequence[Ranked]]]) -> str:
+    """A line per distilled row and network with its scores of DD-Ranking, as far as they can be told."""
+    columns = (*_PLACE, *_ROW, "network", "hlr_points", "ior_points", "lrs", "ars")
+    return _csv(
+        columns,
+        (
+            (
+                *_place(section, one.row),
+                *_of(one.row),
+                one.network or _UNSEEN,
+                _percent(one.hlr),
+                _percent(one.ior),
+                "" if one.lrs is None else f"{one.lrs:.6f}",
+                "" if one.ars is None else f"{one.ars:.6f}",
+            )
+            for section, of_section in scored
+            for one in of_section
+        ),
+    )
+
+
+def _place(section: Section, row: Row) -> tuple[Any, ...]:
+    return section.dataset, section.resolution, row.ipc, section.evaluation_id
+
+
+def _of(row: Row) -> tuple[Any, ...]:
+    return (
+        row.algorithm,
+        row.space,
+        row.variant,
+        row.conditions.labels,
+        row.conditions.augmentation,
+        row.conditions.epochs,
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.4f}"
+
+
+def _csv(columns: Sequence[str], lines: Iterable[tuple[Any, ...]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    # The whole dataset stands in several sections, with one and the same line.
+    writer.writerows(dict.fromkeys(lines))
+    return text.getvalue()

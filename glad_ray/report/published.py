@@ -1,0 +1,200 @@
+"""Published numbers, and the results that may stand beside them.
+
+`published.csv` has a line per number: where it is printed and what it is of. A result is set beside it only if it is of
+the same thing: dataset, resolution, images per class, algorithm, augmentation, latents and their generator, networks of
+the standard width and depth, hard labels. Such a comparison still says under which budget ours was made.
+"""
+
+import csv
+import functools
+import importlib.resources
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from glad_ray.report import wording
+from glad_ray.report.budget import LEAST_EPOCHS, PAPER_REPEATS
+from glad_ray.report.tables import Row, Score, Section
+from glad_ray.spec import DSA, Run, Selection
+
+MEAN_OF_UNSEEN = "mean of 4 unseen"
+_UNSEEN = {"alexnet", "vgg11", "resnet18", "vit"}
+_BACKBONE = "convnet"
+_WITHOUT_AUGMENTATION = "without augmentation"
+# Names of the baselines in print, by ours; the other algorithms are called the same.
+_NAMES = {"random": "random selection", "herding": "herding", "whole": "whole dataset"}
+# How print calls the image priors, by the kind of ours.
+_PRIORS = {"random-stylegan-xl": "stylegan-xl random"}
+_TWO_DEVIATIONS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """One published number."""
+
+    source: str
+    table: str
+    dataset: str
+    resolution: int
+    ipc: int | None
+    """None of the whole dataset, and where it is not stated"""
+    algorithm: str
+    parameterisation: str
+    """pixel, latent, real images or other"""
+    generator: str
+    layer: str
+    network: str
+    score: Score
+    """its deviation is None where none is printed"""
+    note: str
+
+    @property
+    def paper_protocol(self) -> bool:
+        """Whether the step was chosen on the test set, as GLaD's code does."""
+        return self.source.startswith("GLaD")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One of our numbers beside the published one."""
+
+    published: Published
+    selection: Selection
+    row: Row
+    ours: Score
+
+    @property
+    def difference(self) -> float:
+        """Ours minus the published one, 0 to 1."""
+        return self.ours.mean - self.published.score.mean
+
+    @property
+    def deviations(self) -> float | None:
+        """The difference in combined deviations, sqrt(ours^2 + published^2); None where either is not known."""
+        if self.ours.std is None or self.published.score.std is None:
+            return None
+        combined = math.hypot(self.ours.std, self.published.score.std)
+        return self.difference / combined if combined else None
+
+    @property
+    def apart(self) -> bool:
+        """Whether the two are more than two combined deviations apart."""
+        return self.deviations is not None and abs(self.deviations) > _TWO_DEVIATIONS
+
+
+@functools.cache
+def published_numbers() -> tuple[Published, ...]:
+    """All of `published.csv`, in its order."""
+    text = (importlib.resources.files("glad_ray.report") / "published.csv").read_text("utf-8")
+    return tuple(
+        Published(
+            source=line["source"],
+            table=line["table"],
+            dataset=line["dataset"],
+            resolution=int(line["resolution"]),
+            ipc=int(line["ipc"]) if line["ipc"] else None,
+            algorithm=line["algorithm"],
+            parameterisation=line["parameterisation"],
+            generator=line["generator"],
+            layer=line["layer"],
+            network=line["network"],
+            score=Score(
+                mean=float(line["accuracy_percent"]) / 100,
+                std=float(line["std_percent"]) / 100 if line["std_percent"] else None,
+            ),
+            note=line["note"],
+        )
+        for line in csv.DictReader(text.splitlines())
+    )
+
+
+def comparisons(
+    section: Section, runs: Mapping[str, Run], published: Iterable[Published] | None = None
+) -> tuple[Comparison, ...]:
+    """Our numbers of a section that have a published one: of the last step, and by the source's own protocol.
+
+    `runs` are records by run id; a distilled set whose record is lost is of unknown augmentation and matches nothing.
+    """
+    found = []
+    for number in published_numbers() if published is None else published:
+        if (number.dataset, number.resolution) != (section.dataset, section.resolution):
+            continue
+        for table in section.tables:
+            own = table.selection == "best-on-test" and number.paper_protocol and not table.same_scores(section.last)
+            if table.selection != "last" and not own:
+                continue
+            for row in table.rows:
+                ours = _ours(number, row, [runs.get(run_id) for run_id in row.run_ids])
+                if ours is not None:
+                    found.append(Comparison(published=number, selection=table.selection, row=row, ours=ours))
+    return tuple(found)
+
+
+def context(
+    section: Section, compared: Sequence[Comparison], published: Iterable[Published] | None = None
+) -> tuple[Published, ...]:
+    """Published numbers of the same dataset and images per class (and of the whole) that nothing of ours stands by."""
+    matched = {comparison.published for comparison in compared}
+    return tuple(
+        number
+        for number in (published_numbers() if published is None else published)
+        if number.dataset == section.dataset
+        and (number.algorithm == _NAMES["whole"] or (number.ipc is not None and number.ipc == section.ipc))
+        and number not in matched
+    )
+
+
+def shortfalls(compared: Sequence[Comparison], runs: Mapping[str, Run]) -> tuple[str, ...]:
+    """Where ours had a smaller budget than the originals, or was trained otherwise, a phrase each."""
+    said: dict[str, None] = {}
+    rows = {comparison.row.run_ids: comparison.row for comparison in compared}.values()
+    for row in rows:
+        least = LEAST_EPOCHS[bool(row.conditions.augmentation)]
+        if row.algorithm != "whole" and row.conditions.epochs < least:
+            epochs = wording.counted(row.conditions.epochs, "evaluation epoch")
+            said[f"{epochs} (theirs: {wording.count(least)})"] = None
+    for trainings in sorted({row.trainings for row in rows if row.trainings < PAPER_REPEATS}):
+        said[f"{wording.counted(trainings, 'training')} (GLaD: {PAPER_REPEATS})"] = None
+    for run in (runs[run_id] for row in rows for run_id in row.run_ids if run_id in runs):
+        original = type(run.algorithm)().steps(run.images_per_class)
+        if run.steps < original:
+            steps = wording.counted(run.steps, "step")
+            said[f"{steps} of {run.algorithm.name.upper()} (theirs: {wording.count(original)})"] = None
+    if any(row.conditions.test_images is not None for row in rows):
+        said["a part of the test images"] = None
+    if any(c.row.conditions.schedule != "step" and not c.published.paper_protocol for c in compared):
+        said["a cosine schedule of the learning rate (the original algorithms: a tenth after half the epochs)"] = None
+    return tuple(said)
+
+
+def _ours(number: Published, row: Row, runs: Sequence[Run | None]) -> Score | None:
+    """The score of a row that is of the same thing as a published number, or None."""
+    if number.algorithm != _NAMES.get(row.algorithm, row.algorithm) or number.ipc != row.ipc:
+        return None
+    # Nothing in print here was trained with soft labels.
+    if row.conditions.labels != "hard":
+        return None
+    if not row.is_baseline and not (_same_latents(number, row) and _same_augmentation(number, row, runs)):
+        return None
+    backbones = {run.backbone.key if run else None for run in runs}
+    if number.network == MEAN_OF_UNSEEN:
+        unseen = {key for key, score in row.scores.items() if not score.seen}
+        return row.unseen if unseen == _UNSEEN and backbones == {_BACKBONE} else None
+    if not row.is_baseline and backbones != {_BACKBONE}:
+        return None
+    return row.scores.get(number.network)
+
+
+def _same_latents(number: Published, row: Row) -> bool:
+    if row.space == "pixel":
+        return number.parameterisation == "pixel"
+    prior = _PRIORS.get(row.generator.rpartition("-")[0])
+    return number.parameterisation == "latent" and (number.generator, number.layer) == (prior, row.space)
+
+
+def _same_augmentation(number: Published, row: Row, runs: Sequence[Run | None]) -> bool:
+    """Distilled and trained with all of DSA, or, where the note says so, without any."""
+    augmentation = "" if number.note == _WITHOUT_AUGMENTATION else DSA
+    return row.conditions.augmentation == augmentation and all(
+        run is not None and run.augmentation == augmentation for run in runs
+    )

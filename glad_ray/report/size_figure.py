@@ -1,0 +1,99 @@
+"""The figure of accuracy against bytes."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from glad_ray.report import wording
+from glad_ray.report.drawing import BASELINE_DASHES, COLOURS, MARKERS, PAGE, PERCENT, STYLE, legend_columns, svg
+from glad_ray.report.sizes import Sizes
+from glad_ray.report.tables import Row
+from glad_ray.spec.algorithm import ALGORITHM_NAMES
+
+_WIDTH = 7.4
+
+
+def accuracy_by_bytes(sizes: Sizes, name: str) -> str:
+    """Accuracy against the bytes of set and generator: lines of baselines, a mark per distilled set.
+
+    Hollow marks are pixels, filled ones latents. `name` keeps the ids of several figures on one page apart.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(layout="constrained")
+        axes = figure.add_subplot()
+        for label, rows in _groups(sizes.rows).items():
+            _draw(axes, label, rows)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(numticks=8))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: wording.size(value)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_formatter(PERCENT)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
+        axes.set_xlabel("bytes of set and generator")
+        axes.set_ylabel("accuracy on unseen networks" if sizes.of_unseen else "accuracy of the backbone")
+        axes.grid(axis="y")
+        axes.tick_params(length=0, which="both")
+        axes.set_axisbelow(True)
+        names = axes.get_legend_handles_labels()[1]
+        columns = legend_columns(names, _WIDTH)
+        figure.set_size_inches(_WIDTH, 3.8 + 0.2 * math.ceil(len(names) / columns))
+        figure.legend(loc="outside upper left", ncols=columns, frameon=False, handlelength=2.4, columnspacing=1.4)
+        return svg(figure, name, _in_words(sizes))
+
+
+def _groups(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows by what the legend calls them, in the order of tables."""
+    kinds = {row.run_ids: _kind(row, rows) for row in rows}
+    numbers = Counter((kinds[row.run_ids], row.ipc) for row in rows if row.is_baseline)
+    several = {kind for (kind, _), number in numbers.items() if number > 1}
+    groups: dict[str, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: ALGORITHM_NAMES.index(row.algorithm)):
+        kind = kinds[row.run_ids]
+        groups.setdefault(f"{kind}, {row.variant}" if kind in several else kind, []).append(row)
+    return groups
+
+
+def _kind(row: Row, rows: Sequence[Row]) -> str:
+    """What a mark or a line stands for; settings of distilled sets are told in the table only."""
+    if not row.is_baseline:
+        return f"{row.algorithm.upper()} {'pixels' if row.space == 'pixel' else 'latents'}"
+    said = [wording.ALGORITHMS[row.algorithm].lower()]
+    if any(other.conditions.labels != "hard" for other in rows):
+        said.append(f"{wording.LABELS[row.conditions.labels]} labels")
+    if len({other.conditions.augmentation for other in rows}) > 1:
+        said.append(wording.augmentation(row.conditions.augmentation))
+    return ", ".join(said)
+
+
+def _draw(axes: Axes, label: str, rows: list[Row]) -> None:
+    algorithm = rows[0].algorithm
+    scores = [row.headline for row in rows if row.headline is not None]
+    axes.errorbar(
+        [row.total_bytes for row in rows],
+        [100 * score.mean for score in scores],
+        yerr=[100 * (score.std or 0.0) for score in scores],
+        color=COLOURS[algorithm],
+        linestyle=BASELINE_DASHES.get(algorithm, "none"),
+        linewidth=1.4,
+        marker=MARKERS.get(algorithm, "*" if algorithm == "whole" else "."),
+        markersize=10 if algorithm == "whole" else 6,
+        markerfacecolor=PAGE if algorithm in MARKERS and rows[0].space == "pixel" else COLOURS[algorithm],
+        elinewidth=1.0,
+        capsize=2.0,
+        label=label,
+    )
+
+
+def _in_words(sizes: Sizes) -> str:
+    said = [
+        f"{wording.run_name(row.algorithm, row.space)} {row.variant} {wording.size(row.total_bytes)} "
+        f"{wording.percent(row.headline.mean)} %"
+        for row in sizes.rows
+        if row.headline is not None
+    ]
+    return "Accuracy against bytes: " + "; ".join(said)

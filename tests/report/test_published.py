@@ -1,0 +1,172 @@
+import pytest
+
+from glad_ray.report.published import Published, comparisons, context, published_numbers, shortfalls
+from glad_ray.report.tables import Score, sections
+from glad_ray.spec import DC, DM, DSA, MTT, Network, RandomReal, RandomStyleGAN, Run, WholeDataset
+from tests.report.rows import row
+
+GENERATOR = RandomStyleGAN(resolution=32, image_channels=1)
+UNSEEN = ("alexnet", "vgg11", "resnet18", "vit")
+
+
+def number(**changes):
+    fields = {
+        "source": "A, B 2021", "table": "", "dataset": "fashion-mnist", "resolution": 28, "ipc": 1, "algorithm": "dm",
+        "parameterisation": "pixel", "generator": "", "layer": "", "network": "convnet",
+        "score": Score(mean=0.7, std=0.003), "note": "",
+    }  # fmt: skip
+    return Published(**fields | changes)
+
+
+def section_of(run, accuracies=(0.6, 0.61), networks=("convnet",), **changes):
+    of_run = {
+        "run_id": run.run_id, "dataset": run.dataset, "resolution": run.pixels, "ipc": run.ipc, "space": run.space,
+        "algorithm": run.algorithm.name, "generator": run.generator_name, "augmentation": run.augmentation,
+    }  # fmt: skip
+    rows = [
+        row(network, accuracy, **of_run | {"repeat": repeat, "seen": network == run.backbone.key} | changes)
+        for network in networks
+        for repeat, accuracy in enumerate(accuracies)
+    ]
+    (section,) = sections(rows, {run.run_id: ""})
+    return section
+
+
+def matches(run, published, **changes):
+    return comparisons(section_of(run, **changes), {run.run_id: run}, [published])
+
+
+WHOLE = {"algorithm": "whole dataset", "parameterisation": "real images", "ipc": None}
+FULL = Run(algorithm=DM(), dataset="fashion-mnist")
+LATENT = FULL.replace(resolution=32, space="f4", generator=GENERATOR)
+WITH_DSA = {"augmentation": DSA}
+RANDOM_PRIOR = {"parameterisation": "latent", "layer": "f4", "resolution": 32, "generator": "stylegan-xl random"}
+
+
+class TestTheFile:
+    def test_numbers_are_typed(self):
+        numbers = published_numbers()
+        assert len(numbers) == 283
+        assert all(0 < of.score.mean < 1 for of in numbers)
+        assert {of.parameterisation for of in numbers} == {"pixel", "latent", "real images", "other"}
+        glad = next(of for of in numbers if of.dataset == "imagenet-a" and of.algorithm == "mtt")
+        assert (glad.source, glad.table, glad.resolution, glad.ipc) == ("GLaD, CVPR 2023", "Table 1", 128, 1)
+        assert (glad.score.mean, glad.score.std) == (pytest.approx(0.334), pytest.approx(0.015))
+
+    def test_dc_says_whether_it_is_augmented_where_its_source_has_both(self):
+        notes = {
+            of.note
+            for of in published_numbers()
+            if (of.algorithm, of.parameterisation) == ("dc", "pixel") and not of.source.startswith("GLaD")
+        }
+        assert notes == {"without augmentation", "DC with DSA"}
+
+
+@pytest.mark.parametrize(
+    ("run", "published", "changes"),
+    [
+        (FULL, number(), {}),
+        (FULL.replace(algorithm=MTT()), number(algorithm="mtt"), {}),
+        (FULL.replace(algorithm=DC()), number(algorithm="dc", note="DC with DSA"), {}),
+        (FULL.replace(algorithm=DC(), augmentation=""), number(algorithm="dc", note="without augmentation"), {}),
+        (FULL.replace(algorithm=RandomReal()), number(algorithm="random selection"), {}),
+        (FULL.replace(algorithm=WholeDataset()), number(**WHOLE), {}),
+        (FULL, number(network="mean of 4 unseen"), {"networks": ("convnet", *UNSEEN)}),
+        (LATENT, number(**RANDOM_PRIOR), {}),
+    ],
+)  # fmt: skip
+def test_the_same_thing_matches(run, published, changes):
+    (found,) = matches(run, published, **changes)
+    assert found.ours.mean == pytest.approx(0.605)
+    assert found.ours.std == pytest.approx(0.005)
+    assert found.difference == pytest.approx(-0.095)
+    assert found.deviations == pytest.approx(-0.095 / (0.005**2 + 0.003**2) ** 0.5)
+    assert found.apart
+
+
+@pytest.mark.parametrize(
+    ("run", "published", "changes"),
+    [
+        (FULL.replace(dataset="fashion-mnist-sample"), number(), {}),
+        (FULL.replace(resolution=32), number(), {}),
+        (FULL, number(ipc=10), {}),
+        (FULL, number(ipc=None), {}),
+        (FULL, number(algorithm="kip"), {}),
+        (FULL, number(parameterisation="other"), {}),
+        (FULL, number(parameterisation="latent", layer="f4"), {}),
+        (FULL, number(network="not stated"), {}),
+        (FULL.replace(algorithm=DC(), augmentation=""), number(algorithm="dc", note="DC with DSA"), {}),
+        (FULL.replace(algorithm=DC()), number(algorithm="dc", note="without augmentation"), {}),
+        (FULL.replace(augmentation=""), number(), {}),
+        # Distilled with DSA and trained without it, or the other way round.
+        (FULL.replace(algorithm=DC()), number(algorithm="dc", note="DC with DSA"), {"augmentation": ""}),
+        (FULL.replace(algorithm=DC(), augmentation=""), number(algorithm="dc", note="without augmentation"), WITH_DSA),
+        (FULL, number(), {"labels": "teacher"}),
+        (FULL, number(), {"networks": ("convnet-w32",)}),
+        (FULL.replace(backbone=Network(width=32)), number(), {}),
+        (FULL, number(network="mean of 4 unseen"), {"networks": ("convnet", *UNSEEN[:3])}),
+        (FULL, number(network="mean of 4 unseen"), {"networks": ("convnet", *UNSEEN[:3], "vit-w128")}),
+        (FULL.replace(backbone=Network(name="resnet18")), number(network="mean of 4 unseen"), {"networks": UNSEEN}),
+        (LATENT, number(**RANDOM_PRIOR | {"generator": "stylegan-xl imagenet"}), {}),
+        (LATENT, number(**RANDOM_PRIOR | {"layer": "f5"}), {}),
+        (LATENT, number(**RANDOM_PRIOR | {"layer": ""}), {}),
+    ],
+)  # fmt: skip
+def test_another_thing_does_not_match(run, published, changes):
+    assert matches(run, published, **changes) == ()
+
+
+def test_a_distilled_set_of_unknown_augmentation_matches_nothing():
+    assert comparisons(section_of(FULL), {}, [number()]) == ()
+
+
+def test_two_deviations_are_not_more_than_two():
+    (close,) = matches(FULL, number(score=Score(mean=0.615, std=0.0)), accuracies=(0.6, 0.61))
+    assert close.deviations == pytest.approx(-2)
+    (unknown,) = matches(FULL, number(score=Score(mean=0.9, std=None)))
+    assert unknown.deviations is None
+    assert not unknown.apart
+
+
+def test_the_protocol_of_the_source_is_shown_beside_the_last_step():
+    run = FULL.replace(snapshots=2)
+    of_run = {"run_id": run.run_id, "dataset": run.dataset, "resolution": 28, "algorithm": "dm"}
+    rows = [
+        row("convnet", 0.6, selection="last", step=20, **of_run),
+        row("convnet", 0.65, selection="best-on-test", step=10, **of_run),
+    ]
+    (section,) = sections(rows, {run.run_id: ""})
+    glad = comparisons(section, {run.run_id: run}, [number(source="GLaD, CVPR 2023")])
+    assert [(of.selection, of.ours.mean) for of in glad] == [("last", 0.6), ("best-on-test", 0.65)]
+    assert [of.selection for of in comparisons(section, {run.run_id: run}, [number()])] == ["last"]
+
+
+def test_peers_without_a_counterpart_are_context():
+    matched, peer, other_ipc = number(), number(algorithm="kip"), number(algorithm="kip", ipc=10)
+    whole = number(**WHOLE)
+    section = section_of(FULL)
+    numbers = [matched, peer, other_ipc, whole, number(dataset="cifar10", algorithm="kip")]
+    compared = comparisons(section, {FULL.run_id: FULL}, numbers)
+    assert context(section, compared, numbers) == (peer, whole)
+
+
+def test_a_smaller_budget_is_said():
+    run = FULL.replace(algorithm=DM(iterations=100))
+    compared = matches(run, number(), evaluation_epochs=150, test_images=500)
+    assert shortfalls(compared, {run.run_id: run}) == (
+        "150 evaluation epochs (theirs: 1,000)",
+        "2 trainings (GLaD: 5)",
+        "100 steps of DM (theirs: 20,000)",
+        "a part of the test images",
+        "a cosine schedule of the learning rate (the original algorithms: a tenth after half the epochs)",
+    )
+    accuracies = (0.6, 0.6, 0.6, 0.6, 0.6)
+    assert shortfalls(matches(FULL, number(source="GLaD"), accuracies=accuracies), {FULL.run_id: FULL}) == ()
+
+
+def test_the_original_dc_trains_for_fewer_epochs():
+    run = FULL.replace(algorithm=DC(), augmentation="")
+    published = number(algorithm="dc", note="without augmentation", source="GLaD")
+    accuracies = (0.6, 0.6, 0.6, 0.6, 0.6)
+    assert shortfalls(matches(run, published, evaluation_epochs=300, accuracies=accuracies), {run.run_id: run}) == ()
+    assert shortfalls(matches(run, published, evaluation_epochs=299, accuracies=accuracies), {run.run_id: run})
