@@ -1,0 +1,59 @@
+"""The benchmarks run, at sizes that measure nothing, and what they compare is equal where it should be."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """A benchmark by name, with the arguments it is called with."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+    def load(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [name, *arguments])
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        module = importlib.import_module(name)
+        monkeypatch.setattr(module, "keep_freed_memory", lambda: None, raising=False)
+        return module
+
+    return load
+
+
+def test_gradients_of_trajectory_matching(benchmark, monkeypatch, capsys):
+    module = benchmark("mtt_gradient", "--steps", "1", "3", "--width", "4", "--repeats", "1", "--augmentation", "flip")
+    found = {}
+
+    def in_this_process(setting, task, *arguments):
+        outcome = task(setting, *arguments)
+        if task is module.errors:
+            found[arguments[0]] = outcome
+        return outcome
+
+    monkeypatch.setattr(module, "fresh", in_this_process)
+    module.main()
+    assert "unroll" in capsys.readouterr().out
+    for steps in (1, 3):
+        assert max(found[steps]["exact", "float64"]) < 1e-12
+    assert max(found[1]["tesla", "float64"]) < 1e-12
+    assert min(found[3]["tesla", "float64"]) > 1e-3
+
+
+def test_augmentation(benchmark, monkeypatch, capsys):
+    module = benchmark("augmentation", "--images", "20", "--resolution", "16", "--repeats", "1")
+    differences = []
+    largest = module.largest_difference
+
+    def recording(one, other):
+        differences.append(largest(one, other))
+        return differences[-1]
+
+    monkeypatch.setattr(module, "largest_difference", recording)
+    module.main()
+    assert "rotate" in capsys.readouterr().out
+    assert len(differences) == 10
+    assert max(differences) < 1e-4
