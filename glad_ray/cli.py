@@ -124,6 +124,8 @@ def distill(
     fields: dict[str, Any] = {"algorithm": algorithm, "dataset": dataset, "space": space, "images_per_class": ipc}
     run = Run(**fields, seed=seed, generator=generator)
     one = override_sweep(Sweep(name="distill", runs=(run,)), assignments)
+    if one.runs[0].ipc is None:
+        raise UserError("The whole dataset has no set to make: name it in a sweep, where networks are trained on it.")
 
     from glad_ray.engine import distill_in_process, make_view
 

@@ -29,14 +29,14 @@ from glad_ray import (
 )
 
 BACKBONE = Network(name="convnet", width=32)
-GENERATOR = RandomStyleGAN(resolution=32, image_channels=1, channel_base=256, channel_max=16, w_dim=64)
+GENERATOR = RandomStyleGAN(resolution=32, image_channels=1, channel_base=128, channel_max=8, w_dim=32)
 TRAINED = Experts(count=1, epochs=5, batch_size=64)
 
 HARD = Evaluation(
     networks=(BACKBONE, Network(name="resnet18", width=8), Network(name="vit", width=32)),
     repeats=2,
-    epochs=130,
-    whole_dataset_epochs=4,
+    epochs=100,
+    whole_dataset_epochs=3,
     learning_rates={"convnet": 0.01, "resnet18": 0.05, "vit": 0.05},
 )
 PLAIN = HARD.replace(augmentation="")

@@ -50,6 +50,22 @@ def test_distill_then_evaluate(capsys):
     assert "ConvNet" in capsys.readouterr().out
 
 
+def test_the_whole_dataset_is_not_distilled(capsys):
+    assert main(["distill", "--algorithm", "whole", "--device", "cpu"]) == 2
+    assert "name it in a sweep" in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
+def test_plan_explains(capsys):
+    Path("small.py").write_text(SWEEP)
+    assert main(["plan", "small.py", "--explain", "--set", "profile=reference-code"]) == 0
+    printed = capsys.readouterr().out
+    assert "profile of these runs: reference-code" in printed
+    assert "ImageNet-E" in printed
+    assert main(["plan", "small.py", "--only", "algorithm.name=random"]) == 0
+    assert "1 of 1 runs to do" in capsys.readouterr().out
+
+
 def test_distill_in_a_latent_space():
     small = ["channel_max=4", "channel_base=64", "num_layers=4", "w_dim=8"]
     words = ["distill", "--algorithm", "dm", "--space", "f3", "--device", "cpu", "--set", "algorithm.iterations=1"]

@@ -25,6 +25,8 @@ from glad_ray.spec import (
 from glad_ray.synthetic_set import SyntheticSet
 
 GENERATOR = RandomStyleGAN(image_channels=1, num_layers=4, channel_base=64, channel_max=4, w_dim=8, z_dim=8)
+# The other kernels and filters, and codes that know the class.
+CONDITIONAL = GENERATOR.replace(kernel_size=1, classes=10, seed=1)
 EXPERTS = Experts(count=2, epochs=2, batch_size=1024)
 ALGORITHMS = {
     "dc": DC(iterations=4, real_batch_size=4),
@@ -41,6 +43,7 @@ SPACES = {
         f"{space}-{init}": {"space": space, "init": init, "generator": GENERATOR}
         for space, init in [("w+", "sampled"), ("f0", "average"), ("f2", "gaussian"), ("f4", "sampled")]
     },
+    "f1-conditional": {"space": "f1", "init": "average", "generator": CONDITIONAL},
 }
 
 
