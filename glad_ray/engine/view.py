@@ -29,6 +29,8 @@ from glad_ray.engine.tally import Tally
 from glad_ray.plan import Plan
 from glad_ray.spec import ExpertSet
 
+_SILENT_SECONDS = 60.0
+
 
 class View(Protocol):
     """Shows events between entering and leaving its context."""
@@ -53,18 +55,25 @@ def make_view(plan: Plan) -> View:
 
 @final
 class PlainView:
-    """A line for every run that is distilled, finished or failed, and for every whole set of experts."""
+    """A line for every run that is distilled, finished or failed, and for every whole set of experts; while there is
+    none of these, one a minute that says how far it is.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self.tally = Tally(plan)
         self._whole: set[ExpertSet] = set()
+        self._said = time.monotonic()
 
     def show(self, event: Event) -> None:
         """See `View`."""
         self.tally.add(event)
         line = self._line(event)
+        if not line and time.monotonic() - self._said >= _SILENT_SECONDS:
+            steps = [f"; {run.label}: step {now.step}/{now.steps}" for run, now in self.tally.running.values()]
+            line = f"going on   {_head(self.tally).plain}{''.join(steps)}"
         if line:
             print(line, flush=True)
+            self._said = time.monotonic()
 
     def __enter__(self) -> Self:
         """See `View`."""

@@ -92,6 +92,17 @@ def test_piped(capsys, clock):
     ]
 
 
+def test_piped_says_once_a_minute_how_far_it_is(capsys, clock):
+    with make_view(plan("dm")) as view:
+        for step in range(1, 7):
+            clock[0] += 25
+            view.show(RunProgressed(DM, Progress(step=step, steps=40, loss=0.1, seconds=25.0 * step)))
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in said] == ["going on", "going on", "0 of 1 runs finished, in 0:02:30"]
+    assert said[0].endswith(f"; {DM.label}: step 3/40")
+    assert "0/8 evaluation trainings  0:01:15  about" in said[0]
+
+
 def test_live(clock):
     console = Console(file=io.StringIO(), force_terminal=True, width=120, height=30, color_system=None)
     view = LiveView(plan("dm", "mtt", "random"), console)
