@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from glad_ray.report import wording
 from glad_ray.report.budget import LEAST_EPOCHS, PAPER_REPEATS
 from glad_ray.report.tables import Row, Score, Section
-from glad_ray.spec import DSA, Run, Selection
+from glad_ray.spec import DC, DM, DSA, Run, Selection
 
 MEAN_OF_UNSEEN = "mean of 4 unseen"
 _UNSEEN = {"alexnet", "vgg11", "resnet18", "vit"}
@@ -25,6 +25,7 @@ _WITHOUT_AUGMENTATION = "without augmentation"
 _NAMES = {"random": "random selection", "herding": "herding", "whole": "whole dataset"}
 # How print calls the image priors, by the kind of ours.
 _PRIORS = {"random-stylegan-xl": "stylegan-xl random"}
+_REAL_BATCH = 256
 _TWO_DEVIATIONS = 2.0
 
 
@@ -156,10 +157,12 @@ def shortfalls(compared: Sequence[Comparison], runs: Mapping[str, Run]) -> tuple
     for trainings in sorted({row.trainings for row in rows if row.trainings < PAPER_REPEATS}):
         said[f"{wording.counted(trainings, 'training')} (GLaD: {PAPER_REPEATS})"] = None
     for run in (runs[run_id] for row in rows for run_id in row.run_ids if run_id in runs):
-        original = type(run.algorithm)().steps(run.images_per_class)
+        name, original = run.algorithm.name.upper(), type(run.algorithm)().steps(run.images_per_class)
         if run.steps < original:
-            steps = wording.counted(run.steps, "step")
-            said[f"{steps} of {run.algorithm.name.upper()} (theirs: {wording.count(original)})"] = None
+            said[f"{wording.counted(run.steps, 'step')} of {name} (theirs: {wording.count(original)})"] = None
+        if isinstance(run.algorithm, DC | DM) and run.algorithm.real_batch_size < _REAL_BATCH:
+            batch = wording.counted(run.algorithm.real_batch_size, "real image")
+            said[f"{batch} per class and step of {name} (theirs: {_REAL_BATCH})"] = None
     if any(row.conditions.test_images is not None for row in rows):
         said["a part of the test images"] = None
     if any(c.row.conditions.schedule != "step" and not c.published.paper_protocol for c in compared):

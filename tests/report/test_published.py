@@ -151,12 +151,13 @@ def test_peers_without_a_counterpart_are_context():
 
 
 def test_a_smaller_budget_is_said():
-    run = FULL.replace(algorithm=DM(iterations=100))
+    run = FULL.replace(algorithm=DM(iterations=100, real_batch_size=64))
     compared = matches(run, number(), evaluation_epochs=150, test_images=500)
     assert shortfalls(compared, {run.run_id: run}) == (
         "150 evaluation epochs (theirs: 1,000)",
         "2 trainings (GLaD: 5)",
         "100 steps of DM (theirs: 20,000)",
+        "64 real images per class and step of DM (theirs: 256)",
         "a part of the test images",
         "a cosine schedule of the learning rate (the original algorithms: a tenth after half the epochs)",
     )
