@@ -74,11 +74,17 @@ class Problem:
         return trajectory_gradient(self.student_loss, *arguments, gradient=form)
 
 
-class Errors(NamedTuple):
-    """Relative errors against the whole graph in float64."""
+class Comparison(NamedTuple):
+    """How gradients compare with those through the whole graph in float64."""
 
     images: float
+    """relative error"""
+    cosine: float
+    """of the gradient of the images"""
+    length: float
+    """of the gradient of the images, as a multiple"""
     step_size: float
+    """relative error"""
 
 
 def unrolled_gradient(
@@ -161,23 +167,26 @@ def times(setting: Setting, steps: int, augmentation: str) -> dict[str, Timing]:
     )
 
 
-def errors(setting: Setting, steps: int, augmentation: str) -> dict[tuple[str, str], Errors]:
-    """By form and precision, how far the gradients are from those through the whole graph in float64."""
+def comparisons(setting: Setting, steps: int, augmentation: str) -> dict[tuple[str, str], Comparison]:
+    """By form and precision, the gradients beside those through the whole graph in float64."""
     truth = problem(setting, steps, augmentation, torch.float64).gradient("unroll")
-    found: dict[tuple[str, str], Errors] = {}
+    found: dict[tuple[str, str], Comparison] = {}
     for name, dtype in (("float64", torch.float64), ("float32", torch.float32)):
         posed = problem(setting, steps, augmentation, dtype)
         for form in FORMS:
-            outcome = posed.gradient(form)
-            found[form, name] = Errors(
-                _relative(outcome.image_grads, truth.image_grads),
-                _relative(outcome.step_size_grad, truth.step_size_grad),
-            )
+            found[form, name] = compare(posed.gradient(form), truth)
     return found
 
 
-def _relative(actual: Tensor, expected: Tensor) -> float:
-    return float((actual - expected).norm() / expected.norm())
+def compare(outcome: TrajectoryGradient, truth: TrajectoryGradient) -> Comparison:
+    """One outcome beside the true one."""
+    actual, expected = outcome.image_grads.double(), truth.image_grads
+    return Comparison(
+        images=float((actual - expected).norm() / expected.norm()),
+        cosine=float((actual * expected).sum() / (actual.norm() * expected.norm())),
+        length=float(actual.norm() / expected.norm()),
+        step_size=float((outcome.step_size_grad - truth.step_size_grad).abs() / truth.step_size_grad.abs()),
+    )
 
 
 def fresh(setting: Setting, task: Callable[..., Any], *arguments: Any) -> Any:
@@ -195,19 +204,25 @@ def _begin(threads: int) -> None:
 def table(setting: Setting, steps: Sequence[int], augmentation: str) -> Table:
     """All measurements under one augmentation."""
     shown = Table(
-        *("steps", "form", "images, float64", "step size, float64", "images, float32", "step size, float32"),
-        *("seconds", "CPU seconds", "time / TESLA's", "peak MiB"),
-        title=f"{augmentation or 'no augmentation'}: relative errors, time and memory",
+        *("steps", "form", "images: error", "cosine", "length", "step size: error"),
+        *("float32: images", "step size", "seconds", "CPU seconds", "/ TESLA's", "peak MiB"),
+        title=augmentation or "no augmentation",
     )
     for count in steps:
         peaks = {form: fresh(setting, peak_memory, count, augmentation, form) for form in FORMS}
         taken: dict[str, Timing] = fresh(setting, times, count, augmentation)
-        off: dict[tuple[str, str], Errors] = fresh(setting, errors, count, augmentation)
+        compared: dict[tuple[str, str], Comparison] = fresh(setting, comparisons, count, augmentation)
         for form in FORMS:
+            double, single = compared[form, "float64"], compared[form, "float32"]
             shown.add_row(
                 str(count),
                 form,
-                *(f"{error:.1e}" for precision in ("float64", "float32") for error in off[form, precision]),
+                f"{double.images:.1e}",
+                f"{double.cosine:.3f}",
+                f"{double.length:.2f}",
+                f"{double.step_size:.1e}",
+                f"{single.images:.1e}",
+                f"{single.step_size:.1e}",
                 f"{taken[form].wall:.3f}",
                 f"{taken[form].cpu:.3f}",
                 f"{taken[form].wall / taken['tesla'].wall:.2f}",

@@ -8,7 +8,6 @@ operations and the names of random draws are the package's; nothing of its algor
 import math
 
 import torch
-import torch.nn.functional as F
 
 from glad_ray.augment import operations as dsa
 from glad_ray.networks import build_network
@@ -76,9 +75,15 @@ def augmented(image, augmentation):
 # ---- equation (1)
 
 
+def cross_entropy(logits, label):
+    """Of one image; its label is a class or class probabilities."""
+    log_probabilities = logits[0].log_softmax(0)
+    return -log_probabilities[label] if isinstance(label, int) else -(label * log_probabilities).sum()
+
+
 def mean_loss(network, images, labels):
     """The mean cross-entropy of images that are looked at one by one."""
-    losses = [F.cross_entropy(network(x[None]), torch.tensor([y])) for x, y in zip(images, labels, strict=True)]
+    losses = [cross_entropy(network(x[None]), y) for x, y in zip(images, labels, strict=True)]
     return sum(losses) / len(losses)
 
 
@@ -156,7 +161,7 @@ def dm_step(run, dataset, images, labels, step):
 def mtt_draws(run, trajectories, size, step):
     """The expert's segment, and per student step the images it sees (by index) and their augmentations."""
     rng = rng_for(run.run_id, "trajectory", step)
-    expert = int(torch.randint(trajectories.count, (), generator=rng))
+    expert = int(torch.randint(run.algorithm.experts.count, (), generator=rng))
     start_epoch = int(torch.randint(max(1, run.algorithm.max_start_epoch), (), generator=rng))
     segment = trajectories.segment(expert, start_epoch, run.algorithm.expert_epochs)
     rng = rng_for(run.run_id, "student", step)
@@ -170,17 +175,26 @@ def mtt_draws(run, trajectories, size, step):
     return *(theta.double() for theta in segment), steps
 
 
-def student_loss(network, theta, images, labels):
-    """The mean cross-entropy of the network with flat parameters `theta`, one image at a time."""
+def with_parameters(network, theta):
+    """The network as a function of images, with flat parameters `theta`."""
     parameters, position = {}, 0
     for name, parameter in network.named_parameters():
         parameters[name] = theta[position : position + parameter.numel()].view_as(parameter)
         position += parameter.numel()
-    losses = [
-        F.cross_entropy(torch.func.functional_call(network, parameters, (x[None],)), torch.tensor([y]))
-        for x, y in zip(images, labels, strict=True)
-    ]
-    return sum(losses) / len(losses)
+    return lambda images: torch.func.functional_call(network, parameters, (images,))
+
+
+def soft_labels(run, trajectories, images):
+    """The mean over experts, as they are after their last epoch, of the class probabilities of each image."""
+    network, experts = new_network(run, "any"), run.algorithm.experts
+    labels = []
+    for image in images:
+        of_experts = []
+        for expert in range(experts.count):
+            theta, _ = trajectories.segment(expert, experts.epochs, 0)
+            of_experts.append(with_parameters(network, theta.double())(image[None])[0].softmax(0).detach())
+        labels.append(sum(of_experts) / len(of_experts))
+    return labels
 
 
 def mtt_step(run, trajectories, images, labels, step_size, step):
@@ -199,7 +213,7 @@ def mtt_step(run, trajectories, images, labels, step_size, step):
     theta, gradients = start.clone().requires_grad_(), []
     for batch, drawn in steps:
         seen = [augmented(leaves[i], augmentation) for i, augmentation in zip(batch, drawn, strict=True)]
-        loss = student_loss(network, theta, seen, [labels[i] for i in batch])
+        loss = mean_loss(with_parameters(network, theta), seen, [labels[i] for i in batch])
         (g,) = torch.autograd.grad(loss, theta, create_graph=True)
         gradients.append(g)
         theta = theta - alpha * g if exact else (theta - alpha * g).detach().requires_grad_()

@@ -25,8 +25,6 @@ TOLERANCE = 1e-7
 class Segment:
     """One short piece of an invented trajectory."""
 
-    count, epochs = 1, 2
-
     def segment(self, expert, start_epoch, epochs):
         network = build_network(
             Network(width=4), channels=1, resolution=32, classes=10, rng=rng_for("segment", "start")

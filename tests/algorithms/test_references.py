@@ -26,10 +26,10 @@ def _several_passes_over_few_images(monkeypatch):
 class Trajectories:
     """Two experts that walk at random, as far as real ones go in an epoch."""
 
-    count, epochs = 2, 4
+    epochs = 4
 
     def __init__(self, run):
-        self.run = run
+        self.run, self.expert_set = run, run.expert_set
 
     def segment(self, expert, start_epoch, epochs):
         theta = flat_parameters(references.new_network(self.run, "expert", expert))
@@ -92,12 +92,13 @@ def test_distribution_matching(augmentation, sample):
 
 
 @pytest.mark.parametrize("augmentation", [DSA, ""])
-@pytest.mark.parametrize("batch_size", [None, 8])
+@pytest.mark.parametrize(("batch_size", "labels"), [(None, "hard"), (8, "hard"), (8, "soft")])
 @pytest.mark.parametrize("gradient", ["tesla", "exact"])
-def test_trajectory_matching(gradient, batch_size, augmentation, sample):
+def test_trajectory_matching(gradient, batch_size, labels, augmentation, sample):
     algorithm = MTT(
         gradient=gradient,
         batch_size=batch_size,
+        labels=labels,
         synthetic_steps=5,
         max_start_epoch=3,
         experts=Experts(count=2, epochs=4),
@@ -105,11 +106,13 @@ def test_trajectory_matching(gradient, batch_size, augmentation, sample):
     run = _run(algorithm, augmentation)
     ours = build_algorithm(run, sample, Trajectories(run), _device())
     images = _images(sample)
+    taught = LABELS.tolist() if labels == "hard" else references.soft_labels(run, Trajectories(run), images)
     for step in range(2):
-        reference = references.mtt_step(run, Trajectories(run), images, LABELS.tolist(), 0.1, step)
+        reference = references.mtt_step(run, Trajectories(run), images, taught, 0.1, step)
         match = ours.match(images, LABELS, step, torch.tensor(0.1, dtype=torch.float64))
         for actual, expected in zip((match.loss, match.image_grads, match.step_size_grad), reference, strict=True):
             _close(actual, expected)
+        images = images + 0.1  # soft labels stay those of the first images
 
 
 def test_biases_before_instance_norm_have_no_gradient(sample):
