@@ -73,7 +73,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         item="DC: distance of gradients",
         paper="one cosine over all parameters (equation 1)", code="a cosine per output row of each weight",
         follows="profile",
-        reason="One cosine gives gradients some 300 to 600 times smaller (ConvNet, width 32 and 128), and the original's "
+        reason="One cosine gives gradients some 300 to 600 times smaller (ConvNet, width 32 and 128); the original's "
         "rates were made for the other.",
         field="algorithm.matching", algorithms=("dc",), code_value=lambda run: "layerwise",
     ),
