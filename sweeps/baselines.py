@@ -33,11 +33,12 @@ GENERATOR = RandomStyleGAN(resolution=32, image_channels=1, channel_base=128, ch
 TRAINED = Experts(count=1, epochs=5, batch_size=64)
 
 HARD = Evaluation(
-    networks=(BACKBONE, Network(name="resnet18", width=8), Network(name="vit", width=32)),
+    networks=(BACKBONE, Network(name="alexnet", width=32), Network(name="vgg11", width=16)),
     repeats=2,
     epochs=100,
-    whole_dataset_epochs=3,
-    learning_rates={"convnet": 0.01, "resnet18": 0.05, "vit": 0.05},
+    whole_dataset_epochs=6,
+    batch_size=64,
+    learning_rates={"convnet": 0.01, "alexnet": 0.01, "vgg11": 0.01},
 )
 PLAIN = HARD.replace(augmentation="")
 SOFT = HARD.replace(labels="soft", teacher=TRAINED)
