@@ -1,4 +1,4 @@
-"""DC, DSA, DM and MTT on full Fashion-MNIST with their original settings, beside the published numbers.
+r"""DC, DSA, DM and MTT on full Fashion-MNIST with their original settings, beside the published numbers.
 
 Claim: pixel space, ConvNet of depth 3 and width 128, 1 and 10 images per class, settings and evaluation of the original
 papers and their code give the published accuracies: DC 70.5 and 82.3 %, DSA 70.6 and 84.6 %. For DM and MTT in pixel
