@@ -21,7 +21,14 @@ from glad_ray.errors import DataError, RunError, UserError
 from glad_ray.machine import device_name, peak_memory_bytes, reset_peak_memory
 from glad_ray.networks import build_network
 from glad_ray.randomness import rng_for
-from glad_ray.results import Training, read_distillation, read_trainings, write_results, write_trainings
+from glad_ray.results import (
+    Training,
+    finished,
+    read_distillation,
+    read_trainings,
+    write_results,
+    write_trainings,
+)
 from glad_ray.spec import Evaluation, Labels, Network, Run
 from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet
@@ -222,7 +229,9 @@ def _whole_dataset(dataset: Dataset, device: torch.device) -> TrainingSet:
 
 
 def finish_run(sweep_name: str, run: Run, evaluation: Evaluation, storage: Storage) -> None:
-    """Write the rows of a run whose networks have all been trained."""
+    """Write the rows of a run whose networks have all been trained, unless they are there."""
+    if finished(storage, run.run_id, evaluation.content_id):
+        return
     trainings = {
         network.key: read_trainings(storage, run.run_id, evaluation.content_id, network.key)
         for network in evaluation.networks
