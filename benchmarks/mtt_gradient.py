@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -28,7 +28,7 @@ from torch import Tensor
 from glad_ray.algorithms import trajectory_gradient
 from glad_ray.algorithms.mtt import StudentStep, TrajectoryGradient, functional_loss
 from glad_ray.augment import apply, draw
-from glad_ray.data import load_dataset, real_images
+from glad_ray.data import Dataset, load_dataset, real_images
 from glad_ray.experts import ExpertFiles, train_expert
 from glad_ray.machine import device_name, keep_freed_memory, open_device, peak_memory_bytes, reset_peak_memory
 from glad_ray.networks import build_network
@@ -108,6 +108,12 @@ def unrolled_gradient(
     return TrajectoryGradient(final.detach(), image_grads, step_size_grad)
 
 
+@cache
+def real_data() -> Dataset:
+    """The images the expert is trained on and the synthetic ones are taken from."""
+    return load_dataset(DATASET, resolution=RESOLUTION)
+
+
 def expert_run(setting: Setting) -> Run:
     """A run whose expert is trained for two epochs, of which the second is matched."""
     experts = Experts(count=1, epochs=2, batch_size=64)
@@ -122,16 +128,14 @@ def expert_run(setting: Setting) -> Run:
 def train(setting: Setting) -> None:
     """Train the expert and put it on its storage."""
     run = expert_run(setting)
-    dataset = load_dataset(run.dataset, resolution=run.pixels)
     assert run.expert_set is not None, "it matches trajectories"
     storage = Storage.open(setting.experts)
-    train_expert(run.expert_set, 0, dataset, storage, device=setting.device, on_epoch=lambda epoch: None)
+    train_expert(run.expert_set, 0, real_data(), storage, device=setting.device, on_epoch=lambda epoch: None)
 
 
 def problem(setting: Setting, steps: int, augmentation: str, dtype: torch.dtype) -> Problem:
     """The segment from the expert's first epoch to its second, for a student of so many steps."""
     run, device = expert_run(setting), open_device(setting.device)
-    dataset = load_dataset(run.dataset, resolution=run.pixels)
     assert run.expert_set is not None, "it matches trajectories"
     start, target = ExpertFiles(Storage.open(setting.experts), run.expert_set).segment(0, 1, 1)
     network = build_network(run.backbone, channels=1, resolution=RESOLUTION, classes=CLASSES, rng=None)
@@ -142,7 +146,7 @@ def problem(setting: Setting, steps: int, augmentation: str, dtype: torch.dtype)
         functional_loss(network.to(device, dtype)),
         start.to(device, dtype),
         target.to(device, dtype),
-        real_images(dataset, labels, rng_for("benchmark", "images")).to(device, dtype),
+        real_images(real_data(), labels, rng_for("benchmark", "images")).to(device, dtype),
         labels.to(device),
         torch.tensor(STEP_SIZE, device=device, dtype=dtype),
         tuple(StudentStep(labels.to(device), partial(apply, draws=drawn)) for drawn in draws),
