@@ -33,7 +33,7 @@ def train_epoch(
     Shuffling and augmentation are drawn from `rng`, on the CPU.
     """
     network.train()
-    total = torch.zeros((), device=labels.device)
+    total: Tensor | float = 0.0
     for batch in torch.randperm(len(labels), generator=rng).split(batch_size):
         batch = batch.to(labels.device)
         logits = network(augment(images(batch), augmentation, rng))
@@ -41,5 +41,5 @@ def train_epoch(
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
-        total += loss.detach() * len(batch)
+        total = total + loss.detach() * len(batch)
     return float(total / len(labels))
