@@ -1,9 +1,9 @@
 """Three algorithms in pixel space and two latent spaces, on real images, in minutes and without a GPU.
 
 Shows: in pixel space every algorithm beats random real images by more than ten points on the network that distilled;
-in the latent spaces of an untrained generator mostly by less, and how much of it carries over to networks that never saw the
-distillation depends on algorithm and space. The budget is tiny (a sample of Fashion-MNIST, one image per class, narrow
-networks, few epochs): compare rows with one another, not with published tables.
+in the latent spaces of an untrained generator mostly by less, and how much of it carries over to networks that never
+saw the distillation depends on algorithm and space. The budget is tiny (a sample of Fashion-MNIST, one image per class,
+narrow networks, few epochs): compare rows with one another, not with published tables.
 
 Cost: seven to eight minutes on two CPU cores, under 6 GiB of memory.
 
