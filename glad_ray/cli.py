@@ -12,8 +12,7 @@ from rich.table import Table
 
 from glad_ray.errors import GladRayError, UserError
 from glad_ray.plan import Plan, make_plan, write_plan
-from glad_ray.plan.show import explain as differences
-from glad_ray.plan.show import plan_tables
+from glad_ray.plan.show import differences_table, plan_tables
 from glad_ray.results import finished, read_failures
 from glad_ray.spec import (
     DATASETS,
@@ -81,7 +80,7 @@ def plan(
     for part in plan_tables(made, done):
         console().print(part)
     if explain:
-        console().print(differences(made))
+        console().print(differences_table(made))
 
 
 @app.command()

@@ -32,7 +32,7 @@ from glad_ray.results import (
 from glad_ray.spec import Evaluation, Labels, Network, Run
 from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet
-from glad_ray.training import Images, train_epoch
+from glad_ray.training import Images, Targets, train_epoch
 from glad_ray.trajectories import Trajectories, class_probabilities
 
 _TEST_BATCH = 256
@@ -61,7 +61,7 @@ def ema_decay(update: int, decay: float) -> float:
 def train_network(
     network: nn.Module,
     images: Float[Tensor, "n c h w"] | Images,
-    labels: Int64[Tensor, " n"] | Float[Tensor, "n k"],
+    labels: Targets,
     evaluation: Evaluation,
     *,
     lr: float,
@@ -117,7 +117,7 @@ class TrainingSet:
 
     images: Images
     """normalised, by index"""
-    labels: Int64[Tensor, " n"] | Float[Tensor, "n k"]
+    labels: Targets
     step: int
     """of the distillation"""
     step_size: float | None = None

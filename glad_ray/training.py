@@ -15,13 +15,15 @@ from glad_ray.augment import augment
 
 Images = Callable[[Int64[Tensor, " b"]], Float[Tensor, "b c h w"]]
 """Normalised images by index."""
+Targets = Int64[Tensor, " n"] | Float[Tensor, "n k"]
+"""Classes, or class probabilities."""
 
 
 def train_epoch(
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
     images: Images,
-    labels: Int64[Tensor, " n"] | Float[Tensor, "n k"],
+    labels: Targets,
     *,
     batch_size: int,
     augmentation: str,

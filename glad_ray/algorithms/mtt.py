@@ -28,10 +28,8 @@ from glad_ray.data import Dataset
 from glad_ray.networks import build_network, set_dropout_rng, split_parameters
 from glad_ray.randomness import rng_for
 from glad_ray.spec import MTT, Run
+from glad_ray.training import Targets
 from glad_ray.trajectories import Trajectories, class_probabilities
-
-Labels = Int64[Tensor, " n"] | Float[Tensor, "n k"]
-"""classes, or class probabilities"""
 
 
 class StudentStep(NamedTuple):
@@ -56,7 +54,7 @@ def trajectory_gradient(
     start: Float[Tensor, " p"],
     target: Float[Tensor, " p"],
     images: Float[Tensor, "n c h w"],
-    labels: Labels,
+    labels: Targets,
     step_size: Float[Tensor, ""],
     steps: Sequence[StudentStep],
     gradient: Literal["tesla", "exact"],

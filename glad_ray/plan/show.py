@@ -13,7 +13,7 @@ from glad_ray.spec.profiles import DIFFERENCES, concerns
 from glad_ray.spec.record import Record, value_at
 
 
-def explain(plan: Plan) -> Table:
+def differences_table(plan: Plan) -> Table:
     """Where the paper and its code disagree, what is done here, and what the runs of this plan have."""
     profiles = dict.fromkeys(run.profile for run in plan.runs)
     table = Table(

@@ -124,7 +124,7 @@ def _smaller(repeats: int, rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]
         ]
     if repeats < PAPER_REPEATS:
         said.append(f"{wording.counted(repeats, 'repeat')} (the paper: {PAPER_REPEATS})")
-    if any("width" in wording.network_detail(row["network"]) for row in rows):
+    if any(wording.network_detail(row["network"]).startswith("width ") for row in rows):
         said.append("narrower networks")
     if any(row["test_images"] is not None for row in rows):
         said.append("a part of the test images")

@@ -34,9 +34,7 @@ class Ranked:
         return self.hlr is None and self.ior is None and self.ars is None
 
 
-def ranked(
-    section: Section, sections: Sequence[Section], evaluations: Mapping[str, Evaluation]
-) -> tuple[Ranked, ...]:  # fmt: skip
+def ranked(section: Section, sections: Sequence[Section], evaluations: Mapping[str, Evaluation]) -> tuple[Ranked, ...]:
     """The scores of a section's distilled rows at the last step, for every network and the mean over unseen ones.
 
     `sections` are all there are: the score with hard labels, and those with and without augmentation, may come from

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from glad_ray.spec.run import Run
 
 Profile = Literal["paper", "reference-code"]
-PROFILES: tuple[Profile, ...] = ("paper", "reference-code")
 
 
 @dataclass(frozen=True, kw_only=True)
