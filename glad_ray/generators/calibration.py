@@ -14,7 +14,7 @@ from torch import Tensor
 from glad_ray.generators.stylegan_xl.fourier import FourierFeatures
 from glad_ray.generators.stylegan_xl.mapping import MappingNetwork
 from glad_ray.generators.stylegan_xl.synthesis import RGBLayer, build_layer
-from glad_ray.spec.stylegan_settings import MappingSettings, SynthesisSettings
+from glad_ray.stylegan.settings import MappingSettings, SynthesisSettings
 
 SAMPLES = 32
 _SAMPLES_AT_A_TIME = 8

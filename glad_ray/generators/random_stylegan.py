@@ -9,7 +9,7 @@ from glad_ray.generators.stylegan_xl.generator import StyleGANGenerator
 from glad_ray.generators.stylegan_xl.mapping import MappingNetwork
 from glad_ray.generators.stylegan_xl.synthesis import SynthesisNetwork
 from glad_ray.spec import RandomStyleGAN
-from glad_ray.spec.stylegan_settings import LayerSettings, MappingSettings, SynthesisSettings
+from glad_ray.stylegan.settings import LayerSettings, MappingSettings, SynthesisSettings
 
 State = dict[str, Tensor]
 """Weights by the names that released checkpoints give them."""

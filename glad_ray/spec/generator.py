@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 
 from glad_ray.errors import UserError
 from glad_ray.spec.record import Record
-from glad_ray.spec.stylegan_schedule import stem
-from glad_ray.spec.stylegan_settings import MappingSettings, SynthesisSettings
+from glad_ray.stylegan.schedule import stem
+from glad_ray.stylegan.settings import MappingSettings, SynthesisSettings
 
 
 class RandomStyleGAN(Record):

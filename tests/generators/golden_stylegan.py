@@ -7,7 +7,7 @@ import torch
 
 from glad_ray.generators.stylegan_xl.mapping import MappingNetwork
 from glad_ray.generators.stylegan_xl.synthesis import SynthesisNetwork
-from glad_ray.spec.stylegan_settings import InputSettings, LayerSettings, MappingSettings, SynthesisSettings
+from glad_ray.stylegan.settings import InputSettings, LayerSettings, MappingSettings, SynthesisSettings
 from tests.golden_numbers import golden
 
 CASES = ("stem32", "super64", "super128", "older")

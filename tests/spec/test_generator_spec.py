@@ -6,7 +6,7 @@ import pytest
 
 from glad_ray.errors import UserError
 from glad_ray.spec import RandomStyleGAN
-from glad_ray.spec.stylegan_schedule import stem, super_resolution
+from glad_ray.stylegan.schedule import stem, super_resolution
 from tests.golden_numbers import golden
 
 STEM_32 = (

@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from glad_ray.errors import UserError
 from glad_ray.generators.stylegan_xl.linear import LEAKY_GAIN, SLOPE
-from glad_ray.spec.stylegan_settings import LayerSettings
+from glad_ray.stylegan.settings import LayerSettings
 
 
 def stretch(

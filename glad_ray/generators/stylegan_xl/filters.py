@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from glad_ray.spec.stylegan_settings import LayerSettings
+from glad_ray.stylegan.settings import LayerSettings
 
 
 def kaiser_beta(taps: int, width: float, rate: float) -> float:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from glad_ray.generators.stylegan_xl.linear import EqualizedLinear
-from glad_ray.spec.stylegan_settings import InputSettings
+from glad_ray.stylegan.settings import InputSettings
 
 
 @final

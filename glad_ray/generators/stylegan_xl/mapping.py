@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from glad_ray.errors import UserError
 from glad_ray.generators.stylegan_xl.linear import EqualizedLinear, leaky_relu, unit_power
-from glad_ray.spec.stylegan_settings import MappingSettings
+from glad_ray.stylegan.settings import MappingSettings
 
 
 @final

@@ -15,7 +15,7 @@ from glad_ray.generators.stylegan_xl.activation import FilteredLeakyReLU, depthw
 from glad_ray.generators.stylegan_xl.fourier import FourierFeatures
 from glad_ray.generators.stylegan_xl.linear import EqualizedLinear
 from glad_ray.generators.stylegan_xl.modulation import demodulated_kernel, modulated_convolution
-from glad_ray.spec.stylegan_settings import LayerSettings, SynthesisSettings
+from glad_ray.stylegan.settings import LayerSettings, SynthesisSettings
 
 
 @final

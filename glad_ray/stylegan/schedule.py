@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from glad_ray.spec.stylegan_settings import InputSettings, LayerSettings, SynthesisSettings
+from glad_ray.stylegan.settings import InputSettings, LayerSettings, SynthesisSettings
 
 FIRST_CUTOFF = 2.0
 FIRST_STOPBAND = 2.0**2.1

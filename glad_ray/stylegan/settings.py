@@ -77,6 +77,8 @@ class LayerSettings:
     """samples added before and after, along each axis, at the filter rate; negative numbers crop"""
     clamp: float | None = CLAMP
     """largest absolute activation; None: no limit"""
+    half: bool = True
+    """computed in half precision where that is asked for; released networks leave out layers of a low rate"""
 
     @property
     def conv_crop(self) -> int:
