@@ -111,7 +111,11 @@ def sweep(
 def distill(
     algorithm: Annotated[str, typer.Option(help="dc, dm or mtt; or a baseline: random, herding or kmeans.")] = "dm",
     dataset: Annotated[str, typer.Option(help=f"One of {', '.join(DATASETS)}.")] = "fashion-mnist-sample",
-    space: Annotated[str, typer.Option(help="pixel, w+ or f<n>; a random generator if none is set.")] = "pixel",
+    space: Annotated[str, typer.Option(help="pixel, w+ or f<n>.")] = "pixel",
+    generator: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="A trained StyleGAN: .pkl, or .json of generator convert; random if none."),
+    ] = None,
     ipc: Annotated[int, typer.Option(help="Synthetic images per class.")] = 1,
     seed: Annotated[int, typer.Option(help="The run's seed.")] = 0,
     storage: Annotated[str, typer.Option("--storage", metavar="DIR_OR_URI", help="Where it is kept.")] = "runs/distill",
@@ -119,9 +123,9 @@ def distill(
     device: Device = "auto",
 ) -> None:
     """Distil one run in this process, without Ray, and write its synthetic set; the same command again continues it."""
-    generator = RandomStyleGAN(image_channels=dataset_facts(dataset).channels) if space != "pixel" else None
+    prior = generator or (RandomStyleGAN(image_channels=dataset_facts(dataset).channels) if space != "pixel" else None)
     fields: dict[str, Any] = {"algorithm": algorithm, "dataset": dataset, "space": space, "images_per_class": ipc}
-    run = Run(**fields, seed=seed, generator=generator)
+    run = Run(**fields, seed=seed, generator=prior)
     one = override_sweep(Sweep(name="distill", runs=(run,)), assignments)
     if one.runs[0].ipc is None:
         raise UserError("The whole dataset has no set to make: name it in a sweep, where networks are trained on it.")
@@ -130,7 +134,7 @@ def distill(
 
     kept = Storage.open(storage)
     with make_view(make_plan(one)) as view:
-        distill_in_process(one.runs[0], kept, device=_device(device), view=view)
+        distill_in_process(one.runs[0], kept, device=_device(device), view=view, resources=one.resources)
     console().print(f"The synthetic set is {kept}/{kept.synthetic_set_path(one.runs[0].run_id)}")
 
 
@@ -204,6 +208,40 @@ def report(
 
     kept = Storage.open(storage, create=False)
     console().print(f"The report is {kept}/{write_report(kept)}")
+
+
+generator_app = typer.Typer(help="Files of trained generators: what they hold, and a safe form of them.")
+app.add_typer(generator_app, name="generator", no_args_is_help=True)
+GeneratorPath = Annotated[
+    Path, typer.Argument(metavar="FILE", help="An official StyleGAN-XL or StyleGAN3 .pkl, or a converted .json.")
+]
+
+
+@generator_app.command()
+def inspect(file: GeneratorPath) -> None:
+    """Print what a generator's file holds: resolution, classes, layers and their spaces; no code of it is run."""
+    from glad_ray.stylegan.files import LICENCE_NOTE, read_settings
+    from glad_ray.stylegan.show import settings_parts
+
+    for part in settings_parts(file.name, read_settings(file)):
+        console().print(part)
+    console().print(LICENCE_NOTE)
+
+
+@generator_app.command()
+def convert(
+    file: GeneratorPath,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="NAME.json", help="What to write; beside the file if not given.")
+    ] = None,
+) -> None:
+    """Write a generator's weights as safetensors and its settings as JSON; no code of the file is run."""
+    from glad_ray.stylegan.files import LICENCE_NOTE
+    from glad_ray.stylegan.files import convert as convert_file
+
+    written = convert_file(file, to or file.with_suffix(".json"))
+    console().print(f"Written: {written} and {written.with_suffix('.safetensors').name}")
+    console().print(LICENCE_NOTE)
 
 
 def execute(made: Plan, storage: Storage, address: str | None, device: str | None) -> None:

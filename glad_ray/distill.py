@@ -106,10 +106,21 @@ class State:
 def build_space(run: Run, dataset: Dataset, generator: Generator | None, device: torch.device) -> Space:
     """The space a run optimises in; `generator` is its prior, here or behind a handle."""
     assert run.init is not None, "filled in by the record"
-    if generator is None:
-        shape = dataset.train_images.shape[1:]
-        return PixelSpace(shape, run.init, lambda labels, rng: real_images(dataset, labels, rng), device)
-    return GeneratorSpace(generator, run.space, init=run.init, mean=dataset.mean, std=dataset.std, device=device)
+
+    def real(labels: Tensor, rng: torch.Generator) -> Tensor:
+        return real_images(dataset, labels, rng)
+
+    if generator is None or run.generator is None:
+        return PixelSpace(dataset.train_images.shape[1:], run.init, real, device)
+    return GeneratorSpace(
+        generator,
+        run.space,
+        init=run.init,
+        mean=dataset.mean,
+        std=dataset.std,
+        real_images=real if "real" in run.generator.inits else None,
+        device=device,
+    )
 
 
 def distilled(storage: Storage, run: Run) -> bool:

@@ -6,7 +6,7 @@ import torch
 from glad_ray.distill import build_space, distill, distilled
 from glad_ray.errors import DataError, RunError
 from glad_ray.experts import ExpertFiles, missing_experts, train_expert
-from glad_ray.generators import build_random_stylegan
+from glad_ray.generators import build_generator
 from glad_ray.randomness import rng_for
 from glad_ray.results import read_losses
 from glad_ray.spec import (
@@ -75,7 +75,7 @@ def trajectories(sample, tmp_path_factory):
 
 
 def _distill(run, sample, trajectories, storage, on_progress=lambda progress: None):
-    generator = build_random_stylegan(run.generator) if run.generator else None
+    generator = build_generator(run.generator) if run.generator else None
     space = build_space(run, sample, generator, torch.device("cpu"))
     distill(
         run,

@@ -18,7 +18,17 @@ from glad_ray.engine.fan_out import FanOut
 from glad_ray.engine.shared import Shared, sharing
 from glad_ray.engine.tasks import Tasks
 from glad_ray.engine.trials import run_trials
-from glad_ray.engine.units import Fault, Left, Stage, begun, check_networks, first_fault, left_of, record_failure
+from glad_ray.engine.units import (
+    Fault,
+    Left,
+    Stage,
+    begun,
+    check_generators,
+    check_networks,
+    first_fault,
+    left_of,
+    record_failure,
+)
 from glad_ray.engine.view import View
 from glad_ray.evaluate import finish_run
 from glad_ray.plan import Plan
@@ -41,9 +51,12 @@ def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View)
         return
     check_networks(plan, left)
     data = {key: key.load() for key in left.data}
+    resources = plan.sweep.resources
+    trial_device = "cuda" if resources.trial_gpus else "cpu"
+    files = check_generators(left, shared_on="cuda" if resources.generator_gpus else trial_device, own_on=trial_device)
     with connected(address):
-        check_resources(plan.sweep.resources, experts=bool(left.expert_sets), generators=len(left.generators))
-        with sharing(plan.sweep, left, storage, data) as shared:
+        check_resources(resources, experts=bool(left.expert_sets), generators=len(left.shared_generators))
+        with sharing(plan.sweep, left, storage, data, files) as shared:
             _Driver(shared, view).run(left)
 
 

@@ -1,6 +1,6 @@
 """The engine without Ray: every unit of work in this process, one after another."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
@@ -12,11 +12,12 @@ from glad_ray.engine.units import (
     DataKey,
     Fault,
     begun,
-    build_generator,
+    check_generators,
     check_networks,
     cpu_threads,
     first_fault,
     left_of,
+    own_generator,
     record_failure,
 )
 from glad_ray.engine.view import View
@@ -25,8 +26,9 @@ from glad_ray.experts import ExpertFiles, missing_experts, train_expert
 from glad_ray.generators import Generator
 from glad_ray.plan import Plan
 from glad_ray.results import Training, clear_failure
-from glad_ray.spec import ExpertSet, RandomStyleGAN, Run
+from glad_ray.spec import ExpertSet, GeneratorRecord, Resources, Run
 from glad_ray.storage import Storage
+from glad_ray.stylegan.files import GeneratorFile
 
 
 def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> None:
@@ -38,6 +40,7 @@ def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> 
     view.show(begun(plan, left, storage))
     check_networks(plan, left)
     data = {key: key.load() for key in left.data}
+    files = check_generators(left, shared_on=device, own_on=device)
     faults: dict[ExpertSet, Fault] = {}
     for each in left.expert_sets:
         try:
@@ -50,20 +53,20 @@ def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> 
             record_failure(run, "experts", fault, storage, view)
         else:
             _evaluate(plan, run, data[DataKey.of(run)], storage, device, view)
-    generators: dict[RandomStyleGAN, Generator] = {}
+    generators: dict[GeneratorRecord, Generator] = {}
     for run in left.to_distill:
         clear_failure(storage, run.run_id)
         if fault := first_fault(run, plan.sweep, faults):
             record_failure(run, "experts", fault, storage, view)
             continue
-        if run.generator is not None and run.generator not in generators:
-            generators[run.generator] = build_generator(run.generator, device)
-        generator = None if run.generator is None else generators[run.generator]
+        generator = _generator(run, plan.sweep.resources, device, files, generators)
         if _distilled(plan, run, data[DataKey.of(run)], generator, storage, device, view):
             _evaluate(plan, run, data[DataKey.of(run)], storage, device, view)
 
 
-def distill_in_process(run: Run, storage: Storage, *, device: str, view: View, cpus: float | None = None) -> None:
+def distill_in_process(
+    run: Run, storage: Storage, *, device: str, view: View, resources: Resources, cpus: float | None = None
+) -> None:
     """Distil one run, after the experts it needs; None `cpus`: with as many threads as PyTorch takes.
 
     Raises what the run raises.
@@ -71,7 +74,7 @@ def distill_in_process(run: Run, storage: Storage, *, device: str, view: View, c
     dataset = DataKey.of(run).load()
     if run.expert_set is not None:
         _train_experts(run.expert_set, dataset, storage, device=device, view=view, cpus=cpus)
-    generator = None if run.generator is None else build_generator(run.generator, device)
+    generator = None if run.generator is None else own_generator(run, resources, device)
     with cpu_threads(cpus):
         _distill(run, dataset, generator, storage, device, lambda progress: view.show(RunProgressed(run, progress)))
     view.show(RunDistilled(run))
@@ -85,6 +88,23 @@ def train_experts_in_process(
     Raises what an expert raises.
     """
     _train_experts(expert_set, DataKey.of(expert_set).load(), storage, device=device, view=view, cpus=cpus)
+
+
+def _generator(
+    run: Run,
+    resources: Resources,
+    device: str,
+    files: Mapping[GeneratorRecord, GeneratorFile],
+    held: dict[GeneratorRecord, Generator],
+) -> Generator | None:
+    """The run's, which the runs after it share unless it learns."""
+    if run.generator is None:
+        return None
+    if run.learn_generator:
+        return own_generator(run, resources, device, files.get(run.generator))
+    if run.generator not in held:
+        held[run.generator] = own_generator(run, resources, device, files.get(run.generator))
+    return held[run.generator]
 
 
 def _train_experts(

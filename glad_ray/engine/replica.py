@@ -14,10 +14,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import Tensor
 
 from glad_ray.engine.connection import result, unit_device
-from glad_ray.engine.units import build_generator, cpu_threads
-from glad_ray.generators import Latents
-from glad_ray.spec import RandomStyleGAN, Resources
-from glad_ray.spec.run import Init
+from glad_ray.engine.units import cpu_threads
+from glad_ray.generators import Latents, build_generator
+from glad_ray.spec import GeneratorRecord, Resources
+from glad_ray.spec.generators import Init
+from glad_ray.stylegan.files import GeneratorFile
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -25,19 +26,26 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 class Replica:
     """The actor: a generator, and the three calls of one."""
 
-    def __init__(self, record: RandomStyleGAN, cpus: float, gpus: float) -> None:
-        self.cpus = cpus
-        self.device = unit_device(gpus)
-        self.generator = build_generator(record, self.device)
+    def __init__(self, record: GeneratorRecord, file: GeneratorFile | None, resources: Resources) -> None:
+        self.cpus = resources.trial_cpus
+        self.device = unit_device(resources.generator_gpus)
+        memory = resources.generator_memory_gib
+        self.generator = build_generator(record, device=self.device, memory_gib=memory, file=file)
 
     def init(
-        self, space: str, labels: np.ndarray[Any, Any], rng_state: np.ndarray[Any, Any], how: Init
+        self,
+        space: str,
+        labels: np.ndarray[Any, Any],
+        rng_state: np.ndarray[Any, Any],
+        how: Init,
+        real_images: np.ndarray[Any, Any] | None,
     ) -> tuple[Arrays, np.ndarray[Any, Any]]:
         """Latents to start from, and the state that the draws left `rng` in."""
         rng = torch.Generator()
         rng.set_state(torch.tensor(rng_state))
+        real = None if real_images is None else torch.tensor(real_images)
         with cpu_threads(self.cpus):
-            latents = self.generator.init(space, torch.tensor(labels), rng, how)
+            latents = self.generator.init(space, torch.tensor(labels), rng, how, real)
         return _arrays(latents), rng.get_state().numpy()
 
     def decode(self, space: str, latents: Arrays) -> np.ndarray[Any, Any]:
@@ -55,8 +63,16 @@ class Replica:
         return {kind: torch.tensor(array, device=self.device) for kind, array in arrays.items()}
 
 
-def start_replica(name: str, record: RandomStyleGAN, node_id: str, at_once: int, resources: Resources) -> Any:
-    """Start the named replica of a machine, which serves `at_once` calls; returns its handle.
+def start_replica(
+    name: str,
+    record: GeneratorRecord,
+    file: ray.ObjectRef[Any] | None,
+    node_id: str,
+    at_once: int,
+    resources: Resources,
+) -> Any:
+    """Start the named replica of a machine, which serves `at_once` calls; returns its handle. `file` holds the weights
+    of a trained generator.
 
     A waiting trial leaves its CPUs idle, and its call takes as many threads: the replica asks for none of its own.
     """
@@ -70,14 +86,14 @@ def start_replica(name: str, record: RandomStyleGAN, node_id: str, at_once: int,
         max_task_retries=-1,
         scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=True),
     )
-    return actor.remote(record, resources.trial_cpus, resources.generator_gpus)
+    return actor.remote(record, file, resources)
 
 
 @final
 class RemoteGenerator:
     """A `Generator` behind a replica's name."""
 
-    def __init__(self, name: str, record: RandomStyleGAN) -> None:
+    def __init__(self, name: str, record: GeneratorRecord) -> None:
         self._actor = ray.get_actor(name)
         self._record = record
 
@@ -86,9 +102,19 @@ class RemoteGenerator:
         """The latent spaces it has."""
         return self._record.spaces
 
-    def init(self, space: str, labels: Int64[Tensor, " n"], rng: torch.Generator, how: Init) -> Latents:
+    def init(
+        self,
+        space: str,
+        labels: Int64[Tensor, " n"],
+        rng: torch.Generator,
+        how: Init,
+        real_images: Float[Tensor, "n c h w"] | None = None,
+    ) -> Latents:
         """See `Generator.init`; `rng` advances as if the draws were made here."""
-        latents, state = result(self._actor.init.remote(space, labels.cpu().numpy(), rng.get_state().numpy(), how))
+        real = None if real_images is None else real_images.cpu().numpy()
+        latents, state = result(
+            self._actor.init.remote(space, labels.cpu().numpy(), rng.get_state().numpy(), how, real)
+        )
         rng.set_state(torch.tensor(state))
         return {kind: torch.tensor(array) for kind, array in latents.items()}
 

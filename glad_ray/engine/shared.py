@@ -14,10 +14,11 @@ from glad_ray.engine.event_queue import EventQueue
 from glad_ray.engine.events import Event
 from glad_ray.engine.expert_store import RemoteTrajectories, start_expert_store
 from glad_ray.engine.replica import RemoteGenerator, start_replica
-from glad_ray.engine.units import DataKey, Left, build_generator
+from glad_ray.engine.units import DataKey, Left, own_generator
 from glad_ray.generators import Generator
-from glad_ray.spec import ExpertSet, Run, Sweep
+from glad_ray.spec import ExpertSet, GeneratorRecord, Run, Sweep
 from glad_ray.storage import Storage
+from glad_ray.stylegan.files import GeneratorFile
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Shared:
     storage: Storage
     data: Mapping[DataKey, ray.ObjectRef[Any]]
     """the real images, in the object store"""
+    generator_files: Mapping[str, ray.ObjectRef[Any]]
+    """weights of trained generators, in the object store, by the generator's id"""
     replicas: Mapping[str, Mapping[str, str]]
     """names of actors, by the generator's id and the machine's; none where every trial holds its own generator"""
     expert_stores: Mapping[str, str]
@@ -45,8 +48,10 @@ class Shared:
         if run.generator is None:
             return None
         replicas = self.replicas.get(run.generator.content_id)
-        if not replicas:
-            return build_generator(run.generator, device)
+        if run.learn_generator or not replicas:
+            held = self.generator_files.get(run.generator.content_id)
+            file: GeneratorFile | None = None if held is None else ray.get(held)
+            return own_generator(run, self.sweep.resources, device, file)
         name = replicas.get(ray.get_runtime_context().get_node_id()) or next(iter(replicas.values()))
         return RemoteGenerator(name, run.generator)
 
@@ -60,8 +65,15 @@ class Shared:
 
 
 @contextlib.contextmanager
-def sharing(sweep: Sweep, left: Left, storage: Storage, data: Mapping[DataKey, Dataset]) -> Iterator[Shared]:
-    """Put the real images where workers read them without a copy, and start the actors; they end with the context.
+def sharing(
+    sweep: Sweep,
+    left: Left,
+    storage: Storage,
+    data: Mapping[DataKey, Dataset],
+    files: Mapping[GeneratorRecord, GeneratorFile],
+) -> Iterator[Shared]:
+    """Put the real images and trained weights where workers read them without a copy, and start the actors, which end
+    with the context.
 
     They are named after this sweep and call, so that several can go on in one cluster, and on every machine there is
     a replica of every generator. Where trials have GPUs and replicas none, every trial holds its own.
@@ -69,20 +81,28 @@ def sharing(sweep: Sweep, left: Left, storage: Storage, data: Mapping[DataKey, D
     prefix = f"glad-ray {sweep.name} {uuid.uuid4().hex[:6]}"
     nodes = [node for node in ray.nodes() if node["Alive"]]
     actors: list[Any] = [ray.remote(EventQueue).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()]
+    held = {record.content_id: ray.put(file) for record, file in files.items()}
     replicas: dict[str, dict[str, str]] = {}
     if sweep.resources.generator_gpus or not sweep.resources.trial_gpus:
-        for record in left.generators:
+        for record in left.shared_generators:
             names = {node["NodeID"]: f"{prefix} generator {record.content_id} {node['NodeID']}" for node in nodes}
             replicas[record.content_id] = names
             actors += [
-                start_replica(names[node["NodeID"]], record, node["NodeID"], _slots(node, sweep), sweep.resources)
+                start_replica(
+                    names[node["NodeID"]],
+                    record,
+                    held.get(record.content_id),
+                    node["NodeID"],
+                    _slots(node, sweep),
+                    sweep.resources,
+                )
                 for node in nodes
             ]
     stores = {each.content_id: f"{prefix} experts {each.content_id}" for each in left.expert_sets}
     actors += [start_expert_store(stores[each.content_id], storage, each) for each in left.expert_sets]
     references = {key: ray.put(dataset) for key, dataset in data.items()}
     try:
-        yield Shared(sweep, storage, references, replicas, stores, actors[0])
+        yield Shared(sweep, storage, references, held, replicas, stores, actors[0])
     finally:
         for actor in actors:
             ray.kill(actor)

@@ -18,18 +18,18 @@ from glad_ray.engine.events import Begun, RunFailed
 from glad_ray.engine.view import View
 from glad_ray.errors import GladRayError
 from glad_ray.experts import missing_experts
-from glad_ray.generators import Generator, build_random_stylegan
+from glad_ray.generators import Generator, build_generator, check_generator, read_file
 from glad_ray.machine import keep_freed_memory
 from glad_ray.networks import check_network
 from glad_ray.plan import Plan, experts_needed
 from glad_ray.results import Failure, finished, read_trainings, write_failure
-from glad_ray.spec import ExpertSet, RandomStyleGAN, Run, Sweep, dataset_facts
+from glad_ray.spec import ExpertSet, GeneratorRecord, Resources, Run, Sweep, dataset_facts
 from glad_ray.storage import Storage
+from glad_ray.stylegan.files import GeneratorFile
 
 Stage = Literal["experts", "distill", "evaluate"]
 
 _QUESTIONS_AT_ONCE = 16
-_IMAGES_AT_ONCE = 10  # through a generator with a graph: what bounds its memory, whatever the images per class
 
 
 class DataKey(NamedTuple):
@@ -69,9 +69,14 @@ class Left(NamedTuple):
         }
 
     @property
-    def generators(self) -> set[RandomStyleGAN]:
+    def generators(self) -> set[GeneratorRecord]:
         """The image priors of the runs to distil."""
         return {run.generator for run in self.to_distill if run.generator is not None}
+
+    @property
+    def shared_generators(self) -> set[GeneratorRecord]:
+        """Those that several runs may share: of runs that learn none."""
+        return {run.generator for run in self.to_distill if run.generator is not None and not run.learn_generator}
 
 
 def left_of(plan: Plan, storage: Storage) -> Left:
@@ -127,12 +132,28 @@ def begun(plan: Plan, left: Left, storage: Storage) -> Begun:
     )
 
 
-def build_generator(record: RandomStyleGAN, device: str) -> Generator:
-    """The generator of a record, on a device."""
-    generator = build_random_stylegan(record, _IMAGES_AT_ONCE)
-    generator.mapping.to(device)
-    generator.synthesis.to(device)
-    return generator
+def check_generators(left: Left, *, shared_on: str, own_on: str) -> dict[GeneratorRecord, GeneratorFile]:
+    """Raise the `UserError` that building some generator of what is left would meet, on the devices where runs share
+    them and have their own; returns the weights of trained ones.
+    """
+    for run in left.to_distill:
+        if run.generator is not None:
+            check_generator(run.generator, own_on if run.learn_generator else shared_on)
+    files = {record: read_file(record) for record in left.generators}
+    return {record: file for record, file in files.items() if file is not None}
+
+
+def own_generator(run: Run, resources: Resources, device: str, file: GeneratorFile | None = None) -> Generator:
+    """A run's generator for itself alone, in this process."""
+    assert run.generator is not None, "runs in pixel space have none"
+    return build_generator(
+        run.generator,
+        device=device,
+        memory_gib=resources.generator_memory_gib,
+        keep_graph=True,
+        learn=run.learn_generator,
+        file=file,
+    )
 
 
 @contextlib.contextmanager

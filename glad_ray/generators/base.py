@@ -1,19 +1,24 @@
 """What every generator can do, here or behind a handle: make latents, decode them, and pull gradients back to them.
 
-The calls are pure functions of their arguments. They decode without a graph and decode again with one for the
-gradients (section 3.4 of GLaD), so that nothing has to be kept between two calls and any call can be repeated.
+The calls are pure functions of their arguments, so that any of them can be repeated, by another process if need be.
+`DifferentiableGenerator` is what one has to write for a prior of one's own; `InProcessGenerator` makes the calls of it.
 """
 
+from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from glad_ray.spec.run import Init
+from glad_ray.spec.generators import Init
 
 Latents = dict[str, Tensor]
-"""By kind: `pixels`, or `w` (style codes), or `f` and `w` (a feature map and the codes of the layers from there on)."""
+"""By kind: `pixels`, or `w` (style codes), or `f` and `w` (a feature map and the codes of the layers from there on).
+Each has an entry per image. Where a generator's weights are learned, `g` has them all as one vector."""
+
+WEIGHTS = "g"
+"""the kind of latent that all images share"""
 
 
 @runtime_checkable
@@ -24,11 +29,19 @@ class Generator(Protocol):
     def spaces(self) -> tuple[str, ...]:
         """The latent spaces it has."""
 
-    def init(self, space: str, labels: Int64[Tensor, " n"], rng: torch.Generator, how: Init) -> Latents:
+    def init(
+        self,
+        space: str,
+        labels: Int64[Tensor, " n"],
+        rng: torch.Generator,
+        how: Init,
+        real_images: Float[Tensor, "n c h w"] | None = None,
+    ) -> Latents:
         """Latents of one image per label, drawn from `rng`, on the generator's device.
 
-        How: `sampled` (a code per image), `average` (the mean of 1000 codes per image) or `gaussian` (f<n> only: F
-        drawn with the mean and deviation of the sampled one). Raises `UserError` for any other, for a space it does
+        How, as far as a generator can: `sampled` (a code per image), `average` (the mean of 1000 codes per image),
+        `real` (those of `real_images`, one per label, in [-1, 1]) or `gaussian` (F drawn with the mean and deviation
+        of the one that the generator would else start from). Raises `UserError` for any other, for a space it does
         not have and for a label it has no class for.
         """
 
@@ -37,3 +50,36 @@ class Generator(Protocol):
 
     def pullback(self, space: str, latents: Latents, image_grads: Float[Tensor, "n c h w"]) -> Latents:
         """The gradient of sum(images * image_grads) with respect to each latent."""
+
+
+@runtime_checkable
+class DifferentiableGenerator(Protocol):
+    """An image prior that PyTorch can differentiate, on one device; frozen unless its weights are among the latents."""
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """The latent spaces it has."""
+
+    def latent_shapes(self, space: str) -> Mapping[str, tuple[int, ...]]:
+        """Shape per image of each kind of latent, of `f` (a feature map) and `w` (codes)."""
+
+    def init(
+        self,
+        space: str,
+        labels: Int64[Tensor, " n"],
+        rng: torch.Generator,
+        how: Init,
+        real_images: Float[Tensor, "n c h w"] | None = None,
+    ) -> Latents:
+        """See `Generator.init`; called without a graph."""
+
+    def images(self, space: str, latents: Latents) -> Float[Tensor, "n c h w"]:
+        """The images, nominally in [-1, 1], as a differentiable function of the latents alone, image by image."""
+
+
+@runtime_checkable
+class ForetoldMemory(Protocol):
+    """A differentiable generator that knows what a pullback takes; of others it is measured, once a space."""
+
+    def pullback_bytes(self, space: str) -> int:
+        """Bytes that a pullback of one image from `space` takes at its most, beyond weights."""

@@ -5,9 +5,6 @@ from torch import Tensor
 
 from glad_ray.generators.calibration import calibrated
 from glad_ray.generators.stylegan_xl.filters import layer_filters
-from glad_ray.generators.stylegan_xl.generator import StyleGANGenerator
-from glad_ray.generators.stylegan_xl.mapping import MappingNetwork
-from glad_ray.generators.stylegan_xl.synthesis import SynthesisNetwork
 from glad_ray.spec import RandomStyleGAN
 from glad_ray.stylegan.settings import LayerSettings, MappingSettings, SynthesisSettings
 
@@ -15,23 +12,12 @@ State = dict[str, Tensor]
 """Weights by the names that released checkpoints give them."""
 
 
-def build_random_stylegan(
-    record: RandomStyleGAN,
-    chunk_size: int | None = None,
-    device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
-) -> StyleGANGenerator:
-    """The generator a record describes. Its weights are drawn, and calibrated, on the CPU in float32, then moved."""
-    mapping, synthesis = record.mapping, record.synthesis
+def random_stylegan(record: RandomStyleGAN) -> State:
+    """The weights that a record describes: drawn, and calibrated, on the CPU in float32."""
+    mapping, synthesis = record.mapping_settings, record.synthesis_settings
     rng = torch.Generator().manual_seed(record.seed)
     state = random_state(mapping, synthesis, rng)
-    if record.calibrate:
-        state = calibrated(mapping, synthesis, state, rng)
-    return StyleGANGenerator(
-        MappingNetwork(mapping, state).to(device, dtype),
-        SynthesisNetwork(synthesis, state).to(device, dtype),
-        chunk_size,
-    )
+    return calibrated(mapping, synthesis, state, rng) if record.calibrate else state
 
 
 def random_state(mapping: MappingSettings, synthesis: SynthesisSettings, rng: torch.Generator) -> State:

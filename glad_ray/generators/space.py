@@ -13,7 +13,7 @@ from torch import Tensor
 
 from glad_ray.errors import UserError, unknown
 from glad_ray.generators.base import Generator, Latents
-from glad_ray.spec.run import Init
+from glad_ray.spec.generators import Init
 
 RealImages = Callable[[Tensor, torch.Generator], Tensor]
 """Normalised real images of the given classes, one independent draw per label."""
@@ -81,26 +81,34 @@ class GeneratorSpace:
         init: Init,
         mean: Sequence[float],
         std: Sequence[float],
+        real_images: RealImages | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
+        """`real_images` for a generator that starts from them."""
         if space not in generator.spaces:
             raise UserError(f"The generator has no latent space {space!r}: it has {', '.join(generator.spaces)}.")
         self.generator = generator
         self.space = space
         self.how = init
+        self.real_images = real_images
         self.device = torch.device(device)
         self.mean = torch.tensor(mean, dtype=torch.float64)[:, None, None]
         self.std = torch.tensor(std, dtype=torch.float64)[:, None, None]
 
     def init(self, labels: Int64[Tensor, " n"], rng: torch.Generator) -> Latents:
         """See `Space.init`."""
-        latents = self.generator.init(self.space, labels, rng, self.how)
+        real = None if self.real_images is None else self._to_generator(self.real_images(labels, rng))
+        latents = self.generator.init(self.space, labels, rng, self.how, real)
         return {kind: value.to(self.device) for kind, value in latents.items()}
 
     def decode(self, latents: Latents) -> Float[Tensor, "n c h w"]:
         """See `Space.decode`: ((g + 1) / 2 - mean) / std of the generator's image g."""
         images = self.generator.decode(self.space, latents)
         return (images + (1 - 2 * self.mean).to(images)) * (0.5 / self.std).to(images)
+
+    def _to_generator(self, images: Tensor) -> Tensor:
+        """Normalised images in the generator's range."""
+        return images * (2 * self.std).to(images) - (1 - 2 * self.mean).to(images)
 
     def pullback(self, latents: Latents, image_grads: Float[Tensor, "n c h w"]) -> Latents:
         """See `Space.pullback`."""

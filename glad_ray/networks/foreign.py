@@ -5,9 +5,8 @@ given back as they were; and it may refuse what it is asked for, so its errors a
 """
 
 import contextlib
-import importlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import numpy as np
@@ -15,7 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from glad_ray.errors import UserError, unknown
+from glad_ray.errors import UserError
+from glad_ray.importing import import_callable, told
 from glad_ray.networks.layers import Classifier
 from glad_ray.spec.network import Network
 
@@ -111,7 +111,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def _construct(spec: Network, channels: int, classes: int, *, seed: int, device: str) -> Foreign:
-    make = _callable(spec.name)
+    make = import_callable(spec.name, "Network", "a classifier")
     arguments: dict[str, Any] = {"num_classes": classes}
     if not _takes_three_channels(spec.name):
         arguments["in_chans"] = channels
@@ -122,7 +122,7 @@ def _construct(spec: Network, channels: int, classes: int, *, seed: int, device:
     except Exception as error:
         said = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
         raise UserError(
-            f"Network {spec.name} refuses {said} ({_told(error)}): change its options, or name a function of your own "
+            f"Network {spec.name} refuses {said} ({told(error)}): change its options, or name a function of your own "
             "that takes these and builds it."
         ) from error
     if not isinstance(network, nn.Module):
@@ -131,27 +131,6 @@ def _construct(spec: Network, channels: int, classes: int, *, seed: int, device:
             "that makes a classifier."
         )
     return Foreign(spec.name, network, classes).train()
-
-
-def _callable(name: str) -> Callable[..., Any]:
-    module_name, _, callable_name = name.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        raise UserError(
-            f"Network {name}: {module_name} cannot be imported ({_told(error)}): install its package, or put its "
-            "folder on PYTHONPATH, on every machine that evaluates."
-        ) from error
-    if not hasattr(module, callable_name):
-        public = [each for each, value in vars(module).items() if callable(value) and not each.startswith("_")]
-        raise unknown(f"callable of {module_name}", callable_name, public)
-    found: object = getattr(module, callable_name)
-    if not callable(found):
-        raise UserError(
-            f"Network {name} cannot be called, it is of type {type(found).__name__}: name a class or a function that "
-            "makes a classifier."
-        )
-    return found
 
 
 def _try_on_images(spec: Network, channels: int, resolution: int, classes: int, device: str) -> None:
@@ -167,16 +146,10 @@ def _try_on_images(spec: Network, channels: int, resolution: int, classes: int, 
             raise
         except Exception as error:
             raise UserError(
-                f"Network {spec.name} cannot take images of {channels} x {resolution} x {resolution} ({_told(error)}): "
+                f"Network {spec.name} cannot take images of {channels} x {resolution} x {resolution} ({told(error)}): "
                 "leave it out, change the resolution, or set its option for the size, such as image_size or img_size."
             ) from error
 
 
 def _takes_three_channels(name: str) -> bool:
     return name.partition(":")[0].partition(".")[0] in _THREE_CHANNELS
-
-
-def _told(error: Exception) -> str:
-    """An error of other code in one line."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

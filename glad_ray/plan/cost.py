@@ -70,11 +70,18 @@ def expert_flops(expert_set: ExpertSet) -> float:
     return one_pass * _TRAINING * images * experts.epochs * experts.count
 
 
+def generator_multiply_adds(run: Run) -> int | None:
+    """Of one image decoded; 0 without a generator, None where it is not known (and not in any estimate)."""
+    if run.generator is None:
+        return 0
+    return None if run.generator.missing is not None else run.generator.multiply_adds(run.space)
+
+
 def _step_flops(run: Run) -> float:
     """Operations of one step on the latents, on average over the steps."""
     facts = dataset_facts(run.dataset)
     synthetic = facts.classes * run.images_per_class
-    generator = 0 if run.generator is None else run.generator.multiply_adds(run.space)
+    generator = generator_multiply_adds(run) or 0
     generator_flops = 2.0 * generator * _DECODE_AND_PULLBACK * synthetic
     passes = _network_passes(run, synthetic, facts.classes, facts.train_images)
     return generator_flops + 2.0 * network_multiply_adds(run.backbone, facts, run.pixels) * passes

@@ -6,7 +6,7 @@ from datetime import timedelta
 from rich.markup import escape
 from rich.table import Table
 
-from glad_ray.plan.cost import GIGAFLOPS_PER_CPU, Cost, estimate, expert_flops, seconds
+from glad_ray.plan.cost import GIGAFLOPS_PER_CPU, Cost, estimate, expert_flops, generator_multiply_adds, seconds
 from glad_ray.plan.plan import Plan, experts_needed
 from glad_ray.spec import DC, Run
 from glad_ray.spec.profiles import DIFFERENCES, concerns
@@ -84,10 +84,12 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
 
 def _generators(runs: tuple[Run, ...]) -> Iterator[str]:
     for generator in {run.generator.content_id: run.generator for run in runs if run.generator is not None}.values():
-        yield escape(
-            f"Generator {generator.kind}-{generator.content_id} ({generator.resolution}px): legal spaces are pixel, "
-            f"{', '.join(generator.spaces)}."
-        )
+        name = f"Generator {generator.kind}-{generator.content_id}"
+        if generator.missing is not None:
+            yield escape(f"{name}: {generator.missing}")
+        else:
+            spaces = ", ".join(generator.spaces)
+            yield escape(f"{name} ({generator.resolution}px): legal spaces are pixel, {spaces}.")
 
 
 def _total(plan: Plan, costs: dict[str, Cost], done: Set[str]) -> str:
@@ -100,7 +102,9 @@ def _total(plan: Plan, costs: dict[str, Cost], done: Set[str]) -> str:
     }
     flops = sum(cost.distill_flops + cost.evaluate_flops for cost in left) + sum(experts.values())
     networks = [network for evaluation in plan.sweep.evaluations for network in evaluation.networks]
-    unknown = ", ".join(dict.fromkeys(network.title for network in networks if network.foreign))
+    foreign = [network.title for network in networks if network.foreign]
+    foreign += [run.generator_name for run in plan.runs if generator_multiply_adds(run) is None]
+    unknown = ", ".join(dict.fromkeys(foreign))
     not_counted = f" Not counted, for their cost is not known: {unknown}." if unknown else ""
     return (
         f"{len(left)} of {len(plan.runs)} runs to do: about {_time(flops)} of one CPU core at {GIGAFLOPS_PER_CPU:g} "

@@ -4,7 +4,13 @@ from glad_ray.spec.algorithm import DC, DM, MTT, Algorithm, Herding, KMeans, Lea
 from glad_ray.spec.baselines import baselines
 from glad_ray.spec.datasets import DATASETS, DatasetFacts, dataset_facts
 from glad_ray.spec.experts import DSA, Experts, ExpertSet
-from glad_ray.spec.generator import RandomStyleGAN
+from glad_ray.spec.generators import (
+    CustomGenerator,
+    DiffusersAutoencoder,
+    GeneratorRecord,
+    RandomStyleGAN,
+    StyleGANFile,
+)
 from glad_ray.spec.network import Network
 from glad_ray.spec.run import Run
 from glad_ray.spec.sweep import Evaluation, Labels, Resources, Selection, Sweep, grid
@@ -16,10 +22,13 @@ __all__ = [
     "DSA",
     "MTT",
     "Algorithm",
+    "CustomGenerator",
     "DatasetFacts",
+    "DiffusersAutoencoder",
     "Evaluation",
     "ExpertSet",
     "Experts",
+    "GeneratorRecord",
     "Herding",
     "KMeans",
     "Labels",
@@ -30,6 +39,7 @@ __all__ = [
     "Resources",
     "Run",
     "Selection",
+    "StyleGANFile",
     "Sweep",
     "WholeDataset",
     "baselines",

@@ -24,6 +24,8 @@ class LearningRates(Record):
     """of a feature map F_n (f<n> spaces)"""
     w: Positive
     """of the style codes (w+ and f<n> spaces)"""
+    g: Positive = 1e-4
+    """of the generator's weights, where a run learns them"""
 
 
 _INNER_LOOPS = {1: 1, 10: 50, 20: 25, 30: 20, 40: 15, 50: 10}
@@ -104,7 +106,7 @@ class MTT(Record):
     labels: Literal["hard", "soft"] = "hard"
     """what the student is taught: classes, or the experts' mean class probabilities on the initial images (TESLA's
     option, which GLaD leaves out); soft labels belong to the synthetic set and are counted in its bytes"""
-    learning_rates: LearningRates = LearningRates(pixels=1000.0, f=1000.0, w=100.0)
+    learning_rates: LearningRates = LearningRates(pixels=1000.0, f=1000.0, w=100.0, g=0.1)
 
     def steps(self, images_per_class: int) -> int:
         """Steps on the images."""

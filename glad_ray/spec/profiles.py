@@ -36,9 +36,9 @@ class Difference:
     """what the profile `reference-code` sets the field to"""
 
 
-def _rates(pixels: float, w: float) -> Callable[["Run"], dict[str, float]]:
+def _rates(pixels: float, w: float, g: float) -> Callable[["Run"], dict[str, float]]:
     """The code's rates: one for pixels and F; w has its own, but not in the space w+, where it gets that of pixels."""
-    return lambda run: {"pixels": pixels, "f": pixels, "w": pixels if run.space == "w+" else w}
+    return lambda run: {"pixels": pixels, "f": pixels, "w": pixels if run.space == "w+" else w, "g": g}
 
 
 DIFFERENCES: tuple[Difference, ...] = (
@@ -89,17 +89,17 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         item="DC: learning rates of pixels, F, w",
         paper="the original's 0.1; w a tenth of F's", code="1, 1, 0.001 (w+: 1)", follows="profile",
-        field="algorithm.learning_rates", algorithms=("dc",), code_value=_rates(1.0, 0.001),
+        field="algorithm.learning_rates", algorithms=("dc",), code_value=_rates(1.0, 0.001, 1e-4),
     ),
     Difference(
         item="DM: learning rates of pixels, F, w",
         paper="the original's 1; w a tenth of F's", code="10, 10, 0.01 (w+: 10)", follows="profile",
-        field="algorithm.learning_rates", algorithms=("dm",), code_value=_rates(10.0, 0.01),
+        field="algorithm.learning_rates", algorithms=("dm",), code_value=_rates(10.0, 0.01, 1e-4),
     ),
     Difference(
         item="MTT: learning rates of pixels, F, w",
         paper="the original's 1000; w a tenth of F's", code="10000, 10000, 10 (w+: 10000)", follows="profile",
-        field="algorithm.learning_rates", algorithms=("mtt",), code_value=_rates(10000.0, 10.0),
+        field="algorithm.learning_rates", algorithms=("mtt",), code_value=_rates(10000.0, 10.0, 0.1),
     ),
     Difference(
         item="pixel space: start",

@@ -34,8 +34,12 @@ class Record(BaseModel):
 
     @property
     def content_id(self) -> str:
-        """Twelve hexadecimal digits: the hash of the content, the same on every machine."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        """Twelve hexadecimal digits: the hash of the content, the same on every machine.
+
+        Serialisers are told `identity`, to leave out what is content by another name.
+        """
+        content = self.model_dump(mode="json", context={"identity": True})
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
@@ -10,16 +10,14 @@ from glad_ray.errors import UserError
 from glad_ray.spec.algorithm import DC, DM, MTT, Algorithm, Herding, KMeans, WholeDataset
 from glad_ray.spec.datasets import dataset_facts
 from glad_ray.spec.experts import DSA, Experts, ExpertSet, check_judges, expert_network
-from glad_ray.spec.generator import RandomStyleGAN
+from glad_ray.spec.generators import AnyGenerator, Init, StyleGANRecord
 from glad_ray.spec.network import BackboneByName, Network
 from glad_ray.spec.profiles import Profile, apply_profile
 from glad_ray.spec.record import Record
 
-Init = Literal["noise", "real", "sampled", "average", "gaussian"]
-
-_SPACE = re.compile(r"pixel|w\+|f\d+")
-_PIXEL_INITS = ("noise", "real")
-_LATENT_INITS = ("sampled", "average", "gaussian")
+_FEATURE_SPACE = re.compile(r"f\d+")
+_STYLEGAN_SPACE = re.compile(r"w\+|f\d+")
+_PIXEL_INITS = ("real", "noise")
 
 
 class Run(Record):
@@ -32,15 +30,19 @@ class Run(Record):
     algorithm: Algorithm
     """DC, DM or MTT with its hyper-parameters; or a baseline: RandomReal, Herding, KMeans, WholeDataset"""
     space: str = "pixel"
-    """what is optimised: pixel, w+ or f<n> (input of synthesis layer n and the style codes from n on)"""
-    generator: RandomStyleGAN | None = None
+    """what is optimised: pixel, or a latent space of the generator: of StyleGAN w+ or f<n> (input of synthesis layer n
+    and the style codes from n on)"""
+    generator: AnyGenerator | None = None
     """the image prior; None in pixel space"""
+    learn_generator: bool = False
+    """optimise the weights of StyleGAN's layers with the latents, from f<n> on or all; the run holds its own copy"""
     images_per_class: int = Field(default=1, ge=1)
     """synthetic images per class (ipc)"""
     seed: int = Field(default=0, ge=0)
     init: Init | None = None
-    """pixel space: noise or real (default); latents: sampled (a code per image, default), average (the class's mean
-    code) or gaussian (F drawn with the sampled one's mean and deviation)"""
+    """pixel space: real (default) or noise; StyleGAN: sampled (a code per image, default), average (the class's mean
+    code) or gaussian (F drawn with the sampled one's mean and deviation); autoencoder: real (encoded images, default)
+    or gaussian (F drawn with their mean and deviation)"""
     backbone: BackboneByName = Network()
     """the network that distils"""
     augmentation: str = DSA
@@ -60,37 +62,15 @@ class Run(Record):
         facts = dataset_facts(self.dataset)
         # Implied fields are made explicit, so that what is hashed is what runs.
         apply_profile(self)
+        if self.space == "pixel":
+            self._check_pixels()
+        else:
+            self._check_latents()
         if self.init is None:
-            object.__setattr__(self, "init", "real" if self.space == "pixel" else "sampled")
+            inits = _PIXEL_INITS if self.generator is None else self.generator.inits
+            object.__setattr__(self, "init", inits[0])
         if self.resolution is None:
             object.__setattr__(self, "resolution", self.generator.resolution if self.generator else facts.resolution)
-        if not _SPACE.fullmatch(self.space):
-            raise UserError(f"Unknown space {self.space!r}: use pixel, w+ or f<n>, for example f4")
-        if self.space == "pixel":
-            if self.generator is not None:
-                raise UserError("Pixel space takes no generator: leave generator out, or name a space of it")
-            if self.init not in _PIXEL_INITS:
-                raise UserError(f"Init {self.init!r} is for latents: in pixel space use {' or '.join(_PIXEL_INITS)}")
-        else:
-            if self.generator is None:
-                raise UserError(f"Space {self.space} needs a generator: set generator=RandomStyleGAN(...)")
-            if self.space not in self.generator.spaces:
-                raise UserError(
-                    f"The generator has no layer {self.space}: it has {', '.join(('pixel', *self.generator.spaces))}"
-                )
-            if self.init not in _LATENT_INITS:
-                raise UserError(f"Init {self.init!r} is for pixels: in {self.space} use {', '.join(_LATENT_INITS)}")
-            if self.space == "w+" and self.init == "gaussian":
-                raise UserError("Init gaussian draws a feature map, which w+ has not: use sampled or average with w+.")
-            if self.generator.image_channels != facts.channels:
-                raise UserError(
-                    f"The generator makes {self.generator.image_channels}-channel images and {self.dataset} has "
-                    f"{facts.channels}: set generator.image_channels={facts.channels}"
-                )
-        if self.generator is not None and self.resolution != self.generator.resolution:
-            raise UserError(
-                f"Resolution {self.resolution} is not the generator's: set both to {self.generator.resolution}"
-            )
         if not self.distils and (self.space != "pixel" or self.init != "real"):
             raise UserError(f"Baseline {self.algorithm.name} is real images: use space='pixel' and init='real' with it")
         if isinstance(self.algorithm, WholeDataset) and self.images_per_class != 1:
@@ -98,6 +78,46 @@ class Run(Record):
         if self.expert_set is not None and (self.soft_labels or not self.distils):
             check_judges(self.expert_set)
         return self
+
+    def _check_pixels(self) -> None:
+        if self.generator is not None:
+            raise UserError("Pixel space takes no generator: leave generator out, or name a space of it")
+        if self.learn_generator:
+            raise UserError("Pixel space has no generator to learn: leave learn_generator out")
+        if self.init not in (None, *_PIXEL_INITS):
+            raise UserError(f"Init {self.init!r} is for latents: in pixel space use {' or '.join(_PIXEL_INITS)}")
+
+    def _check_latents(self) -> None:
+        generator, facts = self.generator, dataset_facts(self.dataset)
+        if generator is None and not _STYLEGAN_SPACE.fullmatch(self.space):
+            raise UserError(f"Unknown space {self.space!r}: use pixel, or with a generator w+ or f<n>, for example f4")
+        if generator is None:
+            raise UserError(
+                f"Space {self.space} needs a generator: set generator=RandomStyleGAN(...), or a trained one's file"
+            )
+        if self.learn_generator and not isinstance(generator, StyleGANRecord):
+            raise UserError(f"The weights of a {generator.kind} cannot be learned: leave learn_generator out")
+        if generator.missing is not None:
+            if self.resolution is None:
+                raise UserError(f"{generator.missing} Until then its resolution is not known: set the run's.")
+            return
+        if self.space not in generator.spaces:
+            raise UserError(
+                f"The generator has no layer {self.space}: it has {', '.join(('pixel', *generator.spaces))}"
+            )
+        if self.init not in (None, *generator.inits):
+            raise UserError(f"Init {self.init!r} is not one of {self.space}: use {', '.join(generator.inits)}")
+        if self.init == "gaussian" and "f" not in generator.latent_shapes(self.space):
+            raise UserError(f"Init gaussian draws a feature map, which {self.space} has not: use another.")
+        if generator.image_channels != facts.channels:
+            raise UserError(
+                f"The generator makes {generator.image_channels}-channel images and {self.dataset} has "
+                f"{facts.channels}: use one of {facts.channels}-channel images, for example "
+                f"RandomStyleGAN(image_channels={facts.channels})"
+            )
+        if self.resolution not in (None, generator.resolution):
+            raise UserError(f"Resolution {self.resolution} is not the generator's: set both to {generator.resolution}")
+        generator.check_classes(facts.classes)
 
     @property
     def run_id(self) -> str:
@@ -135,12 +155,21 @@ class Run(Record):
         numbers = sum(math.prod(shape) for shape in latents.values())
         if self.soft_labels:
             numbers += facts.classes
-        return 4 * images * numbers
+        return 4 * (images * numbers + self.learned_weights)
 
     @property
     def generator_bytes(self) -> int:
-        """What is kept of the generator: its parameters as float32, even of one that a seed could make again."""
-        return 0 if self.generator is None else 4 * self.generator.parameter_count
+        """What is kept of the generator: its parameters as float32, even of one that a seed could make again; none of
+        one whose weights are learned, for the set has those that it needs.
+        """
+        return 0 if self.generator is None or self.learn_generator else 4 * self.generator.parameter_count
+
+    @property
+    def learned_weights(self) -> int:
+        """Numbers of the generator that are learned with the latents."""
+        if not (self.learn_generator and isinstance(self.generator, StyleGANRecord)):
+            return 0
+        return self.generator.synthesis_settings.parameters_from(self.space)
 
     @property
     def steps(self) -> int:
@@ -183,7 +212,7 @@ class Run(Record):
     @property
     def layer(self) -> int | None:
         """Number n of an `f<n>` space, else None."""
-        return int(self.space[1:]) if self.space.startswith("f") else None
+        return int(self.space[1:]) if _FEATURE_SPACE.fullmatch(self.space) else None
 
     @property
     def generator_name(self) -> str:
@@ -196,4 +225,5 @@ class Run(Record):
         if self.ipc is None:
             return f"{self.algorithm.name} {self.dataset} seed {self.seed}"
         plain = "" if self.augmentation else " without augmentation"
-        return f"{self.algorithm.name} {self.space} {self.dataset} ipc {self.ipc} seed {self.seed}{plain}"
+        learned = " learning the generator" if self.learn_generator else ""
+        return f"{self.algorithm.name} {self.space} {self.dataset} ipc {self.ipc} seed {self.seed}{plain}{learned}"

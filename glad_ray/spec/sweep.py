@@ -104,6 +104,9 @@ class Resources(Record):
     generator_gpus: float = Field(default=0, ge=0)
     """of the replica of each generator that serves all trials of a machine; 0 where trials have GPUs: no replica, every
     trial holds its own generator"""
+    generator_memory_gib: float = Field(default=4, gt=0)
+    """for the graphs of one pullback through a generator, beyond its weights: as many images at a time as it has room
+    for, at least one; where that is all of a run's, a trial with its own generator decodes once a step, not twice"""
 
 
 def _one_or_several(value: Any) -> Any:

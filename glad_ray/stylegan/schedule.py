@@ -17,6 +17,8 @@ LAST_STOPBAND_PER_CUTOFF = 2.0**0.3
 CRITICAL_LAYERS = 2
 MARGIN = 10
 TAPS_PER_FACTOR = 6
+HALF_PRECISION_RANGE = 16
+"""layers of a rate above resolution / 16 run in half precision, where that is asked for"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,7 @@ def stem(
     return SynthesisSettings(
         w_dim=w_dim,
         input=InputSettings(channels=first.channels, size=first.size, rate=float(first.rate), bandwidth=first.cutoff),
-        layers=_layers(bands, first_number=0, kernel_size=kernel_size, radial=kernel_size == 1),
+        layers=_layers(bands, resolution=resolution, first_number=0, kernel_size=kernel_size, radial=kernel_size == 1),
     )
 
 
@@ -83,7 +85,7 @@ def super_resolution(
         first_channels=last.out_channels,
     )
     # The published networks count from one past the kept layers, so that one number is skipped.
-    head = _layers(bands, first_number=len(kept) + 1, kernel_size=kernel_size, radial=radial)
+    head = _layers(bands, resolution=resolution, first_number=len(kept) + 1, kernel_size=kernel_size, radial=radial)
     return replace(base, layers=(*kept, *head))
 
 
@@ -124,7 +126,9 @@ def _bands(
     return bands
 
 
-def _layers(bands: Sequence[_Band], *, first_number: int, kernel_size: int, radial: bool) -> tuple[LayerSettings, ...]:
+def _layers(
+    bands: Sequence[_Band], *, resolution: int, first_number: int, kernel_size: int, radial: bool
+) -> tuple[LayerSettings, ...]:
     last = len(bands) - 1
     return tuple(
         _layer(
@@ -135,12 +139,15 @@ def _layers(bands: Sequence[_Band], *, first_number: int, kernel_size: int, radi
             to_rgb=i == last,
             # Critically sampled layers have no room for a radial filter's slower fall.
             radial=radial and i < last - CRITICAL_LAYERS,
+            half=band.rate * HALF_PRECISION_RANGE > resolution,
         )
         for i, band in enumerate(bands)
     )
 
 
-def _layer(name: str, before: _Band, after: _Band, *, kernel_size: int, to_rgb: bool, radial: bool) -> LayerSettings:
+def _layer(
+    name: str, before: _Band, after: _Band, *, kernel_size: int, to_rgb: bool, radial: bool, half: bool
+) -> LayerSettings:
     filter_rate = max(before.rate, after.rate) * (1 if to_rgb else 2)
     up_factor = filter_rate // before.rate
     down_factor = filter_rate // after.rate
@@ -169,4 +176,5 @@ def _layer(name: str, before: _Band, after: _Band, *, kernel_size: int, to_rgb: 
         down_factor=down_factor,
         down_taps=down_taps,
         padding=(low, total - low),
+        half=half,
     )

@@ -170,8 +170,13 @@ class SynthesisSettings:
     @property
     def parameter_count(self) -> int:
         """Learned numbers of the synthesis network: kernels, biases and the maps from codes to styles."""
-        features = self.input.channels**2 + 4 * (self.w_dim + 1)
+        return self.parameters_from("w+")
+
+    def parameters_from(self, space: str) -> int:
+        """Those that images decoded from `space` depend on; raises like `latent_shapes`."""
+        n = self.layer_of(space)
+        features = self.input.channels**2 + 4 * (self.w_dim + 1) if n is None else 0
         return features + sum(
             layer.out_channels * (layer.in_channels * layer.kernel_size**2 + 1) + layer.in_channels * (self.w_dim + 1)
-            for layer in self.layers
+            for layer in self.layers[n or 0 :]
         )

@@ -11,9 +11,9 @@ from glad_ray.engine.connection import connected
 from glad_ray.engine.expert_store import RemoteTrajectories, start_expert_store
 from glad_ray.engine.replica import RemoteGenerator, start_replica
 from glad_ray.engine.tasks import RETRIES, Tasks
-from glad_ray.engine.units import build_generator
 from glad_ray.errors import UserError
 from glad_ray.experts import ExpertFiles
+from glad_ray.generators import build_generator
 from glad_ray.spec import Resources
 from tests.engine import tiny
 
@@ -23,8 +23,8 @@ LABELS = torch.arange(10)
 
 
 def test_replica_is_the_generator():
-    actor = start_replica("replica", tiny.GENERATOR, ray.nodes()[0]["NodeID"], 2, Resources())
-    there, here = RemoteGenerator("replica", tiny.GENERATOR), build_generator(tiny.GENERATOR, "cpu")
+    actor = start_replica("replica", tiny.GENERATOR, None, ray.nodes()[0]["NodeID"], 2, Resources())
+    there, here = RemoteGenerator("replica", tiny.GENERATOR), build_generator(tiny.GENERATOR)
     assert there.spaces == here.spaces
     for space, how in [("f2", "gaussian"), ("w+", "sampled")]:
         rngs = [torch.Generator().manual_seed(1) for _ in range(2)]

@@ -28,7 +28,7 @@ from tests.golden_numbers import golden
 ARRAYS, FACTS = golden("stylegan_xl/operations")
 OPERATIONS = {name: torch.from_numpy(value) for name, value in ARRAYS.items()}
 FILTERS = [name for name in FACTS if name.startswith("filter")]
-LAYER = RandomStyleGAN(channel_max=3).synthesis.layers[0]
+LAYER = RandomStyleGAN(channel_max=3).synthesis_settings.layers[0]
 
 
 @pytest.mark.parametrize("name", FILTERS)

@@ -7,10 +7,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from glad_ray.errors import UserError
-from glad_ray.generators import build_random_stylegan
+from glad_ray.generators import InProcessGenerator, build_generator
 from glad_ray.generators.calibration import IMAGE_DEVIATION, SAMPLES, calibrated
+from glad_ray.generators.in_process import GIB
 from glad_ray.generators.random_stylegan import random_state
-from glad_ray.generators.stylegan_xl.generator import StyleGANGenerator
 from glad_ray.generators.stylegan_xl.mapping import MappingNetwork
 from glad_ray.generators.stylegan_xl.synthesis import SynthesisNetwork
 from glad_ray.spec import RandomStyleGAN
@@ -31,13 +31,20 @@ def rng(seed=0):
 
 
 @cache
-def networks(record):
-    generator = build_random_stylegan(record, dtype=torch.float64)
-    return generator.mapping, generator.synthesis
+def network(record):
+    return build_generator(record, dtype=torch.float64).network
 
 
-def double(record, chunk_size=None):
-    return StyleGANGenerator(*networks(record), chunk_size)
+def double(record, keep_graph=False):
+    return InProcessGenerator(network(record), dtype=torch.float64, memory_gib=4, keep_graph=keep_graph)
+
+
+def chunked(record, space, images):
+    """As many images at a time as that."""
+    generator = double(record)
+    generator.memory_gib = (images + 0.5) * generator.pullback_bytes(space) / GIB
+    assert generator.chunk_size(space) == images
+    return generator
 
 
 def drawn(generator, space, seed=0):
@@ -49,10 +56,10 @@ def drawn(generator, space, seed=0):
 @pytest.mark.parametrize(("record", "space"), SPACES)
 def test_shapes_are_those_of_the_record(record, space):
     record = RECORDS[record]
-    latents = build_random_stylegan(record).init(space, LABELS, rng(), "sampled")
+    latents = build_generator(record).init(space, LABELS, rng(), "sampled")
     assert {kind: tuple(value.shape[1:]) for kind, value in latents.items()} == record.latent_shapes(space)
     assert all(len(value) == len(LABELS) and value.dtype == torch.float32 for value in latents.values())
-    images = build_random_stylegan(record).decode(space, latents)
+    images = build_generator(record).decode(space, latents)
     assert images.shape == (5, record.image_channels, record.resolution, record.resolution)
 
 
@@ -64,25 +71,25 @@ def test_chunks_do_not_matter(record, space):
     image_grads = torch.randn(images.shape, generator=rng(2)).double()
     grads = whole.pullback(space, latents, image_grads)
     for chunk_size in (1, 2, 9):
-        chunked = double(RECORDS[record], chunk_size)
-        torch.testing.assert_close(chunked.decode(space, latents), images, rtol=0, atol=1e-12)
-        for kind, grad in chunked.pullback(space, latents, image_grads).items():
+        parts = chunked(RECORDS[record], space, chunk_size)
+        torch.testing.assert_close(parts.decode(space, latents), images, rtol=0, atol=1e-12)
+        for kind, grad in parts.pullback(space, latents, image_grads).items():
             torch.testing.assert_close(grad, grads[kind], rtol=0, atol=1e-12)
         expected = whole.init(space, LABELS, rng(), "sampled")
-        for kind, value in chunked.init(space, LABELS, rng(), "sampled").items():
+        for kind, value in parts.init(space, LABELS, rng(), "sampled").items():
             torch.testing.assert_close(value, expected[kind], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(("record", "space"), SPACES)
 def test_pullback_is_autograd_through_one_graph(record, space):
-    generator = double(RECORDS[record], chunk_size=2)
+    generator = chunked(RECORDS[record], space, 2)
     latents = drawn(generator, space)
     before = {kind: value.clone() for kind, value in latents.items()}
     leaves = {kind: value.clone().requires_grad_() for kind, value in latents.items()}
     if space == "w+":
-        images = generator.synthesis(leaves["w"])
+        images = generator.network.synthesis(leaves["w"])
     else:
-        images = generator.synthesis.from_f(leaves["w"], leaves["f"], int(space[1:]))
+        images = generator.network.synthesis.from_f(leaves["w"], leaves["f"], int(space[1:]))
     torch.testing.assert_close(generator.decode(space, latents), images.detach(), rtol=0, atol=1e-12)
     image_grads = torch.randn(images.shape, generator=rng(2)).double()
     expected = torch.autograd.grad(images, tuple(leaves.values()), image_grads)
@@ -116,18 +123,18 @@ def test_pullback_is_the_derivative(record, space):
 def test_features_and_later_codes_are_all_that_is_used(record, n):
     generator = double(RECORDS[record])
     latents = drawn(generator, "w+")
-    f = generator.synthesis.to_f(latents["w"], n)
+    f = generator.network.synthesis.to_f(latents["w"], n)
     images = generator.decode(f"f{n}", {"f": f, "w": latents["w"][:, n + 1 :]})
     torch.testing.assert_close(images, generator.decode("w+", latents), rtol=0, atol=1e-12)
     # The same draws start every space.
     sampled = generator.init(f"f{n}", LABELS, rng(), "sampled")
     codes = generator.init("w+", LABELS, rng(), "sampled")["w"]
-    torch.testing.assert_close(sampled["f"], generator.synthesis.to_f(codes, n), rtol=0, atol=1e-12)
+    torch.testing.assert_close(sampled["f"], generator.network.synthesis.to_f(codes, n), rtol=0, atol=1e-12)
     torch.testing.assert_close(sampled["w"], codes[:, n + 1 :], rtol=0, atol=0)
 
 
 def test_gaussian_features_have_the_sampled_ones_mean_and_deviation():
-    generator = build_random_stylegan(CONFIG_T)
+    generator = build_generator(CONFIG_T)
     sampled = generator.init("f2", LABELS, rng(), "sampled")
     gaussian = generator.init("f2", LABELS, rng(), "gaussian")
     assert torch.equal(gaussian["w"], sampled["w"])
@@ -141,18 +148,20 @@ def test_gaussian_features_have_the_sampled_ones_mean_and_deviation():
 
 
 def test_average_codes_are_the_mean_of_many():
-    generator = build_random_stylegan(CONFIG_T)
+    generator = build_generator(CONFIG_T)
     average = generator.init("w+", LABELS, rng(), "average")["w"]
     same, other = average[2] - average[3], average[2] - average[0]
     assert same.square().mean() < 0.1 * other.square().mean(), "images of a class nearly coincide"
     z = torch.randn(1000, CONFIG_T.z_dim, generator=rng())
-    expected = generator.mapping(z, torch.zeros(1000, dtype=torch.long)).mean(dim=0)
+    expected = generator.network.mapping(z, torch.zeros(1000, dtype=torch.long)).mean(dim=0)
     torch.testing.assert_close(average[0, 0], expected)
 
 
 def test_broken_features_are_cleaned():
-    generator = build_random_stylegan(CONFIG_T)
-    generator.synthesis.layers[0].bias.copy_(torch.tensor([float("nan"), float("inf"), -float("inf"), 1e6, 0.0]))
+    generator = build_generator(CONFIG_T)
+    generator.network.synthesis.layers[0].bias.copy_(
+        torch.tensor([float("nan"), float("inf"), -float("inf"), 1e6, 0.0])
+    )
     f = generator.init("f1", LABELS, rng(), "sampled")["f"]
     assert torch.isfinite(f).all()
     assert f.abs().max() == 10
@@ -162,18 +171,18 @@ def test_broken_features_are_cleaned():
 
 
 def test_a_seed_is_a_network():
-    latents = drawn(build_random_stylegan(CONFIG_T), "f1")
+    latents = drawn(build_generator(CONFIG_T), "f1")
     torch.manual_seed(1)
-    first = build_random_stylegan(CONFIG_T).decode("f1", latents)
+    first = build_generator(CONFIG_T).decode("f1", latents)
     torch.manual_seed(2)
-    assert torch.equal(build_random_stylegan(CONFIG_T).decode("f1", latents), first)
+    assert torch.equal(build_generator(CONFIG_T).decode("f1", latents), first)
     for other in (CONFIG_T.replace(seed=4), CONFIG_T.replace(calibrate=False)):
-        assert not torch.equal(build_random_stylegan(other).decode("f1", latents), first)
+        assert not torch.equal(build_generator(other).decode("f1", latents), first)
         assert other.content_id != CONFIG_T.content_id
 
 
 def test_draws_come_from_the_rng_alone():
-    generator = build_random_stylegan(CONFIG_T)
+    generator = build_generator(CONFIG_T)
     torch.manual_seed(1)
     first = generator.init("f1", LABELS, rng(5), "gaussian")
     torch.manual_seed(2)
@@ -184,8 +193,8 @@ def test_draws_come_from_the_rng_alone():
 
 def test_random_weights_are_what_training_starts_from():
     record = RandomStyleGAN(channel_max=64, classes=50)
-    state = random_state(record.mapping, record.synthesis, rng())
-    frequencies = state["synthesis.input.freqs"].norm(dim=1) / record.synthesis.input.bandwidth
+    state = random_state(record.mapping_settings, record.synthesis_settings, rng())
+    frequencies = state["synthesis.input.freqs"].norm(dim=1) / record.synthesis_settings.input.bandwidth
     assert float(frequencies.max()) < 1
     assert float(frequencies.square().mean()) == pytest.approx(0.5, abs=0.15), "evenly over the disc"
     assert -0.5 <= float(state["synthesis.input.phases"].min()) < float(state["synthesis.input.phases"].max()) < 0.5
@@ -198,7 +207,7 @@ def test_random_weights_are_what_training_starts_from():
         assert float(state[f"{name}.weight"].std()) == pytest.approx(deviation, rel=0.05)
     assert (state["synthesis.L5_52_64.affine.bias"] == 1).all()
     # Unconditional networks lack the class part.
-    fewer = random_state(record.replace(classes=0).mapping, record.synthesis, rng())
+    fewer = random_state(record.replace(classes=0).mapping_settings, record.synthesis_settings, rng())
     assert {name for name in state if name not in fewer} == {
         "mapping.embed.weight", "mapping.embed_proj.weight", "mapping.embed_proj.bias"
     }  # fmt: skip
@@ -207,14 +216,14 @@ def test_random_weights_are_what_training_starts_from():
 
 @pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS)
 def test_calibration_meets_its_aims_on_its_own_samples(record):
-    plain = random_state(record.mapping, record.synthesis, draws := rng(record.seed))
+    plain = random_state(record.mapping_settings, record.synthesis_settings, draws := rng(record.seed))
     again = rng(record.seed)
     again.set_state(draws.get_state())
-    state = calibrated(record.mapping, record.synthesis, plain, draws)
+    state = calibrated(record.mapping_settings, record.synthesis_settings, plain, draws)
     z = torch.randn(SAMPLES, record.z_dim, generator=again)
     labels = torch.arange(SAMPLES) % max(record.classes, 1)
-    w = MappingNetwork(record.mapping, state)(z, labels)
-    synthesis = SynthesisNetwork(record.synthesis, state)
+    w = MappingNetwork(record.mapping_settings, state)(z, labels)
+    synthesis = SynthesisNetwork(record.synthesis_settings, state)
     x = synthesis.input(w)
     for layer in synthesis.layers:
         power = x.square().mean()
@@ -222,14 +231,14 @@ def test_calibration_meets_its_aims_on_its_own_samples(record):
         y = layer.convolve(x, w)
         torch.testing.assert_close(y.mean(dim=(0, 2, 3)), torch.zeros(y.shape[1]), rtol=0, atol=1e-4)
         x = layer.activate(y)
-    images = x * record.synthesis.output_scale
+    images = x * record.synthesis_settings.output_scale
     strengths = images.square().mean(dim=(1, 2, 3)).sqrt()
     assert float(strengths.median()) == pytest.approx(IMAGE_DEVIATION, rel=1e-4)
     # The kernels and the maps from codes to styles are those that were drawn.
     changed = {name.rsplit(".", 1)[1] for name in state if not torch.equal(state[name], plain[name])}
     assert changed == {"magnitude_ema", "bias", "weight"}
     weights = {name for name in state if name.endswith("weight") and not torch.equal(state[name], plain[name])}
-    assert weights == {f"synthesis.{record.synthesis.layers[-1].name}.weight"}
+    assert weights == {f"synthesis.{record.synthesis_settings.layers[-1].name}.weight"}
 
 
 @pytest.mark.parametrize("kernel_size", [3, 1])
@@ -239,7 +248,7 @@ def test_calibrated_images_are_on_the_scale_of_real_ones(seed, kernel_size):
     labels = torch.arange(32) % 10
     deviations, contrasts = [], []
     for calibrate in (True, False):
-        generator = build_random_stylegan(record.replace(calibrate=calibrate), chunk_size=16)
+        generator = build_generator(record.replace(calibrate=calibrate))
         images = generator.decode("w+", generator.init("w+", labels, rng(9), "sampled"))
         deviations.append(float(images.square().mean(dim=(1, 2, 3)).sqrt().median()))
         contrasts.append(float(images.std(dim=(2, 3)).median()))
@@ -251,7 +260,7 @@ def test_calibrated_images_are_on_the_scale_of_real_ones(seed, kernel_size):
 @pytest.mark.parametrize("space", ["w+", "f2", "f8"])
 def test_planned_work_is_the_work_done(space):
     record = RandomStyleGAN(channel_max=16, calibrate=False)
-    generator = build_random_stylegan(record)
+    generator = build_generator(record)
     latents = generator.init(space, LABELS[:1], rng(), "sampled")
     with FlopCounterMode(display=False) as counter:
         generator.decode(space, latents)
@@ -259,7 +268,7 @@ def test_planned_work_is_the_work_done(space):
 
 
 def test_errors_say_what_there_is():
-    generator = build_random_stylegan(CONFIG_T)
+    generator = build_generator(CONFIG_T)
     latents = generator.init("f2", LABELS, rng(), "sampled")
     with pytest.raises(UserError, match=r"'f6': it has w\+, f0, f1, f2, f3, f4, f5"):
         generator.init("f6", LABELS, rng(), "sampled")

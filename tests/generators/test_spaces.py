@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from glad_ray.errors import UserError
-from glad_ray.generators import GeneratorSpace, PixelSpace, build_random_stylegan
+from glad_ray.generators import GeneratorSpace, PixelSpace, build_generator
 from glad_ray.spec import RandomStyleGAN
 
 RECORD = RandomStyleGAN(resolution=16, num_layers=4, channel_base=64, channel_max=4, w_dim=8, z_dim=8, classes=3)
-GENERATOR = build_random_stylegan(RECORD, chunk_size=2, dtype=torch.float64)
+GENERATOR = build_generator(RECORD, dtype=torch.float64)
 MEAN, STD = (0.1, 0.5, 0.9), (0.2, 0.3, 0.4)
 LABELS = torch.tensor([0, 0, 1, 2, 2])
 

@@ -9,7 +9,7 @@ from glad_ray.algorithms import build_algorithm
 from glad_ray.data import load_dataset, normalise, real_images, test_subset
 from glad_ray.evaluate import accuracy, train_network
 from glad_ray.experts import train_expert
-from glad_ray.generators import GeneratorSpace, build_random_stylegan
+from glad_ray.generators import GeneratorSpace, build_generator
 from glad_ray.networks import build_network, flat_parameters
 from glad_ray.plan.cost import GIGAFLOPS_PER_CPU, estimate, expert_flops, seconds
 from glad_ray.plan.multiply_adds import network_multiply_adds
@@ -85,7 +85,7 @@ def test_distillation(name, few):
 def test_generator(space, few):
     settings = RandomStyleGAN(image_channels=1, num_layers=5, channel_base=256, channel_max=16, w_dim=16, z_dim=8)
     run = _run(DM(iterations=1, real_batch_size=12), space=space, generator=settings)
-    here = GeneratorSpace(build_random_stylegan(settings), space, init="sampled", mean=few.mean, std=few.std)
+    here = GeneratorSpace(build_generator(settings), space, init="sampled", mean=few.mean, std=few.std)
     latents = here.init(torch.arange(10).repeat_interleave(2), torch.Generator().manual_seed(0))
     with Counter() as counter:
         images = here.decode(latents)

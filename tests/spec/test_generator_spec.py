@@ -50,10 +50,10 @@ def names(settings):
 
 def test_stem_of_config_t():
     record = RandomStyleGAN(classes=1000)
-    assert names(record.synthesis) == STEM_32
-    assert record.mapping.parameter_count == MAPPING_PARAMETERS
+    assert names(record.synthesis_settings) == STEM_32
+    assert record.mapping_settings.parameter_count == MAPPING_PARAMETERS
     assert record.parameter_count == 101_883_463
-    assert record.synthesis.codes == 12
+    assert record.synthesis_settings.codes == 12
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_stem_of_config_t():
 )
 def test_glad_random_generators(resolution, num_layers, layers, parameters):
     record = RandomStyleGAN(resolution=resolution, num_layers=num_layers, channel_base=32768, channel_max=512)
-    assert names(record.synthesis) == layers
-    assert record.synthesis.parameter_count == parameters
+    assert names(record.synthesis_settings) == layers
+    assert record.synthesis_settings.parameter_count == parameters
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_work_of_the_convolutions(resolution, n, billions):
 
 def test_spaces_and_shapes():
     record = RandomStyleGAN(num_layers=4, channel_base=64, channel_max=6, w_dim=8)
-    assert record.spaces == ("w+", "f0", "f1", "f2", "f3", "f4") == record.synthesis.spaces
+    assert record.spaces == ("w+", "f0", "f1", "f2", "f3", "f4") == record.synthesis_settings.spaces
     assert record.latent_shapes("w+") == {"w": (6, 8)}
     assert record.latent_shapes("f4") == {"f": (2, 32, 32), "w": (1, 8)}
     work = [record.multiply_adds(space) for space in record.spaces]
@@ -192,7 +192,7 @@ def test_impossible_generators(fields, message):
 @pytest.mark.parametrize("num_layers", [4, 9, 30])
 @pytest.mark.parametrize("kernel_size", [1, 3])
 def test_every_schedule_fits_together(resolution, num_layers, kernel_size):
-    settings = RandomStyleGAN(resolution=resolution, num_layers=num_layers, kernel_size=kernel_size).synthesis
+    settings = RandomStyleGAN(resolution=resolution, num_layers=num_layers, kernel_size=kernel_size).synthesis_settings
     assert settings.input.size == settings.layers[0].in_size
     for before, after in zip(settings.layers, settings.layers[1:], strict=False):
         assert (before.out_channels, before.out_size) == (after.in_channels, after.in_size)

@@ -27,7 +27,7 @@ def test_reference_code():
     assert (mtt.algorithm.synthetic_steps, mtt.algorithm.expert_epochs, mtt.algorithm.max_start_epoch) == (20, 3, 5)
     assert mtt.steps == 1000
     assert mtt.snapshot_steps == tuple(range(100, 1001, 100))
-    assert mtt.algorithm.learning_rates == LearningRates(pixels=1e4, f=1e4, w=10)
+    assert mtt.algorithm.learning_rates == LearningRates(pixels=1e4, f=1e4, w=10, g=0.1)
     assert mtt.expert_set.network.norm == "batchnorm"
     assert mtt.init == "sampled"
     dc = run(DC(), profile="reference-code", images_per_class=10)

@@ -1,6 +1,7 @@
-"""A StyleGAN-XL network in this process as an image prior: the `Generator` protocol over mapping and synthesis."""
+"""A StyleGAN-XL network as an image prior: codes and feature maps from mapping and synthesis, and images from them."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import final
 
 import torch
@@ -8,98 +9,132 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from glad_ray.errors import UserError, unknown
-from glad_ray.generators.base import Latents
+from glad_ray.generators.base import WEIGHTS, Latents
 from glad_ray.generators.stylegan_xl.mapping import MappingNetwork
 from glad_ray.generators.stylegan_xl.synthesis import SynthesisNetwork
-from glad_ray.spec.run import Init
+from glad_ray.spec.generators import Init
+from glad_ray.spec.generators.stylegan import STYLEGAN_INITS
+from glad_ray.stylegan.settings import MappingSettings, SynthesisSettings
 
-_INITS = ("sampled", "average", "gaussian")
 _CODES_PER_AVERAGE = 1000
 _LARGEST_FEATURE = 10.0
 _INFINITE_FEATURE = 5.0
+_IMAGES_AT_ONCE = 10  # through the layers before F: without a graph, for the start alone
+
+State = Mapping[str, Tensor]
+"""Weights by the names that released checkpoints give them."""
 
 
 @final
-class StyleGANGenerator:
-    """At most `chunk_size` images go through the network at a time (None: all), which bounds memory and nothing else.
+class StyleGAN:
+    """The `DifferentiableGenerator` of a state; `classes`: the generator's class of each label (none: the label)."""
 
-    Latents keep their own device and precision; the network works in its own.
-    """
-
-    def __init__(self, mapping: MappingNetwork, synthesis: SynthesisNetwork, chunk_size: int | None = None) -> None:
-        self.mapping = mapping
-        self.synthesis = synthesis
-        self.chunk_size = chunk_size
+    def __init__(
+        self,
+        mapping: MappingSettings,
+        synthesis: SynthesisSettings,
+        state: State,
+        *,
+        classes: Sequence[int] = (),
+        precision: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        learn: bool = False,
+    ) -> None:
+        """`precision`: of the synthesis layers; bfloat16 and float16 leave latents and images in float32. `learn`: the
+        weights of the layers that a space goes through are one of its latents.
+        """
+        self.settings = synthesis
+        self.precision = precision
+        self.classes = torch.tensor(classes, dtype=torch.int64)
+        state = {name: value.to(device, _own_dtype(precision)) for name, value in state.items()}
+        self.mapping = MappingNetwork(mapping, state).to(device)
+        self.synthesis = SynthesisNetwork(synthesis, state).to(device)
+        self._learned = state if learn else None
 
     @property
     def spaces(self) -> tuple[str, ...]:
         """`w+`, and one `f<n>` per synthesis layer."""
-        return self.synthesis.settings.spaces
+        return self.settings.spaces
 
-    @torch.no_grad()
-    def init(self, space: str, labels: Int64[Tensor, " n"], rng: torch.Generator, how: Init) -> Latents:
+    def latent_shapes(self, space: str) -> dict[str, tuple[int, ...]]:
+        """See `DifferentiableGenerator.latent_shapes`."""
+        return self.settings.latent_shapes(space)
+
+    def init(
+        self,
+        space: str,
+        labels: Int64[Tensor, " n"],
+        rng: torch.Generator,
+        how: Init,
+        real_images: Float[Tensor, "n c h w"] | None = None,
+    ) -> Latents:
         """See `Generator.init`. Features are cleaned as GLaD's code does: NaN 0, infinity 5, within [-10, 10]."""
-        layer = self.synthesis.settings.layer_of(space)
-        if how not in _INITS:
-            raise unknown("initialisation of latents", how, _INITS)
+        layer = self.settings.layer_of(space)
+        if how not in STYLEGAN_INITS:
+            raise unknown("initialisation of latents", how, STYLEGAN_INITS)
         if how == "gaussian" and layer is None:
             raise UserError(
                 "Initialisation 'gaussian' draws a feature map, which w+ lacks: use 'sampled' or 'average'."
             )
         w = self._average_codes(labels, rng) if how == "average" else self._codes(labels, rng)
-        ws = w[:, None].repeat(1, self.synthesis.settings.codes, 1)
+        ws = w[:, None].repeat(1, self.settings.codes, 1)
+        weights = {} if self._learned is None else {WEIGHTS: self._flat_weights(layer)}
         if layer is None:
-            return {"w": ws}
-        f = torch.cat([self.synthesis.to_f(chunk["w"], layer) for chunk in self._chunks({"w": ws})])
-        f = f.to(ws).contiguous().nan_to_num(0.0, _INFINITE_FEATURE, -_INFINITE_FEATURE)
+            return {"w": ws} | weights
+        f = torch.cat([self.synthesis.to_f(part, layer).to(ws) for part in ws.split(_IMAGES_AT_ONCE)])
+        f = f.contiguous().nan_to_num(0.0, _INFINITE_FEATURE, -_INFINITE_FEATURE)
         f = f.clamp(-_LARGEST_FEATURE, _LARGEST_FEATURE)
         if how == "gaussian":
             deviation, mean = torch.std_mean(f, dim=(1, 2, 3), keepdim=True)
             f = torch.randn(f.shape, generator=rng).to(f) * deviation + mean
-        return {"f": f, "w": ws[:, layer + 1 :].contiguous()}
+        return {"f": f, "w": ws[:, layer + 1 :].contiguous()} | weights
 
-    @torch.no_grad()
-    def decode(self, space: str, latents: Latents) -> Float[Tensor, "n c h w"]:
-        """See `Generator.decode`."""
-        layer = self._layer(space, latents)
-        images = torch.cat([self._images(layer, chunk) for chunk in self._chunks(latents)])
-        return images.to(latents["w"])
-
-    @torch.enable_grad()
-    def pullback(self, space: str, latents: Latents, image_grads: Float[Tensor, "n c h w"]) -> Latents:
-        """See `Generator.pullback`: section 3.4 of GLaD, a graph per chunk."""
-        layer = self._layer(space, latents)
-        parts: list[tuple[Tensor, ...]] = []
-        for chunk in self._chunks({**latents, "image_grads": image_grads}):
-            chunk_grads = chunk.pop("image_grads")
-            leaves = {kind: value.detach().requires_grad_() for kind, value in chunk.items()}
-            parts.append(torch.autograd.grad(self._images(layer, leaves), tuple(leaves.values()), chunk_grads))
-        grads = (torch.cat(part) for part in zip(*parts, strict=True))
-        return {kind: grad.to(value) for (kind, value), grad in zip(latents.items(), grads, strict=True)}
-
-    def _images(self, layer: int | None, latents: Latents) -> Tensor:
+    def images(self, space: str, latents: Latents) -> Float[Tensor, "n c h w"]:
+        """See `DifferentiableGenerator.images`."""
+        layer = self.settings.layer_of(space)
+        learned = WEIGHTS in latents
+        synthesis = self._network_of(layer, latents[WEIGHTS]) if learned else self.synthesis
         if layer is None:
-            return self.synthesis(latents["w"])
-        return self.synthesis.from_f(latents["w"], latents["f"], layer)
+            return synthesis(latents["w"])
+        return synthesis.from_f(latents["w"], latents["f"], 0 if learned else layer)
 
-    def _chunks(self, tensors: Latents) -> Iterator[Latents]:
-        """In the synthesis network's precision, on its device."""
-        like = self.synthesis.input.phases
-        size = self.chunk_size or max(len(tensors["w"]), 1)
-        for parts in zip(*(value.split(size) for value in tensors.values()), strict=True):
-            yield {kind: part.to(like) for kind, part in zip(tensors, parts, strict=True)}
+    def _network_of(self, layer: int | None, weights: Tensor) -> SynthesisNetwork:
+        """The layers from `layer` on with these weights: a differentiable function of them."""
+        assert self._learned is not None, "only a generator that learns has weights among its latents"
+        names = learned_names(self.settings, layer)
+        parts = weights.split([self._learned[name].numel() for name in names])
+        state = dict(self._learned)
+        state |= {name: part.view_as(state[name]) for name, part in zip(names, parts, strict=True)}
+        return SynthesisNetwork(replace(self.settings, layers=self.settings.layers[layer or 0 :]), state)
 
-    def _layer(self, space: str, latents: Latents) -> int | None:
-        expected = self.synthesis.settings.latent_shapes(space)
-        found = {kind: tuple(value.shape[1:]) for kind, value in latents.items()}
-        if found != expected:
-            raise UserError(f"Latents of {space} are per image {expected}, not {found}: they are another generator's.")
-        return self.synthesis.settings.layer_of(space)
+    def _flat_weights(self, layer: int | None) -> Tensor:
+        assert self._learned is not None, "only a generator that learns has weights among its latents"
+        return torch.cat([self._learned[name].flatten() for name in learned_names(self.settings, layer)])
 
     def _codes(self, labels: Tensor, rng: torch.Generator) -> Tensor:
         like = self.mapping.w_average
         z = torch.randn(len(labels), self.mapping.settings.z_dim, generator=rng)
-        return self.mapping(z.to(like), labels.to(like.device))
+        return self.mapping(z.to(like), self._classes(labels).to(like.device))
+
+    def _classes(self, labels: Tensor) -> Tensor:
+        return self.classes[labels.cpu()] if len(self.classes) else labels
 
     def _average_codes(self, labels: Tensor, rng: torch.Generator) -> Tensor:
         return torch.stack([self._codes(label.expand(_CODES_PER_AVERAGE), rng).mean(dim=0) for label in labels])
+
+
+def learned_names(settings: SynthesisSettings, layer: int | None) -> tuple[str, ...]:
+    """What is learned of a synthesis network entered at a layer (None: from codes alone), by official names."""
+    names = [
+        f"synthesis.{each.name}.{parameter}"
+        for each in settings.layers[layer or 0 :]
+        for parameter in ("weight", "bias", "affine.weight", "affine.bias")
+    ]
+    if layer is None:
+        names += [f"synthesis.input.{parameter}" for parameter in ("weight", "affine.weight", "affine.bias")]
+    return tuple(names)
+
+
+def _own_dtype(precision: torch.dtype) -> torch.dtype:
+    """Of everything but the synthesis layers."""
+    return precision if precision in (torch.float32, torch.float64) else torch.float32

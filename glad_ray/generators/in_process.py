@@ -1,0 +1,191 @@
+"""A differentiable generator in this process as the two pure functions that distillation asks for.
+
+Decode without a graph, and decode again with one for the gradients, a few images at a time (section 3.4 of GLaD): so
+many as a budget of memory has room for the graphs of. Where that is all of them, the graph of `decode` is kept for the
+`pullback` of the same latents, which is then spared its second pass and gives the same bits.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from glad_ray.errors import UserError
+from glad_ray.generators.base import WEIGHTS, DifferentiableGenerator, ForetoldMemory, Latents
+from glad_ray.spec.generators import Init
+
+GIB = 2**30
+_TRANSIENT = 1.25
+"""memory of a pullback beyond what its graph keeps, for gradients under way"""
+
+
+@dataclass(frozen=True)
+class _KeptGraph:
+    """What a pullback of the same latents needs."""
+
+    space: str
+    latents: Latents
+    versions: dict[str, int]
+    leaves: Latents
+    images: Tensor
+
+    @classmethod
+    def of(cls, space: str, latents: Latents, leaves: Latents, images: Tensor) -> "_KeptGraph":
+        versions = {kind: value._version for kind, value in latents.items()}
+        return cls(space, dict(latents), versions, leaves, images)
+
+    def serves(self, space: str, latents: Latents) -> bool:
+        """Whether these are the very tensors it was made of, unchanged since."""
+        return (
+            space == self.space
+            and latents.keys() == self.latents.keys()
+            and all(
+                value is self.latents[kind] and value._version == self.versions[kind] for kind, value in latents.items()
+            )
+        )
+
+
+@final
+class InProcessGenerator:
+    """The `Generator` of a differentiable one. Latents keep their own device and precision, the network its own."""
+
+    def __init__(
+        self,
+        network: DifferentiableGenerator,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        memory_gib: float,
+        keep_graph: bool = False,
+    ) -> None:
+        """`memory_gib`: for the graphs of pullbacks, at least of one image; `keep_graph`: between decode and pullback,
+        for one caller who alternates the two.
+        """
+        self.network = network
+        self.device, self.dtype = torch.device(device), dtype
+        self.memory_gib = memory_gib
+        self.keep_graph = keep_graph
+        self._kept: _KeptGraph | None = None
+        self._pullback_bytes: dict[str, int] = {}
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """See `Generator.spaces`."""
+        return self.network.spaces
+
+    @torch.no_grad()
+    def init(
+        self,
+        space: str,
+        labels: Int64[Tensor, " n"],
+        rng: torch.Generator,
+        how: Init,
+        real_images: Float[Tensor, "n c h w"] | None = None,
+    ) -> Latents:
+        """See `Generator.init`."""
+        given = None if real_images is None else self._here(real_images)
+        return self.network.init(space, labels, rng, how, given)
+
+    def decode(self, space: str, latents: Latents) -> Float[Tensor, "n c h w"]:
+        """See `Generator.decode`."""
+        self._check(space, latents)
+        self._kept = None
+        like = next(iter(latents.values()))
+        if self.keep_graph and _count(latents) <= self.chunk_size(space):
+            leaves = self._leaves(latents)
+            with torch.enable_grad():
+                images = self.network.images(space, leaves)
+            self._kept = _KeptGraph.of(space, latents, leaves, images)
+            return images.detach().to(like, copy=True)
+        with torch.no_grad():
+            parts = [self.network.images(space, chunk) for chunk in self._chunks(space, latents)]
+        return torch.cat(parts).to(like)
+
+    def pullback(self, space: str, latents: Latents, image_grads: Float[Tensor, "n c h w"]) -> Latents:
+        """See `Generator.pullback`: section 3.4 of GLaD, a graph per chunk."""
+        self._check(space, latents)
+        kept, self._kept = self._kept, None
+        if kept is not None and kept.serves(space, latents):
+            found = [_gradients(kept.images, kept.leaves, self._here(image_grads))]
+        else:
+            found = []
+            for chunk in self._chunks(space, {**latents, "image_grads": image_grads}):
+                chunk_grads = chunk.pop("image_grads")
+                leaves = self._leaves(chunk)
+                with torch.enable_grad():
+                    images = self.network.images(space, leaves)
+                found.append(_gradients(images, leaves, chunk_grads))
+        return {kind: _together(kind, [grads[kind] for grads in found]).to(value) for kind, value in latents.items()}
+
+    def chunk_size(self, space: str) -> int:
+        """Images whose graph fits into the memory, at least one."""
+        return max(1, int(self.memory_gib * GIB / self.pullback_bytes(space)))
+
+    def pullback_bytes(self, space: str) -> int:
+        """What a pullback of one image takes at its most, beyond weights: foretold, or else measured once."""
+        if isinstance(self.network, ForetoldMemory):
+            return self.network.pullback_bytes(space)
+        if space not in self._pullback_bytes:
+            kept = measured_graph_bytes(self.network, space, self.device, self.dtype)
+            self._pullback_bytes[space] = round(_TRANSIENT * kept)
+        return self._pullback_bytes[space]
+
+    def _chunks(self, space: str, tensors: Latents) -> Iterator[Latents]:
+        shared = {kind: self._here(value) for kind, value in tensors.items() if kind == WEIGHTS}
+        own = {kind: value for kind, value in tensors.items() if kind != WEIGHTS}
+        size = self.chunk_size(space)
+        for parts in zip(*(value.split(size) for value in own.values()), strict=True):
+            yield shared | {kind: self._here(part) for kind, part in zip(own, parts, strict=True)}
+
+    def _leaves(self, latents: Latents) -> Latents:
+        return {kind: self._here(value).detach().requires_grad_() for kind, value in latents.items()}
+
+    def _here(self, value: Tensor) -> Tensor:
+        return value.to(self.device, self.dtype)
+
+    def _check(self, space: str, latents: Latents) -> None:
+        expected = dict(self.network.latent_shapes(space))
+        found = {kind: tuple(value.shape[1:]) for kind, value in latents.items() if kind != WEIGHTS}
+        if found != expected:
+            raise UserError(f"Latents of {space} are per image {expected}, not {found}: they are another generator's.")
+
+
+def measured_graph_bytes(
+    network: DifferentiableGenerator, space: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> int:
+    """What autograd keeps of one image decoded from `space`, weights that it refers to included: an upper estimate."""
+    storages: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    shapes = network.latent_shapes(space).items()
+    leaves = {kind: torch.zeros(1, *shape, device=device, dtype=dtype).requires_grad_() for kind, shape in shapes}
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        # Named, so that what it keeps is not given back before it is counted.
+        image = network.images(space, leaves)
+    del image
+    return max(1, sum(storages.values()))
+
+
+def _gradients(images: Tensor, leaves: Latents, image_grads: Tensor) -> Latents:
+    """Of sum(images * image_grads), computed at a scale that half precision can hold: a power of two changes no bit."""
+    largest = image_grads.abs().max().clamp(min=torch.finfo(image_grads.dtype).tiny)
+    scale = torch.exp2(-torch.floor(torch.log2(largest)))
+    grads = torch.autograd.grad(
+        images, tuple(leaves.values()), image_grads * scale, allow_unused=True, materialize_grads=True
+    )
+    return {kind: grad / scale for kind, grad in zip(leaves, grads, strict=True)}
+
+
+def _together(kind: str, parts: list[Tensor]) -> Tensor:
+    return torch.stack(parts).sum(dim=0) if kind == WEIGHTS else torch.cat(parts)
+
+
+def _count(latents: Latents) -> int:
+    return next(len(value) for kind, value in latents.items() if kind != WEIGHTS)

@@ -1,0 +1,50 @@
+"""What is asked of the record of any image prior."""
+
+from abc import ABC, abstractmethod
+from typing import Literal
+
+from glad_ray.spec.record import Record
+
+Init = Literal["noise", "real", "sampled", "average", "gaussian"]
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+class GeneratorRecord(Record, ABC):
+    """A frozen description of an image prior, enough to plan with; `glad_ray.generators` builds what it describes."""
+
+    kind: str
+    resolution: int
+    image_channels: int
+
+    @property
+    @abstractmethod
+    def inits(self) -> tuple[Init, ...]:
+        """How its latents can start, the usual way first."""
+
+    @property
+    @abstractmethod
+    def spaces(self) -> tuple[str, ...]:
+        """The latent spaces it has."""
+
+    @property
+    @abstractmethod
+    def parameter_count(self) -> int:
+        """Numbers that have to be kept to decode latents."""
+
+    @abstractmethod
+    def latent_shapes(self, space: str) -> dict[str, tuple[int, ...]]:
+        """Shape per image of each kind of latent, `f` and `w`; raises `UserError` for a space it does not have."""
+
+    def multiply_adds(self, space: str) -> int | None:
+        """Multiply-adds that decode one image from `space`; a gradient takes about twice as many on top. None: not
+        known before it is built.
+        """
+        return None
+
+    def check_classes(self, classes: int) -> None:
+        """Raise `UserError` unless it can start from each of a dataset's classes."""
+
+    @property
+    def missing(self) -> str | None:
+        """What has to be got before anything more is known of it, in a sentence; None: nothing."""
+        return None

@@ -1,0 +1,76 @@
+"""An image prior of the user's own, named as `package.module:function`."""
+
+from collections.abc import Mapping
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from glad_ray.errors import UserError, unknown
+from glad_ray.spec.generators.base import GeneratorRecord, Init
+from glad_ray.spec.network import Option
+
+_KINDS = ("f", "w")
+
+
+class CustomGenerator(GeneratorRecord):
+    """What a function of the user's makes: a `glad_ray.generators.DifferentiableGenerator`.
+
+    The function is called as `function(device=..., **options)` on every machine that uses it. What is said here of its
+    latents and images is held against what it makes before anything is distilled.
+    """
+
+    kind: Literal["custom"] = "custom"
+    name: str = Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")
+    """package.module:function"""
+    resolution: int = Field(ge=1)
+    """side of the images in pixels"""
+    image_channels: int = Field(default=3, ge=1)
+    latents: Mapping[str, Mapping[str, tuple[int, ...]]]
+    """by space, the shape per image of each kind of latent: f (a feature map), w (codes), whose learning rates differ;
+    for example {"f0": {"f": (4, 8, 8)}}"""
+    starts: tuple[Init, ...] = ("sampled",)
+    """how its latents can start, the usual way first"""
+    parameters: int = Field(default=0, ge=0)
+    """numbers that have to be kept to decode its latents"""
+    options: Mapping[str, Option] = {}
+    """keyword arguments of the function, passed on as they are"""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if not self.latents:
+            raise UserError(f"Generator {self.name} has no latents: name at least one space with its shapes.")
+        for space, shapes in self.latents.items():
+            if space == "pixel" or not space.isascii() or not space.replace("+", "").isalnum():
+                raise UserError(f"Generator {self.name} cannot have a space {space!r}: use letters, digits and +.")
+            if not shapes or not set(shapes) <= set(_KINDS):
+                raise UserError(
+                    f"Generator {self.name} has latents {', '.join(shapes) or 'of no kind'} in {space}: use f (a "
+                    "feature map), w (codes) or both."
+                )
+        if not self.starts:
+            raise UserError(f"Generator {self.name} has no starts: name at least one of sampled, average, gaussian.")
+        return self
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.content_id))
+
+    @property
+    def inits(self) -> tuple[Init, ...]:
+        """See `GeneratorRecord.inits`."""
+        return self.starts
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """See `GeneratorRecord.spaces`."""
+        return tuple(self.latents)
+
+    @property
+    def parameter_count(self) -> int:
+        """See `GeneratorRecord.parameter_count`."""
+        return self.parameters
+
+    def latent_shapes(self, space: str) -> dict[str, tuple[int, ...]]:
+        """See `GeneratorRecord.latent_shapes`."""
+        if space not in self.latents:
+            raise unknown("latent space", space, self.spaces)
+        return dict(self.latents[space])

@@ -1,0 +1,202 @@
+"""StyleGAN-XL with random weights (the paper's "Rand G", Figures 6 and 7) or with trained ones from a file."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from glad_ray.errors import UserError
+from glad_ray.spec.generators.base import GeneratorRecord, Init, Precision
+from glad_ray.stylegan.files import FileSettings, file_sha256, read_settings
+from glad_ray.stylegan.schedule import stem
+from glad_ray.stylegan.settings import MappingSettings, SynthesisSettings
+
+STYLEGAN_INITS: tuple[Init, ...] = ("sampled", "average", "gaussian")
+
+
+class StyleGANRecord(GeneratorRecord):
+    """What is the same for random and trained weights."""
+
+    class_indices: tuple[int, ...] = ()
+    """of a conditional generator: its class for each class of the dataset, in order; empty: of the same number"""
+    precision: Precision = "float32"
+    """of the synthesis layers; bfloat16 and float16 are for GPUs, latents and images stay float32"""
+
+    @property
+    def mapping_settings(self) -> MappingSettings:
+        """The network that makes style codes."""
+        raise NotImplementedError
+
+    @property
+    def synthesis_settings(self) -> SynthesisSettings:
+        """Every layer: sizes, rates, cutoffs, channels, names."""
+        raise NotImplementedError
+
+    @property
+    def inits(self) -> tuple[Init, ...]:
+        """How its latents can start, the usual way first."""
+        return STYLEGAN_INITS
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """The latent spaces this generator has: `w+` and one `f<n>` per synthesis layer, the RGB layer included."""
+        return self.synthesis_settings.spaces
+
+    @property
+    def parameter_count(self) -> int:
+        """Learned numbers, mapping network included."""
+        return self.mapping_settings.parameter_count + self.synthesis_settings.parameter_count
+
+    def latent_shapes(self, space: str) -> dict[str, tuple[int, ...]]:
+        """Shape per image of each kind of latent, `f` and `w`; raises `UserError` for a space it does not have."""
+        return self.synthesis_settings.latent_shapes(space)
+
+    def multiply_adds(self, space: str) -> int | None:
+        """Multiply-adds that decode one image from `space`; a gradient takes about twice as many on top."""
+        return self.synthesis_settings.multiply_adds(space)
+
+    def check_classes(self, classes: int) -> None:
+        """Raise `UserError` unless it has a class for each of a dataset's."""
+        own = self.mapping_settings.classes
+        if not own:
+            if self.class_indices:
+                raise UserError("The generator knows no classes: leave generator.class_indices out.")
+        elif self.class_indices and len(self.class_indices) != classes:
+            raise UserError(
+                f"generator.class_indices names {len(self.class_indices)} classes and the dataset has {classes}: "
+                "name one of the generator's for each."
+            )
+        elif not self.class_indices and classes > own:
+            raise UserError(f"The generator knows {own} classes and the dataset has {classes}: use another generator.")
+        elif self.class_indices and not 0 <= min(self.class_indices) <= max(self.class_indices) < own:
+            raise UserError(f"generator.class_indices must be from 0 to {own - 1}, the generator's classes.")
+
+
+class RandomStyleGAN(StyleGANRecord):
+    """A randomly initialised StyleGAN-XL stem; every weight follows from `seed`."""
+
+    kind: Literal["random-stylegan-xl"] = "random-stylegan-xl"
+    resolution: int = Field(default=32, ge=16, le=1024)
+    """side of the images in pixels, a power of two"""
+    image_channels: Literal[1, 3] = 3
+    num_layers: int = Field(default=10, ge=4, le=30)
+    """synthesis layers before the RGB layer, so that the spaces are w+, f0 .. f<num_layers>"""
+    channel_base: int = Field(default=65536, ge=2)
+    """channels of a layer are min(channel_base / 2 / cutoff, channel_max), rounded"""
+    channel_max: int = Field(default=1024, ge=1)
+    kernel_size: Literal[1, 3] = 3
+    """3: translation-equivariant (config T); 1: rotation-equivariant (config R, radial filters)"""
+    z_dim: int = Field(default=64, ge=1)
+    w_dim: int = Field(default=512, ge=1)
+    classes: int = Field(default=0, ge=0)
+    """classes the mapping network is conditioned on; 0: unconditional"""
+    seed: int = Field(default=0, ge=0)
+    calibrate: bool = True
+    """scale and centre every layer, and the images to deviation 0.5, on samples of its own; False: the paper's"""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.resolution & (self.resolution - 1):
+            raise UserError(f"generator resolution {self.resolution} is not a power of two: use 16, 32, 64, ... 1024")
+        # The last layers have the highest cutoff, half the resolution, and so the fewest channels.
+        if self.channel_base < self.resolution:
+            raise UserError(
+                f"generator channel_base {self.channel_base} leaves no channels at {self.resolution} pixels: "
+                f"use {self.resolution} or more"
+            )
+        return self
+
+    @property
+    def synthesis_settings(self) -> SynthesisSettings:
+        """Every layer: sizes, rates, cutoffs, channels, names."""
+        return stem(
+            resolution=self.resolution,
+            num_layers=self.num_layers,
+            channel_base=self.channel_base,
+            channel_max=self.channel_max,
+            kernel_size=self.kernel_size,
+            image_channels=self.image_channels,
+            w_dim=self.w_dim,
+        )
+
+    @property
+    def mapping_settings(self) -> MappingSettings:
+        """The network that makes style codes."""
+        return MappingSettings(z_dim=self.z_dim, w_dim=self.w_dim, classes=self.classes, embedding_rows=self.classes)
+
+
+class StyleGANFile(StyleGANRecord):
+    """A trained StyleGAN-XL or StyleGAN3, read from a file without running a line of it.
+
+    The file is the official `.pkl`, or what `glad-ray generator convert` made of it (`.json` with `.safetensors`). What
+    it holds is known by its sha256, whatever it is called and wherever it lies.
+    """
+
+    kind: Literal["stylegan-xl"] = "stylegan-xl"
+    path: str
+    """of the file, on the machine that starts the sweep"""
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    """of the file; None: of the one that is there, any other is refused"""
+    resolution: int = 0
+    """filled in from the file, as is all below"""
+    image_channels: int = 0
+    mapping: MappingSettings | None = None
+    synthesis: SynthesisSettings | None = None
+
+    @model_validator(mode="after")
+    def _described(self) -> Self:
+        if self.sha256 and self.mapping and self.synthesis:
+            return self
+        if not Path(self.path).exists():
+            return self
+        settings = _settings(self.path, file_sha256(Path(self.path)))
+        if self.sha256 not in (None, settings.sha256):
+            raise UserError(
+                f"{self.path} has sha256 {settings.sha256}, not {self.sha256}: it is another file; name the right one, "
+                "or leave generator.sha256 out."
+            )
+        channels, side, _ = settings.synthesis.image_shape
+        filled_in = {
+            "sha256": settings.sha256,
+            "resolution": side,
+            "image_channels": channels,
+            "mapping": settings.mapping,
+            "synthesis": settings.synthesis,
+        }
+        for name, value in filled_in.items():
+            object.__setattr__(self, name, value)
+        return self
+
+    @model_serializer(mode="wrap")
+    def _said(self, serialise: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        fields: dict[str, Any] = serialise(self)
+        if self.sha256 and (info.context or {}).get("identity"):
+            # The hash stands for all that follows from the file.
+            fields = {name: fields[name] for name in ("kind", "sha256", "class_indices", "precision")}
+        return fields
+
+    @property
+    def missing(self) -> str | None:
+        """What has to be got before it can be built; None: nothing."""
+        return None if self.synthesis else f"Generator file {self.path} is not there: put it there, or name another."
+
+    @property
+    def synthesis_settings(self) -> SynthesisSettings:
+        """Every layer; raises `UserError` if the file is not there."""
+        if self.synthesis is None:
+            raise UserError(self.missing)
+        return self.synthesis
+
+    @property
+    def mapping_settings(self) -> MappingSettings:
+        """The network that makes style codes; raises `UserError` if the file is not there."""
+        if self.mapping is None:
+            raise UserError(self.missing)
+        return self.mapping
+
+
+@lru_cache
+def _settings(path: str, sha256: str) -> FileSettings:
+    """Of the file of that content; reading one takes seconds."""
+    return read_settings(Path(path))
