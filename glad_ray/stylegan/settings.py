@@ -5,6 +5,7 @@ Cutoffs and half-widths are in cycles per image width, rates in samples per imag
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from glad_ray.errors import UserError
 
@@ -23,17 +24,28 @@ class MappingSettings:
     embedding_rows: int
     """rows of the class table; released networks have 1000, however many classes they know"""
     embedding_dim: int = 320
+    embedding: Literal["table", "linear"] = "table"
+    """table: a learned table and a layer after it (StyleGAN-XL); linear: one linear layer (StyleGAN3)"""
     hidden_layers: int = 2
     learning_rate_factor: float = 0.01
     """by which the weights were scaled for training: stored weights are that much larger"""
 
     @property
+    def class_dim(self) -> int:
+        """Numbers that stand for the class beside z."""
+        if not self.classes:
+            return 0
+        return self.z_dim if self.embedding == "table" else self.w_dim
+
+    @property
     def parameter_count(self) -> int:
         """Learned numbers, the class table included."""
-        fan_in = self.z_dim * (2 if self.classes else 1)
+        fan_in = self.z_dim + self.class_dim
         hidden = self.w_dim * (fan_in + 1) + (self.hidden_layers - 1) * self.w_dim * (self.w_dim + 1)
         if not self.classes:
             return hidden
+        if self.embedding == "linear":
+            return hidden + self.w_dim * (self.classes + 1)
         return hidden + self.embedding_rows * self.embedding_dim + self.z_dim * (self.embedding_dim + 1)
 
 

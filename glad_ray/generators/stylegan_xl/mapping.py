@@ -1,4 +1,4 @@
-"""The mapping network: a normal draw z and a class become a style code w (Sauer et al., 2022).
+"""The mapping network: a normal draw z and a class become a style code w (Sauer et al., 2022; Karras et al., 2021).
 
 Runs in its weights' precision, on few numbers: it serves initialisation only.
 """
@@ -16,20 +16,47 @@ from glad_ray.stylegan.settings import MappingSettings
 
 
 @final
+class ClassTable(nn.Module):
+    """StyleGAN-XL's classes: rows of a table, and a layer after it."""
+
+    table: Tensor
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.register_buffer("table", state["mapping.embed.weight"])
+        self.project = EqualizedLinear(state, "mapping.embed_proj")
+
+    def forward(self, labels: Int64[Tensor, " n"]) -> Float[Tensor, "n z_dim"]:
+        """What stands for each label."""
+        return leaky_relu(self.project(self.table[labels]))
+
+
+@final
+class LinearClasses(nn.Module):
+    """StyleGAN3's classes: a linear layer of the one-hot label."""
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.layer = EqualizedLinear(state, "mapping.embed")
+
+    def forward(self, labels: Int64[Tensor, " n"]) -> Float[Tensor, "n w_dim"]:
+        """What stands for each label."""
+        return self.layer.weight.T[labels] + self.layer.bias
+
+
+@final
 class MappingNetwork(nn.Module):
     """Frozen; `state` holds the official names (`mapping.fc0.weight`, ...)."""
 
     w_average: Tensor
-    embedding: Tensor
 
     def __init__(self, settings: MappingSettings, state: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.settings = settings
         self.register_buffer("w_average", state["mapping.w_avg"])
-        self.project: EqualizedLinear | None = None
+        self.embed: ClassTable | LinearClasses | None = None
         if settings.classes:
-            self.register_buffer("embedding", state["mapping.embed.weight"])
-            self.project = EqualizedLinear(state, "mapping.embed_proj")
+            self.embed = ClassTable(state) if settings.embedding == "table" else LinearClasses(state)
         self.hidden = nn.ModuleList(
             EqualizedLinear(state, f"mapping.fc{i}", settings.learning_rate_factor)
             for i in range(settings.hidden_layers)
@@ -43,9 +70,9 @@ class MappingNetwork(nn.Module):
         Labels matter to a conditional network only; `UserError` for one that it has no class for.
         """
         x = unit_power(z)
-        if self.project is not None:
+        if self.embed is not None:
             self._check(labels)
-            x = torch.cat([x, unit_power(leaky_relu(self.project(self.embedding[labels])))], dim=1)
+            x = torch.cat([x, unit_power(self.embed(labels))], dim=1)
         for layer in self.hidden:
             x = leaky_relu(layer(x))
         if truncation == 1:
