@@ -240,7 +240,7 @@ def convert(
     from glad_ray.stylegan.files import convert as convert_file
 
     written = convert_file(file, to or file.with_suffix(".json"))
-    console().print(f"Written: {written} and {written.with_suffix('.safetensors').name}")
+    console().print(f"Written: {written.description} and {written.weights}; sha256 {written.sha256}")
     console().print(LICENCE_NOTE)
 
 

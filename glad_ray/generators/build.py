@@ -77,7 +77,7 @@ def read_file(record: GeneratorRecord) -> GeneratorFile | None:
     if record.missing is not None:
         raise UserError(record.missing)
     file = read_generator(record.path)
-    if file.settings.sha256 != record.sha256:
+    if file.sha256 != record.sha256:
         raise UserError(f"Generator file {record.path} has changed since the sweep was made: start it again.")
     return file
 

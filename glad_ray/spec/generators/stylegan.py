@@ -1,6 +1,5 @@
 """StyleGAN-XL with random weights (the paper's "Rand G", Figures 6 and 7) or with trained ones from a file."""
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -8,7 +7,7 @@ from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, mo
 
 from glad_ray.errors import UserError
 from glad_ray.spec.generators.base import GeneratorRecord, Init, Precision
-from glad_ray.stylegan.files import FileSettings, file_sha256, read_settings
+from glad_ray.stylegan.files import read_settings
 from glad_ray.stylegan.schedule import stem
 from glad_ray.stylegan.settings import MappingSettings, SynthesisSettings
 
@@ -150,7 +149,7 @@ class StyleGANFile(StyleGANRecord):
             return self
         if not Path(self.path).exists():
             return self
-        settings = _settings(self.path, file_sha256(Path(self.path)))
+        settings = read_settings(self.path)
         if self.sha256 not in (None, settings.sha256):
             raise UserError(
                 f"{self.path} has sha256 {settings.sha256}, not {self.sha256}: it is another file; name the right one, "
@@ -194,9 +193,3 @@ class StyleGANFile(StyleGANRecord):
         if self.mapping is None:
             raise UserError(self.missing)
         return self.mapping
-
-
-@lru_cache
-def _settings(path: str, sha256: str) -> FileSettings:
-    """Of the file of that content; reading one takes seconds."""
-    return read_settings(Path(path))
