@@ -91,18 +91,17 @@ class _Module:
 
     def number(self, name: str) -> float:
         where = f"{self.where}.{name}"
-        numbers = plain_numbers(self.attribute(name), where)
-        if any(number != numbers[0] for number in numbers):
+        try:
+            numbers = [float(number) for number in plain_numbers(self.attribute(name), where)]
+        except OverflowError:
+            numbers = [math.inf]
+        if not all(map(math.isfinite, numbers)):
+            raise RefusalError(f"has a number out of range for {where}")
+        if len(set(numbers)) > 1:
             raise RefusalError(
                 f"has different numbers along the two axes for {where}: only square images are supported"
             )
-        try:
-            number = float(numbers[0])
-        except OverflowError:
-            number = math.inf
-        if not math.isfinite(number):
-            raise RefusalError(f"has a number out of range for {where}")
-        return number
+        return numbers[0]
 
     def whole(self, name: str) -> int:
         number = self.number(name)

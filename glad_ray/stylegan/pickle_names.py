@@ -19,7 +19,7 @@ _STANDARD = re.compile(
     r"|types\.(SimpleNamespace|MethodType)"
     r"|copyreg\.(_reconstructor|__newobj__|__newobj_ex__)"
     r"|_codecs\.encode"
-    r"|builtins\.(NotImplemented|Ellipsis|getattr|type|object|super|property|staticmethod|classmethod"
+    r"|builtins\.(NotImplemented|Ellipsis|getattr|setattr|hasattr|type|object|super|property|staticmethod|classmethod"
     r"|bool|int|float|complex|str|bytes|bytearray|list|tuple|dict|set|frozenset|slice|range"
     r"|abs|all|any|len|max|min|round|sum|print|isinstance|zip|map|filter|enumerate|reversed|sorted)"
 )
@@ -38,8 +38,10 @@ _NUMPY = re.compile(
     r"numpy\.(dtype|ndarray|bool_?|u?int\d+|float\d+|core\.multiarray\.(scalar|_reconstruct)|core\.numeric\._frombuffer)"
 )
 _DILL = re.compile(
-    r"dill\._dill\.(_load_type|_import_module|_get_attr|_setitems"
-    r"|_create_(array|cell|code|dtypemeta|function|lock|namedtuple|rlock|type|typing_tuple|weakref|weakproxy))"
+    r"dill\._?dill"
+    r"|dill\._?dill\.(_load_type|_import_module|_get_attr|_setattr|_setitems)"
+    r"|dill\._?dill\._create_"
+    r"(array|cell|code|dtypemeta|function|lock|namedtuple|rlock|type|typing_tuple|weakref|weakproxy)"
 )
 _STORAGE = re.compile(r"torch\.[A-Z]\w*Storage|torch\.storage\.(Untyped|Typed|_Untyped|_Typed)Storage")
 _LISTED = {"torch": _TORCH, "numpy": _NUMPY, "dill": _DILL}
@@ -65,9 +67,7 @@ def storage_name(module: str, name: str) -> str:
 
 def _full_name(module: str, name: str) -> str:
     if not module or not name or len(module) + len(name) > _LONGEST:
-        raise RefusalError(
-            f"names something without a sensible name ({shown(module)}.{shown(name)}), as no generator does"
-        )
+        raise RefusalError("names something that has no sensible name, as no generator does")
     # Pickles of protocols below 3 use the names of Python 2.
     module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
     return f"{module}.{name}".replace("numpy._core.", "numpy.core.", 1)
