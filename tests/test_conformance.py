@@ -23,6 +23,7 @@ from glad_ray.spec import (
     WholeDataset,
 )
 from glad_ray.synthetic_set import SyntheticSet
+from tests.generators import kinds
 
 GENERATOR = RandomStyleGAN(image_channels=1, num_layers=4, channel_base=64, channel_max=4, w_dim=8, z_dim=8)
 # The other kernels and filters, and codes that know the class.
@@ -44,6 +45,10 @@ SPACES = {
         for space, init in [("w+", "sampled"), ("f0", "average"), ("f2", "gaussian"), ("f4", "sampled")]
     },
     "f1-conditional": {"space": "f1", "init": "average", "generator": CONDITIONAL},
+    "f2-learning": {"space": "f2", "generator": GENERATOR, "learn_generator": True},
+    "f3-file": {"space": "f3", "generator": kinds.stylegan_file(CONDITIONAL)},
+    "f3-autoencoder": {"space": "f3", "generator": kinds.autoencoder(32)},
+    "own": {"space": "z+", "generator": kinds.BLOBS},
 }
 
 
@@ -75,7 +80,7 @@ def trajectories(sample, tmp_path_factory):
 
 
 def _distill(run, sample, trajectories, storage, on_progress=lambda progress: None):
-    generator = build_generator(run.generator) if run.generator else None
+    generator = build_generator(run.generator, learn=run.learn_generator) if run.generator else None
     space = build_space(run, sample, generator, torch.device("cpu"))
     distill(
         run,

@@ -30,6 +30,8 @@ from glad_ray.spec import ExpertSet, GeneratorRecord, Resources, Run
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile
 
+STANDARD = Resources()
+
 
 def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> None:
     """Run what is left of a plan on one device; a run that fails is recorded, and the others go on.
@@ -65,7 +67,7 @@ def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> 
 
 
 def distill_in_process(
-    run: Run, storage: Storage, *, device: str, view: View, resources: Resources, cpus: float | None = None
+    run: Run, storage: Storage, *, device: str, view: View, resources: Resources = STANDARD, cpus: float | None = None
 ) -> None:
     """Distil one run, after the experts it needs; None `cpus`: with as many threads as PyTorch takes.
 

@@ -24,7 +24,7 @@ class Autoencoder:
     def __init__(self, record: DiffusersAutoencoder, *, precision: torch.dtype, device: torch.device | str) -> None:
         """Raises `UserError` if diffusers is not installed or the folder cannot be read."""
         self.record = record
-        self.network = _load(record).to(device, precision).eval().requires_grad_(False)
+        self.network = _load(record, precision).to(device).eval().requires_grad_(False)
         decoder = self.network.decoder
         self._blocks = (decoder.mid_block, *decoder.up_blocks)
 
@@ -95,5 +95,7 @@ def check_autoencoder(record: DiffusersAutoencoder) -> Any:
     return AutoencoderKL
 
 
-def _load(record: DiffusersAutoencoder) -> Any:
-    return check_autoencoder(record).from_pretrained(record.path, local_files_only=True, use_safetensors=True)
+def _load(record: DiffusersAutoencoder, precision: torch.dtype) -> Any:
+    return check_autoencoder(record).from_pretrained(
+        record.path, local_files_only=True, use_safetensors=True, torch_dtype=precision, low_cpu_mem_usage=False
+    )

@@ -87,7 +87,9 @@ class InProcessGenerator:
     ) -> Latents:
         """See `Generator.init`."""
         given = None if real_images is None else self._here(real_images)
-        return self.network.init(space, labels, rng, how, given)
+        latents = self.network.init(space, labels, rng, how, given)
+        # In one order in memory, as a checkpoint restores them: convolutions round differently in others.
+        return {kind: value.contiguous() for kind, value in latents.items()}
 
     def decode(self, space: str, latents: Latents) -> Float[Tensor, "n c h w"]:
         """See `Generator.decode`."""

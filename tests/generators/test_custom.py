@@ -5,15 +5,10 @@ import torch
 
 from glad_ray.errors import UserError
 from glad_ray.generators import build_generator
-from glad_ray.spec import DM, CustomGenerator, Run
+from glad_ray.spec import DM, Run
+from tests.generators import kinds
 
-BLOBS = CustomGenerator(
-    name="tests.generators.own_generators:blobs",
-    resolution=16,
-    image_channels=1,
-    latents={"z": {"w": (3,)}, "z+": {"f": (1, 4, 4), "w": (3,)}},
-    options={"side": 16},
-)
+BLOBS = kinds.BLOBS.replace(resolution=16, options={"side": 16})
 LABELS = torch.tensor([0, 1, 2])
 
 

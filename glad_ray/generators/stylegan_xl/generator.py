@@ -82,12 +82,12 @@ class StyleGAN:
         if layer is None:
             return {"w": ws} | weights
         f = torch.cat([self.synthesis.to_f(part, layer).to(ws) for part in ws.split(_IMAGES_AT_ONCE)])
-        f = f.contiguous().nan_to_num(0.0, _INFINITE_FEATURE, -_INFINITE_FEATURE)
+        f = f.nan_to_num(0.0, _INFINITE_FEATURE, -_INFINITE_FEATURE)
         f = f.clamp(-_LARGEST_FEATURE, _LARGEST_FEATURE)
         if how == "gaussian":
             deviation, mean = torch.std_mean(f, dim=(1, 2, 3), keepdim=True)
             f = torch.randn(f.shape, generator=rng).to(f) * deviation + mean
-        return {"f": f, "w": ws[:, layer + 1 :].contiguous()} | weights
+        return {"f": f, "w": ws[:, layer + 1 :]} | weights
 
     def images(self, space: str, latents: Latents) -> Float[Tensor, "n c h w"]:
         """See `DifferentiableGenerator.images`."""
