@@ -250,6 +250,8 @@ def execute(made: Plan, storage: Storage, address: str | None, device: str | Non
     from glad_ray.report import write_report
 
     write_plan(made, storage)
+    for note in {run.generator.licence for run in made.runs if run.generator is not None and run.generator.licence}:
+        console().print(note)
     with make_view(made) as view:
         if device is None:
             run_on_ray(made, storage, address=address, view=view)

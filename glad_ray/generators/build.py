@@ -44,6 +44,7 @@ def build_generator(
                 record.synthesis_settings,
                 _state(record, file),
                 classes=record.class_indices,
+                truncation=record.truncation,
                 precision=dtype,
                 device=device,
                 learn=learn,

@@ -29,7 +29,8 @@ def random_state(mapping: MappingSettings, synthesis: SynthesisSettings, rng: to
 
 
 def _random_mapping(settings: MappingSettings, rng: torch.Generator) -> State:
-    state = {"mapping.w_avg": torch.zeros(max(settings.classes, 1), settings.w_dim)}
+    averages = (settings.classes, settings.w_dim) if settings.classes else (settings.w_dim,)
+    state = {"mapping.w_avg": torch.zeros(averages)}
     fan_in = settings.z_dim
     if settings.classes:
         fan_in += settings.z_dim

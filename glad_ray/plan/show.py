@@ -90,6 +90,8 @@ def _generators(runs: tuple[Run, ...]) -> Iterator[str]:
         else:
             spaces = ", ".join(generator.spaces)
             yield escape(f"{name} ({generator.resolution}px): legal spaces are pixel, {spaces}.")
+        if generator.licence:
+            yield generator.licence
 
 
 def _total(plan: Plan, costs: dict[str, Cost], done: Set[str]) -> str:

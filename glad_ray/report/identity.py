@@ -4,9 +4,10 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from glad_ray.spec import DSA, Run
+from glad_ray.spec import DSA, DiffusersAutoencoder, Run, StyleGANFile
 from glad_ray.spec.algorithm import ALGORITHM_NAMES, CORESET_NAMES
 
 _WORDS = {DSA: "DSA", "": "none"}
@@ -49,9 +50,11 @@ def ipc_order(ipc: int | None) -> float:
     return math.inf if ipc is None else ipc
 
 
-def space_order(space: str) -> int:
-    """Where a space stands on an axis: pixel, w+, f0, f1, ..."""
-    return {"pixel": -2, "w+": -1}.get(space) or int(space.removeprefix("f"))
+def space_order(space: str) -> tuple[int, int, str]:
+    """Where a space stands on an axis: pixel, w+, f0, f1, ... and any others by name."""
+    if space[0] == "f" and space[1:].isdecimal():
+        return 2, int(space[1:]), ""
+    return {"pixel": 0, "w+": 1}.get(space, 3), 0, space
 
 
 def identities(rows: Iterable[Mapping[str, Any]], runs: Mapping[str, Run]) -> dict[str, Identity]:
@@ -110,7 +113,11 @@ def _fields(run: Run) -> dict[str, str]:
         else:
             flat[path] = f"{value:g}" if isinstance(value, float) else _WORDS.get(str(value), str(value))
 
-    walk(run.model_dump(mode="json", exclude={"seed"}), "")
+    content = run.model_dump(mode="json", exclude={"seed"}, context={"identity": True})
+    if isinstance(run.generator, StyleGANFile | DiffusersAutoencoder):
+        name, sha256 = Path(run.generator.path).name, str(content["generator"].pop("sha256"))
+        content["generator"]["file"] = f"{name} ({sha256[:8]})"
+    walk(content, "")
     return flat
 
 

@@ -24,7 +24,6 @@ _WITHOUT_AUGMENTATION = "without augmentation"
 # Names of the baselines in print, by ours; the other algorithms are called the same.
 _NAMES = {"random": "random selection", "herding": "herding", "whole": "whole dataset"}
 # How print calls the image priors, by the kind of ours.
-_PRIORS = {"random-stylegan-xl": "stylegan-xl random"}
 _REAL_BATCH = 256
 _TWO_DEVIATIONS = 2.0
 
@@ -177,7 +176,7 @@ def _ours(number: Published, row: Row, runs: Sequence[Run | None]) -> Score | No
     # Nothing in print here was trained with soft labels.
     if row.conditions.labels != "hard":
         return None
-    if not row.is_baseline and not (_same_latents(number, row) and _same_augmentation(number, row, runs)):
+    if not row.is_baseline and not (_same_latents(number, row, runs) and _same_augmentation(number, row, runs)):
         return None
     backbones = {run.backbone.key if run else None for run in runs}
     if number.network == MEAN_OF_UNSEEN:
@@ -188,11 +187,13 @@ def _ours(number: Published, row: Row, runs: Sequence[Run | None]) -> Score | No
     return row.scores.get(number.network)
 
 
-def _same_latents(number: Published, row: Row) -> bool:
+def _same_latents(number: Published, row: Row, runs: Sequence[Run | None]) -> bool:
     if row.space == "pixel":
         return number.parameterisation == "pixel"
-    prior = _PRIORS.get(row.generator.rpartition("-")[0])
-    return number.parameterisation == "latent" and (number.generator, number.layer) == (prior, row.space)
+    # The published runs learned no generator.
+    priors = {run.generator.published_as for run in runs if run and run.generator and not run.learn_generator}
+    same = bool(number.generator) and priors == {number.generator}
+    return number.parameterisation == "latent" and same and number.layer == row.space
 
 
 def _same_augmentation(number: Published, row: Row, runs: Sequence[Run | None]) -> bool:

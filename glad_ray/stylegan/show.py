@@ -16,9 +16,9 @@ def settings_parts(name: str, settings: FileSettings) -> Iterator[Table | str]:
     channels, height, width = synthesis.image_shape
     classes = f"{mapping.classes} classes" if mapping.classes else "unconditional"
     parameters = mapping.parameter_count + synthesis.parameter_count
+    family = {"stylegan_xl": "StyleGAN-XL", "stylegan3": "StyleGAN3"}[settings.family]
     yield escape(
-        f"{name}: {settings.family}, {height} x {width} pixels, {channels} channels, {classes}, "
-        f"{parameters / 1e6:,.1f} million parameters"
+        f"{name}: {family}, {height} x {width} pixels, {channels} channels, {classes}, {parameters:,} parameters"
     )
     yield f"sha256 {settings.sha256}"
     first, last = 1, synthesis.codes - 1

@@ -22,8 +22,15 @@ def test_codes(case, dtype):
     io, mapping = network.io, network.mapping(dtype)
     labels = torch.tensor(network.facts["labels"])
     z = io["z"].to(dtype)
+    ws = mapping.codes(z, labels, network.settings.codes)
     assert largest_error(mapping(z, labels), io["ws"]) < 1e-5
-    assert largest_error(mapping(z, labels, truncation=0.7), io["ws_psi07"]) < 1e-5
+    assert torch.equal(ws, mapping(z, labels)[:, None].expand_as(ws))
+    truncated = mapping.codes(z, labels, network.settings.codes, truncation=0.7)
+    assert largest_error(truncated, io["ws_psi07"][:, None].expand_as(truncated)) < 1e-5
+    # Some codes alone: the others are as they were.
+    first = mapping.codes(z, labels, network.settings.codes, truncation=0.7, truncated=4)
+    assert torch.equal(first[:, :4], truncated[:, :4])
+    assert torch.equal(first[:, 4:], ws[:, 4:])
 
 
 @pytest.mark.parametrize(("case", "dtype"), FULL_DEPTH)

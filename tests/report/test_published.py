@@ -3,6 +3,7 @@ import pytest
 from glad_ray.report.published import Published, comparisons, context, published_numbers, shortfalls
 from glad_ray.report.tables import Score, sections
 from glad_ray.spec import DC, DM, DSA, MTT, Network, RandomReal, RandomStyleGAN, Run, WholeDataset
+from tests.generators import kinds
 from tests.report.rows import row
 
 GENERATOR = RandomStyleGAN(resolution=32, image_channels=1)
@@ -39,6 +40,8 @@ def matches(run, published, **changes):
 WHOLE = {"algorithm": "whole dataset", "parameterisation": "real images", "ipc": None}
 FULL = Run(algorithm=DM(), dataset="fashion-mnist")
 LATENT = FULL.replace(resolution=32, space="f4", generator=GENERATOR)
+FILE = kinds.stylegan_file(GENERATOR.replace(channel_max=2))
+TRAINED = LATENT.replace(generator=FILE.replace(trained_on="imagenet"))
 WITH_DSA = {"augmentation": DSA}
 RANDOM_PRIOR = {"parameterisation": "latent", "layer": "f4", "resolution": 32, "generator": "stylegan-xl random"}
 
@@ -73,6 +76,7 @@ class TestTheFile:
         (FULL.replace(algorithm=WholeDataset()), number(**WHOLE), {}),
         (FULL, number(network="mean of 4 unseen"), {"networks": ("convnet", *UNSEEN)}),
         (LATENT, number(**RANDOM_PRIOR), {}),
+        (TRAINED, number(**RANDOM_PRIOR | {"generator": "stylegan-xl imagenet"}), {}),
     ],
 )  # fmt: skip
 def test_the_same_thing_matches(run, published, changes):
@@ -109,6 +113,10 @@ def test_the_same_thing_matches(run, published, changes):
         (FULL.replace(backbone=Network(name="resnet18")), number(network="mean of 4 unseen"), {"networks": UNSEEN}),
         (LATENT, number(**RANDOM_PRIOR | {"generator": "stylegan-xl imagenet"}), {}),
         (LATENT, number(**RANDOM_PRIOR | {"layer": "f5"}), {}),
+        (LATENT.replace(learn_generator=True), number(**RANDOM_PRIOR), {}),
+        (TRAINED, number(**RANDOM_PRIOR), {}),
+        (TRAINED.replace(generator=FILE), number(**RANDOM_PRIOR | {"generator": "stylegan-xl imagenet"}), {}),
+        (TRAINED.replace(generator=FILE), number(**RANDOM_PRIOR | {"generator": ""}), {}),
         (LATENT, number(**RANDOM_PRIOR | {"layer": ""}), {}),
     ],
 )  # fmt: skip

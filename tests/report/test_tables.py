@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import pytest
 
 from glad_ray.report import wording
 from glad_ray.report.identity import identities, space_order, variants
 from glad_ray.report.tables import sections
 from glad_ray.spec import DM, RandomStyleGAN, Run
+from tests.generators import kinds
 from tests.report.rows import row
 
 
@@ -21,7 +24,8 @@ def test_the_mean_of_the_unseen_is_the_papers():
 
 
 def test_spaces_stand_in_the_order_of_the_generator():
-    assert sorted(["f10", "w+", "f2", "pixel", "f0"], key=space_order) == ["pixel", "w+", "f0", "f2", "f10"]
+    order = ["pixel", "w+", "f0", "f2", "f10", "z", "z+"]
+    assert sorted(["z+", "f10", "w+", "f2", "z", "pixel", "f0"], key=space_order) == order
 
 
 class TestVariants:
@@ -50,6 +54,13 @@ class TestVariants:
         run = Run(algorithm=DM(), space="f4", generator=self.generator)
         other = run.replace(generator=self.generator.replace(seed=7))
         assert self.told(run, other) == ["generator.seed 0", "generator.seed 7"]
+
+    def test_generators_in_files_are_told_apart_by_their_names(self):
+        small = self.generator.replace(channel_max=2)
+        files = [kinds.stylegan_file(small.replace(seed=seed)) for seed in (0, 1)]
+        runs = [Run(algorithm=DM(), space="f4", generator=file) for file in files]
+        names = [f"generator.file {Path(file.path).name} ({file.sha256[:8]})" for file in files]
+        assert self.told(*runs) == names
 
     def test_rates_of_latents_that_a_space_has_not_are_left_out(self):
         rates = DM().learning_rates

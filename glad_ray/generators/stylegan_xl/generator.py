@@ -38,6 +38,7 @@ class StyleGAN:
         classes: Sequence[int] = (),
         precision: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        truncation: float = 1.0,
         learn: bool = False,
     ) -> None:
         """`precision`: of the synthesis layers; bfloat16 and float16 leave latents and images in float32. `learn`: the
@@ -45,6 +46,7 @@ class StyleGAN:
         """
         self.settings = synthesis
         self.precision = precision
+        self.truncation = truncation
         self.classes = torch.tensor(classes, dtype=torch.int64)
         state = {name: value.to(device, _own_dtype(precision)) for name, value in state.items()}
         self.mapping = MappingNetwork(mapping, state).to(device)
@@ -76,8 +78,7 @@ class StyleGAN:
             raise UserError(
                 "Initialisation 'gaussian' draws a feature map, which w+ lacks: use 'sampled' or 'average'."
             )
-        w = self._average_codes(labels, rng) if how == "average" else self._codes(labels, rng)
-        ws = w[:, None].repeat(1, self.settings.codes, 1)
+        ws = self._average_codes(labels, rng) if how == "average" else self._codes(labels, rng)
         weights = {} if self._learned is None else {WEIGHTS: self._flat_weights(layer)}
         if layer is None:
             return {"w": ws} | weights
@@ -114,7 +115,8 @@ class StyleGAN:
     def _codes(self, labels: Tensor, rng: torch.Generator) -> Tensor:
         like = self.mapping.w_average
         z = torch.randn(len(labels), self.mapping.settings.z_dim, generator=rng)
-        return self.mapping(z.to(like), self._classes(labels).to(like.device))
+        classes = self._classes(labels).to(like.device)
+        return self.mapping.codes(z.to(like), classes, self.settings.codes, self.truncation)
 
     def _classes(self, labels: Tensor) -> Tensor:
         return self.classes[labels.cpu()] if len(self.classes) else labels

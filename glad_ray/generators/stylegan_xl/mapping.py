@@ -62,10 +62,8 @@ class MappingNetwork(nn.Module):
             for i in range(settings.hidden_layers)
         )
 
-    def forward(
-        self, z: Float[Tensor, "n z_dim"], labels: Int64[Tensor, " n"], truncation: float = 1.0
-    ) -> Float[Tensor, "n w_dim"]:
-        """One code per draw; `truncation` below 1 moves it towards the class's average code.
+    def forward(self, z: Float[Tensor, "n z_dim"], labels: Int64[Tensor, " n"]) -> Float[Tensor, "n w_dim"]:
+        """One code per draw.
 
         Labels matter to a conditional network only; `UserError` for one that it has no class for.
         """
@@ -75,11 +73,27 @@ class MappingNetwork(nn.Module):
             x = torch.cat([x, unit_power(self.embed(labels))], dim=1)
         for layer in self.hidden:
             x = leaky_relu(layer(x))
-        if truncation == 1:
-            return x
-        # Released networks keep one average per class, unconditional and older ones a single one.
-        average = self.w_average[labels] if self.w_average.ndim == 2 else self.w_average
-        return torch.lerp(average.expand_as(x), x, truncation)
+        return x
+
+    def codes(
+        self,
+        z: Float[Tensor, "n z_dim"],
+        labels: Int64[Tensor, " n"],
+        count: int,
+        truncation: float = 1.0,
+        truncated: int | None = None,
+    ) -> Float[Tensor, "n codes w_dim"]:
+        """The code of each draw for all `count` places of a synthesis network.
+
+        `truncation` below 1 moves the first `truncated` of them (None: all) towards the class's average code.
+        """
+        w = self(z, labels)
+        ws = w[:, None].repeat(1, count, 1)
+        if truncation != 1:
+            # Released networks keep one average per class, unconditional and older ones a single one.
+            average = self.w_average[labels] if self.w_average.ndim == 2 else self.w_average
+            ws[:, :truncated] = torch.lerp(average.expand_as(w), w, truncation)[:, None]
+        return ws
 
     def _check(self, labels: Tensor) -> None:
         classes = self.settings.classes

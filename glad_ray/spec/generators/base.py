@@ -17,6 +17,16 @@ class GeneratorRecord(Record, ABC):
     image_channels: int
 
     @property
+    def published_as(self) -> str:
+        """What published tables call a prior of its kind; empty if they know none."""
+        return ""
+
+    @property
+    def licence(self) -> str:
+        """What has to be said of the weights where they are loaded; empty if nothing."""
+        return ""
+
+    @property
     @abstractmethod
     def inits(self) -> tuple[Init, ...]:
         """How its latents can start, the usual way first."""

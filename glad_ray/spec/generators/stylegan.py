@@ -7,7 +7,7 @@ from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, mo
 
 from glad_ray.errors import UserError
 from glad_ray.spec.generators.base import GeneratorRecord, Init, Precision
-from glad_ray.stylegan.files import read_settings
+from glad_ray.stylegan.files import LICENCE_NOTE, read_settings
 from glad_ray.stylegan.schedule import stem
 from glad_ray.stylegan.settings import MappingSettings, SynthesisSettings
 
@@ -19,6 +19,8 @@ class StyleGANRecord(GeneratorRecord):
 
     class_indices: tuple[int, ...] = ()
     """of a conditional generator: its class for each class of the dataset, in order; empty: of the same number"""
+    truncation: float = Field(default=1.0, ge=0, le=1)
+    """psi: below 1, codes that latents start from lie that much nearer to their class's average; GLaD does not truncate"""
     precision: Precision = "float32"
     """of the synthesis layers; bfloat16 and float16 are for GPUs, latents and images stay float32"""
 
@@ -107,6 +109,11 @@ class RandomStyleGAN(StyleGANRecord):
         return self
 
     @property
+    def published_as(self) -> str:
+        """See `GeneratorRecord.published_as`."""
+        return "stylegan-xl random"
+
+    @property
     def synthesis_settings(self) -> SynthesisSettings:
         """Every layer: sizes, rates, cutoffs, channels, names."""
         return stem(
@@ -135,6 +142,8 @@ class StyleGANFile(StyleGANRecord):
     kind: Literal["stylegan-xl"] = "stylegan-xl"
     path: str
     """of the file, on the machine that starts the sweep"""
+    trained_on: str = Field(default="", pattern="^[a-z0-9-]*$")
+    """the data, for tables: imagenet, cifar10, ffhq and pokemon are set beside the published numbers of such priors"""
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """of the file; None: of the one that is there, any other is refused"""
     resolution: int = 0
@@ -172,8 +181,18 @@ class StyleGANFile(StyleGANRecord):
         fields: dict[str, Any] = serialise(self)
         if self.sha256 and (info.context or {}).get("identity"):
             # The hash stands for all that follows from the file.
-            fields = {name: fields[name] for name in ("kind", "sha256", "class_indices", "precision")}
+            fields = {name: fields[name] for name in ("kind", "sha256", "class_indices", "truncation", "precision")}
         return fields
+
+    @property
+    def published_as(self) -> str:
+        """See `GeneratorRecord.published_as`."""
+        return f"stylegan-xl {self.trained_on}" if self.trained_on else ""
+
+    @property
+    def licence(self) -> str:
+        """See `GeneratorRecord.licence`."""
+        return LICENCE_NOTE
 
     @property
     def missing(self) -> str | None:
