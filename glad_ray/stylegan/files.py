@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 
 from glad_ray.errors import DataError, UserError
 from glad_ray.stylegan.converted import (
@@ -129,10 +130,8 @@ def convert(path: str | Path, to: str | Path) -> ConvertedPair:
             origin=Origin(name=shown(path.name), sha256=generator.sha256),
             licence=LICENCE_NOTE,
         )
-    except OSError as error:
-        raise UserError(
-            f"The converted generator cannot be written to {stem}: {error.strerror}; name a folder you can write."
-        ) from error
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"The converted generator cannot be written to {stem}: name a folder you can write.") from error
     return ConvertedPair(description=description, weights=weights, sha256=file_sha256(description))
 
 

@@ -147,9 +147,12 @@ def _read_storage(value: Any, where: str) -> tuple[str, np.ndarray]:
         raise RefusalError(f"has {described(value)} for {where}, where a tensor's storage belongs")
     data = memoryview(_raw_bytes(value.arguments[0], where))
     found, position = [], 0
-    for _ in range(5):
-        part, position = unpickle(data, storage_name, start=position, persistent=True, limit=_STORAGE_OPERATIONS)
-        found.append(part)
+    try:
+        for _ in range(5):
+            part, position = unpickle(data, storage_name, start=position, persistent=True, limit=_STORAGE_OPERATIONS)
+            found.append(part)
+    except RefusalError as error:
+        raise RefusalError(f"has a storage for {where} that {error}") from error
     magic, version, system, storage, _ = found
     if type(magic) is not int or magic != _MAGIC or type(version) is not int or version != _FORMAT:
         raise RefusalError(f"has a storage for {where} that is not in torch's format")

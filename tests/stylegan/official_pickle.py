@@ -1,4 +1,4 @@
-"""Writes generator files as the released code does, from settings and weights; any part can be put in its place by hand.
+"""Writes generator files as the released code does, from settings and weights; any part can be put in by hand.
 
 A name is written as text, without anything of that name being there.
 """
@@ -185,30 +185,30 @@ def synthesis_network(settings, state):
 def synthesis_layer(layer, state, w_dim, **attributes):
     prefix = f"synthesis.{layer.name}"
     buffers = {name: state.get(f"{prefix}.{name}") for name in ("magnitude_ema", "up_filter", "down_filter")}
-    facts = dict(
-        w_dim=w_dim,
-        is_torgb=layer.to_rgb,
-        use_fp16=np.bool_(layer.half),
-        in_channels=layer.in_channels,
-        out_channels=layer.out_channels,
-        in_size=np.broadcast_to(np.asarray(layer.in_size), [2]),
-        out_size=np.broadcast_to(np.asarray(layer.out_size), [2]),
-        in_sampling_rate=int(layer.in_rate),
-        out_sampling_rate=int(layer.out_rate),
-        tmp_sampling_rate=int(layer.filter_rate),
-        in_cutoff=np.float64(layer.in_cutoff),
-        out_cutoff=np.float64(layer.out_cutoff),
-        in_half_width=np.float64(layer.in_half_width),
-        out_half_width=np.float64(layer.out_half_width),
-        conv_kernel=layer.kernel_size,
-        conv_clamp=layer.clamp,
-        up_factor=layer.up_factor,
-        up_taps=layer.up_taps,
-        down_factor=layer.down_factor,
-        down_taps=layer.down_taps,
-        down_radial=layer.radial,
-        padding=[*layer.padding, *layer.padding],
-    )
+    facts = {
+        "w_dim": w_dim,
+        "is_torgb": layer.to_rgb,
+        "use_fp16": np.bool_(layer.half),
+        "in_channels": layer.in_channels,
+        "out_channels": layer.out_channels,
+        "in_size": np.broadcast_to(np.asarray(layer.in_size), [2]),
+        "out_size": np.broadcast_to(np.asarray(layer.out_size), [2]),
+        "in_sampling_rate": int(layer.in_rate),
+        "out_sampling_rate": int(layer.out_rate),
+        "tmp_sampling_rate": int(layer.filter_rate),
+        "in_cutoff": np.float64(layer.in_cutoff),
+        "out_cutoff": np.float64(layer.out_cutoff),
+        "in_half_width": np.float64(layer.in_half_width),
+        "out_half_width": np.float64(layer.out_half_width),
+        "conv_kernel": layer.kernel_size,
+        "conv_clamp": layer.clamp,
+        "up_factor": layer.up_factor,
+        "up_taps": layer.up_taps,
+        "down_factor": layer.down_factor,
+        "down_taps": layer.down_taps,
+        "down_radial": layer.radial,
+        "padding": [*layer.padding, *layer.padding],
+    }
     return module(
         "SynthesisLayer",
         parameters={name: state[f"{prefix}.{name}"] for name in ("weight", "bias")},
@@ -255,7 +255,7 @@ def module_state(parameters=(), buffers=(), modules=()):
 
 
 def parameter(value):
-    return torch.nn.Parameter(value, requires_grad=False) if isinstance(value, torch.Tensor) else value
+    return torch.nn.Parameter(value, requires_grad=False) if type(value) is torch.Tensor else value
 
 
 def tiny_network(path, protocol=4, **options):

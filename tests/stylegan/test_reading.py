@@ -1,4 +1,4 @@
-"""What a generator file may look like: protocols, families, ways of writing numbers, and a discriminator of any kind."""
+"""What a generator file may look like: protocols, families, ways of writing numbers, a discriminator of any kind."""
 
 import enum
 import functools
