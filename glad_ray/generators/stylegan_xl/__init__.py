@@ -4,3 +4,9 @@ Differences from the released code, none of which changes an image by more than 
 instead of one per image, styles normalised per image instead of per batch, outputs that are cropped never computed.
 Weights are frozen: gradients flow to latents only.
 """
+
+from glad_ray.generators.stylegan_xl.generator import StyleGAN
+from glad_ray.generators.stylegan_xl.mapping import MappingNetwork
+from glad_ray.generators.stylegan_xl.synthesis import SynthesisNetwork
+
+__all__ = ["MappingNetwork", "StyleGAN", "SynthesisNetwork"]
