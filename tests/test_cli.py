@@ -9,6 +9,7 @@ import pytest
 from glad_ray.cli import main
 
 ROOT = Path(__file__).parent.parent
+OFFICIAL = str(Path(__file__).parent / "golden" / "stylegan_xl" / "official_super.pkl")
 QUICKSTART = str(ROOT / "sweeps" / "quickstart.py")
 
 
@@ -18,7 +19,7 @@ def _run(capsys, *words):
     return code, captured.out, captured.err
 
 
-@pytest.mark.parametrize("command", ["plan", "sweep", "distill", "evaluate", "experts", "report"])
+@pytest.mark.parametrize("command", ["plan", "sweep", "distill", "evaluate", "experts", "report", "generator"])
 def test_help(capsys, command):
     code, out, _ = _run(capsys, command, "--help")
     assert code == 0
@@ -105,6 +106,16 @@ def test_mistakes_in_a_sweep_file(capsys, tmp_path, command, text, sentence):
         (["evaluate", QUICKSTART], "is not a whole synthetic set"),
         (["experts", "--dataset", "mnist", "--storage", "x"], "Unknown dataset 'mnist'"),
         (["report", "nowhere"], "There is no folder"),
+        (["distill", "--space", "f2", "--generator", "nothing.pkl"], "nothing.pkl is not there"),
+        (["distill", "--space", "f2", "--generator", QUICKSTART], "is no pickle of networks"),
+        (["distill", "--generator", OFFICIAL], "Pixel space takes no generator"),
+        (["distill", "--space", "f9", "--generator", OFFICIAL], "no layer f9: it has pixel, w+, f0, f1, f2, f3, f4"),
+        (["distill", "--space", "f2", "--generator", OFFICIAL], "makes 3-channel images"),
+        (["distill", "--space", "f2", "--set", "generator.precision=float16", "--device", "cpu"], "is for GPUs"),
+        (["distill", "--space", "f2", "--set", "generator.precision=int8"], "Known: float32, bfloat16, float16"),
+        (["generator", "inspect", "nothing.pkl"], "cannot be read"),
+        (["generator", "inspect", QUICKSTART], "is no pickle of networks"),
+        (["generator", "convert", "nothing.json"], "converted already"),
         (["swep"], "swep"),
         (["sweep"], "SWEEP"),
     ],

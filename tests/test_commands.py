@@ -1,12 +1,18 @@
 """The commands as a user types them, small: each does its work, and a second call repeats nothing."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from glad_ray.cli import main
 from glad_ray.results import read_results
+from glad_ray.spec import RandomStyleGAN
 from glad_ray.storage import Storage
+from glad_ray.synthetic_set import SyntheticSet
+from tests.generators.kinds import write_stylegan
+
+OFFICIAL = Path(__file__).parent / "golden" / "stylegan_xl" / "official_super.pkl"
 
 SWEEP = """
 import glad_ray
@@ -72,6 +78,39 @@ def test_distill_in_a_latent_space():
     words += [word for field in small for word in ("--set", f"generator.{field}")]
     assert main([*words, "--set", "backbone.width=4", "--set", "algorithm.real_batch_size=4"]) == 0
     assert len(list(Path("runs").rglob("synthetic_set.safetensors"))) == 1
+
+
+def test_generator_files(capsys):
+    shutil.copy(OFFICIAL, "small.pkl")
+    assert main(["generator", "inspect", "small.pkl"]) == 0
+    printed = capsys.readouterr().out
+    assert "StyleGAN-XL, 32 x 32 pixels, 3 channels, 4 classes" in printed
+    assert all(f"f{n} " in printed for n in range(8))
+    assert "52 x 52" in printed
+    assert "non-commercial research" in printed
+    assert main(["generator", "convert", "small.pkl"]) == 0
+    assert "non-commercial research" in capsys.readouterr().out
+    before = _files(".")
+    assert {path.name for path in before} == {"small.pkl", "small.json", "small.safetensors"}
+    assert main(["generator", "convert", "small.pkl", "--to", "nowhere/small"]) == 2
+    assert _files(".") == before
+    for name in ("small.json", "small.safetensors"):
+        assert main(["generator", "inspect", name]) == 0
+
+
+@pytest.mark.parametrize("learn", ["false", "true"])
+def test_distill_through_a_generator_file(capsys, learn):
+    record = RandomStyleGAN(channel_max=4, channel_base=64, num_layers=4, w_dim=8, image_channels=1, classes=10)
+    words = ["distill", "--algorithm", "dm", "--space", "f3", "--device", "cpu", "--set", "algorithm.iterations=1"]
+    words += ["--generator", str(write_stylegan(Path("prior"), record)), "--set", f"learn_generator={learn}"]
+    assert main([*words, "--set", "backbone.width=4", "--set", "algorithm.real_batch_size=4"]) == 0
+    (path,) = Path("runs").rglob("synthetic_set.safetensors")
+    latents = SyntheticSet.from_bytes(path.read_bytes(), str(path)).latents
+    assert set(latents) == ({"f", "w", "g"} if learn == "true" else {"f", "w"})
+    # The set is whole without the generator's file.
+    Path("prior.json").unlink()
+    evaluate = ["evaluate", str(path), "--network", "convnet", "--repeats", "1", "--epochs", "1", "--device", "cpu"]
+    assert main([*evaluate, "--set", "evaluation.test_images=20"]) == 0
 
 
 def test_experts(capsys):

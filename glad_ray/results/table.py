@@ -38,7 +38,11 @@ SCHEMA = pa.schema(
         _column("generator", pa.string(), "kind and id of the image prior; none in pixel space"),
         _column("ipc", pa.int32(), "images per class of the set; null for the whole dataset", nullable=True),
         _column("set_bytes", pa.int64(), "latents as float32 and soft labels if any; of real images, 8-bit pixels"),
-        _column("generator_bytes", pa.int64(), "parameters of the image prior as float32; 0 in pixel space"),
+        _column(
+            "generator_bytes",
+            pa.int64(),
+            "parameters of the image prior as float32; 0 in pixel space and where the set has them",
+        ),
         _column("seed", pa.int64(), "seed of the run"),
         _column("profile", pa.string(), "whose settings the run took where it set none: paper or reference-code"),
         _column("step", pa.int64(), "the synthetic set after this many steps was scored"),
