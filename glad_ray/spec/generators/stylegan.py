@@ -20,7 +20,7 @@ class StyleGANRecord(GeneratorRecord):
     class_indices: tuple[int, ...] = ()
     """of a conditional generator: its class for each class of the dataset, in order; empty: of the same number"""
     truncation: float = Field(default=1.0, ge=0, le=1)
-    """psi: below 1, codes that latents start from lie that much nearer to their class's average; GLaD does not truncate"""
+    """psi: below 1, the codes that latents start from lie nearer to their class's average; GLaD does not truncate"""
     precision: Precision = "float32"
     """of the synthesis layers; bfloat16 and float16 are for GPUs, latents and images stay float32"""
 
