@@ -6,8 +6,10 @@ import torch
 from glad_ray.algorithms import build_algorithm
 from glad_ray.data import normalise, real_images
 from glad_ray.evaluate import accuracy, train_network
+from glad_ray.generators.random_stylegan import random_state
+from glad_ray.generators.stylegan_xl.synthesis import SynthesisNetwork
 from glad_ray.networks import build_network
-from glad_ray.spec import DC, DM, Evaluation, Network, Run
+from glad_ray.spec import DC, DM, Evaluation, Network, RandomStyleGAN, Run
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
@@ -42,3 +44,26 @@ def test_one_seed_the_same_accuracy_twice(sample):
         averaged = train_network(network, images, labels.to(GPU), evaluation, lr=0.01, rng=rng)
         scores.append(accuracy(averaged, test_images, torch.tensor(sample.test_labels, device=GPU)))
     assert abs(scores[0] - scores[1]) <= 1e-3
+
+
+@pytest.mark.parametrize(("half", "image_limit", "gradient_limit"), [("float16", 5e-3, 0.05), ("bfloat16", 3e-2, 0.2)])
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_a_generator_in_half_precision_is_close_to_float64(kernel_size, half, image_limit, gradient_limit):
+    record = RandomStyleGAN(resolution=64, channel_max=32, kernel_size=kernel_size)
+    rng = torch.Generator().manual_seed(0)
+    state = random_state(record.mapping, record.synthesis, rng)
+    shapes = {**record.latent_shapes("f4"), "upstream": record.synthesis.image_shape}
+    given = {name: torch.randn(2, *shape, generator=rng).to(GPU) for name, shape in shapes.items()}
+    outcomes = []
+    for synthesis, dtype in (
+        (SynthesisNetwork(record.synthesis, state, getattr(torch, half)).to(GPU), torch.float32),
+        (SynthesisNetwork(record.synthesis, state).to(GPU, torch.float64), torch.float64),
+    ):
+        f, w = (given[kind].to(dtype, copy=True).requires_grad_() for kind in ("f", "w"))
+        images = synthesis.from_f(w, f, 4)
+        gradients = torch.autograd.grad(images, (f, w), given["upstream"].to(dtype))
+        assert {tensor.dtype for tensor in (images, *gradients)} == {dtype}
+        outcomes.append([images.detach(), *gradients])
+    image, *errors = (float((one - other).norm() / other.norm()) for one, other in zip(*outcomes, strict=True))
+    assert 0 < image < image_limit
+    assert max(errors) < gradient_limit

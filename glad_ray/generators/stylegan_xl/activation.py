@@ -2,10 +2,12 @@
 
 Two forms of the same filters. oneDNN runs them as depthwise convolutions, two to four times faster on CPU than dense
 matrices (zeros between samples are never touched, nor are samples that are thrown away); everywhere else they are two
-small dense matrices a layer. The backward pass keeps one tensor, the bent samples, and applies the adjoint filters.
+small dense matrices a layer. Both want channels last. A map has four to five times as many samples at the filter rate
+as before and after; it only ever exists there in blocks, in the backward pass too, for which the input alone is kept.
 """
 
 import math
+from collections.abc import Iterator
 from typing import Any, final
 
 import torch
@@ -17,6 +19,12 @@ from torch.autograd.function import once_differentiable
 from glad_ray.errors import UserError
 from glad_ray.generators.stylegan_xl.linear import LEAKY_GAIN, SLOPE
 from glad_ray.stylegan.settings import LayerSettings
+
+_CPU_BLOCK = 2**19
+_GPU_BLOCK = 2**26
+"""Samples of a block at the filter rate: what a CPU's cache holds, and enough to keep a GPU busy."""
+_CHANNEL_STEP = 16
+"""oneDNN's vectors hold so many channels."""
 
 
 def stretch(
@@ -85,64 +93,95 @@ class FilteredLeakyReLU(nn.Module):
         """The layer's output from its biased convolution."""
         return _FilteredLeakyReLU.apply(x, self)
 
+    def bent(self, x: Tensor) -> Tensor:
+        """The activation at the filter rate."""
+        return F.leaky_relu_(self.up(x), SLOPE).clamp_(-self.limit, self.limit)
+
+    def unbend_(self, gradient: Tensor, bent: Tensor) -> Tensor:
+        """The gradient before the nonlinearity, in place; which slope a sample took shows in its sign and size."""
+        if self.limit < math.inf:
+            limits = (-self.limit, self.limit)
+            torch.ops.aten.hardtanh_backward.grad_input(gradient, bent, *limits, grad_input=gradient)
+        return torch.ops.aten.leaky_relu_backward.grad_input(gradient, bent, SLOPE, True, grad_input=gradient)
+
+    def blocks(self, x: Tensor) -> Iterator[tuple[slice, slice]]:
+        """Images and channels to be filtered at a time."""
+        samples = (_CPU_BLOCK if x.device.type == "cpu" else _GPU_BLOCK) // self.settings.filter_size**2
+        channels = min(max(samples // _CHANNEL_STEP, 1) * _CHANNEL_STEP, self.channels)
+        images = max(samples // self.channels, 1)
+        for image in range(0, x.shape[0], images):
+            for channel in range(0, self.channels, channels):
+                yield slice(image, image + images), slice(channel, channel + channels)
+
     def up(self, x: Tensor) -> Tensor:
         """To the filter rate."""
         if depthwise_is_fast(x):
             return stretch(x, self.up_taps, self.settings.up_factor, self.crop)
-        return self.up_matrix @ F.linear(x, self.up_matrix)
+        return _along_both(self.up_matrix, x)
 
     def up_adjoint(self, gradient: Tensor) -> Tensor:
         """The adjoint of `up`."""
         if depthwise_is_fast(gradient):
             return shrink(gradient, self.up_taps, self.settings.up_factor, self.crop)
-        return F.linear(self.up_matrix.T @ gradient, self.up_matrix.T)
+        return _along_both(self.up_matrix.T, gradient)
 
     def down(self, x: Tensor) -> Tensor:
         """To the output rate."""
         if self.down_matrix is None:
-            kernel = _shared(self.down_taps, self.channels)
-            return F.conv2d(x, kernel, stride=self.settings.down_factor, groups=self.channels)
+            kernel = _shared(self.down_taps, x.shape[1])
+            return F.conv2d(x, kernel, stride=self.settings.down_factor, groups=x.shape[1])
         if depthwise_is_fast(x):
             return shrink(x, self.down_taps, self.settings.down_factor, 0)
-        return F.linear(self.down_matrix @ x, self.down_matrix)
+        return _along_both(self.down_matrix, x)
 
     def down_adjoint(self, gradient: Tensor) -> Tensor:
         """The adjoint of `down`."""
         if self.down_matrix is None:
-            kernel = _shared(self.down_taps, self.channels)
-            return F.conv_transpose2d(gradient, kernel, stride=self.settings.down_factor, groups=self.channels)
+            kernel = _shared(self.down_taps, gradient.shape[1])
+            return F.conv_transpose2d(gradient, kernel, stride=self.settings.down_factor, groups=gradient.shape[1])
         if depthwise_is_fast(gradient):
             return stretch(gradient, self.down_taps, self.settings.down_factor, 0)
-        return self.down_matrix.T @ F.linear(gradient, self.down_matrix.T)
+        return _along_both(self.down_matrix.T, gradient)
 
 
 class _FilteredLeakyReLU(torch.autograd.Function):
-    """Saves the bent samples alone: their sign and size tell which slope each took."""
+    """Saves its input alone and upsamples it again in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: FilteredLeakyReLU) -> Tensor:
-        bent = F.leaky_relu_(layer.up(x), SLOPE).clamp_(-layer.limit, layer.limit)
         ctx.layer = layer
-        ctx.save_for_backward(bent)
-        return layer.down(bent)
+        ctx.save_for_backward(x)
+        y = _like(x, layer.settings.out_size)
+        for block in layer.blocks(x):
+            y[block] = layer.down(layer.bent(x[block]))
+        return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         layer: FilteredLeakyReLU = ctx.layer
-        (bent,) = ctx.saved_tensors
-        # In place: at the filter rate, fresh memory costs more than the arithmetic.
-        gradient = layer.down_adjoint(gradient)
-        if layer.limit < math.inf:
-            limits = (-layer.limit, layer.limit)
-            torch.ops.aten.hardtanh_backward.grad_input(gradient, bent, *limits, grad_input=gradient)
-        torch.ops.aten.leaky_relu_backward.grad_input(gradient, bent, SLOPE, True, grad_input=gradient)
-        return layer.up_adjoint(gradient), None
+        (x,) = ctx.saved_tensors
+        x_gradient = _like(x, layer.settings.conv_size)
+        for block in layer.blocks(x):
+            bent = layer.bent(x[block])
+            x_gradient[block] = layer.up_adjoint(layer.unbend_(layer.down_adjoint(gradient[block]), bent))
+        return x_gradient, None
 
 
 def depthwise_is_fast(x: Float[Tensor, "..."]) -> bool:
-    """Whether oneDNN does the filtering, which wants channels last."""
+    """Whether oneDNN does the filtering."""
     return x.device.type == "cpu" and x.dtype == torch.float32
+
+
+def _like(x: Tensor, size: int) -> Tensor:
+    shape = (*x.shape[:2], size, size)
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+
+
+def _along_both(matrix: Float[Tensor, "size2 size"], x: Float[Tensor, "n c size size"]) -> Tensor:
+    x = x.permute(0, 2, 3, 1)
+    x = (matrix @ x.flatten(2)).unflatten(2, x.shape[2:])
+    return (matrix @ x).permute(0, 3, 1, 2)
 
 
 def _shared(kernel: Tensor, channels: int) -> Tensor:

@@ -1,17 +1,19 @@
 """The synthesis network: Fourier features, then a plain chain of style layers that can be entered at any one.
 
 Karras et al., "Alias-Free Generative Adversarial Networks" (2021), Figure 4; the spaces F_n are GLaD's.
+
+Maps lie in memory with channels last. In half precision, layers whose settings say so hold their maps, kernel, bias and
+filters in it; styles, demodulation, the Fourier features, F_n and the image stay as precise as the state.
 """
 
 from collections.abc import Mapping
 from typing import final
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from glad_ray.generators.stylegan_xl.activation import FilteredLeakyReLU, depthwise_is_fast
+from glad_ray.generators.stylegan_xl.activation import FilteredLeakyReLU
 from glad_ray.generators.stylegan_xl.fourier import FourierFeatures
 from glad_ray.generators.stylegan_xl.linear import EqualizedLinear
 from glad_ray.generators.stylegan_xl.modulation import demodulated_kernel, modulated_convolution
@@ -20,23 +22,30 @@ from glad_ray.stylegan.settings import LayerSettings, SynthesisSettings
 
 @final
 class StyleLayer(nn.Module):
-    """One layer with frozen weights; `state` holds the official names under `prefix`."""
+    """One layer; `state` holds the official names under `prefix`.
+
+    Gradients flow to those of its weights and biases that require them.
+    """
 
     kernel: Tensor
     power: Tensor
     bias: Tensor
     input_gain: Tensor
 
-    def __init__(self, settings: LayerSettings, state: Mapping[str, Tensor], prefix: str) -> None:
+    def __init__(
+        self, settings: LayerSettings, state: Mapping[str, Tensor], prefix: str, precision: torch.dtype | None = None
+    ) -> None:
         super().__init__()
         self.settings = settings
         self.affine = EqualizedLinear(state, f"{prefix}.affine")
         kernel, power = demodulated_kernel(state[f"{prefix}.weight"])
-        self.register_buffer("kernel", kernel.contiguous(memory_format=torch.channels_last))
+        dtype = _layer_precision(settings, precision, kernel)
+        self.register_buffer("kernel", kernel.to(dtype, memory_format=torch.channels_last))
         self.register_buffer("power", power)
-        self.register_buffer("bias", state[f"{prefix}.bias"])
+        self.register_buffer("bias", state[f"{prefix}.bias"].to(dtype))
         self.register_buffer("input_gain", torch.rsqrt(state[f"{prefix}.magnitude_ema"]))
-        self.activate = FilteredLeakyReLU(settings, state[f"{prefix}.up_filter"], state[f"{prefix}.down_filter"])
+        filters = state[f"{prefix}.up_filter"], state[f"{prefix}.down_filter"]
+        self.activate = FilteredLeakyReLU(settings, *filters).to(dtype)
 
     def forward(self, x: Float[Tensor, "n c_in h w"], w: Float[Tensor, "n w_dim"]) -> Float[Tensor, "n c_out h2 w2"]:
         """The next feature map, from this one and the layer's code."""
@@ -44,9 +53,8 @@ class StyleLayer(nn.Module):
 
     def convolve(self, x: Float[Tensor, "n c_in h w"], w: Float[Tensor, "n w_dim"]) -> Float[Tensor, "n c_out h2 w2"]:
         """The biased convolution alone."""
-        return modulated_convolution(
-            x, self.affine(w), self.kernel, self.power, self.bias, self.input_gain, self.settings.conv_crop
-        )
+        weights = self.kernel, self.power, self.bias, self.input_gain
+        return modulated_convolution(x.to(self.bias.dtype), self.affine(w), *weights, self.settings.conv_crop)
 
 
 @final
@@ -57,13 +65,15 @@ class RGBLayer(nn.Module):
     bias: Tensor
     input_gain: Tensor
 
-    def __init__(self, settings: LayerSettings, state: Mapping[str, Tensor], prefix: str) -> None:
+    def __init__(
+        self, settings: LayerSettings, state: Mapping[str, Tensor], prefix: str, precision: torch.dtype | None = None
+    ) -> None:
         super().__init__()
         self.settings = settings
         self.affine = EqualizedLinear(state, f"{prefix}.affine")
-        kernel = state[f"{prefix}.weight"] / settings.in_channels**0.5
-        self.register_buffer("kernel", kernel.contiguous(memory_format=torch.channels_last))
-        self.register_buffer("bias", state[f"{prefix}.bias"])
+        self.register_buffer("kernel", state[f"{prefix}.weight"].flatten(1) / settings.in_channels**0.5)
+        dtype = _layer_precision(settings, precision, self.kernel)
+        self.register_buffer("bias", state[f"{prefix}.bias"].to(dtype))
         self.register_buffer("input_gain", torch.rsqrt(state[f"{prefix}.magnitude_ema"]))
 
     def forward(self, x: Float[Tensor, "n c_in h w"], w: Float[Tensor, "n w_dim"]) -> Float[Tensor, "n c_out h w"]:
@@ -72,8 +82,10 @@ class RGBLayer(nn.Module):
 
     def convolve(self, x: Float[Tensor, "n c_in h w"], w: Float[Tensor, "n w_dim"]) -> Float[Tensor, "n c_out h w"]:
         """The biased mix alone."""
-        style = self.affine(w) * self.input_gain
-        return F.conv2d(x * style[:, :, None, None], self.kernel, self.bias)
+        # With three outputs, a kernel per image is smaller than a scaled input. The order of the operands makes the
+        # input's gradient channels last.
+        kernels = (self.kernel * (self.affine(w) * self.input_gain)[:, None, :]).to(self.bias.dtype)
+        return torch.einsum("nihw,noi->nohw", x.to(self.bias.dtype), kernels) + self.bias[:, None, None]
 
     def activate(self, y: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """The clamp."""
@@ -84,14 +96,17 @@ class RGBLayer(nn.Module):
 class SynthesisNetwork(nn.Module):
     """From style codes, or a feature map and the codes of the layers after it, to images in nominally [-1, 1].
 
-    Codes are numbered as released networks number them: 0 is the input's, n + 1 that of layer n.
+    Codes are numbered as released networks number them: 0 is the input's, n + 1 that of layer n. `precision` is
+    `torch.float16` or `torch.bfloat16` for half precision, None for the state's own throughout.
     """
 
-    def __init__(self, settings: SynthesisSettings, state: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self, settings: SynthesisSettings, state: Mapping[str, Tensor], precision: torch.dtype | None = None
+    ) -> None:
         super().__init__()
         self.settings = settings
         self.input = FourierFeatures(settings.input, state, "synthesis.input")
-        self.layers = nn.ModuleList(build_layer(layer, state) for layer in settings.layers)
+        self.layers = nn.ModuleList(build_layer(layer, state, precision) for layer in settings.layers)
 
     def forward(self, ws: Float[Tensor, "n codes w_dim"]) -> Float[Tensor, "n c h w"]:
         """Images from all codes."""
@@ -99,27 +114,28 @@ class SynthesisNetwork(nn.Module):
 
     def to_f(self, ws: Float[Tensor, "n codes w_dim"], n: int) -> Float[Tensor, "n c h w"]:
         """F_n: the input of layer n, from codes 0 to n (later ones may be absent)."""
-        x = _fast_layout(self.input(ws[:, 0]))
+        x = self.input(ws[:, 0]).contiguous(memory_format=torch.channels_last)
         for layer, w in zip(self.layers[:n], ws[:, 1 : n + 1].unbind(1), strict=True):
             x = layer(x, w)
-        return x
+        return x.to(ws.dtype)
 
     def from_f(
         self, codes: Float[Tensor, "n codes_from_n w_dim"], f: Float[Tensor, "n c_in h w"], n: int
     ) -> Float[Tensor, "n c h2 w2"]:
         """Images from the input `f` of layer `n` and the codes of that layer and all after it, no others."""
-        x = _fast_layout(f)
+        x = f.contiguous(memory_format=torch.channels_last)
         for layer, w in zip(self.layers[n:], codes.unbind(1), strict=True):
             x = layer(x, w)
-        return (x * self.settings.output_scale).contiguous()
+        return (x.to(codes.dtype) * self.settings.output_scale).contiguous()
 
 
-def build_layer(settings: LayerSettings, state: Mapping[str, Tensor]) -> StyleLayer | RGBLayer:
-    """The layer of that name, from a whole network's state."""
-    prefix = f"synthesis.{settings.name}"
-    return RGBLayer(settings, state, prefix) if settings.to_rgb else StyleLayer(settings, state, prefix)
+def build_layer(
+    settings: LayerSettings, state: Mapping[str, Tensor], precision: torch.dtype | None = None
+) -> StyleLayer | RGBLayer:
+    """The layer of that name, from a whole network's state; `precision` as for the network."""
+    layer = RGBLayer if settings.to_rgb else StyleLayer
+    return layer(settings, state, f"synthesis.{settings.name}", precision)
 
 
-def _fast_layout(x: Tensor) -> Tensor:
-    # Depthwise filters want channels last, dense matrices rows that lie together.
-    return x.contiguous(memory_format=torch.channels_last if depthwise_is_fast(x) else torch.contiguous_format)
+def _layer_precision(settings: LayerSettings, precision: torch.dtype | None, weight: Tensor) -> torch.dtype:
+    return precision if precision is not None and settings.half else weight.dtype
