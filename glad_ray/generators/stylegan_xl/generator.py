@@ -45,12 +45,13 @@ class StyleGAN:
         weights of the layers that a space goes through are one of its latents.
         """
         self.settings = synthesis
-        self.precision = precision
         self.truncation = truncation
         self.classes = torch.tensor(classes, dtype=torch.int64)
-        state = {name: value.to(device, _own_dtype(precision)) for name, value in state.items()}
+        own = precision if precision in (torch.float32, torch.float64) else torch.float32
+        self.half = None if own == precision else precision
+        state = {name: value.to(device, own) for name, value in state.items()}
         self.mapping = MappingNetwork(mapping, state).to(device)
-        self.synthesis = SynthesisNetwork(synthesis, state).to(device)
+        self.synthesis = SynthesisNetwork(synthesis, state, self.half).to(device)
         self._learned = state if learn else None
 
     @property
@@ -106,7 +107,7 @@ class StyleGAN:
         parts = weights.split([self._learned[name].numel() for name in names])
         state = dict(self._learned)
         state |= {name: part.view_as(state[name]) for name, part in zip(names, parts, strict=True)}
-        return SynthesisNetwork(replace(self.settings, layers=self.settings.layers[layer or 0 :]), state)
+        return SynthesisNetwork(replace(self.settings, layers=self.settings.layers[layer or 0 :]), state, self.half)
 
     def _flat_weights(self, layer: int | None) -> Tensor:
         assert self._learned is not None, "only a generator that learns has weights among its latents"
@@ -135,8 +136,3 @@ def learned_names(settings: SynthesisSettings, layer: int | None) -> tuple[str, 
     if layer is None:
         names += [f"synthesis.input.{parameter}" for parameter in ("weight", "affine.weight", "affine.bias")]
     return tuple(names)
-
-
-def _own_dtype(precision: torch.dtype) -> torch.dtype:
-    """Of everything but the synthesis layers."""
-    return precision if precision in (torch.float32, torch.float64) else torch.float32
