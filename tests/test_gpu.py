@@ -5,11 +5,14 @@ import torch
 
 from glad_ray.algorithms import build_algorithm
 from glad_ray.data import normalise, real_images
+from glad_ray.distill import build_space, distill
 from glad_ray.evaluate import accuracy, train_network
+from glad_ray.generators import build_generator
 from glad_ray.generators.random_stylegan import random_state
 from glad_ray.generators.stylegan_xl.synthesis import SynthesisNetwork
 from glad_ray.networks import build_network
 from glad_ray.spec import DC, DM, Evaluation, Network, RandomStyleGAN, Run
+from glad_ray.synthetic_set import SyntheticSet
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
@@ -51,13 +54,13 @@ def test_one_seed_the_same_accuracy_twice(sample):
 def test_a_generator_in_half_precision_is_close_to_float64(kernel_size, half, image_limit, gradient_limit):
     record = RandomStyleGAN(resolution=64, channel_max=32, kernel_size=kernel_size)
     rng = torch.Generator().manual_seed(0)
-    state = random_state(record.mapping, record.synthesis, rng)
-    shapes = {**record.latent_shapes("f4"), "upstream": record.synthesis.image_shape}
+    state = random_state(record.mapping_settings, record.synthesis_settings, rng)
+    shapes = {**record.latent_shapes("f4"), "upstream": record.synthesis_settings.image_shape}
     given = {name: torch.randn(2, *shape, generator=rng).to(GPU) for name, shape in shapes.items()}
     outcomes = []
     for synthesis, dtype in (
-        (SynthesisNetwork(record.synthesis, state, getattr(torch, half)).to(GPU), torch.float32),
-        (SynthesisNetwork(record.synthesis, state).to(GPU, torch.float64), torch.float64),
+        (SynthesisNetwork(record.synthesis_settings, state, getattr(torch, half)).to(GPU), torch.float32),
+        (SynthesisNetwork(record.synthesis_settings, state).to(GPU, torch.float64), torch.float64),
     ):
         f, w = (given[kind].to(dtype, copy=True).requires_grad_() for kind in ("f", "w"))
         images = synthesis.from_f(w, f, 4)
@@ -67,3 +70,25 @@ def test_a_generator_in_half_precision_is_close_to_float64(kernel_size, half, im
     image, *errors = (float((one - other).norm() / other.norm()) for one, other in zip(*outcomes, strict=True))
     assert 0 < image < image_limit
     assert max(errors) < gradient_limit
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_a_run_through_a_generator(precision, sample, storage):
+    generator = RandomStyleGAN(image_channels=1, channel_max=16, channel_base=512, w_dim=32, precision=precision)
+    algorithm = DM(iterations=3, real_batch_size=8)
+    run = Run(algorithm=algorithm, space="f4", generator=generator, backbone=BACKBONE)
+    made = build_generator(generator, device=GPU, keep_graph=True)
+    space = build_space(run, sample, made, GPU)
+    distill(
+        run,
+        space=space,
+        dataset=sample,
+        trajectories=None,
+        storage=storage,
+        device="cuda",
+        on_progress=lambda progress: None,
+    )
+    path = storage.synthetic_set_path(run.run_id)
+    synthetic = SyntheticSet.from_bytes(storage.read_bytes(path), path)
+    assert {value.dtype for value in (synthetic.images, *synthetic.latents.values())} == {torch.float32}
+    assert torch.isfinite(synthetic.images).all()

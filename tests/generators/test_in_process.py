@@ -5,6 +5,8 @@ import torch
 
 from glad_ray.generators import InProcessGenerator, build_generator
 from glad_ray.generators.in_process import GIB, measured_graph_bytes
+from glad_ray.generators.random_stylegan import random_stylegan
+from glad_ray.generators.stylegan_xl import StyleGAN
 from glad_ray.spec import RandomStyleGAN
 
 RECORD = RandomStyleGAN(resolution=16, num_layers=4, channel_base=64, channel_max=4, w_dim=8, z_dim=8)
@@ -120,3 +122,23 @@ def test_gradients_do_not_vanish_or_overflow_in_half_precision(scale):
     found = generator.pullback("f0", {"f": torch.zeros(2, 1, 4, 4)}, image_grads)["f"]
     torch.testing.assert_close(found, 2 * image_grads, rtol=1e-3, atol=1e-4 * scale)
     assert not generator.pullback("f0", {"f": torch.zeros(2, 1, 4, 4)}, torch.zeros_like(image_grads))["f"].any()
+
+
+@pytest.mark.parametrize(("half", "limit"), [(torch.float16, 4e-2), (torch.bfloat16, 0.1)])
+@pytest.mark.parametrize("space", ["w+", "f2"])
+def test_half_precision_stays_inside_the_network(space, half, limit):
+    settings = RECORD.mapping_settings, RECORD.synthesis_settings, random_stylegan(RECORD)
+    exact, rounded = (
+        InProcessGenerator(StyleGAN(*settings, precision=precision), memory_gib=4)
+        for precision in (torch.float32, half)
+    )
+    latents = exact.init(space, LABELS, rng(), "average")
+    images = exact.decode(space, latents)
+    # As small as gradients of matching losses can be: in float16 they would be nothing, were they not scaled.
+    image_grads = 1e-9 * torch.randn(images.shape, generator=rng(1))
+    pairs = [(rounded.decode(space, latents), images)]
+    found, expected = (each.pullback(space, latents, image_grads) for each in (rounded, exact))
+    pairs += [(found[kind], expected[kind]) for kind in latents]
+    for one, other in pairs:
+        assert one.dtype == torch.float32
+        assert 0 < float((one - other).norm() / other.norm()) < limit

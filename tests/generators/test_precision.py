@@ -18,16 +18,16 @@ GRADIENT_LIMIT = {torch.float16: 3e-2, torch.bfloat16: 0.1}
 
 def network(record, precision=None, settings=None):
     rng = torch.Generator().manual_seed(0)
-    state = random_state(record.mapping, record.synthesis, rng)
-    for layer in record.synthesis.layers:
+    state = random_state(record.mapping_settings, record.synthesis_settings, rng)
+    for layer in record.synthesis_settings.layers:
         state[f"synthesis.{layer.name}.bias"] = torch.randn(layer.out_channels, generator=rng) / 4
         state[f"synthesis.{layer.name}.magnitude_ema"] = torch.tensor(0.5)
-    return SynthesisNetwork(settings or record.synthesis, state, precision)
+    return SynthesisNetwork(settings or record.synthesis_settings, state, precision)
 
 
 def drawn(record, space, *, scale=1.0):
     rng = torch.Generator().manual_seed(1)
-    shapes = {**record.latent_shapes(space), "upstream": record.synthesis.image_shape}
+    shapes = {**record.latent_shapes(space), "upstream": record.synthesis_settings.image_shape}
     given = {name: torch.randn(2, *shape, generator=rng) for name, shape in shapes.items()}
     return given | {"f": scale * given["f"]}
 
@@ -56,7 +56,7 @@ def test_images_and_gradients_are_close_to_those_of_float32(half, kernel_size):
 
 @pytest.mark.parametrize("half", HALVES)
 def test_images_and_gradients_from_codes(half):
-    ws = torch.randn(2, RECORD.synthesis.codes, RECORD.w_dim, generator=torch.Generator().manual_seed(2))
+    ws = torch.randn(2, RECORD.synthesis_settings.codes, RECORD.w_dim, generator=torch.Generator().manual_seed(2))
     outcomes = []
     for synthesis in (network(RECORD, half), network(RECORD)):
         leaf = ws.clone().requires_grad_()
@@ -69,8 +69,10 @@ def test_images_and_gradients_from_codes(half):
 
 
 def test_layers_that_are_not_to_be_half_are_float32():
-    layers = RECORD.synthesis.layers
-    settings = replace(RECORD.synthesis, layers=tuple(replace(layer, half=i > 1) for i, layer in enumerate(layers)))
+    layers = RECORD.synthesis_settings.layers
+    settings = replace(
+        RECORD.synthesis_settings, layers=tuple(replace(layer, half=i > 1) for i, layer in enumerate(layers))
+    )
     synthesis = network(RECORD, torch.float16, settings)
     assert [layer.bias.dtype for layer in synthesis.layers] == [torch.float32] * 2 + [torch.float16] * (len(layers) - 2)
     given = drawn(RECORD, "f0")
@@ -99,6 +101,9 @@ def test_large_activations_are_clamped_in_float16():
     assert float((found - expected).norm() / expected.norm()) < IMAGE_LIMIT[torch.float16]
     assert f_found.isfinite().all()
     assert w_found.isfinite().all()
-    unclamped = replace(RECORD.synthesis, layers=tuple(replace(layer, clamp=None) for layer in RECORD.synthesis.layers))
+    unclamped = replace(
+        RECORD.synthesis_settings,
+        layers=tuple(replace(layer, clamp=None) for layer in RECORD.synthesis_settings.layers),
+    )
     beyond = network(RECORD, settings=unclamped).from_f(given["w"], given["f"], 0)
     assert float((beyond - expected).norm() / expected.norm()) > 1

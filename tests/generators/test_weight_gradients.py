@@ -54,18 +54,18 @@ def full_convolution(x, taps):
 def problem(kernel_size):
     record = RECORD.replace(kernel_size=kernel_size)
     rng = torch.Generator().manual_seed(0)
-    state = random_state(record.mapping, record.synthesis, rng)
+    state = random_state(record.mapping_settings, record.synthesis_settings, rng)
     state = {name: value.double() for name, value in state.items()}
-    for layer in record.synthesis.layers:
+    for layer in record.synthesis_settings.layers:
         prefix = f"synthesis.{layer.name}"
         state[f"{prefix}.bias"] = torch.randn(layer.out_channels, generator=rng).double() / 4
         state[f"{prefix}.magnitude_ema"] = torch.tensor(0.6, dtype=torch.float64)
-    shapes = {**record.latent_shapes("f0"), "upstream": record.synthesis.image_shape}
+    shapes = {**record.latent_shapes("f0"), "upstream": record.synthesis_settings.image_shape}
     given = {name: torch.randn(2, *shape, generator=rng).double() for name, shape in shapes.items()}
-    learned = [f"synthesis.{layer.name}.{name}" for layer in record.synthesis.layers for name in LEARNED]
+    learned = [f"synthesis.{layer.name}.{name}" for layer in record.synthesis_settings.layers for name in LEARNED]
     for name in learned:
         state[name].requires_grad_()
-    return record.synthesis, state, learned, given
+    return record.synthesis_settings, state, learned, given
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3])
