@@ -152,6 +152,8 @@ CHANGES = [
     ({"synthesis__layers__0__in_size": 5000}, "the size of layer"),
     ({"synthesis__layers__0__up_taps": 10**6}, "filter length"),
     ({"synthesis__layers__0__padding": [1]}, "padding"),
+    ({"synthesis__layers__0__padding": [173, 172], "synthesis__layers__0__out_size": 200}, "cannot bridge"),
+    ({"synthesis__layers__0__up_taps": 11, "synthesis__layers__0__padding": [9, 7]}, "cannot bridge"),
     ({"synthesis__layers__0__clamp": "none"}, "clamp"),
     ({"synthesis__input__bandwidth": 8.0}, "beyond what its rate"),
     ({"synthesis__output_scale": 0}, "output scale"),
