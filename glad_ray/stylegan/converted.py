@@ -83,7 +83,7 @@ def read_description(path: Path) -> Description:
 def read_weights(path: Path, description: Description) -> dict[str, np.ndarray]:
     """Of `X.safetensors`, every array float32; raises `RefusalError` unless it is the very file that is described."""
     if sha256_of(path) != description.weights_sha256:
-        raise RefusalError("is not the file that its description was written with: convert the original again")
+        raise RefusalError("comes with weights that its description was not written with: convert the original again")
     try:
         with safe_open(path, framework="numpy") as file:
             _check_header(file, description)
@@ -164,7 +164,7 @@ def _check_header(file: Any, description: Description) -> None:
 
 
 def _no_safetensors() -> RefusalError:
-    return RefusalError("is no sound safetensors file: convert the original again")
+    return RefusalError("comes with weights that are no sound safetensors file: convert the original again")
 
 
 def _flush(path: Path) -> None:

@@ -5,6 +5,7 @@ Every error is a `DataError` of one sentence that names the file.
 
 import contextlib
 import mmap
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -92,14 +93,9 @@ def read_settings(path: str | Path) -> FileSettings:
 def read_generator(path: str | Path) -> GeneratorFile:
     """Settings and weights; of a converted pair the hash of the weights is verified. Raises `DataError`."""
     settings = read_settings(path)
-    path = _identified_by(Path(path))
-    if _is_converted(path):
-        weights_path = path.with_suffix(WEIGHTS)
-        with _named(weights_path):
-            state = read_weights(weights_path, read_description(path))
-    else:
-        with _named(path):
-            state = {name: tensor.numbers() for name, tensor in _read_official(path).weights.items()}
+    path = Path(path)
+    with _named(path):
+        state = _read_state(_identified_by(path))
     return GeneratorFile(
         mapping=settings.mapping,
         synthesis=settings.synthesis,
@@ -163,6 +159,12 @@ def _read_settings(path: Path, size: int, changed_ns: int) -> FileSettings:
     return FileSettings(mapping=mapping, synthesis=synthesis, family=family, sha256=file_sha256(path))
 
 
+def _read_state(path: Path) -> dict[str, np.ndarray]:
+    if _is_converted(path):
+        return read_weights(path.with_suffix(WEIGHTS), read_description(path))
+    return {name: tensor.numbers() for name, tensor in _read_official(path).weights.items()}
+
+
 def _read_official(path: Path) -> OfficialNetwork:
     with path.open("rb") as file:
         size = file.seek(0, 2)
@@ -206,6 +208,8 @@ def _identified_by(path: Path) -> Path:
 
 def _stamp(path: Path) -> tuple[int, int]:
     status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise RefusalError("is no file: name a .pkl, or a converted .json or .safetensors")
     return status.st_size, status.st_mtime_ns
 
 

@@ -21,7 +21,7 @@ _MAGIC = 0x1950A86A20F9469CFC6C
 _FORMAT = 1001
 _STORAGE_OPERATIONS = 1000
 _MOST_DIMENSIONS = 8
-_LITTLE_ENDIAN = "<|="
+_LITTLE_ENDIAN = ("<", "|", "=")
 _NUMPY_CODES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 _STORED_AS: dict[str, np.dtype[Any]] = {
     "torch.FloatStorage": np.dtype("<f4"),
@@ -136,7 +136,7 @@ def _numpy_type(value: Any, where: str) -> np.dtype[Any]:
     if _is_made_by(value, "numpy.dtype") and value.arguments:
         code, state = value.arguments[0], value.state
         order = state[1] if type(state) is tuple and len(state) > 1 else "="
-        if type(code) is str and code in _NUMPY_CODES and type(order) is str and order and order in _LITTLE_ENDIAN:
+        if type(code) is str and code in _NUMPY_CODES and type(order) is str and order in _LITTLE_ENDIAN:
             return np.dtype("<" + code)
     raise RefusalError(f"has numbers of a strange type for {where}")
 

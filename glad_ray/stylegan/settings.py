@@ -22,8 +22,9 @@ class MappingSettings:
     classes: int
     """0: unconditional"""
     embedding_rows: int
-    """rows of the class table; released networks have 1000, however many classes they know"""
+    """rows of the class table; released networks have 1000, however many classes they know; linear: one per class"""
     embedding_dim: int = 320
+    """width of the class table; linear: that of w"""
     embedding: Literal["table", "linear"] = "table"
     """table: a learned table and a layer after it (StyleGAN-XL); linear: one linear layer (StyleGAN3)"""
     hidden_layers: int = 2

@@ -119,7 +119,7 @@ def test_weights_that_were_changed_are_refused(pair):
     content[-1] ^= 1
     pair.weights.write_bytes(content)
     read_settings(pair.weights)
-    refused(pair.weights, r"'pair.safetensors' is not the file that its description was written with")
+    refused(pair.weights, "comes with weights that its description was not written with")
 
 
 CHANGES = [
@@ -152,10 +152,12 @@ CHANGES = [
     ({"synthesis__layers__0__in_size": 5000}, "the size of layer"),
     ({"synthesis__layers__0__up_taps": 10**6}, "filter length"),
     ({"synthesis__layers__0__padding": [1]}, "padding"),
+    ({"synthesis__layers__0__padding": [173, 172], "synthesis__layers__0__out_size": 200}, "cannot bridge"),
+    ({"synthesis__layers__0__up_taps": 11, "synthesis__layers__0__padding": [9, 7]}, "cannot bridge"),
     ({"synthesis__layers__0__clamp": "none"}, "clamp"),
     ({"synthesis__input__bandwidth": 8.0}, "beyond what its rate"),
     ({"synthesis__output_scale": 0}, "output scale"),
-    ({"weights_sha256": "0" * 64}, "not the file that its description"),
+    ({"weights_sha256": "0" * 64}, "was not written with"),
 ]
 
 

@@ -2,11 +2,43 @@
 
 import random
 
+import numpy as np
+import torch
+
 from glad_ray.errors import DataError
 from glad_ray.stylegan.files import convert, read_generator
-from tests.stylegan.official_pickle import tiny_network
+from tests.stylegan.official_pickle import (
+    Made,
+    Named,
+    generator,
+    networks,
+    pickled,
+    random_state,
+    tiny_network,
+    tiny_settings,
+)
 
-CASES = 400
+CASES = 200
+ODD = [
+    *(None, True, -1, 0, 3, 2**80, 1.5, float("nan"), float("-inf"), "text", "\n" * 500, b"bytes"),
+    *(
+        (),
+        [],
+        {},
+        [1, 2],
+        (1, 2),
+        {"a": 1},
+        {1: 2},
+        [[[]]],
+        np.float64(2),
+        np.arange(2),
+        np.zeros((3, 0)),
+        np.array("a"),
+    ),
+    *(torch.zeros(3), torch.zeros(()), torch.zeros(2, 0), torch.ones(2, dtype=torch.int32), Named("timm", "Model")),
+    *(Made(Named("timm", "Model"), (1,), {"a": 2}), Made(Named("torch._utils", "_rebuild_parameter"), (None,))),
+    Made(Named("torch_utils.persistence", "_reconstruct_persistent_obj"), ({"class_name": "Generator", "state": {}},)),
+]
 OPERATIONS = bytes.fromhex("282e304b4d4a4e88898c8e8f909192939495855d7d7365617468716a4768528162750063514271588786292d")
 
 
@@ -45,6 +77,34 @@ def test_mutated_pickles_are_read_or_refused(tmp_path):
     rng = random.Random(0)
     originals = [tiny_network(tmp_path / "x.pkl", protocol)[0].read_bytes() for protocol in (2, 4)]
     outcomes = [outcome(tmp_path / "y.pkl", mutated(rng.choice(originals), rng)) for _ in range(CASES)]
+    assert None in outcomes
+    assert set(outcomes) - {None}
+
+
+def dictionaries(value):
+    """Every dictionary of a file to be written, with the modules' states among them."""
+    found, left = [], [value]
+    while left:
+        part = left.pop()
+        if isinstance(part, Made):
+            left.extend([part.arguments, part.state])
+        elif isinstance(part, dict):
+            found.append(part)
+            left.extend(part.values())
+        elif isinstance(part, tuple):
+            left.extend(part)
+    return [part for part in found if part]
+
+
+def test_networks_with_odd_parts_are_read_or_refused(tmp_path):
+    rng = random.Random(0)
+    outcomes = []
+    for case in range(CASES // 2):
+        mapping, synthesis = tiny_settings(embedding=rng.choice(["table", "linear"]))
+        root = networks(generator(mapping, synthesis, random_state(mapping, synthesis)))
+        part = rng.choice(dictionaries(root))
+        part[rng.choice(list(part))] = rng.choice(ODD)
+        outcomes.append(outcome(tmp_path / "x.pkl", pickled(root, 2 + case % 4)))
     assert None in outcomes
     assert set(outcomes) - {None}
 

@@ -374,7 +374,7 @@ for path in sorted(Path(sys.argv[1]).glob("*.pkl")):
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
-DEEP = 100_000
+DEEP = 60_000
 MODEL = b"ctimm\nModel\n"
 
 
@@ -398,7 +398,7 @@ BOMBS = {
     "marks": b"(" * DEEP + b"t" * DEEP,
     "doubling tuples": b"N" + b"q\x000h\x00h\x00\x86" * 10_000,
     "doubling tuples as keys": b"N" + b"q\x000h\x00h\x00\x86" * 5_000 + b"q\x000}h\x00Ns",
-    "doubling lists": b"]q\x00" + b"0]q\x01h\x00ah\x00ah\x01q\x000" * 10_000 + b"h\x00",
+    "doubling lists": b"]q\x00" + b"0]q\x01h\x00ah\x00ah\x01q\x000" * 10_000,
     "colliding keys": b"}(" + multiples_of(2**61 - 1, 60_000) + b"u",
     "long equal keys": b"}q\x00" + long_text(1) + b"0" + long_text(2) + b"0" + b"h\x01Nsh\x02Ns" * 50_000,
     "one list in many sets": b"](" + b"N" * 10_000 + b"eq\x000cbuiltins\nset\nq\x010N" + b"0h\x01h\x00\x85R" * 50_000,

@@ -2,8 +2,10 @@
 
 import enum
 import functools
+import hashlib
 import os
 import pickle
+import tracemalloc
 from collections import OrderedDict
 
 import numpy as np
@@ -48,7 +50,7 @@ def assert_holds(path, mapping, synthesis, state):
         np.testing.assert_array_equal(found.state[name], value.numpy())
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("protocol", [2, 4, 5])
 @pytest.mark.parametrize("kind", KINDS)
 def test_settings_and_weights_come_back(kind, protocol, tmp_path):
     path, mapping, synthesis, state = tiny_network(tmp_path / "x.pkl", protocol, **KINDS[kind])
@@ -186,8 +188,6 @@ def test_a_discriminator_costs_no_memory(tmp_path):
     weights = torch.zeros(1 << 22)
     root = networks(generator(mapping, synthesis, random_state(mapping, synthesis)), D={"weights": weights})
     path = write_pickle(tmp_path / "x.pkl", root)
-    import tracemalloc
-
     read_settings(path)
     os.utime(path, ns=(0, 0))
     tracemalloc.start()
@@ -331,20 +331,16 @@ def test_weights_that_are_no_tensor_of_floats_are_refused(value, tmp_path):
 
 def test_a_mapping_network_for_other_layers_is_refused(tmp_path):
     mapping, synthesis = tiny_settings()
-    other = tiny_settings(w_dim=6)[1]
-    state = random_state(mapping, other) | random_state(mapping, synthesis)
+    other_mapping, other_synthesis = tiny_settings(w_dim=6)
     parts = {
         "mapping": mapping_network(mapping, random_state(mapping, synthesis), synthesis),
-        "synthesis": synthesis_network(other, random_state(tiny_settings(w_dim=6)[0], other)),
+        "synthesis": synthesis_network(other_synthesis, random_state(other_mapping, other_synthesis)),
     }
-    assert state
     refused(tmp_path, networks(module("Generator", modules=parts)), "another length")
 
 
 def test_the_identity_is_the_hash_of_the_file_and_follows_its_changes(tmp_path):
     path, *_ = tiny_network(tmp_path / "x.pkl")
-    import hashlib
-
     assert file_sha256(path) == read_settings(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     tiny_network(path, w_dim=6)
     assert file_sha256(path) == read_settings(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -352,6 +348,7 @@ def test_the_identity_is_the_hash_of_the_file_and_follows_its_changes(tmp_path):
 
 
 def test_a_file_that_is_not_there_is_an_error_of_one_sentence(tmp_path):
-    for path in (tmp_path / "x.pkl", tmp_path, tmp_path / "x.json"):
-        with pytest.raises(DataError, match=r"generator file .* (cannot be read|is not there)"):
-            read_generator(path)
+    os.mkfifo(tmp_path / "pipe")
+    for name, match in [("x.pkl", "cannot be read: No such file"), ("", "is no file"), ("pipe", "is no file")]:
+        with pytest.raises(DataError, match=match):
+            read_generator(tmp_path / name)
