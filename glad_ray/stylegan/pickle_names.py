@@ -14,12 +14,13 @@ from glad_ray.stylegan.refusal import RefusalError, shown
 _LONGEST = 1024
 
 _STANDARD = re.compile(
-    r"(collections|enum|pathlib|typing)(\.\w+)+"
+    r"(collections|datetime|enum|math|pathlib|typing|uuid)(\.\w+)+"
+    r"|logging\.(Logger|getLogger)|re\._compile|random\.Random"
     r"|functools\.partial"
     r"|types\.(SimpleNamespace|MethodType)"
     r"|copyreg\.(_reconstructor|__newobj__|__newobj_ex__)"
     r"|_codecs\.encode"
-    r"|builtins\.(NotImplemented|Ellipsis|getattr|setattr|hasattr|type|object|super|property|staticmethod|classmethod"
+    r"|builtins\.(__main__|NotImplemented|Ellipsis|getattr|setattr|hasattr|type|object|super|property|staticmethod|classmethod"
     r"|bool|int|float|complex|str|bytes|bytearray|list|tuple|dict|set|frozenset|slice|range"
     r"|abs|all|any|len|max|min|round|sum|print|isinstance|zip|map|filter|enumerate|reversed|sorted)"
 )
