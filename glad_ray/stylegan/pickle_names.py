@@ -28,7 +28,7 @@ _TORCH = re.compile(
     r"torch\.(Size|device|dtype|layout|memory_format|Tensor|Generator|[A-Z]\w*(Storage|Tensor)"
     r"|bool|u?int\d+|float\d+\w*|complex\d+|bfloat16|half|float|double|long|int|short"
     r"|strided|contiguous_format|channels_last|preserve_format|relu|sigmoid|tanh|softmax)"
-    r"|torch\.nn(\.\w+)+"
+    r"|torch(\.ao)?\.nn(\.\w+)+"
     r"|torch\._C\._nn\.\w+"
     r"|torch\.storage\.\w+"
     r"|torch\._utils\._rebuild_\w+"

@@ -170,6 +170,8 @@ def test_a_discriminator_of_foreign_objects_is_passed_over(tmp_path):
             "sets": [{1, (2, 3)}, frozenset("ab"), set()],
             "keys": {(1, (2,)): 3, None: 4, 1.5: 5, b"x": 6, hook: 7},
             "sizes": [torch.Size([1]), torch.float32, torch.device("cpu"), np.float32(1), slice(1, 2), 2**70],
+            # In the transformer that StyleGAN-XL's own discriminator reads features with.
+            "skip_add": torch.ao.nn.quantized.FloatFunctional(),
             "tensors": [torch.zeros(2, dtype=torch.int64), torch.zeros(2, dtype=torch.complex64)],
             "listlike": Made(Named("collections", "deque"), ()),
         },
