@@ -11,6 +11,8 @@ from glad_ray.errors import UserError
 
 CLAMP = 256.0
 OUTPUT_SCALE = 0.25
+WORKING_BYTES = 2**28
+"""What decoding or a gradient takes at most beside what grows with the images: parts that are worked on at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,3 +195,25 @@ class SynthesisSettings:
             layer.out_channels * (layer.in_channels * layer.kernel_size**2 + 1) + layer.in_channels * (self.w_dim + 1)
             for layer in self.layers[n or 0 :]
         )
+
+    def graph_bytes(self, space: str, bytes_per_number: int = 4) -> int:
+        """The most memory that a gradient from `space` takes per image; raises like `latent_shapes`.
+
+        Each layer keeps its input and its convolution, and for w+ the input module keeps its waves, their angles and
+        a mix of channels. While the backward pass is at a layer there is what this layer and those before it keep, and
+        the gradients of the layer's input and of its convolution, this one twice. `WORKING_BYTES` come on top, however
+        many images there are. In half precision (2 bytes) other layers still hold 4.
+        """
+        n = self.layer_of(space)
+        whole = max(bytes_per_number, 4)
+        kept = whole * self.input.channels * (2 * self.input.size**2 + self.input.channels) if n is None else 0
+        largest = 0
+        for layer in self.layers[0 if n is None else n :]:
+            size = bytes_per_number if layer.half else whole
+            # Where all padding is cropped, so is the input.
+            side = layer.in_size - 2 * max(0, layer.conv_crop - layer.kernel_size + 1)
+            entering = size * layer.in_channels * side**2
+            leaving = size * layer.out_channels * layer.conv_size**2
+            kept += entering + leaving
+            largest = max(largest, kept + entering + 2 * leaving)
+        return largest

@@ -21,7 +21,7 @@ from glad_ray.generators.stylegan_xl.linear import LEAKY_GAIN, SLOPE
 from glad_ray.stylegan.settings import LayerSettings
 
 _CPU_BLOCK = 2**19
-_GPU_BLOCK = 2**26
+_GPU_BLOCK = 2**24
 """Samples of a block at the filter rate: what a CPU's cache holds, and enough to keep a GPU busy."""
 _CHANNEL_STEP = 16
 """oneDNN's vectors hold so many channels."""
