@@ -24,8 +24,6 @@ _SECOND_ORDER = 8
 """forward, backward to the parameters, and backward through both to the images"""
 _SECOND_ORDER_ADJOINT = 9
 """the same, and to the parameters as well"""
-_DECODE_AND_PULLBACK = 3
-"""of a generator: decode without a graph; decode again, and backward to the latents through its frozen kernels"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,18 +69,17 @@ def expert_flops(expert_set: ExpertSet) -> float:
 
 
 def generator_multiply_adds(run: Run) -> int | None:
-    """Of one image decoded; 0 without a generator, None where it is not known (and not in any estimate)."""
+    """Of one image and its gradient; 0 without a generator, None where it is not known (and not in any estimate)."""
     if run.generator is None:
         return 0
-    return None if run.generator.missing is not None else run.generator.multiply_adds(run.space)
+    return None if run.generator.missing is not None else run.generator.step_multiply_adds(run.space)
 
 
 def _step_flops(run: Run) -> float:
     """Operations of one step on the latents, on average over the steps."""
     facts = dataset_facts(run.dataset)
     synthetic = facts.classes * run.images_per_class
-    generator = generator_multiply_adds(run) or 0
-    generator_flops = 2.0 * generator * _DECODE_AND_PULLBACK * synthetic
+    generator_flops = 2.0 * (generator_multiply_adds(run) or 0) * synthetic
     passes = _network_passes(run, synthetic, facts.classes, facts.train_images)
     return generator_flops + 2.0 * network_multiply_adds(run.backbone, facts, run.pixels) * passes
 

@@ -8,9 +8,11 @@ from rich.table import Table
 
 from glad_ray.plan.cost import GIGAFLOPS_PER_CPU, Cost, estimate, expert_flops, generator_multiply_adds, seconds
 from glad_ray.plan.plan import Plan, experts_needed
-from glad_ray.spec import DC, Run
+from glad_ray.spec import DC, GeneratorRecord, Run
 from glad_ray.spec.profiles import DIFFERENCES, concerns
 from glad_ray.spec.record import Record, value_at
+
+GIB = 2**30
 
 
 def differences_table(plan: Plan) -> Table:
@@ -78,11 +80,11 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
         labels = "" if evaluation.labels == "hard" else ", soft labels"
         plain = ", no augmentation" if evaluation.augmentation == "" else ""
         yield f"Evaluation: {networks}; {evaluation.repeats} repeats of {evaluation.epochs} epochs each{labels}{plain}."
-    yield from _generators(plan.runs)
+    yield from _generators(plan.runs, sweep.resources.generator_memory_gib)
     yield _total(plan, costs, done)
 
 
-def _generators(runs: tuple[Run, ...]) -> Iterator[str]:
+def _generators(runs: tuple[Run, ...], memory_gib: float) -> Iterator[str]:
     for generator in {run.generator.content_id: run.generator for run in runs if run.generator is not None}.values():
         name = f"Generator {generator.kind}-{generator.content_id}"
         if generator.missing is not None:
@@ -90,8 +92,19 @@ def _generators(runs: tuple[Run, ...]) -> Iterator[str]:
         else:
             spaces = ", ".join(generator.spaces)
             yield escape(f"{name} ({generator.resolution}px): legal spaces are pixel, {spaces}.")
+            used = dict.fromkeys(run.space for run in runs if run.generator == generator)
+            yield from (_pullback(generator, space, memory_gib) for space in used)
         if generator.licence:
             yield generator.licence
+
+
+def _pullback(generator: GeneratorRecord, space: str, memory_gib: float) -> str:
+    needed = generator.pullback_bytes(space)
+    if needed is None:
+        return f"  {space}: what a gradient takes in memory is measured when it is built."
+    at_once = max(1, int(memory_gib * GIB / needed))
+    images = "1 image" if at_once == 1 else f"{at_once} images"
+    return f"  {space}: a gradient takes {needed / GIB:.2g} GiB an image; {images} at a time in {memory_gib:g} GiB."
 
 
 def _total(plan: Plan, costs: dict[str, Cost], done: Set[str]) -> str:

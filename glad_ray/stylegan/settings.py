@@ -118,17 +118,21 @@ class LayerSettings:
         return self.out_channels * self.in_channels * self.kernel_size**2 * self.conv_size**2
 
     @property
-    def filter_multiply_adds(self) -> int:
-        """Multiply-adds of both filters, per image, zeros between samples not counted."""
+    def up_multiply_adds(self) -> int:
+        """Multiply-adds of the up filter, per image, zeros between samples not counted."""
         if self.to_rgb:
             return 0
         taps = self.up_taps // self.up_factor
-        up = taps * self.filter_size * (self.conv_size + self.filter_size)
+        return self.out_channels * taps * self.filter_size * (self.conv_size + self.filter_size)
+
+    @property
+    def down_multiply_adds(self) -> int:
+        """Multiply-adds of the down filter, per image."""
+        if self.to_rgb:
+            return 0
         if self.radial:
-            down = (self.down_taps * self.out_size) ** 2
-        else:
-            down = self.down_taps * self.out_size * (self.filter_size + self.out_size)
-        return self.out_channels * (up + down)
+            return self.out_channels * (self.down_taps * self.out_size) ** 2
+        return self.out_channels * self.down_taps * self.out_size * (self.filter_size + self.out_size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,11 +180,24 @@ class SynthesisSettings:
 
     def multiply_adds(self, space: str) -> int:
         """Multiply-adds of one image decoded from `space`, convolutions and filters; raises like `latent_shapes`."""
-        n = self.layer_of(space)
-        features = self.input.channels**2 * self.input.size**2 if n is None else 0
-        return features + sum(
-            layer.conv_multiply_adds + layer.filter_multiply_adds for layer in self.layers[0 if n is None else n :]
+        return self._features(space) + sum(
+            layer.conv_multiply_adds + layer.up_multiply_adds + layer.down_multiply_adds
+            for layer in self.layers[self.layer_of(space) or 0 :]
         )
+
+    def step_multiply_adds(self, space: str) -> int:
+        """Those of a decode and the pullback after it, which decodes again, upsamples once more, and goes back through
+        all; the last layer alone goes back to its kernels too. Raises like `latent_shapes`.
+        """
+        return 3 * self._features(space) + sum(
+            (4 if layer.to_rgb else 3) * layer.conv_multiply_adds
+            + 4 * layer.up_multiply_adds
+            + 3 * layer.down_multiply_adds
+            for layer in self.layers[self.layer_of(space) or 0 :]
+        )
+
+    def _features(self, space: str) -> int:
+        return self.input.channels**2 * self.input.size**2 if self.layer_of(space) is None else 0
 
     @property
     def parameter_count(self) -> int:

@@ -264,7 +264,7 @@ def test_planned_work_is_the_work_done(space):
     latents = generator.init(space, LABELS[:1], rng(), "sampled")
     with FlopCounterMode(display=False) as counter:
         generator.decode(space, latents)
-    assert record.multiply_adds(space) == pytest.approx(counter.get_total_flops() / 2, rel=0.05)
+    assert record.synthesis_settings.multiply_adds(space) == pytest.approx(counter.get_total_flops() / 2, rel=0.05)
 
 
 def test_errors_say_what_there_is():

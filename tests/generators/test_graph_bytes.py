@@ -16,7 +16,7 @@ FEW, MANY = 2, 6
 
 
 def random_network(**options):
-    return RandomStyleGAN(calibrate=False, **options).synthesis
+    return RandomStyleGAN(calibrate=False, **options).synthesis_settings
 
 
 def grown_network():
@@ -74,7 +74,9 @@ def peak_bytes(call):
 
 
 def network(settings, precision=None):
-    weights = random_state(RandomStyleGAN(w_dim=settings.w_dim).mapping, settings, torch.Generator().manual_seed(0))
+    weights = random_state(
+        RandomStyleGAN(w_dim=settings.w_dim).mapping_settings, settings, torch.Generator().manual_seed(0)
+    )
     return SynthesisNetwork(settings, weights, precision)
 
 

@@ -24,7 +24,10 @@ def test_a_file_tells_all_that_its_record_did():
     assert file.synthesis_settings == SMALL.synthesis_settings
     assert file.mapping_settings == SMALL.mapping_settings
     assert (file.resolution, file.image_channels, file.spaces) == (32, 1, SMALL.spaces)
-    assert (file.parameter_count, file.multiply_adds("f2")) == (SMALL.parameter_count, SMALL.multiply_adds("f2"))
+    assert (file.parameter_count, file.step_multiply_adds("f2")) == (
+        SMALL.parameter_count,
+        SMALL.step_multiply_adds("f2"),
+    )
     assert run().set_bytes == run(generator=SMALL).set_bytes
 
 

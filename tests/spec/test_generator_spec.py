@@ -165,7 +165,7 @@ def test_spaces_and_shapes():
     assert record.spaces == ("w+", "f0", "f1", "f2", "f3", "f4") == record.synthesis_settings.spaces
     assert record.latent_shapes("w+") == {"w": (6, 8)}
     assert record.latent_shapes("f4") == {"f": (2, 32, 32), "w": (1, 8)}
-    work = [record.multiply_adds(space) for space in record.spaces]
+    work = [record.synthesis_settings.multiply_adds(space) for space in record.spaces]
     assert work == sorted(work, reverse=True)
     assert work[-1] == 2 * 3 * 32 * 32
 

@@ -19,6 +19,8 @@ from glad_ray.stylegan.settings import MappingSettings, SynthesisSettings
 _CODES_PER_AVERAGE = 1000
 _LARGEST_FEATURE = 10.0
 _INFINITE_FEATURE = 5.0
+_LEARNING = 2
+"""times the memory that a pullback takes where it goes to the weights too: more is kept of every layer"""
 _IMAGES_AT_ONCE = 10  # through the layers before F: without a graph, for the start alone
 
 State = Mapping[str, Tensor]
@@ -62,6 +64,12 @@ class StyleGAN:
     def latent_shapes(self, space: str) -> dict[str, tuple[int, ...]]:
         """See `DifferentiableGenerator.latent_shapes`."""
         return self.settings.latent_shapes(space)
+
+    def pullback_bytes(self, space: str) -> int:
+        """See `ForetoldMemory`."""
+        numbers = 2 if self.half is not None else self.mapping.w_average.element_size()
+        foretold = self.settings.graph_bytes(space, numbers)
+        return foretold if self._learned is None else _LEARNING * foretold
 
     def init(
         self,

@@ -45,10 +45,12 @@ class GeneratorRecord(Record, ABC):
     def latent_shapes(self, space: str) -> dict[str, tuple[int, ...]]:
         """Shape per image of each kind of latent, `f` and `w`; raises `UserError` for a space it does not have."""
 
-    def multiply_adds(self, space: str) -> int | None:
-        """Multiply-adds that decode one image from `space`; a gradient takes about twice as many on top. None: not
-        known before it is built.
-        """
+    def step_multiply_adds(self, space: str) -> int | None:
+        """Multiply-adds of a decode and a pullback of one image; None: not known before it is built."""
+        return None
+
+    def pullback_bytes(self, space: str) -> int | None:
+        """Memory of a gradient to the latents of one image, beyond weights; None: not known before it is built."""
         return None
 
     def check_classes(self, classes: int) -> None:

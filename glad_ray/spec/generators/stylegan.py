@@ -53,9 +53,13 @@ class StyleGANRecord(GeneratorRecord):
         """Shape per image of each kind of latent, `f` and `w`; raises `UserError` for a space it does not have."""
         return self.synthesis_settings.latent_shapes(space)
 
-    def multiply_adds(self, space: str) -> int | None:
-        """Multiply-adds that decode one image from `space`; a gradient takes about twice as many on top."""
-        return self.synthesis_settings.multiply_adds(space)
+    def step_multiply_adds(self, space: str) -> int:
+        """See `GeneratorRecord.step_multiply_adds`."""
+        return self.synthesis_settings.step_multiply_adds(space)
+
+    def pullback_bytes(self, space: str) -> int:
+        """See `GeneratorRecord.pullback_bytes`."""
+        return self.synthesis_settings.graph_bytes(space, 4 if self.precision == "float32" else 2)
 
     def check_classes(self, classes: int) -> None:
         """Raise `UserError` unless it has a class for each of a dataset's."""
