@@ -1,5 +1,6 @@
 """The benchmarks run, at sizes that measure nothing, and what they compare is equal where it should be."""
 
+import csv
 import importlib
 import sys
 from pathlib import Path
@@ -57,3 +58,21 @@ def test_augmentation(benchmark, monkeypatch, capsys):
     assert "rotate" in capsys.readouterr().out
     assert len(differences) == 10
     assert max(differences) < 1e-4
+
+
+def test_speed_of_stylegan(benchmark, monkeypatch, capsys):
+    module = benchmark("stylegan_speed", "--points", "f14/32", "--width", "4")
+    monkeypatch.setattr(module, "fresh", lambda threads, task, *arguments: task(*arguments))
+    module.main()
+    assert "f14/32" in capsys.readouterr().out
+
+
+def test_memory_of_stylegan(benchmark, monkeypatch, capsys, tmp_path):
+    arguments = ("--images", "1", "3", "--resolution", "16", "--width", "8", "--space", "f9", "--output", str(tmp_path))
+    module = benchmark("stylegan_memory", *arguments)
+    monkeypatch.setattr(module, "fresh", lambda threads, task, *arguments: task(*arguments))
+    module.main()
+    assert "chunks" in capsys.readouterr().out
+    assert (tmp_path / "stylegan_memory.png").stat().st_size > 1000
+    one, three = csv.DictReader((tmp_path / "stylegan_memory.csv").read_text().splitlines())
+    assert int(three["foretold_bytes"]) == 3 * int(one["foretold_bytes"])
