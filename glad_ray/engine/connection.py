@@ -57,7 +57,7 @@ def connected(address: str | None) -> Iterator[None]:
                     include_dashboard=False if local else None,
                     log_to_driver=False,
                     logging_level=logging.ERROR,
-                    runtime_env=None if local else {"env_vars": _OF_WORKERS},
+                    runtime_env=None if local else {"env_vars": _OF_WORKERS | _import_path()},
                 )
         except ConnectionError as error:
             raise UserError(
@@ -67,6 +67,11 @@ def connected(address: str | None) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+def _import_path() -> dict[str, str]:
+    """Where modules beside the sweep file are, for machines that see the same files."""
+    return {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
 
 
 def check_resources(resources: Resources, *, experts: bool, generators: int) -> None:

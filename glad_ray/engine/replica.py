@@ -4,6 +4,7 @@ Weights are held once a machine, however many trials there are. The calls are pu
 its replica is made again, and no trial notices. Arrays cross, for Ray copies tensors and shares arrays.
 """
 
+import threading
 from typing import Any, final
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from glad_ray.engine.connection import result, unit_device
 from glad_ray.engine.units import cpu_threads
-from glad_ray.generators import Latents, build_generator
+from glad_ray.generators import Generator, Latents, build_generator
 from glad_ray.spec import GeneratorRecord, Resources
 from glad_ray.spec.generators import Init
 from glad_ray.stylegan.files import GeneratorFile
@@ -26,11 +27,27 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 class Replica:
     """The actor: a generator, and the three calls of one."""
 
-    def __init__(self, record: GeneratorRecord, file: GeneratorFile | None, resources: Resources) -> None:
+    def __init__(
+        self, record: GeneratorRecord, file: tuple[ray.ObjectRef[GeneratorFile], ...], resources: Resources
+    ) -> None:
+        self.record, self.file, self.resources = record, file, resources
         self.cpus = resources.trial_cpus
         self.device = unit_device(resources.generator_gpus)
-        memory = resources.generator_memory_gib
-        self.generator = build_generator(record, device=self.device, memory_gib=memory, file=file)
+        self._building = threading.Lock()
+        self._generator: Generator | None = None
+
+    @property
+    def generator(self) -> Generator:
+        """Built by the first call that needs it, so that what is wrong with it is told to the run that called."""
+        with self._building:
+            if self._generator is None:
+                self._generator = build_generator(
+                    self.record,
+                    device=self.device,
+                    memory_gib=self.resources.generator_memory_gib,
+                    file=ray.get(self.file[0]) if self.file else None,
+                )
+            return self._generator
 
     def init(
         self,
@@ -66,13 +83,13 @@ class Replica:
 def start_replica(
     name: str,
     record: GeneratorRecord,
-    file: ray.ObjectRef[Any] | None,
+    file: ray.ObjectRef[GeneratorFile] | None,
     node_id: str,
     at_once: int,
     resources: Resources,
 ) -> Any:
     """Start the named replica of a machine, which serves `at_once` calls; returns its handle. `file` holds the weights
-    of a trained generator.
+    of a trained generator, and has to be there for as long as the replica may have to be started again.
 
     A waiting trial leaves its CPUs idle, and its call takes as many threads: the replica asks for none of its own.
     """
@@ -86,7 +103,8 @@ def start_replica(
         max_task_retries=-1,
         scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=True),
     )
-    return actor.remote(record, file, resources)
+    # In a tuple: of a reference by itself Ray would warn that a restart needs it.
+    return actor.remote(record, () if file is None else (file,), resources)
 
 
 @final

@@ -29,7 +29,7 @@ class Shared:
     storage: Storage
     data: Mapping[DataKey, ray.ObjectRef[Any]]
     """the real images, in the object store"""
-    generator_files: Mapping[str, ray.ObjectRef[Any]]
+    generator_files: Mapping[str, ray.ObjectRef[GeneratorFile]]
     """weights of trained generators, in the object store, by the generator's id"""
     replicas: Mapping[str, Mapping[str, str]]
     """names of actors, by the generator's id and the machine's; none where every trial holds its own generator"""
@@ -50,8 +50,7 @@ class Shared:
         replicas = self.replicas.get(run.generator.content_id)
         if run.learn_generator or not replicas:
             held = self.generator_files.get(run.generator.content_id)
-            file: GeneratorFile | None = None if held is None else ray.get(held)
-            return own_generator(run, self.sweep.resources, device, file)
+            return own_generator(run, self.sweep.resources, device, None if held is None else ray.get(held))
         name = replicas.get(ray.get_runtime_context().get_node_id()) or next(iter(replicas.values()))
         return RemoteGenerator(name, run.generator)
 

@@ -12,7 +12,7 @@ from glad_ray.spec import DC, GeneratorRecord, Run
 from glad_ray.spec.profiles import DIFFERENCES, concerns
 from glad_ray.spec.record import Record, value_at
 
-GIB = 2**30
+GIB, MIB = 2**30, 2**20
 
 
 def differences_table(plan: Plan) -> Table:
@@ -64,7 +64,7 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
             str(number),
             run.run_id,
             run.algorithm.name,
-            run.space,
+            f"{run.space}, weights" if run.learn_generator else run.space,
             f"{run.dataset} {run.pixels}px",
             "all" if run.ipc is None else str(run.ipc),
             str(run.seed),
@@ -94,8 +94,7 @@ def _generators(runs: tuple[Run, ...], memory_gib: float) -> Iterator[str]:
             yield escape(f"{name} ({generator.resolution}px): legal spaces are pixel, {spaces}.")
             used = dict.fromkeys(run.space for run in runs if run.generator == generator)
             yield from (_pullback(generator, space, memory_gib) for space in used)
-        if generator.licence:
-            yield generator.licence
+    yield from dict.fromkeys(run.generator.licence for run in runs if run.generator and run.generator.licence)
 
 
 def _pullback(generator: GeneratorRecord, space: str, memory_gib: float) -> str:
@@ -104,7 +103,7 @@ def _pullback(generator: GeneratorRecord, space: str, memory_gib: float) -> str:
         return f"  {space}: what a gradient takes in memory is measured when it is built."
     at_once = max(1, int(memory_gib * GIB / needed))
     images = "1 image" if at_once == 1 else f"{at_once} images"
-    return f"  {space}: a gradient takes {needed / GIB:.2g} GiB an image; {images} at a time in {memory_gib:g} GiB."
+    return f"  {space}: a gradient takes {needed / MIB:,.0f} MiB an image; {images} at a time in {memory_gib:g} GiB."
 
 
 def _total(plan: Plan, costs: dict[str, Cost], done: Set[str]) -> str:

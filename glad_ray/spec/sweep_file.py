@@ -1,6 +1,7 @@
 """A sweep file: Python that exposes `sweep()`. It is the user's own code and runs as such."""
 
 import importlib.util
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -10,7 +11,10 @@ from glad_ray.spec.sweep import Sweep
 
 
 def load_sweep(path: Path) -> Sweep:
-    """The sweep a file describes; raises `UserError` naming the file, and the line where it went wrong."""
+    """The sweep a file describes; raises `UserError` naming the file, and the line where it went wrong.
+
+    Modules beside it can be imported from then on, here and in processes that this one starts, as a script's can.
+    """
     if not path.is_file():
         raise UserError(f"There is no sweep file {path}: name a Python file that has a function sweep().")
     spec = importlib.util.spec_from_file_location(f"sweep_file_{path.stem.replace('-', '_')}", path)
@@ -18,6 +22,11 @@ def load_sweep(path: Path) -> Sweep:
         raise UserError(f"{path} is not a Python file: a sweep file ends in .py and has a function sweep().")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    there = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([folder, *filter(None, there)]))
     try:
         spec.loader.exec_module(module)
         function = getattr(module, "sweep", None)

@@ -16,6 +16,7 @@ from glad_ray.experts import ExpertFiles
 from glad_ray.generators import build_generator
 from glad_ray.spec import Resources
 from tests.engine import tiny
+from tests.generators import kinds
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -39,6 +40,14 @@ def test_replica_is_the_generator():
         )
     with pytest.raises(UserError, match="no latent space 'f9'"):
         there.init("f9", LABELS, rngs[0], "sampled")
+    ray.kill(actor)
+
+
+def test_what_is_wrong_with_a_generator_is_told_to_who_calls():
+    record = kinds.BLOBS.replace(name="tests.nowhere:blobs")
+    actor = start_replica("broken", record, None, ray.nodes()[0]["NodeID"], 2, Resources())
+    with pytest.raises(UserError, match=r"tests\.nowhere cannot be imported"):
+        RemoteGenerator("broken", record).init("z", LABELS, torch.Generator(), "sampled")
     ray.kill(actor)
 
 
