@@ -13,7 +13,7 @@ from glad_ray.engine.replica import RemoteGenerator, start_replica
 from glad_ray.engine.tasks import RETRIES, Tasks
 from glad_ray.errors import UserError
 from glad_ray.experts import ExpertFiles
-from glad_ray.generators import build_generator
+from glad_ray.generators import build_generator, read_file
 from glad_ray.spec import Resources
 from tests.engine import tiny
 from tests.generators import kinds
@@ -23,13 +23,30 @@ pytestmark = pytest.mark.usefixtures("ray_session")
 LABELS = torch.arange(10)
 
 
-def test_replica_is_the_generator():
-    actor = start_replica("replica", tiny.GENERATOR, None, ray.nodes()[0]["NodeID"], 2, Resources())
-    there, here = RemoteGenerator("replica", tiny.GENERATOR), build_generator(tiny.GENERATOR)
+GENERATORS = {
+    "random": (tiny.GENERATOR, [("f2", "gaussian"), ("w+", "sampled")]),
+    "file": (kinds.stylegan_file(tiny.GENERATOR.replace(classes=10)), [("f3", "average")]),
+    "own": (kinds.BLOBS, [("z+", "sampled")]),
+    "autoencoder": (kinds.autoencoder(16), [("f2", "real")]),
+}
+
+
+@pytest.mark.parametrize("kind", GENERATORS)
+def test_replica_is_the_generator(kind):
+    record, spaces = GENERATORS[kind]
+    file = read_file(record)
+    held = None if file is None else ray.put(file)
+    actor = start_replica(f"replica {kind}", record, held, ray.nodes()[0]["NodeID"], 2, Resources())
+    there, here = RemoteGenerator(f"replica {kind}", record), build_generator(record)
     assert there.spaces == here.spaces
-    for space, how in [("f2", "gaussian"), ("w+", "sampled")]:
+    side = record.resolution
+    real_images = torch.rand(10, 1, side, side, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    for space, how in spaces:
         rngs = [torch.Generator().manual_seed(1) for _ in range(2)]
-        latents, expected = (each.init(space, LABELS, rng, how) for each, rng in zip((there, here), rngs, strict=True))
+        given = real_images if how == "real" else None
+        latents, expected = (
+            each.init(space, LABELS, rng, how, given) for each, rng in zip((there, here), rngs, strict=True)
+        )
         assert torch.equal(*(rng.get_state() for rng in rngs))
         torch.testing.assert_close(latents, expected)
         images = there.decode(space, latents)
@@ -38,8 +55,9 @@ def test_replica_is_the_generator():
         torch.testing.assert_close(
             there.pullback(space, latents, image_grads), here.pullback(space, latents, image_grads)
         )
-    with pytest.raises(UserError, match="no latent space 'f9'"):
-        there.init("f9", LABELS, rngs[0], "sampled")
+    if kind == "random":
+        with pytest.raises(UserError, match="no latent space 'f9'"):
+            there.init("f9", LABELS, rngs[0], "sampled")
     ray.kill(actor)
 
 

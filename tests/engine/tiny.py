@@ -30,16 +30,23 @@ GENERATOR = RandomStyleGAN(
 )
 EXPERTS = Experts(count=2, epochs=2, batch_size=256)
 MATCHING = MTT(iterations=10, synthetic_steps=2, expert_epochs=1, experts=EXPERTS)
-FEW = DM(iterations=4, real_batch_size=8)
 BASE = Run(algorithm=RandomReal(), resolution=32, backbone=BACKBONE, held_out=5, snapshots=2, checkpoint_every=2)
 TOO_FAST = LearningRates(pixels=1e30, f=1.0, w=1.0)
 RUNS = {
     "random": BASE,
     "dm": BASE.replace(algorithm=DM(iterations=40, real_batch_size=8)),
     "dc": BASE.replace(algorithm=DC(iterations=10, real_batch_size=8), space="f3", init="sampled", generator=GENERATOR),
-    "learning": BASE.replace(algorithm=FEW, space="f3", generator=GENERATOR, learn_generator=True),
-    "file": BASE.replace(algorithm=FEW, space="f2", generator=kinds.stylegan_file(GENERATOR.replace(classes=10))),
-    "own generator": BASE.replace(algorithm=FEW, space="z+", generator=kinds.BLOBS),
+    "learning": BASE.replace(
+        algorithm=DM(iterations=4, real_batch_size=8),
+        space="f3",
+        generator=kinds.stylegan_file(GENERATOR),
+        learn_generator=True,
+    ),
+        algorithm=DM(iterations=4, real_batch_size=8),
+        space="f3",
+        generator=kinds.stylegan_file(GENERATOR),
+        learn_generator=True,
+    ),
     "mtt": BASE.replace(algorithm=MATCHING),
     "soft mtt": BASE.replace(algorithm=MATCHING.replace(labels="soft", iterations=4)),
     "herding": BASE.replace(algorithm=Herding(features=EXPERTS), images_per_class=2),
@@ -48,7 +55,7 @@ RUNS = {
     "failing": BASE.replace(algorithm=DM(iterations=10, real_batch_size=8, learning_rates=TOO_FAST)),
     "failing experts": BASE.replace(algorithm=MATCHING.replace(experts=EXPERTS.replace(count=1, lr=1e30))),
 }
-WITH_SET = ("random", "dm", "dc", "learning", "file", "own generator", "mtt", "soft mtt", "herding", "kmeans")
+WITH_SET = ("random", "dm", "dc", "learning", "mtt", "soft mtt", "herding", "kmeans")
 SOUND = (*WITH_SET, "whole")
 EVALUATION = Evaluation(
     networks=(BACKBONE, Network(width=8, depth=1)), repeats=2, epochs=4, whole_dataset_epochs=1, test_images=100
