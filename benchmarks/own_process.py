@@ -1,5 +1,6 @@
 """A measurement in a process of its own, and the memory and time it takes there."""
 
+import ctypes
 import multiprocessing
 import time
 from collections.abc import Callable
@@ -35,7 +36,8 @@ class MemoryAbove:
             raise UserError(
                 "Peak memory on a CPU is read from /proc: measure on Linux, or on a GPU with --device cuda."
             )
-        # Forgets the peak of what came before; since Linux 4.0.
+        # What was freed before would be taken again unseen, and the peak so far would hide the next one.
+        ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
         self.before = _kibibytes("VmRSS") * 1024
 
