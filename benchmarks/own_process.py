@@ -16,10 +16,10 @@ from glad_ray.machine import keep_freed_memory
 _STATUS = Path("/proc/self/status")
 
 
-def fresh(threads: int, task: Callable[..., Any], *arguments: Any) -> Any:
-    """The result of a task in a process that has computed nothing before."""
+def fresh(threads: int, task: Callable[..., Any], *arguments: Any, keep_freed: bool = True) -> Any:
+    """The result of a task in a process that has computed nothing before; see `keep_freed_memory`."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(threads,)) as pool:
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(threads, keep_freed)) as pool:
         return pool.submit(task, *arguments).result()
 
 
@@ -66,6 +66,7 @@ def _kibibytes(entry: str) -> int:
     return int(lines[entry].split()[0])
 
 
-def _begin(threads: int) -> None:
-    keep_freed_memory()
+def _begin(threads: int, keep_freed: bool) -> None:
+    if keep_freed:
+        keep_freed_memory()
     torch.set_num_threads(threads)
