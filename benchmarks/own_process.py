@@ -1,5 +1,6 @@
 """A measurement in a process of its own, and the memory and time it takes there."""
 
+import ctypes
 import multiprocessing
 import time
 from collections.abc import Callable
@@ -15,10 +16,10 @@ from glad_ray.machine import keep_freed_memory
 _STATUS = Path("/proc/self/status")
 
 
-def fresh(threads: int, task: Callable[..., Any], *arguments: Any) -> Any:
-    """The result of a task in a process that has computed nothing before."""
+def fresh(threads: int, task: Callable[..., Any], *arguments: Any, keep_freed: bool = True) -> Any:
+    """The result of a task in a process that has computed nothing before; see `keep_freed_memory`."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(threads,)) as pool:
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(threads, keep_freed)) as pool:
         return pool.submit(task, *arguments).result()
 
 
@@ -35,7 +36,8 @@ class MemoryAbove:
             raise UserError(
                 "Peak memory on a CPU is read from /proc: measure on Linux, or on a GPU with --device cuda."
             )
-        # Forgets the peak of what came before; since Linux 4.0.
+        # What was freed before would be taken again unseen, and the peak so far would hide the next one.
+        ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
         self.before = _kibibytes("VmRSS") * 1024
 
@@ -64,6 +66,7 @@ def _kibibytes(entry: str) -> int:
     return int(lines[entry].split()[0])
 
 
-def _begin(threads: int) -> None:
-    keep_freed_memory()
+def _begin(threads: int, keep_freed: bool) -> None:
+    if keep_freed:
+        keep_freed_memory()
     torch.set_num_threads(threads)

@@ -4,7 +4,8 @@ From each point, a space and a resolution, random features and codes are decoded
 and pulled back to both: one step of a distillation. The layers are those of the released ImageNet networks, a 16-pixel
 stem of config R and stages of seven layers that double the resolution, with at most `--width` channels; at 128 pixels
 1024, the released number, takes the official modules more than 20 GiB. Both get the same random weights. Each is
-measured in processes of its own, in turn, after one call that is not timed; CPU seconds on a CPU.
+measured in processes of its own, in turn, after one call that is not timed; CPU seconds on a CPU. Both keep the memory
+they free, as all runs of this project do; --plain-allocator leaves that to glibc.
 
     python benchmarks/stylegan_speed.py --official stylegan-xl
     python benchmarks/stylegan_speed.py --official stylegan-xl --points f2/32 --width 1024 --batch 2
@@ -184,14 +185,14 @@ def errors(results: dict[str, Path]) -> list[str]:
     return [f"{float((ours.cpu() - official.cpu()).norm() / official.norm()):.0e}" for official, ours in pairs]
 
 
-def rows(setting: Setting, candidates: list[str], rounds: int, threads: int) -> list[list[str]]:
+def rows(setting: Setting, candidates: list[str], rounds: int, threads: int, *, keep_freed: bool) -> list[list[str]]:
     """The cells of each candidate at one point: medians over the rounds, ratios to ours."""
     with tempfile.TemporaryDirectory() as folder:
         results = {candidate: Path(folder) / candidate for candidate in candidates}
         costs: dict[str, list[Cost]] = {candidate: [] for candidate in candidates}
         for _ in range(rounds):
             for candidate, path in results.items():
-                costs[candidate].append(fresh(threads, measure, setting, candidate, path))
+                costs[candidate].append(fresh(threads, measure, setting, candidate, path, keep_freed=keep_freed))
         compared = errors(results) if len(candidates) > 1 else []
     medians = {name: Cost(*map(statistics.median, zip(*taken, strict=True))) for name, taken in costs.items()}
     ours = medians["ours"]
@@ -220,6 +221,9 @@ def main() -> None:
     parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="of the layers that allow it")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:<n>")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument(
+        "--plain-allocator", action="store_true", help="leave freed memory to glibc, as the official code does"
+    )
     chosen = parser.parse_args()
     console = Console(width=150)
     console.print(
@@ -242,7 +246,7 @@ def main() -> None:
             official=chosen.official or "",
         )
         candidates = list(CANDIDATES) if chosen.official else ["ours"]
-        for cells in rows(setting, candidates, chosen.rounds, chosen.threads):
+        for cells in rows(setting, candidates, chosen.rounds, chosen.threads, keep_freed=not chosen.plain_allocator):
             shown.add_row(*cells, end_section=cells[1] == "ours")
     console.print(shown)
 

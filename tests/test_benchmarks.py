@@ -62,7 +62,7 @@ def test_augmentation(benchmark, monkeypatch, capsys):
 
 def test_speed_of_stylegan(benchmark, monkeypatch, capsys):
     module = benchmark("stylegan_speed", "--points", "f14/32", "--width", "4")
-    monkeypatch.setattr(module, "fresh", lambda threads, task, *arguments: task(*arguments))
+    monkeypatch.setattr(module, "fresh", lambda threads, task, *arguments, keep_freed: task(*arguments))
     module.main()
     assert "f14/32" in capsys.readouterr().out
 

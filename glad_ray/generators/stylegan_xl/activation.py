@@ -107,7 +107,7 @@ class FilteredLeakyReLU(nn.Module):
     def blocks(self, x: Tensor) -> Iterator[tuple[slice, slice]]:
         """Images and channels to be filtered at a time."""
         samples = (_CPU_BLOCK if x.device.type == "cpu" else _GPU_BLOCK) // self.settings.filter_size**2
-        channels = min(max(samples // _CHANNEL_STEP, 1) * _CHANNEL_STEP, self.channels)
+        channels = self.channels if samples >= self.channels else max(samples // _CHANNEL_STEP, 1) * _CHANNEL_STEP
         images = max(samples // self.channels, 1)
         for image in range(0, x.shape[0], images):
             for channel in range(0, self.channels, channels):
