@@ -20,9 +20,8 @@ from own_process import MemoryAbove, fresh
 from rich.console import Console
 from rich.table import Table
 
-from glad_ray.generators.base import Latents
-from glad_ray.generators.random_stylegan import build_random_stylegan
-from glad_ray.generators.stylegan_xl.generator import StyleGANGenerator
+from glad_ray.generators import build_generator
+from glad_ray.generators.in_process import GIB
 from glad_ray.machine import device_name, open_device
 from glad_ray.spec import RandomStyleGAN
 
@@ -57,37 +56,24 @@ class Row(NamedTuple):
 def peak_bytes(setting: Setting, form: str, images: int) -> int:
     """Bytes that one step takes on top of what was there; for a process that has computed nothing before."""
     device, rng = open_device(setting.device), torch.Generator().manual_seed(0)
-    generator = build_random_stylegan(setting.record, setting.chunk, device)
-    shapes = {**setting.record.latent_shapes(setting.space), "image_grads": setting.record.synthesis.image_shape}
+    settings = setting.record.synthesis_settings
+    # Room for so many images: a generator keeps the graph of all, where it may and can, and else goes chunk by chunk.
+    at_once = images if form == "one graph" else setting.chunk
+    memory_gib = (at_once + 0.5) * settings.graph_bytes(setting.space) / GIB
+    generator = build_generator(setting.record, device=device, memory_gib=memory_gib, keep_graph=form == "one graph")
+    shapes = {**settings.latent_shapes(setting.space), "image_grads": settings.image_shape}
     latents = {kind: torch.randn(images, *shape, generator=rng).to(device) for kind, shape in shapes.items()}
     image_grads = latents.pop("image_grads")
-    step = one_graph if form == "one graph" else in_chunks
     memory = MemoryAbove(device)
-    step(generator, setting.space, latents, image_grads)
+    generator.decode(setting.space, latents)
+    generator.pullback(setting.space, latents, image_grads)
     return memory.peak_bytes
-
-
-def one_graph(generator: StyleGANGenerator, space: str, latents: Latents, image_grads: torch.Tensor) -> None:
-    """Decode all images once, with a graph."""
-    leaves = {kind: value.detach().requires_grad_() for kind, value in latents.items()}
-    layer = generator.synthesis.settings.layer_of(space)
-    if layer is None:
-        images = generator.synthesis(leaves["w"])
-    else:
-        images = generator.synthesis.from_f(leaves["w"], leaves["f"], layer)
-    torch.autograd.grad(images, tuple(leaves.values()), image_grads)
-
-
-def in_chunks(generator: StyleGANGenerator, space: str, latents: Latents, image_grads: torch.Tensor) -> None:
-    """Decode all images without a graph, and pull back chunk by chunk."""
-    generator.decode(space, latents)
-    generator.pullback(space, latents, image_grads)
 
 
 def measure(setting: Setting, threads: int, images: int) -> Row:
     """Both forms, each in a process of its own."""
     graph, chunks = (fresh(threads, peak_bytes, setting, form, images) for form in FORMS)
-    return Row(images, graph, chunks, images * setting.record.synthesis.graph_bytes(setting.space))
+    return Row(images, graph, chunks, images * setting.record.synthesis_settings.graph_bytes(setting.space))
 
 
 def table(rows: list[Row]) -> Table:

@@ -12,7 +12,7 @@ from glad_ray.spec import RandomStyleGAN
 @pytest.mark.parametrize("kernel_size", [1, 3])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_blocks_do_not_matter(dtype, kernel_size, monkeypatch):
-    settings = RandomStyleGAN(resolution=16, channel_max=40, kernel_size=kernel_size).synthesis.layers[1]
+    settings = RandomStyleGAN(resolution=16, channel_max=40, kernel_size=kernel_size).synthesis_settings.layers[1]
     layer = FilteredLeakyReLU(settings, **layer_filters(settings)).to(dtype)
     rng = torch.Generator().manual_seed(0)
     x = torch.randn(3, 40, settings.conv_size, settings.conv_size, generator=rng, dtype=dtype, requires_grad=True)
