@@ -83,10 +83,15 @@ def identities(rows: Iterable[Mapping[str, Any]], runs: Mapping[str, Run]) -> di
 
 
 def variants(known: Mapping[str, Identity], runs: Mapping[str, Run]) -> dict[str, str]:
-    """By run id, what sets a run apart from those of the same dataset, images per class, algorithm and space.
+    """By run id, what sets a run apart from those of the same dataset, images per class, algorithm and space, and first
+    its generator's title where runs of that dataset and images per class have several.
 
     The seed does not count. A run whose record is not known is set apart by its id.
     """
+    titles: dict[Place, set[str]] = defaultdict(set)
+    for run_id, run in runs.items():
+        if run_id in known and run.generator is not None:
+            titles[known[run_id].place].add(run.generator.title)
     alike: dict[Identity, set[str]] = defaultdict(set)
     for run_id, identity in known.items():
         alike[replace(identity, seed=0)].add(run_id)
@@ -97,6 +102,9 @@ def variants(known: Mapping[str, Identity], runs: Mapping[str, Run]) -> dict[str
         for run_id in run_ids:
             if run_id in fields:
                 said = [f"{path.removeprefix('algorithm.')} {fields[run_id].get(path, '-')}" for path in telling]
+                generator = runs[run_id].generator
+                if generator is not None and len(titles[identity.place]) > 1:
+                    said.insert(0, generator.title)
                 labels[run_id] = ", ".join(said)
             else:
                 labels[run_id] = f"run {run_id}" if len(run_ids) > 1 else ""

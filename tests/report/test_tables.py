@@ -59,8 +59,17 @@ class TestVariants:
         small = self.generator.replace(channel_max=2)
         files = [kinds.stylegan_file(small.replace(seed=seed)) for seed in (0, 1)]
         runs = [Run(algorithm=DM(), space="f4", generator=file) for file in files]
-        names = [f"generator.file {Path(file.path).name} ({file.sha256[:8]})" for file in files]
-        assert self.told(*runs) == names
+        names = [Path(file.path).name for file in files]
+        hashes = [file.sha256[:8] for file in files]
+        assert self.told(*runs) == [f"{n}, generator.file {n} ({h})" for n, h in zip(names, hashes, strict=True)]
+
+    def test_generators_of_several_kinds_are_named(self):
+        runs = [
+            Run(algorithm=DM(), space="pixel", resolution=32),
+            Run(algorithm=DM(), space="f4", generator=self.generator),
+            Run(algorithm=DM(), space="z", generator=kinds.BLOBS),
+        ]
+        assert self.told(*runs) == ["", "random StyleGAN-XL", "tests.generators.own_generators:blobs"]
 
     def test_rates_of_latents_that_a_space_has_not_are_left_out(self):
         rates = DM().learning_rates

@@ -78,6 +78,11 @@ class DiffusersAutoencoder(GeneratorRecord):
         return fields
 
     @property
+    def title(self) -> str:
+        """See `GeneratorRecord.title`."""
+        return f"autoencoder {Path(self.path).name}"
+
+    @property
     def missing(self) -> str | None:
         """See `GeneratorRecord.missing`."""
         if self.block_channels:

@@ -17,6 +17,11 @@ class GeneratorRecord(Record, ABC):
     image_channels: int
 
     @property
+    @abstractmethod
+    def title(self) -> str:
+        """What tables call it where there are several."""
+
+    @property
     def published_as(self) -> str:
         """What published tables call a prior of its kind; empty if they know none."""
         return ""

@@ -55,6 +55,11 @@ class CustomGenerator(GeneratorRecord):
         return hash((self.name, self.content_id))
 
     @property
+    def title(self) -> str:
+        """See `GeneratorRecord.title`."""
+        return self.name
+
+    @property
     def inits(self) -> tuple[Init, ...]:
         """See `GeneratorRecord.inits`."""
         return self.starts

@@ -113,6 +113,11 @@ class RandomStyleGAN(StyleGANRecord):
         return self
 
     @property
+    def title(self) -> str:
+        """See `GeneratorRecord.title`."""
+        return "random StyleGAN-XL"
+
+    @property
     def published_as(self) -> str:
         """See `GeneratorRecord.published_as`."""
         return "stylegan-xl random"
@@ -187,6 +192,11 @@ class StyleGANFile(StyleGANRecord):
             # The hash stands for all that follows from the file.
             fields = {name: fields[name] for name in ("kind", "sha256", "class_indices", "truncation", "precision")}
         return fields
+
+    @property
+    def title(self) -> str:
+        """See `GeneratorRecord.title`."""
+        return Path(self.path).name
 
     @property
     def published_as(self) -> str:
