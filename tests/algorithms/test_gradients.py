@@ -8,7 +8,7 @@ import torch
 
 from glad_ray.algorithms import build_algorithm
 from glad_ray.distill import build_space
-from glad_ray.generators import build_random_stylegan
+from glad_ray.generators import build_generator
 from glad_ray.networks import build_network, flat_parameters
 from glad_ray.randomness import rng_for
 from glad_ray.spec import DC, DM, MTT, Network, RandomStyleGAN, Run
@@ -95,7 +95,7 @@ def test_latents(space, sample):
     """An algorithm's gradient pulled back to each latent is that of its loss of the decoded latents."""
     run = _run(DM(real_batch_size=4), space=space, generator=GENERATOR)
     bound = _algorithm(run, sample)
-    made = build_space(run, sample, build_random_stylegan(GENERATOR, dtype=torch.float64), CPU)
+    made = build_space(run, sample, build_generator(GENERATOR, dtype=torch.float64), CPU)
     latents = {kind: value.double() for kind, value in made.init(LABELS, rng_for("gradients", "init")).items()}
 
     def loss(changed):
