@@ -72,7 +72,7 @@ def generator_multiply_adds(run: Run) -> int | None:
     """Of one image and its gradient; 0 without a generator, None where it is not known (and not in any estimate)."""
     if run.generator is None:
         return 0
-    return None if run.generator.missing is not None else run.generator.step_multiply_adds(run.space)
+    return run.generator.step_multiply_adds(run.space) if run.generator.known else None
 
 
 def _step_flops(run: Run) -> float:

@@ -88,8 +88,11 @@ def _generators(runs: tuple[Run, ...], memory_gib: float) -> Iterator[str]:
     for generator in {run.generator.content_id: run.generator for run in runs if run.generator is not None}.values():
         name = f"Generator {generator.kind}-{generator.content_id}"
         if generator.missing is not None:
-            yield escape(f"{name}: {generator.missing}")
-        else:
+            planned = (
+                " It is planned with as a released network of its kind is expected to be." if generator.known else ""
+            )
+            yield escape(f"{name}: {generator.missing}{planned}")
+        if generator.known:
             spaces = ", ".join(generator.spaces)
             yield escape(f"{name} ({generator.resolution}px): legal spaces are pixel, {spaces}.")
             used = dict.fromkeys(run.space for run in runs if run.generator == generator)

@@ -97,7 +97,7 @@ class Run(Record):
             )
         if self.learn_generator and not isinstance(generator, StyleGANRecord):
             raise UserError(f"The weights of a {generator.kind} cannot be learned: leave learn_generator out")
-        if generator.missing is not None:
+        if not generator.known:
             if self.resolution is None:
                 raise UserError(f"{generator.missing} Until then its resolution is not known: set the run's.")
             return

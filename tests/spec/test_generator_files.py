@@ -83,6 +83,18 @@ def test_a_plan_without_the_file_says_what_is_missing():
     assert "Not counted, for their cost is not known: stylegan-xl-" in said
 
 
+def test_a_released_network_is_planned_with_before_its_file_is_there():
+    file = StyleGANFile(path="nowhere/imagenet128.pkl", trained_on="imagenet", resolution=128)
+    assert (file.known, file.image_channels, file.parameter_count) == (True, 3, 158_741_379)
+    assert len(file.spaces) == 27
+    assert file.latent_shapes("f12") == {"f": (1024, 52, 52), "w": (14, 512)}
+    assert file.step_multiply_adds("f12") > 2 * 942e9
+    with pytest.raises(UserError, match="makes 3-channel images"):
+        run(generator=file, space="f12")
+    with pytest.raises(UserError, match="has no layer f26"):
+        run(generator=file, space="f26")
+
+
 def test_a_plan_with_the_file_says_whose_the_weights_are():
     plan = make_plan(Sweep(name="x", runs=(run(),)))
     said = " ".join(part for part in plan_tables(plan, set()) if isinstance(part, str))

@@ -1,11 +1,10 @@
 """The layer schedule is that of the official networks: names, sizes, channels, parameters, work."""
 
-import math
-
 import pytest
 
 from glad_ray.errors import UserError
 from glad_ray.spec import RandomStyleGAN
+from glad_ray.stylegan.expected import expected_network
 from glad_ray.stylegan.schedule import stem, super_resolution
 from tests.golden_numbers import golden
 
@@ -30,18 +29,7 @@ MAPPING_PARAMETERS = 669_248
 
 def imagenet(resolution):
     """The published networks, as far as is known of them: a 16-pixel config-R stem, doubled with 3x3 heads."""
-    settings = stem(
-        resolution=16,
-        num_layers=10,
-        channel_base=65536,
-        channel_max=1024,
-        kernel_size=1,
-        image_channels=3,
-        w_dim=512,
-    )
-    for size in (2**k for k in range(5, int(math.log2(resolution)) + 1)):
-        settings = super_resolution(settings, resolution=size, head_layers=7, channel_base=65536, channel_max=1024)
-    return settings
+    return expected_network("imagenet", resolution)[1]
 
 
 def names(settings):
@@ -83,6 +71,20 @@ def test_imagenet_networks(resolution, layers, parameters):
     assert settings.codes == layers + 1
     assert settings.parameter_count + MAPPING_PARAMETERS == parameters
     assert settings.image_shape == (3, resolution, resolution)
+
+
+def test_other_released_networks():
+    # Names found in other people's code.
+    grown = "L9_52_1024 L10_84_1024 L11_84_1024 L12_148_919 L13_148_919 L14_276_485 L15_276_256 L16_256_256 L17_256_3"
+    ffhq = names(expected_network("ffhq", 256)[1])
+    assert ffhq.endswith(" " + grown)
+    assert len(ffhq.split()) == 17
+    assert len(expected_network("imagenet", 1024)[1].layers) == 39
+    mapping, cifar = expected_network("cifar10", 32)
+    assert (mapping.classes, len(cifar.layers)) == (10, 16)
+    assert expected_network("birds", 128) is None
+    assert expected_network("ffhq", 16) is None
+    assert expected_network("imagenet", 100) is None
 
 
 def test_imagenet_layers():

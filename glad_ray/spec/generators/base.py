@@ -63,5 +63,10 @@ class GeneratorRecord(Record, ABC):
 
     @property
     def missing(self) -> str | None:
-        """What has to be got before anything more is known of it, in a sentence; None: nothing."""
+        """What has to be got before it can be built, in a sentence; None: nothing."""
         return None
+
+    @property
+    def known(self) -> bool:
+        """Whether its spaces and sizes are known, be it only what is expected of something missing."""
+        return self.missing is None

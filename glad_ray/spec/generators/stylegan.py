@@ -7,6 +7,7 @@ from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, mo
 
 from glad_ray.errors import UserError
 from glad_ray.spec.generators.base import GeneratorRecord, Init, Precision
+from glad_ray.stylegan.expected import expected_network
 from glad_ray.stylegan.files import LICENCE_NOTE, read_settings
 from glad_ray.stylegan.schedule import stem
 from glad_ray.stylegan.settings import MappingSettings, SynthesisSettings
@@ -156,7 +157,8 @@ class StyleGANFile(StyleGANRecord):
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """of the file; None: of the one that is there, any other is refused"""
     resolution: int = 0
-    """filled in from the file, as is all below"""
+    """filled in from the file, as is all below; where that is not there yet, a released network of `trained_on` and this
+    many pixels is planned with"""
     image_channels: int = 0
     mapping: MappingSettings | None = None
     synthesis: SynthesisSettings | None = None
@@ -166,6 +168,8 @@ class StyleGANFile(StyleGANRecord):
         if self.sha256 and self.mapping and self.synthesis:
             return self
         if not Path(self.path).exists():
+            if self._expected is not None:
+                object.__setattr__(self, "image_channels", self._expected[1].image_shape[0])
             return self
         settings = read_settings(self.path)
         if self.sha256 not in (None, settings.sha256):
@@ -210,19 +214,29 @@ class StyleGANFile(StyleGANRecord):
 
     @property
     def missing(self) -> str | None:
-        """What has to be got before it can be built; None: nothing."""
+        """See `GeneratorRecord.missing`."""
         return None if self.synthesis else f"Generator file {self.path} is not there: put it there, or name another."
 
     @property
+    def known(self) -> bool:
+        """See `GeneratorRecord.known`."""
+        return self.synthesis is not None or self._expected is not None
+
+    @property
     def synthesis_settings(self) -> SynthesisSettings:
-        """Every layer; raises `UserError` if the file is not there."""
-        if self.synthesis is None:
-            raise UserError(self.missing)
-        return self.synthesis
+        """Every layer, or what is expected of a released network; raises `UserError` where nothing is known."""
+        return self.synthesis or self._expectation()[1]
 
     @property
     def mapping_settings(self) -> MappingSettings:
-        """The network that makes style codes; raises `UserError` if the file is not there."""
-        if self.mapping is None:
+        """The network that makes style codes; like `synthesis_settings`."""
+        return self.mapping or self._expectation()[0]
+
+    @property
+    def _expected(self) -> tuple[MappingSettings, SynthesisSettings] | None:
+        return expected_network(self.trained_on, self.resolution)
+
+    def _expectation(self) -> tuple[MappingSettings, SynthesisSettings]:
+        if self._expected is None:
             raise UserError(self.missing)
-        return self.mapping
+        return self._expected
