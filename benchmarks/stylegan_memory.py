@@ -21,9 +21,10 @@ from rich.console import Console
 from rich.table import Table
 
 from glad_ray.generators import build_generator
-from glad_ray.generators.in_process import GIB
 from glad_ray.machine import device_name, open_device
 from glad_ray.spec import RandomStyleGAN
+from glad_ray.spec.generators import GIB
+from glad_ray.stylegan.settings import WORKING_BYTES
 
 FORMS = ("one graph", "chunks")
 
@@ -59,7 +60,7 @@ def peak_bytes(setting: Setting, form: str, images: int) -> int:
     settings = setting.record.synthesis_settings
     # Room for so many images: a generator keeps the graph of all, where it may and can, and else goes chunk by chunk.
     at_once = images if form == "one graph" else setting.chunk
-    memory_gib = (at_once + 0.5) * settings.graph_bytes(setting.space) / GIB
+    memory_gib = (WORKING_BYTES + (at_once + 0.5) * settings.graph_bytes(setting.space)) / GIB
     generator = build_generator(setting.record, device=device, memory_gib=memory_gib, keep_graph=form == "one graph")
     shapes = {**settings.latent_shapes(setting.space), "image_grads": settings.image_shape}
     latents = {kind: torch.randn(images, *shape, generator=rng).to(device) for kind, shape in shapes.items()}

@@ -15,9 +15,8 @@ from torch import Tensor
 
 from glad_ray.errors import UserError
 from glad_ray.generators.base import WEIGHTS, DifferentiableGenerator, ForetoldMemory, Latents
-from glad_ray.spec.generators import Init
+from glad_ray.spec.generators import Init, images_at_once
 
-GIB = 2**30
 _TRANSIENT = 1.25
 """memory of a pullback beyond what its graph keeps, for gradients under way"""
 
@@ -124,10 +123,10 @@ class InProcessGenerator:
 
     def chunk_size(self, space: str) -> int:
         """Images whose graph fits into the memory, at least one."""
-        return max(1, int(self.memory_gib * GIB / self.pullback_bytes(space)))
+        return images_at_once(self.memory_gib, self.pullback_bytes(space))
 
     def pullback_bytes(self, space: str) -> int:
-        """What a pullback of one image takes at its most, beyond weights: foretold, or else measured once."""
+        """What each image adds to the memory of a pullback: foretold, or else measured once."""
         if isinstance(self.network, ForetoldMemory):
             return self.network.pullback_bytes(space)
         if space not in self._pullback_bytes:

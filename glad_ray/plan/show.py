@@ -9,10 +9,11 @@ from rich.table import Table
 from glad_ray.plan.cost import GIGAFLOPS_PER_CPU, Cost, estimate, expert_flops, generator_multiply_adds, seconds
 from glad_ray.plan.plan import Plan, experts_needed
 from glad_ray.spec import DC, GeneratorRecord, Run
+from glad_ray.spec.generators import images_at_once
 from glad_ray.spec.profiles import DIFFERENCES, concerns
 from glad_ray.spec.record import Record, value_at
 
-GIB, MIB = 2**30, 2**20
+MIB = 2**20
 
 
 def differences_table(plan: Plan) -> Table:
@@ -88,9 +89,7 @@ def _generators(runs: tuple[Run, ...], memory_gib: float) -> Iterator[str]:
     for generator in {run.generator.content_id: run.generator for run in runs if run.generator is not None}.values():
         name = f"Generator {generator.kind}-{generator.content_id}"
         if generator.missing is not None:
-            planned = (
-                " It is planned with as a released network of its kind is expected to be." if generator.known else ""
-            )
+            planned = " Planned with is what is expected of a released one." if generator.known else ""
             yield escape(f"{name}: {generator.missing}{planned}")
         if generator.known:
             spaces = ", ".join(generator.spaces)
@@ -104,7 +103,7 @@ def _pullback(generator: GeneratorRecord, space: str, memory_gib: float) -> str:
     needed = generator.pullback_bytes(space)
     if needed is None:
         return f"  {space}: what a gradient takes in memory is measured when it is built."
-    at_once = max(1, int(memory_gib * GIB / needed))
+    at_once = images_at_once(memory_gib, needed)
     images = "1 image" if at_once == 1 else f"{at_once} images"
     return f"  {space}: a gradient takes {needed / MIB:,.0f} MiB an image; {images} at a time in {memory_gib:g} GiB."
 

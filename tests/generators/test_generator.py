@@ -9,11 +9,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from glad_ray.errors import UserError
 from glad_ray.generators import InProcessGenerator, build_generator
 from glad_ray.generators.calibration import IMAGE_DEVIATION, SAMPLES, calibrated
-from glad_ray.generators.in_process import GIB
 from glad_ray.generators.random_stylegan import random_state
 from glad_ray.generators.stylegan_xl.mapping import MappingNetwork
 from glad_ray.generators.stylegan_xl.synthesis import SynthesisNetwork
 from glad_ray.spec import RandomStyleGAN
+from glad_ray.spec.generators import GIB
+from glad_ray.stylegan.settings import WORKING_BYTES
 
 CONFIG_T = RandomStyleGAN(
     resolution=16, num_layers=5, channel_base=128, channel_max=5, w_dim=16, z_dim=8, classes=3, seed=3
@@ -42,7 +43,7 @@ def double(record, keep_graph=False):
 def chunked(record, space, images):
     """As many images at a time as that."""
     generator = double(record)
-    generator.memory_gib = (images + 0.5) * generator.pullback_bytes(space) / GIB
+    generator.memory_gib = (WORKING_BYTES + (images + 0.5) * generator.pullback_bytes(space)) / GIB
     assert generator.chunk_size(space) == images
     return generator
 

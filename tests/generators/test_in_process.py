@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from glad_ray.generators import InProcessGenerator, build_generator
-from glad_ray.generators.in_process import GIB, measured_graph_bytes
+from glad_ray.generators.in_process import measured_graph_bytes
 from glad_ray.generators.random_stylegan import random_stylegan
 from glad_ray.generators.stylegan_xl import StyleGAN
 from glad_ray.spec import RandomStyleGAN
+from glad_ray.spec.generators import GIB
+from glad_ray.stylegan.settings import WORKING_BYTES
 
 RECORD = RandomStyleGAN(resolution=16, num_layers=4, channel_base=64, channel_max=4, w_dim=8, z_dim=8)
 LABELS = torch.arange(4)
@@ -84,7 +86,7 @@ def test_the_budget_bounds_the_images_at_a_time():
     network, generator = counted(keep_graph=True)
     latents = generator.init("f2", LABELS, rng(), "sampled")
     for images, chunks in ((1, [1, 1, 1, 1]), (3, [3, 1]), (4, [4])):
-        generator.memory_gib = (images + 0.5) * generator.pullback_bytes("f2") / GIB
+        generator.memory_gib = (WORKING_BYTES + (images + 0.5) * generator.pullback_bytes("f2")) / GIB
         network.counts.clear()
         decoded = generator.decode("f2", latents)
         assert network.counts == chunks

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from glad_ray.spec.generators.autoencoder import DiffusersAutoencoder
-from glad_ray.spec.generators.base import GeneratorRecord, Init, Precision
+from glad_ray.spec.generators.base import GIB, GeneratorRecord, Init, Precision, images_at_once
 from glad_ray.spec.generators.custom import CustomGenerator
 from glad_ray.spec.generators.stylegan import RandomStyleGAN, StyleGANFile, StyleGANRecord
 
@@ -22,6 +22,7 @@ AnyGenerator = Annotated[
 """of any kind; a name alone is that of a StyleGAN's file"""
 
 __all__ = [
+    "GIB",
     "AnyGenerator",
     "CustomGenerator",
     "DiffusersAutoencoder",
@@ -31,4 +32,5 @@ __all__ = [
     "RandomStyleGAN",
     "StyleGANFile",
     "StyleGANRecord",
+    "images_at_once",
 ]

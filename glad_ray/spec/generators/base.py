@@ -4,9 +4,17 @@ from abc import ABC, abstractmethod
 from typing import Literal
 
 from glad_ray.spec.record import Record
+from glad_ray.stylegan.settings import WORKING_BYTES
 
 Init = Literal["noise", "real", "sampled", "average", "gaussian"]
 Precision = Literal["float32", "bfloat16", "float16"]
+
+GIB = 2**30
+
+
+def images_at_once(memory_gib: float, image_bytes: float) -> int:
+    """How many images' gradients a budget of memory has room for, at least one."""
+    return max(1, int((memory_gib * GIB - WORKING_BYTES) / image_bytes))
 
 
 class GeneratorRecord(Record, ABC):

@@ -157,8 +157,8 @@ class StyleGANFile(StyleGANRecord):
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """of the file; None: of the one that is there, any other is refused"""
     resolution: int = 0
-    """filled in from the file, as is all below; where that is not there yet, a released network of `trained_on` and this
-    many pixels is planned with"""
+    """filled in from the file, as is all below; where that is not there yet, plans take a released network of
+    `trained_on` and so many pixels"""
     image_channels: int = 0
     mapping: MappingSettings | None = None
     synthesis: SynthesisSettings | None = None
