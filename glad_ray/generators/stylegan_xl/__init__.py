@@ -2,7 +2,7 @@
 
 Differences from the released code, none of which changes an image by more than rounding: one shared kernel per layer
 instead of one per image, styles normalised per image instead of per batch, outputs that are cropped never computed.
-Weights are frozen: gradients flow to latents only.
+Weights are frozen, and gradients flow to latents only, unless a network is built from a state that requires them.
 """
 
 from glad_ray.generators.stylegan_xl.generator import StyleGAN
