@@ -27,6 +27,7 @@ from glad_ray.spec import (
 )
 from glad_ray.spec.network import NETWORK_NAMES
 from glad_ray.spec.overrides import only, override_sweep
+from glad_ray.spec.small import small as shrink
 from glad_ray.spec.sweep_file import load_sweep
 from glad_ray.storage import Storage
 from glad_ray.version import __version__
@@ -56,6 +57,12 @@ Conditions = Annotated[
         help="Take only the runs that have it. Repeated: one of the values of a key, and so for every key.",
     ),
 ]
+Small = Annotated[
+    bool,
+    typer.Option(
+        "--small", help="The same grid on bundled images, with narrow networks and few steps: to see that it runs."
+    ),
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:<n>, or auto: a GPU if PyTorch sees one.")]
 StorageOption = Annotated[
     str | None, typer.Option("--storage", metavar="DIR_OR_URI", help="A folder, or s3://... or gs://...")
@@ -67,13 +74,14 @@ def plan(
     sweep_file: SweepFile,
     assignments: Assignments = [],  # noqa: B006
     conditions: Conditions = [],  # noqa: B006
+    small: Small = False,
     storage: StorageOption = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Also print where the paper and its code disagree, and what is done here.")
     ] = False,
 ) -> None:
     """Print what a sweep would run, in order, what it needs first and what it would cost; start nothing."""
-    made = make_plan(override_sweep(only(load_sweep(sweep_file), conditions), assignments))
+    made = _plan(sweep_file, conditions, assignments, small)
     where = _storage_name(made.sweep, storage)
     there = storage is not None or Path(where).is_dir()
     done = finished_runs(made, Storage.open(where, create=False)) if there else set()
@@ -94,6 +102,7 @@ def sweep(
     ] = None,
     assignments: Assignments = [],  # noqa: B006
     conditions: Conditions = [],  # noqa: B006
+    small: Small = False,
     address: Annotated[
         str | None, typer.Option(help="A Ray cluster to run on: auto, or HOST:PORT; a new local one if not given.")
     ] = None,
@@ -103,7 +112,7 @@ def sweep(
     device: Annotated[str, typer.Option(help="With --in-process: cpu, cuda, cuda:<n> or auto.")] = "auto",
 ) -> None:
     """Run a sweep and report it; the same command again continues where it stopped, and repeats nothing finished."""
-    made = make_plan(override_sweep(only(load_sweep(sweep_file), conditions), assignments))
+    made = _plan(sweep_file, conditions, assignments, small)
     execute(made, Storage.open(_storage_name(made.sweep, storage)), address, _device(device) if in_process else None)
 
 
@@ -272,6 +281,11 @@ def finished_runs(made: Plan, storage: Storage) -> set[str]:
 def console() -> Console:
     """Where output goes; wide enough for whole tables when it is not a terminal."""
     return Console(width=None if sys.stdout.isatty() else 160, soft_wrap=not sys.stdout.isatty())
+
+
+def _plan(sweep_file: Path, conditions: list[str], assignments: list[str], small: bool) -> Plan:
+    chosen = only(load_sweep(sweep_file), conditions)
+    return make_plan(override_sweep(shrink(chosen) if small else chosen, assignments))
 
 
 def _storage_name(sweep: Sweep, storage: str | None) -> str:

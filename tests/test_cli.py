@@ -36,10 +36,11 @@ def test_console_script_and_module_agree():
     assert "0.1.0" in texts[0]
 
 
+@pytest.mark.parametrize("small", [[], ["--small"]])
 @pytest.mark.parametrize("path", sorted((ROOT / "sweeps").rglob("*.py")), ids=lambda path: path.stem)
-def test_every_shipped_sweep_plans(capsys, tmp_path, monkeypatch, path):
+def test_every_shipped_sweep_plans(capsys, tmp_path, monkeypatch, path, small):
     monkeypatch.chdir(tmp_path)
-    code, out, err = _run(capsys, "plan", str(path))
+    code, out, err = _run(capsys, "plan", str(path), *small)
     assert (code, err) == (0, "")
     assert "Nothing was started" in out
     assert list(tmp_path.iterdir()) == []

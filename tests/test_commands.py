@@ -80,6 +80,13 @@ def test_distill_in_a_latent_space():
     assert len(list(Path("runs").rglob("synthetic_set.safetensors"))) == 1
 
 
+def test_a_small_sweep_runs(capsys):
+    Path("large.py").write_text(SWEEP.replace("iterations=2", "iterations=20000").replace("epochs=2", "epochs=1000"))
+    assert main(["sweep", "large.py", "--small", "--in-process", "--device", "cpu"]) == 0
+    assert "2 of 2 runs finished" in capsys.readouterr().out
+    assert Path("runs/small-small/report/index.html").exists()
+
+
 def test_generator_files(capsys):
     shutil.copy(OFFICIAL, "small.pkl")
     assert main(["generator", "inspect", "small.pkl"]) == 0

@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -68,9 +68,9 @@ class Run(Record):
             self._check_latents()
         if self.init is None:
             inits = _PIXEL_INITS if self.generator is None else self.generator.inits
-            object.__setattr__(self, "init", inits[0])
+            self._fill_in("init", inits[0])
         if self.resolution is None:
-            object.__setattr__(self, "resolution", self.generator.resolution if self.generator else facts.resolution)
+            self._fill_in("resolution", self.generator.resolution if self.generator else facts.resolution)
         if not self.distils and (self.space != "pixel" or self.init != "real"):
             raise UserError(f"Baseline {self.algorithm.name} is real images: use space='pixel' and init='real' with it")
         if isinstance(self.algorithm, WholeDataset) and self.images_per_class != 1:
@@ -78,6 +78,11 @@ class Run(Record):
         if self.expert_set is not None and (self.soft_labels or not self.distils):
             check_judges(self.expert_set)
         return self
+
+    def _fill_in(self, field: str, value: Any) -> None:
+        """Of a field that is left open, be it by None: a changed copy implies it anew."""
+        object.__setattr__(self, field, value)
+        self.__pydantic_fields_set__.discard(field)
 
     def _check_pixels(self) -> None:
         if self.generator is not None:

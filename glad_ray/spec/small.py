@@ -1,0 +1,92 @@
+"""The same sweep in minutes: bundled images, narrow networks, few steps. To see that all of it runs, not to compare."""
+
+from glad_ray.spec.algorithm import DC, DM, MTT, Algorithm, Herding, KMeans
+from glad_ray.spec.experts import Experts
+from glad_ray.spec.generators import AnyGenerator, CustomGenerator, RandomStyleGAN
+from glad_ray.spec.network import Network
+from glad_ray.spec.run import Run
+from glad_ray.spec.sweep import Evaluation, Sweep
+
+SAMPLE = "fashion-mnist-sample"
+RESOLUTION = 32
+_WIDTHS = {"convnet": 8, "alexnet": 8, "vgg11": 4, "resnet18": 4, "vit": 16}
+_FEWEST_LAYERS = 4
+
+
+def small(sweep: Sweep) -> Sweep:
+    """The grid of a sweep at the least budget, each run once: what differs only by its dataset becomes one."""
+    runs = {run.run_id: run for run in map(_run, sweep.runs)}
+    evaluations = {each.content_id: each for each in map(_evaluation, sweep.evaluations)}
+    return sweep.replace(name=f"{sweep.name}-small", runs=tuple(runs.values()), evaluations=tuple(evaluations.values()))
+
+
+def _run(run: Run) -> Run:
+    generator = _generator(run)
+    changes = {
+        "dataset": SAMPLE,
+        "resolution": RESOLUTION if generator is None else generator.resolution,
+        "algorithm": _algorithm(run.algorithm),
+        "generator": generator,
+        "images_per_class": min(run.images_per_class, 2),
+        "backbone": _network(run.backbone),
+        "held_out": min(run.held_out, 5),
+        "snapshots": min(run.snapshots, 2),
+        "checkpoint_every": 10,
+    }
+    if generator is not None and run.init not in generator.inits:
+        changes["init"] = None
+    return run.replace(**changes)
+
+
+def _generator(run: Run) -> AnyGenerator | None:
+    """A narrow random stem with as many layers; the same for the same prior, another for another."""
+    generator = run.generator
+    if generator is None or isinstance(generator, CustomGenerator):
+        return generator
+    layers = len(generator.spaces) - 2 if generator.known else run.layer or 0
+    return RandomStyleGAN(
+        resolution=RESOLUTION,
+        image_channels=1,
+        num_layers=max(_FEWEST_LAYERS, layers),
+        channel_base=512,
+        channel_max=8,
+        w_dim=16,
+        z_dim=16,
+        seed=int(generator.content_id[:6], 16),
+    )
+
+
+def _algorithm(algorithm: Algorithm) -> Algorithm:
+    match algorithm:
+        case DC():
+            return algorithm.replace(iterations=2, real_batch_size=8, outer_loops=1, inner_loops=1)
+        case DM():
+            return algorithm.replace(iterations=3, real_batch_size=8)
+        case MTT():
+            epochs = max(0, algorithm.max_start_epoch - 1) + algorithm.expert_epochs
+            experts = _experts(algorithm.experts, count=2, epochs=epochs)
+            return algorithm.replace(iterations=2, synthetic_steps=2, experts=experts)
+        case Herding(features=Experts() as features) | KMeans(features=Experts() as features):
+            return algorithm.replace(features=_experts(features, count=1, epochs=1))
+        case _:
+            return algorithm
+
+
+def _experts(experts: Experts, *, count: int, epochs: int) -> Experts:
+    return experts.replace(count=count, epochs=epochs, batch_size=256)
+
+
+def _network(network: Network) -> Network:
+    return network if network.foreign else network.replace(width=_WIDTHS[network.name], depth=None)
+
+
+def _evaluation(evaluation: Evaluation) -> Evaluation:
+    networks = {network.key: network for network in map(_network, evaluation.networks)}
+    return evaluation.replace(
+        networks=tuple(networks.values()),
+        repeats=1,
+        epochs=2,
+        whole_dataset_epochs=1,
+        test_images=100,
+        teacher=_experts(evaluation.teacher, count=1, epochs=1),
+    )

@@ -1,0 +1,50 @@
+"""A small sweep is the same grid at the least budget."""
+
+from glad_ray.spec import (
+    DC,
+    DM,
+    MTT,
+    Evaluation,
+    Herding,
+    Network,
+    RandomReal,
+    RandomStyleGAN,
+    Run,
+    Sweep,
+    WholeDataset,
+    grid,
+)
+from glad_ray.spec.small import small
+
+BASE = Run(algorithm=RandomReal(), dataset="fashion-mnist", resolution=128, images_per_class=10, held_out=50)
+ALGORITHMS = [DC(), DM(), MTT(), Herding(), WholeDataset()]
+DEEP = RandomStyleGAN(image_channels=1, num_layers=20)
+SWEEP = Sweep(
+    name="large",
+    runs=[
+        *(BASE.replace(algorithm=each, images_per_class=1) for each in ALGORITHMS),
+        *grid(BASE.replace(resolution=None), algorithm=[DC(), MTT()], space=["f12"], generator=[DEEP]),
+    ],
+    evaluations=Evaluation(networks=["convnet", "vit", Network(name="torchvision.models:resnet18")]),
+)
+
+
+def test_the_grid_stays_and_the_budget_goes():
+    made = small(SWEEP)
+    assert made.name == "large-small"
+    assert len(made.runs) == len(SWEEP.runs)
+    for run, large in zip(made.runs, SWEEP.runs, strict=True):
+        assert (run.dataset, run.pixels, run.space) == ("fashion-mnist-sample", 32, large.space)
+        assert type(run.algorithm) is type(large.algorithm)
+        assert run.steps <= 3
+        assert run.images_per_class <= 2
+    (evaluation,) = made.evaluations
+    assert [network.key for network in evaluation.networks] == [
+        "convnet-w8", "vit-w16", "torchvision.models.resnet18",
+    ]  # fmt: skip
+    assert (evaluation.repeats, evaluation.epochs) == (1, 2)
+
+
+def test_what_differs_only_by_its_data_becomes_one():
+    runs = [BASE.replace(dataset=name) for name in ("fashion-mnist", "fashion-mnist-sample")]
+    assert len(small(SWEEP.replace(runs=runs)).runs) == 1
