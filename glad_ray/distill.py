@@ -119,6 +119,7 @@ def build_space(run: Run, dataset: Dataset, generator: Generator | None, device:
         mean=dataset.mean,
         std=dataset.std,
         real_images=real if "real" in run.generator.inits else None,
+        classes=run.generator_classes,
         device=device,
     )
 

@@ -43,7 +43,6 @@ def build_generator(
                 record.mapping_settings,
                 record.synthesis_settings,
                 _state(record, file),
-                classes=record.class_indices,
                 truncation=record.truncation,
                 precision=dtype,
                 device=device,

@@ -82,15 +82,17 @@ class GeneratorSpace:
         mean: Sequence[float],
         std: Sequence[float],
         real_images: RealImages | None = None,
+        classes: Sequence[int] = (),
         device: torch.device | str = "cpu",
     ) -> None:
-        """`real_images` for a generator that starts from them."""
+        """`real_images` for a generator that starts from them; `classes`: its class of each label, if not the label."""
         if space not in generator.spaces:
             raise UserError(f"The generator has no latent space {space!r}: it has {', '.join(generator.spaces)}.")
         self.generator = generator
         self.space = space
         self.how = init
         self.real_images = real_images
+        self.classes = torch.tensor(classes, dtype=torch.int64)
         self.device = torch.device(device)
         self.mean = torch.tensor(mean, dtype=torch.float64)[:, None, None]
         self.std = torch.tensor(std, dtype=torch.float64)[:, None, None]
@@ -98,7 +100,8 @@ class GeneratorSpace:
     def init(self, labels: Int64[Tensor, " n"], rng: torch.Generator) -> Latents:
         """See `Space.init`."""
         real = None if self.real_images is None else self._to_generator(self.real_images(labels, rng))
-        latents = self.generator.init(self.space, labels, rng, self.how, real)
+        own = self.classes[labels.cpu()] if len(self.classes) else labels
+        latents = self.generator.init(self.space, own, rng, self.how, real)
         return {kind: value.to(self.device) for kind, value in latents.items()}
 
     def decode(self, latents: Latents) -> Float[Tensor, "n c h w"]:

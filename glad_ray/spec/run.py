@@ -34,6 +34,8 @@ class Run(Record):
     and the style codes from n on)"""
     generator: AnyGenerator | None = None
     """the image prior; None in pixel space"""
+    generator_classes: tuple[int, ...] = ()
+    """the generator's class for each class of the dataset, in order; empty: of the same number"""
     learn_generator: bool = False
     """optimise the weights of StyleGAN's layers with the latents, from f<n> on or all; the run holds its own copy"""
     images_per_class: int = Field(default=1, ge=1)
@@ -87,8 +89,8 @@ class Run(Record):
     def _check_pixels(self) -> None:
         if self.generator is not None:
             raise UserError("Pixel space takes no generator: leave generator out, or name a space of it")
-        if self.learn_generator:
-            raise UserError("Pixel space has no generator to learn: leave learn_generator out")
+        if self.learn_generator or self.generator_classes:
+            raise UserError("Pixel space has no generator: leave learn_generator and generator_classes out")
         if self.init not in (None, *_PIXEL_INITS):
             raise UserError(f"Init {self.init!r} is for latents: in pixel space use {' or '.join(_PIXEL_INITS)}")
 
@@ -122,7 +124,22 @@ class Run(Record):
             )
         if self.resolution not in (None, generator.resolution):
             raise UserError(f"Resolution {self.resolution} is not the generator's: set both to {generator.resolution}")
-        generator.check_classes(facts.classes)
+        self._check_classes(generator.classes_known, facts.classes)
+
+    def _check_classes(self, known: int, needed: int) -> None:
+        """Raise `UserError` unless the generator has a class for each of the dataset's."""
+        named = self.generator_classes
+        if named and len(named) != needed:
+            raise UserError(
+                f"generator_classes names {len(named)} classes and {self.dataset} has {needed}: name one of the "
+                "generator's for each, or none."
+            )
+        if named and not known:
+            raise UserError("The generator knows no classes: leave generator_classes out.")
+        if named and not 0 <= min(named) <= max(named) < known:
+            raise UserError(f"generator_classes must be from 0 to {known - 1}, the generator's classes.")
+        if not named and 0 < known < needed:
+            raise UserError(f"The generator knows {known} classes and {self.dataset} has {needed}: use another.")
 
     @property
     def run_id(self) -> str:

@@ -68,5 +68,5 @@ def test_a_run_that_learns_says_what_it_keeps():
     assert learns.set_bytes == run.set_bytes + 4 * weights
     assert (learns.generator_bytes, run.generator_bytes) == (0, 4 * RECORD.parameter_count)
     assert learns.label.endswith("learning the generator")
-    with pytest.raises(UserError, match="has no generator to learn"):
+    with pytest.raises(UserError, match="Pixel space has no generator"):
         Run(algorithm=DM(), learn_generator=True)

@@ -142,3 +142,12 @@ def test_errors():
         PixelSpace((1, 8, 8), "sampled")
     with pytest.raises(UserError, match="give real_images"):
         PixelSpace((1, 8, 8), "real")
+
+
+def test_labels_become_the_generators_classes():
+    named = GeneratorSpace(GENERATOR, "f1", init="sampled", mean=MEAN, std=STD, classes=(2, 0, 1))
+    expected = generator_space("f1", "sampled").init(torch.tensor([2, 2, 0, 1, 1]), rng())
+    found = named.init(LABELS, rng())
+    assert all(torch.equal(found[kind], expected[kind]) for kind in expected)
+    with pytest.raises(UserError, match="Labels from 0 to 3"):
+        GeneratorSpace(GENERATOR, "f1", init="sampled", mean=MEAN, std=STD, classes=(3, 0, 1)).init(LABELS, rng())

@@ -63,10 +63,11 @@ def test_official_files_are_described_without_torch():
         ({"init": "real"}, "use sampled, average, gaussian"),
         ({"space": "w+", "init": "gaussian"}, "draws a feature map, which w+ has not"),
         ({"generator": "nowhere.pkl"}, "nowhere.pkl is not there: put it there, or name another. Until then its"),
-        ({"generator": SMALL.replace(classes=9)}, "knows 9 classes and the dataset has 10"),
-        ({"generator": SMALL.replace(class_indices=(1, 2))}, "names 2 classes and the dataset has 10"),
-        ({"generator": SMALL.replace(class_indices=range(1, 11))}, "must be from 0 to 9"),
-        ({"generator": SMALL.replace(classes=0, class_indices=range(10))}, "knows no classes"),
+        ({"generator": SMALL.replace(classes=9)}, "knows 9 classes and fashion-mnist-sample has 10"),
+        ({"generator_classes": (1, 2)}, "names 2 classes and fashion-mnist-sample has 10"),
+        ({"generator_classes": range(1, 11)}, "must be from 0 to 9"),
+        ({"generator": SMALL.replace(classes=0), "generator_classes": range(10)}, "knows no classes"),
+        ({"space": "pixel", "generator": None, "generator_classes": range(10)}, "Pixel space has no generator"),
     ],
 )
 def test_mistakes_are_one_sentence(fields, sentence):

@@ -1,6 +1,6 @@
 """A StyleGAN-XL network as an image prior: codes and feature maps from mapping and synthesis, and images from them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import final
 
@@ -29,7 +29,7 @@ State = Mapping[str, Tensor]
 
 @final
 class StyleGAN:
-    """The `DifferentiableGenerator` of a state; `classes`: the generator's class of each label (none: the label)."""
+    """The `DifferentiableGenerator` of a state; labels are the network's own classes."""
 
     def __init__(
         self,
@@ -37,7 +37,6 @@ class StyleGAN:
         synthesis: SynthesisSettings,
         state: State,
         *,
-        classes: Sequence[int] = (),
         precision: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         truncation: float = 1.0,
@@ -48,7 +47,6 @@ class StyleGAN:
         """
         self.settings = synthesis
         self.truncation = truncation
-        self.classes = torch.tensor(classes, dtype=torch.int64)
         own = precision if precision in (torch.float32, torch.float64) else torch.float32
         self.half = None if own == precision else precision
         state = {name: value.to(device, own) for name, value in state.items()}
@@ -124,11 +122,7 @@ class StyleGAN:
     def _codes(self, labels: Tensor, rng: torch.Generator) -> Tensor:
         like = self.mapping.w_average
         z = torch.randn(len(labels), self.mapping.settings.z_dim, generator=rng)
-        classes = self._classes(labels).to(like.device)
-        return self.mapping.codes(z.to(like), classes, self.settings.codes, self.truncation)
-
-    def _classes(self, labels: Tensor) -> Tensor:
-        return self.classes[labels.cpu()] if len(self.classes) else labels
+        return self.mapping.codes(z.to(like), labels.to(like.device), self.settings.codes, self.truncation)
 
     def _average_codes(self, labels: Tensor, rng: torch.Generator) -> Tensor:
         return torch.stack([self._codes(label.expand(_CODES_PER_AVERAGE), rng).mean(dim=0) for label in labels])

@@ -66,8 +66,10 @@ class GeneratorRecord(Record, ABC):
         """Memory of a gradient to the latents of one image, beyond weights; None: not known before it is built."""
         return None
 
-    def check_classes(self, classes: int) -> None:
-        """Raise `UserError` unless it can start from each of a dataset's classes."""
+    @property
+    def classes_known(self) -> int:
+        """Classes it starts latents of; 0: it knows none and needs none."""
+        return 0
 
     @property
     def missing(self) -> str | None:

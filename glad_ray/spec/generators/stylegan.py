@@ -18,8 +18,6 @@ STYLEGAN_INITS: tuple[Init, ...] = ("sampled", "average", "gaussian")
 class StyleGANRecord(GeneratorRecord):
     """What is the same for random and trained weights."""
 
-    class_indices: tuple[int, ...] = ()
-    """of a conditional generator: its class for each class of the dataset, in order; empty: of the same number"""
     truncation: float = Field(default=1.0, ge=0, le=1)
     """psi: below 1, the codes that latents start from lie nearer to their class's average; GLaD does not truncate"""
     precision: Precision = "float32"
@@ -62,21 +60,10 @@ class StyleGANRecord(GeneratorRecord):
         """See `GeneratorRecord.pullback_bytes`."""
         return self.synthesis_settings.graph_bytes(space, 4 if self.precision == "float32" else 2)
 
-    def check_classes(self, classes: int) -> None:
-        """Raise `UserError` unless it has a class for each of a dataset's."""
-        own = self.mapping_settings.classes
-        if not own:
-            if self.class_indices:
-                raise UserError("The generator knows no classes: leave generator.class_indices out.")
-        elif self.class_indices and len(self.class_indices) != classes:
-            raise UserError(
-                f"generator.class_indices names {len(self.class_indices)} classes and the dataset has {classes}: "
-                "name one of the generator's for each."
-            )
-        elif not self.class_indices and classes > own:
-            raise UserError(f"The generator knows {own} classes and the dataset has {classes}: use another generator.")
-        elif self.class_indices and not 0 <= min(self.class_indices) <= max(self.class_indices) < own:
-            raise UserError(f"generator.class_indices must be from 0 to {own - 1}, the generator's classes.")
+    @property
+    def classes_known(self) -> int:
+        """See `GeneratorRecord.classes_known`."""
+        return self.mapping_settings.classes
 
 
 class RandomStyleGAN(StyleGANRecord):
@@ -194,7 +181,7 @@ class StyleGANFile(StyleGANRecord):
         fields: dict[str, Any] = serialise(self)
         if self.sha256 and (info.context or {}).get("identity"):
             # The hash stands for all that follows from the file.
-            fields = {name: fields[name] for name in ("kind", "sha256", "class_indices", "truncation", "precision")}
+            fields = {name: fields[name] for name in ("kind", "sha256", "truncation", "precision")}
         return fields
 
     @property
