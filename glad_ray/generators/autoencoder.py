@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from glad_ray.errors import UserError, unknown
-from glad_ray.generators.base import Latents
+from glad_ray.generators.base import Latents, gaussian_like
 from glad_ray.spec import DiffusersAutoencoder
 from glad_ray.spec.generators import Init
 from glad_ray.spec.generators.autoencoder import read_autoencoder
@@ -54,8 +54,7 @@ class Autoencoder:
         n = int(space[1:])
         f = torch.cat([self._encode(part, n).to(real_images) for part in real_images.split(_IMAGES_AT_ONCE)])
         if how == "gaussian":
-            deviation, mean = torch.std_mean(f, dim=(1, 2, 3), keepdim=True)
-            f = torch.randn(f.shape, generator=rng).to(f) * deviation + mean
+            f = gaussian_like(f, rng)
         return {"f": f}
 
     def images(self, space: str, latents: Latents) -> Float[Tensor, "n c h w"]:

@@ -21,6 +21,12 @@ WEIGHTS = "g"
 """the kind of latent that all images share"""
 
 
+def gaussian_like(f: Float[Tensor, "n c h w"], rng: torch.Generator) -> Float[Tensor, "n c h w"]:
+    """Normal draws with the mean and deviation of each image's feature map (the paper's Figures 6 and 7)."""
+    deviation, mean = torch.std_mean(f, dim=(1, 2, 3), keepdim=True)
+    return torch.randn(f.shape, generator=rng).to(f) * deviation + mean
+
+
 @runtime_checkable
 class Generator(Protocol):
     """An image prior. Results lie on the device, and have the precision, of the latents that were given."""

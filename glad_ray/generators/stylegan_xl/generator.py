@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from glad_ray.errors import UserError, unknown
-from glad_ray.generators.base import WEIGHTS, Latents
+from glad_ray.generators.base import WEIGHTS, Latents, gaussian_like
 from glad_ray.generators.stylegan_xl.mapping import MappingNetwork
 from glad_ray.generators.stylegan_xl.synthesis import SynthesisNetwork
 from glad_ray.spec.generators import Init
@@ -93,8 +93,7 @@ class StyleGAN:
         f = f.nan_to_num(0.0, _INFINITE_FEATURE, -_INFINITE_FEATURE)
         f = f.clamp(-_LARGEST_FEATURE, _LARGEST_FEATURE)
         if how == "gaussian":
-            deviation, mean = torch.std_mean(f, dim=(1, 2, 3), keepdim=True)
-            f = torch.randn(f.shape, generator=rng).to(f) * deviation + mean
+            f = gaussian_like(f, rng)
         return {"f": f, "w": ws[:, layer + 1 :]} | weights
 
     def images(self, space: str, latents: Latents) -> Float[Tensor, "n c h w"]:
