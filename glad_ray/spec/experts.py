@@ -33,8 +33,8 @@ class Experts(Record):
     keep_until: Count | None = None
     """last epoch whose parameters are kept, as far as the segments of MTT reach; None: all epochs are kept"""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """how parameters are stored; they are read as float32. bfloat16 takes half the bytes and keeps 8 significant bits: of
-    a ConvNet of width 32 on the bundled sample, what an epoch of 16 steps changes was 6 to 18 % off (relative norm)"""
+    """how parameters are stored; they are read as float32. bfloat16 takes half the bytes and keeps 8 significant bits:
+    what an epoch of 16 steps changed in a ConvNet of width 32 (bundled sample) was 6 to 18 % off, in relative norm"""
 
     @model_validator(mode="after")
     def _kept_epochs_exist(self) -> Self:
