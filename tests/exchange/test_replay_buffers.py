@@ -92,9 +92,9 @@ def test_files_of_before_zip_archives_are_read(tmp_path, storage):
     assert import_replay_buffers([file], expert_set(count=1), storage, lambda count: None) == 1
 
 
-@pytest.mark.parametrize("name", ["alexnet", "vgg11", "resnet18"])
-def test_every_network_of_the_older_code_has_its_parameters_in_order(name, tmp_path, storage):
-    network = Network(name=name, width=4)
+@pytest.mark.parametrize("name", ["alexnet", "vgg11", "resnet18", "vit"])
+def test_experts_of_other_networks_are_taken_too(name, tmp_path, storage):
+    network = Network(name=name, width=16)
     expert = trajectory(0, network, resolution=32)
     file = save(tmp_path / "replay_buffer_0.pt", expert)
     which = expert_set(network, count=1).replace(resolution=32)
