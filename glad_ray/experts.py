@@ -2,12 +2,12 @@
 
 MTT (Cazenavette et al., 2022) matches segments of them. One Arrow file an expert: a record batch a snapshot, so that a
 reader maps the file and touches only the two snapshots it needs. Settings as the paper's supplement, section E; as its
-code does, experts are trained with DSA.
+code does, experts are trained with DSA. Parameters are stored as float32 or, where the experts say so, as bfloat16.
 """
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,11 @@ from glad_ray.randomness import rng_for
 from glad_ray.spec import ExpertSet
 from glad_ray.storage import Storage
 from glad_ray.training import train_epoch
+
+FlatArray = np.ndarray[Any, np.dtype[np.float32]]
+"""all parameters of a network as one vector, in registration order"""
+Shapes = Sequence[tuple[str, tuple[int, ...]]]
+"""name and shape of every parameter, in registration order"""
 
 
 def missing_experts(storage: Storage, expert_set: ExpertSet) -> list[int]:
@@ -59,7 +64,7 @@ def train_expert(
         network.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
     )
     snapshots, losses = [_snapshot(network)], [math.nan]
-    for epoch in range(settings.epochs):
+    for epoch in range(settings.last_epoch):
         loss = train_epoch(
             network,
             optimiser,
@@ -74,39 +79,72 @@ def train_expert(
         snapshots.append(_snapshot(network))
         losses.append(loss)
         on_epoch(epoch + 1)
-    parameters = [(name, tuple(p.shape)) for name, p in network.named_parameters()]
-    storage.write_bytes(storage.expert_path(identity, index), _to_arrow(expert_set, parameters, snapshots, losses))
+    write_trajectory(storage, expert_set, index, parameter_shapes(network), zip(snapshots, losses, strict=True))
 
 
-def _snapshot(network: torch.nn.Module) -> np.ndarray[Any, np.dtype[np.float32]]:
+def parameter_shapes(network: torch.nn.Module) -> Shapes:
+    """What the snapshots of a network's trajectory are made of."""
+    return [(name, tuple(parameter.shape)) for name, parameter in network.named_parameters()]
+
+
+def write_trajectory(
+    storage: Storage,
+    expert_set: ExpertSet,
+    index: int,
+    parameters: Shapes,
+    snapshots: Iterable[tuple[FlatArray, float]],
+    *,
+    source: str | None = None,
+) -> None:
+    """Write the file of one expert whole.
+
+    `snapshots` are its parameters and mean training loss (NaN: not known) after 0, 1, ... `last_epoch` epochs;
+    `source` says where they come from if they were not trained here.
+    """
+    storage.write_bytes(
+        storage.expert_path(expert_set.content_id, index), _to_arrow(expert_set, parameters, snapshots, source)
+    )
+
+
+def _snapshot(network: torch.nn.Module) -> FlatArray:
     return flat_parameters(network).detach().cpu().numpy().copy()
 
 
 def _to_arrow(
-    expert_set: ExpertSet,
-    parameters: list[tuple[str, tuple[int, ...]]],
-    snapshots: list[np.ndarray[Any, np.dtype[np.float32]]],
-    losses: list[float],
+    expert_set: ExpertSet, parameters: Shapes, snapshots: Iterable[tuple[FlatArray, float]], source: str | None
 ) -> pa.Buffer:
-    size = len(snapshots[0])
+    size = sum(math.prod(shape) for _, shape in parameters)
+    rounded = expert_set.experts.dtype == "bfloat16"
+    meaning = "flat, in registration order" + (", as the bits of bfloat16" if rounded else "")
+    number = pa.uint16() if rounded else pa.float32()
+    metadata = {"expert_set": expert_set.model_dump_json(), "parameters": json.dumps(parameters)}
     schema = pa.schema(
         [
             pa.field("epoch", pa.int32(), metadata={"meaning": "epochs trained; 0 is the initialisation"}),
             pa.field("loss", pa.float64(), metadata={"meaning": "mean training loss of the epoch"}),
-            pa.field("parameters", pa.list_(pa.float32(), size), metadata={"meaning": "flat, in registration order"}),
+            pa.field("parameters", pa.list_(number, size), metadata={"meaning": meaning}),
         ],
-        metadata={"expert_set": expert_set.model_dump_json(), "parameters": json.dumps(parameters)},
+        metadata=metadata if source is None else metadata | {"source": source},
     )
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema) as writer:
-        for epoch, (snapshot, loss) in enumerate(zip(snapshots, losses, strict=True)):
+        for epoch, (snapshot, loss) in enumerate(snapshots):
             columns = [
                 pa.array([epoch], pa.int32()),
                 pa.array([loss], pa.float64()),
-                pa.FixedSizeListArray.from_arrays(pa.array(snapshot), size),
+                pa.FixedSizeListArray.from_arrays(pa.array(_bfloat16_bits(snapshot) if rounded else snapshot), size),
             ]
             writer.write_batch(pa.record_batch(columns, schema=schema))
     return sink.getvalue()
+
+
+def _bfloat16_bits(values: FlatArray) -> np.ndarray[Any, np.dtype[np.uint16]]:
+    """The nearest bfloat16 of each value, as its bits: Arrow has no such type."""
+    return torch.tensor(values).to(torch.bfloat16).view(torch.uint16).numpy()
+
+
+def _of_bfloat16_bits(bits: np.ndarray[Any, np.dtype[np.uint16]]) -> FlatArray:
+    return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 class ExpertFiles:
@@ -116,21 +154,18 @@ class ExpertFiles:
         self.storage, self.expert_set = storage, expert_set
         self._readers: dict[int, pa.ipc.RecordBatchFileReader] = {}
 
-    def segment_arrays(
-        self, expert: int, start_epoch: int, epochs: int
-    ) -> tuple[np.ndarray[Any, np.dtype[np.float32]], np.ndarray[Any, np.dtype[np.float32]]]:
-        """Flat parameters at `start_epoch` and `epochs` later, as views of the file where it is mapped."""
-        reader = self._reader(expert)
-        start, end = (
-            reader.get_batch(epoch).column("parameters").values.to_numpy()
-            for epoch in (start_epoch, start_epoch + epochs)
-        )
-        return start, end
+    def segment_arrays(self, expert: int, start_epoch: int, epochs: int) -> tuple[FlatArray, FlatArray]:
+        """Flat float32 parameters at `start_epoch` and `epochs` later, as views of the file where that holds them."""
+        return self._parameters(expert, start_epoch), self._parameters(expert, start_epoch + epochs)
 
     def segment(self, expert: int, start_epoch: int, epochs: int) -> tuple[Float[Tensor, " p"], Float[Tensor, " p"]]:
         """The same as tensors of their own."""
         start, end = self.segment_arrays(expert, start_epoch, epochs)
         return torch.tensor(start), torch.tensor(end)
+
+    def _parameters(self, expert: int, epoch: int) -> FlatArray:
+        values = self._reader(expert).get_batch(epoch).column("parameters").values.to_numpy()
+        return values if self.expert_set.experts.dtype == "float32" else _of_bfloat16_bits(values)
 
     def _reader(self, expert: int) -> pa.ipc.RecordBatchFileReader:
         if expert not in self._readers:
@@ -143,10 +178,10 @@ class ExpertFiles:
                 raise DataError(
                     f"{path} is not a whole expert trajectory ({error}): delete it and run again."
                 ) from error
-            if reader.num_record_batches != self.expert_set.experts.epochs + 1:
+            last_epoch = self.expert_set.experts.last_epoch
+            if reader.num_record_batches != last_epoch + 1:
                 raise DataError(
-                    f"{path} has {reader.num_record_batches - 1} epochs, not {self.expert_set.experts.epochs}: "
-                    "delete it and run again."
+                    f"{path} has {reader.num_record_batches - 1} epochs, not {last_epoch}: delete it and run again."
                 )
             self._readers[expert] = reader
         return self._readers[expert]

@@ -114,11 +114,14 @@ class MTT(Record):
 
     @model_validator(mode="after")
     def _segments_exist(self) -> Self:
-        last = max(0, self.max_start_epoch - 1) + self.expert_epochs
-        if last > self.experts.epochs:
+        last, experts = max(0, self.max_start_epoch - 1) + self.expert_epochs, self.experts
+        needed = f"MTT needs expert epoch {last} (max_start_epoch and expert_epochs) and its experts"
+        if last > experts.epochs:
+            raise UserError(f"{needed} have {experts.epochs}: set algorithm.experts.epochs to {last} or more.")
+        if last > experts.last_epoch:
             raise UserError(
-                f"MTT needs expert epoch {last} (max_start_epoch and expert_epochs) and its experts have "
-                f"{self.experts.epochs}: set algorithm.experts.epochs to {last} or more."
+                f"{needed} are kept until {experts.last_epoch}: set algorithm.experts.keep_until to {last} or more, or "
+                "leave it out."
             )
         return self
 

@@ -1,0 +1,14 @@
+"""To and from other code: experts and synthetic sets of the older PyTorch code in, sets in three common forms out."""
+
+from glad_ray.exchange.huggingface import write_huggingface
+from glad_ray.exchange.image_folder import write_image_folder
+from glad_ray.exchange.image_tensors import read_image_tensors, write_image_tensors
+from glad_ray.exchange.replay_buffers import import_replay_buffers
+
+__all__ = [
+    "import_replay_buffers",
+    "read_image_tensors",
+    "write_huggingface",
+    "write_image_folder",
+    "write_image_tensors",
+]

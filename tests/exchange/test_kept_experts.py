@@ -1,0 +1,109 @@
+"""What is kept of experts: which epochs, in which precision; and that nothing changes where nothing is asked."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from glad_ray.data import load_dataset
+from glad_ray.errors import DataError, UserError
+from glad_ray.experts import ExpertFiles, parameter_shapes, train_expert, write_trajectory
+from glad_ray.networks import build_network, flat_parameters
+from glad_ray.plan.parameters import expert_bytes
+from glad_ray.spec import MTT, Evaluation, Experts, ExpertSet, Herding, Network, RandomReal, Run, Sweep
+
+
+def expert_set(**fields):
+    return ExpertSet(
+        dataset="fashion-mnist-sample",
+        resolution=28,
+        held_out=390,
+        network=Network(width=4),
+        experts=Experts(**{"count": 1, "epochs": 3, "batch_size": 50, **fields}),
+    )
+
+
+@pytest.fixture(scope="module")
+def few():
+    return load_dataset("fashion-mnist-sample", resolution=28, held_out=390)
+
+
+def train(which, few, storage):
+    epochs = []
+    train_expert(which, 0, few, storage, device="cpu", on_epoch=epochs.append)
+    return ExpertFiles(storage, which), epochs
+
+
+def test_identities_without_the_new_fields_are_what_they_were():
+    assert Experts().content_id == "32016abae829"
+    assert Experts(count=3, epochs=4, norm="batchnorm").content_id == "22e4e2716d44"
+    assert Run(algorithm=MTT()).run_id == "1e6bbc5a2cc2"
+    assert Run(algorithm=MTT()).expert_set.content_id == "4b8502e360e4"
+    assert Run(algorithm=Herding()).run_id == "2729ccd786b8"
+    assert Evaluation().content_id == "006dfec0a747"
+
+
+def test_what_is_kept_and_how_is_part_of_the_identity():
+    fields = [{}, {"keep_until": 1}, {"keep_until": 2}, {"dtype": "bfloat16"}, {"dtype": "bfloat16", "keep_until": 2}]
+    made = [Experts(**each) for each in fields]
+    assert len({each.content_id for each in made}) == len(made)
+    assert [Experts.model_validate_json(each.model_dump_json()) for each in made] == made
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Experts(epochs=3, keep_until=3), "keep_until is 3 and the experts have 3 epochs: use less"),
+        (lambda: Experts(keep_until=0), "greater than or equal to 1"),
+        (lambda: Experts(dtype="float16"), "Unknown Experts.dtype 'float16'"),
+        (lambda: MTT(experts=Experts(keep_until=2)), "needs expert epoch 3 (max_start_epoch and expert_epochs) and"),
+        (lambda: MTT(experts=Experts(keep_until=2)), "kept until 2: set algorithm.experts.keep_until to 3 or more"),
+        (lambda: Run(algorithm=MTT(labels="soft", experts=Experts(keep_until=5))), "which keep_until leaves out"),
+        (lambda: Run(algorithm=Herding(features=Experts(keep_until=5))), "which keep_until leaves out"),
+        (
+            lambda: Sweep(
+                name="x",
+                runs=[Run(algorithm=RandomReal())],
+                evaluations=Evaluation(labels="soft", teacher=Experts(keep_until=5)),
+            ),
+            "which keep_until leaves out",
+        ),
+    ],
+)
+def test_mistakes_are_one_sentence(make, sentence):
+    with pytest.raises(UserError) as caught:
+        make()
+    assert sentence in str(caught.value)
+
+
+def test_the_segments_of_mtt_may_reach_the_last_epoch_that_is_kept():
+    assert MTT(experts=Experts(keep_until=3)).experts.last_epoch == 3
+
+
+def test_an_expert_is_trained_as_far_as_it_is_kept(few, storage):
+    files, epochs = train(expert_set(keep_until=1), few, storage)
+    assert epochs == [1]
+    start, end = files.segment(0, 0, 1)
+    assert not torch.equal(start, end)
+    other = expert_set(keep_until=2)
+    kept = storage.expert_path(files.expert_set.content_id, 0)
+    storage.write_bytes(storage.expert_path(other.content_id, 0), storage.read_bytes(kept))
+    with pytest.raises(DataError, match="has 1 epochs, not 2"):
+        ExpertFiles(storage, other).segment(0, 0, 1)
+
+
+def test_parameters_in_bfloat16_are_read_as_the_nearest_float32_from_half_the_bytes(storage):
+    network = build_network(Network(width=4), channels=1, resolution=28, classes=10, rng=None)
+    snapshots = np.random.default_rng(0).standard_normal((4, flat_parameters(network).numel()), dtype=np.float32)
+    read = {}
+    for each in (expert_set(), expert_set(dtype="bfloat16")):
+        write_trajectory(storage, each, 0, parameter_shapes(network), [(row, math.nan) for row in snapshots])
+        read[each.experts.dtype] = ExpertFiles(storage, each).segment(0, 1, 2)
+        size = len(storage.read_bytes(storage.expert_path(each.content_id, 0)))
+        assert 0 < size - expert_bytes(each) < 6000
+    for exact, rounded, row in zip(read["float32"], read["bfloat16"], (1, 3), strict=True):
+        assert torch.equal(exact, torch.tensor(snapshots[row]))
+        assert rounded.dtype == torch.float32
+        assert torch.equal(rounded, exact.bfloat16().float())
+        assert not torch.equal(rounded, exact)
