@@ -4,10 +4,11 @@ import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from glad_ray.errors import GladRayError, UserError
@@ -31,6 +32,9 @@ from glad_ray.spec.small import small as shrink
 from glad_ray.spec.sweep_file import load_sweep
 from glad_ray.storage import Storage
 from glad_ray.version import __version__
+
+if TYPE_CHECKING:
+    from glad_ray.synthetic_set import SyntheticSet
 
 app = typer.Typer(
     help="Dataset distillation as one command: a grid of experiments in, a table a reviewer would trust out.",
@@ -149,18 +153,24 @@ def distill(
 
 @app.command()
 def evaluate(
-    synthetic_set: Annotated[Path, typer.Argument(metavar="SET", help="A synthetic_set.safetensors file.")],
+    synthetic_set: Annotated[
+        Path, typer.Argument(metavar="SET", help="A synthetic_set.safetensors; or images_best.pt of the older code.")
+    ],
     networks: Annotated[
         list[str],
         typer.Option("--network", help=f"{', '.join(NETWORK_NAMES)} or module:callable. May be repeated."),
     ] = list(NETWORK_NAMES),  # noqa: B006
     repeats: Annotated[int, typer.Option(help="Networks trained per architecture.")] = 5,
     epochs: Annotated[int, typer.Option(help="Epochs of each.")] = 1000,
+    dataset: Annotated[str | None, typer.Option(help="With a .pt: the dataset that it stands for.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With a .pt: its labels; labels_best.pt beside it.")
+    ] = None,
     assignments: Assignments = [],  # noqa: B006
     device: Device = "auto",
 ) -> None:
     """Score a synthetic set: train networks on it from scratch and test them on the real test images."""
-    from glad_ray.evaluate import evaluate_file
+    from glad_ray.evaluate import score
 
     evaluation = Evaluation(networks=tuple(Network(name=n) for n in networks), repeats=repeats, epochs=epochs)
     evaluation = override_sweep(
@@ -168,12 +178,35 @@ def evaluate(
         assignments,
     ).evaluations[0]
     table = Table("network", "accuracy (%)", "repeats", "seconds", title=str(synthetic_set))
-    for network, trainings in evaluate_file(synthetic_set, evaluation, device=_device(device)):
+    for network, trainings in score(_read_set(synthetic_set, dataset, labels), evaluation, device=_device(device)):
         scores = [100 * training.accuracy for training in trainings]
         seconds = sum(training.seconds for training in trainings)
         spread = f"{statistics.fmean(scores):.1f} ± {statistics.pstdev(scores):.1f}"
         table.add_row(network.title, spread, str(len(trainings)), f"{seconds:.0f}")
     console().print(table)
+
+
+@app.command()
+def export(
+    synthetic_set: Annotated[
+        Path, typer.Argument(metavar="SET", help="A synthetic_set.safetensors; or images_best.pt of the older code.")
+    ],
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="A new folder.")],
+    form: Annotated[
+        Literal["tensors", "images", "huggingface"],
+        typer.Option("--as", help="Tensors in .pt files; 8-bit PNG in class folders; a Hugging Face dataset."),
+    ] = "images",
+    dataset: Annotated[str | None, typer.Option(help="With a .pt: the dataset that it stands for.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With a .pt: its labels; labels_best.pt beside it.")
+    ] = None,
+) -> None:
+    """Write a synthetic set in a form that other code reads."""
+    from glad_ray.exchange import write_huggingface, write_image_folder, write_image_tensors
+
+    write = {"tensors": write_image_tensors, "images": write_image_folder, "huggingface": write_huggingface}[form]
+    write(_read_set(synthetic_set, dataset, labels), to)
+    console().print(f"The set is in {to}")
 
 
 @app.command()
@@ -185,6 +218,10 @@ def experts(
     epochs: Annotated[int, typer.Option(help="Epochs of each.")] = 15,
     resolution: Annotated[int | None, typer.Option(help="Side of the images in pixels; the dataset's own.")] = None,
     held_out: Annotated[int, typer.Option(help="Training images per class kept out.")] = 0,
+    replay_buffers: Annotated[
+        list[Path],
+        typer.Option("--from", metavar="FILE", help="Take them from a replay_buffer_*.pt instead. May be repeated."),
+    ] = [],  # noqa: B006
     assignments: Assignments = [],  # noqa: B006
     device: Device = "auto",
 ) -> None:
@@ -203,6 +240,14 @@ def experts(
     for key, value in map(parse_assignment, assignments):
         (expert_set,) = override((expert_set,), key, value)
     kept = Storage.open(storage)
+    if replay_buffers:
+        from glad_ray.exchange import import_replay_buffers
+
+        with Progress(console=console(), transient=True) as progress:
+            task = progress.add_task("experts", total=expert_set.experts.count)
+            import_replay_buffers(
+                replay_buffers, expert_set, kept, lambda there: progress.update(task, completed=there)
+            )
     with make_view(Plan(Sweep(name="experts", runs=()), (), (expert_set,))) as view:
         train_experts_in_process(expert_set, kept, device=_device(device), view=view)
     console().print(f"{expert_set.label}: {kept}/experts/{expert_set.content_id}")
@@ -286,6 +331,21 @@ def console() -> Console:
 def _plan(sweep_file: Path, conditions: list[str], assignments: list[str], small: bool) -> Plan:
     chosen = only(load_sweep(sweep_file), conditions)
     return make_plan(override_sweep(shrink(chosen) if small else chosen, assignments))
+
+
+def _read_set(path: Path, dataset: str | None, labels: Path | None) -> "SyntheticSet":
+    """A set of ours, or of the older code's tensors."""
+    if path.suffix != ".pt":
+        from glad_ray.evaluate import read_set
+
+        return read_set(path)
+    if dataset is None:
+        raise UserError(
+            f"{path} does not say which dataset it stands for: add --dataset, one of {', '.join(DATASETS)}."
+        )
+    from glad_ray.exchange import read_image_tensors
+
+    return read_image_tensors(path, labels or path.with_name("labels_best.pt"), facts=dataset_facts(dataset))
 
 
 def _storage_name(sweep: Sweep, storage: str | None) -> str:

@@ -30,6 +30,7 @@ from glad_ray.results import (
     write_trainings,
 )
 from glad_ray.spec import Evaluation, Labels, Network, Run
+from glad_ray.spec.foreign_set import read_origin
 from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet
 from glad_ray.training import Images, Targets, train_epoch
@@ -239,15 +240,19 @@ def finish_run(sweep_name: str, run: Run, evaluation: Evaluation, storage: Stora
     write_results(storage, run, evaluation, sweep_name, trainings, read_distillation(storage, run.run_id))
 
 
-def evaluate_file(path: Path, evaluation: Evaluation, *, device: str) -> Iterator[tuple[Network, list[Training]]]:
-    """Score the synthetic set in a file with every network of an evaluation; raises `DataError` if it is damaged."""
+def read_set(path: Path) -> SyntheticSet:
+    """The synthetic set in a file; raises `DataError` if it is not there or damaged."""
     try:
-        synthetic = SyntheticSet.from_bytes(path.read_bytes(), str(path))
+        return SyntheticSet.from_bytes(path.read_bytes(), str(path))
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}): name a synthetic_set.safetensors file.") from error
-    run, where = Run.model_validate_json(synthetic.run), torch.device(device)
-    if evaluation.teachers_of(run) is not None:
-        raise UserError(f"{path} has no soft labels, and a teacher is trained by a sweep alone: use hard labels here.")
+
+
+def score(synthetic: SyntheticSet, evaluation: Evaluation, *, device: str) -> Iterator[tuple[Network, list[Training]]]:
+    """Score a synthetic set, of a run or from elsewhere, with every network of an evaluation."""
+    run, where = read_origin(synthetic.run), torch.device(device)
+    if evaluation.labels_of(run) == "teacher":
+        raise UserError("The set has no soft labels, and a teacher is trained by a sweep alone: use hard labels here.")
     dataset = load_dataset(run.dataset, resolution=run.pixels)
     training_set = _training_set(synthetic, evaluation.labels_of(run), None, where)
     decided = evaluation.decided_for(run)

@@ -19,7 +19,9 @@ def _run(capsys, *words):
     return code, captured.out, captured.err
 
 
-@pytest.mark.parametrize("command", ["plan", "sweep", "distill", "evaluate", "experts", "report", "generator"])
+@pytest.mark.parametrize(
+    "command", ["plan", "sweep", "distill", "evaluate", "experts", "export", "report", "generator"]
+)
 def test_help(capsys, command):
     code, out, _ = _run(capsys, command, "--help")
     assert code == 0

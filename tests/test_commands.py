@@ -4,10 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from glad_ray.cli import main
+from glad_ray.networks import build_network
 from glad_ray.results import read_results
-from glad_ray.spec import RandomStyleGAN
+from glad_ray.spec import Network, RandomStyleGAN
 from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet
 from tests.generators.kinds import write_stylegan
@@ -51,9 +53,22 @@ def test_distill_then_evaluate(capsys):
     assert main(words) == 0
     assert _files("runs") == before
 
-    evaluate = ["evaluate", str(path), "--network", "convnet", "--repeats", "1", "--epochs", "1", "--device", "cpu"]
-    assert main([*evaluate, "--set", "evaluation.test_images=20"]) == 0
+    budget = ["--network", "convnet", "--repeats", "1", "--epochs", "1", "--device", "cpu"]
+    budget += ["--set", "evaluation.test_images=20"]
+    assert main(["evaluate", str(path), *budget]) == 0
     assert "ConvNet" in capsys.readouterr().out
+
+    for form in ("tensors", "images", "huggingface"):
+        assert main(["export", str(path), "--as", form, "--to", form]) == 0
+    assert len(list(Path("images").rglob("*.png"))) == 10
+    assert Path("huggingface/README.md").exists()
+    there = ["evaluate", "tensors/images_best.pt", *budget]
+    assert main([*there, "--dataset", "fashion-mnist-sample"]) == 0
+    assert "ConvNet" in capsys.readouterr().out
+    assert main(there) == 2
+    assert "add --dataset" in capsys.readouterr().err
+    assert main(["export", str(path), "--to", "images"]) == 2
+    assert "not empty" in capsys.readouterr().err
 
 
 def test_the_whole_dataset_is_not_distilled(capsys):
@@ -129,6 +144,23 @@ def test_experts(capsys):
     assert main(words) == 0
     assert _files("kept/experts") == before
     assert "2 experts x 1 epochs" in capsys.readouterr().out
+
+
+def test_experts_of_the_older_code(capsys):
+    network = build_network(Network(width=4), channels=1, resolution=28, classes=10, rng=torch.Generator())
+    snapshot = [parameter.detach() for parameter in network.parameters()]
+    trajectories = [[snapshot, [value + 1 for value in snapshot]], [snapshot, [value + 2 for value in snapshot]]]
+    torch.save(trajectories, "replay_buffer_0.pt")
+    words = ["experts", "--dataset", "fashion-mnist-sample", "--experts", "2", "--epochs", "1", "--storage", "kept"]
+    words += ["--device", "cpu", "--from", "replay_buffer_0.pt"]
+    assert main([*words, "--set", "network.width=8"]) == 2
+    assert "width" in capsys.readouterr().err
+    assert main([*words, "--set", "network.width=4"]) == 0
+    before = _files("kept")
+    assert len(before) == 2
+    # They are there for good: nothing is trained beside them.
+    assert main([*words[:-2], "--set", "network.width=4"]) == 0
+    assert _files("kept") == before
 
 
 def test_sweep_in_process_then_report(capsys):

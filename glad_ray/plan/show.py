@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Set
 from datetime import timedelta
 
+from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
 from glad_ray.plan.cost import GIGAFLOPS_PER_CPU, Cost, estimate, expert_flops, generator_multiply_adds, seconds
+from glad_ray.plan.parameters import expert_bytes
 from glad_ray.plan.plan import Plan, experts_needed
 from glad_ray.spec import DC, GeneratorRecord, Run
 from glad_ray.spec.generators import images_at_once
@@ -50,9 +52,12 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
     costs = {run.run_id: estimate(run, sweep.evaluations) for run in plan.runs}
 
     if plan.expert_sets:
-        needs = Table("expert trajectories", "id", "cpu time", title="First: prerequisites", title_justify="left")
+        needs = Table(
+            "expert trajectories", "id", "cpu time", "size", title="First: prerequisites", title_justify="left"
+        )
         for expert_set in plan.expert_sets:
-            needs.add_row(expert_set.label, expert_set.content_id, _time(expert_flops(expert_set)))
+            time, size = _time(expert_flops(expert_set)), decimal(expert_bytes(expert_set))
+            needs.add_row(expert_set.label, expert_set.content_id, time, size)
         yield needs
 
     table = Table(

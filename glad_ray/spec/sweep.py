@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from glad_ray.errors import UserError
 from glad_ray.spec.experts import Experts, ExpertSet, check_judges
+from glad_ray.spec.foreign_set import ForeignSet
 from glad_ray.spec.network import Network, NetworkByName
 from glad_ray.spec.record import Record
 from glad_ray.spec.run import Run
@@ -73,7 +74,7 @@ class Evaluation(Record):
         """Base learning rate of a network."""
         return self.learning_rates.get(network.name, FOREIGN_LEARNING_RATE)
 
-    def decided_for(self, run: Run) -> Self:
+    def decided_for(self, run: Run | ForeignSet) -> Self:
         """What the training on one run's set is: augmentation, epochs and averaging decided."""
         augmentation = run.augmentation if self.augmentation is None else self.augmentation
         if run.ipc is None:
@@ -81,7 +82,7 @@ class Evaluation(Record):
         plain = not augmentation and self.plain_epochs is not None
         return self.replace(augmentation=augmentation, epochs=self.plain_epochs if plain else self.epochs)
 
-    def labels_of(self, run: Run) -> Labels:
+    def labels_of(self, run: Run | ForeignSet) -> Labels:
         """Which labels are trained on: hard, the run's own soft ones, or the teacher's."""
         if self.labels == "hard" or run.ipc is None:
             return "hard"
