@@ -1,26 +1,11 @@
-"""The whole of Fashion-MNIST (Xiao et al., 2017) from its four IDX files, wherever they lie.
+"""The whole of Fashion-MNIST (Xiao et al., 2017) from its four IDX files, wherever they lie."""
 
-A folder that is named, by the caller or in GLAD_RAY_DATA, is the only one looked in; else torchvision's customary
-`data` and Debian's package are.
-"""
-
-import os
 from pathlib import Path
 
-from glad_ray.data.dataset import Split
-from glad_ray.data.idx import damaged, read_idx
-from glad_ray.errors import DataError, UserError
-from glad_ray.spec import DatasetFacts
+from glad_ray.data.mnist import find_mnist, read_mnist
+from glad_ray.spec import dataset_facts
 
-ENVIRONMENT_VARIABLE = "GLAD_RAY_DATA"
-DEFAULT_ROOTS = (Path("data"), Path("/usr/share/datasets"))
-# torchvision's layout, Debian's package, and the files themselves.
-_FOLDERS = ("FashionMNIST/raw", "fashion-mnist", "dataset-fashion-mnist", ".")
-_FILES = {
-    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-}
-_MEAN_TOLERANCE = 0.05
+read_fashion_mnist = read_mnist
 
 
 def find_fashion_mnist(root: Path | None = None) -> Path:
@@ -28,52 +13,4 @@ def find_fashion_mnist(root: Path | None = None) -> Path:
 
     Raises `UserError` that says where it looked and how to get them.
     """
-    named = root or os.environ.get(ENVIRONMENT_VARIABLE)
-    roots = (Path(named),) if named else DEFAULT_ROOTS
-    folders = [place / folder for place in roots for folder in _FOLDERS]
-    for folder in folders:
-        if any(_file(folder, name) for names in _FILES.values() for name in names):
-            return folder
-    raise UserError(
-        f"Fashion-MNIST was not found (looked in {', '.join(map(str, folders))}): install it with "
-        '`apt-get install dataset-fashion-mnist`, or download it with `python -c "import torchvision; '
-        f"torchvision.datasets.FashionMNIST('data', download=True)\"` and set {ENVIRONMENT_VARIABLE} to that folder."
-    )
-
-
-def read_fashion_mnist(folder: Path, facts: DatasetFacts) -> dict[str, Split]:
-    """The splits `train` and `test`, in the order of the files; raises `DataError` naming the file that is wrong."""
-    splits = {name: _read_split(folder, *files, facts) for name, files in _FILES.items()}
-    # MNIST's files bear the same names: only the pixels tell.
-    mean = splits["train"].images.mean() / 255
-    if abs(mean - facts.mean[0]) > _MEAN_TOLERANCE:
-        raise DataError(
-            f"The images in {folder} have mean {mean:.3f} where {facts.title} has {facts.mean[0]:.3f}: "
-            "name the folder of that dataset, not of another one whose files have the same names."
-        )
-    return splits
-
-
-def _read_split(folder: Path, images_name: str, labels_name: str, facts: DatasetFacts) -> Split:
-    images_path, labels_path = (_existing(folder, name) for name in (images_name, labels_name))
-    images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
-    if images.shape[1:] != (facts.resolution, facts.resolution):
-        sides = " x ".join(map(str, images.shape[1:]))
-        raise damaged(images_path, f"its images are {sides} pixels, not {facts.resolution} x {facts.resolution}")
-    if len(images) != len(labels):
-        raise damaged(labels_path, f"it has {len(labels)} labels and {images_path.name} has {len(images)} images")
-    if len(labels) and labels.max() >= facts.classes:
-        raise damaged(labels_path, f"it has label {labels.max()}, and labels run from 0 to {facts.classes - 1}")
-    return Split(images[:, None], labels.astype("int64"))
-
-
-def _file(folder: Path, name: str) -> Path | None:
-    """The file, unpacked rather than gzipped where both are there."""
-    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
-
-
-def _existing(folder: Path, name: str) -> Path:
-    path = _file(folder, name)
-    if path is None:
-        raise DataError(f"{folder} has no {name} or {name}.gz, one of the four files of Fashion-MNIST: add it.")
-    return path
+    return find_mnist(dataset_facts("fashion-mnist"), root)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from glad_ray.errors import DataError
+from glad_ray.data.files import damaged, file_bytes
 
 _UNSIGNED_BYTES = 0x08
 
@@ -37,16 +37,9 @@ def read_idx(path: Path, dimensions: int) -> UInt8[np.ndarray, "..."]:
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 
-def damaged(path: Path, what: str) -> DataError:
-    """The error for a file that is not what it should be."""
-    return DataError(f"{path} is damaged: {what}; fetch it again.")
-
-
 def _contents(path: Path) -> bytes:
+    data = file_bytes(path)
     try:
-        data = path.read_bytes()
         return gzip.decompress(data) if path.suffix == ".gz" else data
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise damaged(path, f"it is no whole gzip file ({error})") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): mend that, or name another folder.") from error

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from glad_ray.data.dataset import Split
-from glad_ray.data.idx import damaged
+from glad_ray.data.files import damaged
 from glad_ray.errors import DataError
 from glad_ray.spec import DatasetFacts
 

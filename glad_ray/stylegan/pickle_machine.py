@@ -50,16 +50,24 @@ class OtherKey:
 
 
 def unpickle(
-    data: memoryview, naming: Naming, *, start: int = 0, persistent: bool = False, limit: int = MOST_OPERATIONS
+    data: memoryview,
+    naming: Naming,
+    *,
+    start: int = 0,
+    persistent: bool = False,
+    python2: bool = False,
+    limit: int = MOST_OPERATIONS,
 ) -> tuple[Any, int]:
     """The pickle that begins at byte `start`: what it describes, and the byte after it.
 
-    `persistent` lets it hold persistent ids, as the inside of a storage does. Large bytes are views of `data`. Raises
-    `RefusalError` for a pickle that is damaged, longer than `limit` operations, or of another kind than networks are.
+    `persistent` lets it hold persistent ids, as the inside of a storage does; `python2` the strings of Python 2, which
+    become text (Latin-1). Large bytes are views of `data`. Raises `RefusalError` for a pickle that is damaged, longer
+    than `limit` operations, or of another kind than networks are.
     """
-    source = _Source(data, start)
+    # pickletools decodes such strings, however long, which a view cannot be.
+    source = _Source(data, start, copied_bytes=len(data) if python2 else _COPIED_BYTES)
     machine = _Machine(naming)
-    operations = _OPERATIONS | _PERSISTENT if persistent else _OPERATIONS
+    operations = _OPERATIONS | (_PERSISTENT if persistent else {}) | (_PYTHON2 if python2 else {})
     for count, (name, argument, position) in enumerate(_read_operations(source)):
         if count >= limit:
             raise RefusalError(
@@ -80,11 +88,12 @@ def unpickle(
 
 
 class _Source:
-    """A file for `pickletools`: no piece is longer than what there is, and a long one is not copied."""
+    """A file for `pickletools`: no piece is longer than what there is, and one above `copied_bytes` is not copied."""
 
-    def __init__(self, data: memoryview, position: int) -> None:
+    def __init__(self, data: memoryview, position: int, copied_bytes: int) -> None:
         self._data = data
         self._position = position
+        self._copied_bytes = copied_bytes
 
     def tell(self) -> int:
         return self._position
@@ -92,7 +101,7 @@ class _Source:
     def read(self, count: int) -> bytes | memoryview:
         piece = self._data[self._position : self._position + count]
         self._position += len(piece)
-        return piece if len(piece) > _COPIED_BYTES else bytes(piece)
+        return piece if len(piece) > self._copied_bytes else bytes(piece)
 
     def readline(self) -> bytes:
         line, newline, _ = bytes(self._data[self._position : self._position + _LONGEST_LINE]).partition(b"\n")
@@ -350,3 +359,4 @@ _OPERATIONS: dict[str, Operation] = {
     "BUILD": _build,
 }
 _PERSISTENT: dict[str, Operation] = {"BINPERSID": _persistent_id}
+_PYTHON2: dict[str, Operation] = {"SHORT_BINSTRING": _argument, "BINSTRING": _argument}

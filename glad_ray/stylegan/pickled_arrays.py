@@ -102,6 +102,16 @@ def plain_numbers(value: Any, where: str) -> list[float | int]:
     return list(np.frombuffer(content, kind).tolist())
 
 
+def byte_array(value: Any, where: str) -> np.ndarray:
+    """An array of unsigned bytes, of its shape, in a pickle of Python 2 or 3; raises `RefusalError` for all else."""
+    kind, shape, raw = _numpy_parts(value, where)
+    by_columns = type(value.state) is not tuple or value.state[3] is not False
+    content = _raw_bytes(raw, where, python2=True)
+    if kind != np.uint8 or by_columns or len(content) != math.prod(shape):
+        raise RefusalError(f"has an array for {where} that is not of {shown(str(shape))} bytes, row by row")
+    return np.frombuffer(content, kind).reshape(shape)
+
+
 def described(value: Any) -> str:
     """What a value is, in a few words."""
     if value is None:
@@ -177,13 +187,16 @@ def _storage_claim(value: Any, where: str) -> tuple[str, int]:
     raise RefusalError(f"has a storage for {where} that is not in torch's format")
 
 
-def _raw_bytes(value: Any, where: str) -> bytes | bytearray | memoryview:
-    """Protocol 2 has no bytes: there they are Latin-1 text, to be encoded."""
+def _raw_bytes(value: Any, where: str, python2: bool = False) -> bytes | bytearray | memoryview:
+    """Protocol 2 has no bytes: there they are Latin-1 text, to be encoded; of Python 2 that text is all there is."""
     if isinstance(value, bytes | bytearray | memoryview):
         return value
-    if _is_made_by(value, "_codecs.encode") and len(value.arguments) == 2 and type(value.arguments[0]) is str:
+    text = value if python2 else None
+    if _is_made_by(value, "_codecs.encode") and len(value.arguments) == 2:
+        text = value.arguments[0]
+    if type(text) is str:
         try:
-            return value.arguments[0].encode("latin-1")
+            return text.encode("latin-1")
         except UnicodeEncodeError:
             pass
     raise RefusalError(f"has {described(value)} for {where}, where bytes belong")

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from glad_ray.data import load_dataset
-from glad_ray.data.load import fit
+from glad_ray.data.resize import fit
 from glad_ray.errors import UserError
 from glad_ray.spec import dataset_facts
 from tests.data.files import few_images, write_files
