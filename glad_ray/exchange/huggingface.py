@@ -76,7 +76,7 @@ configs:
   data_files:
   - split: train
     path: {PARQUET}
-# license: write the licence of this set here and take the sign before it away
+# license: name the licence of this set here, and take away the # before it
 ---
 
 # {title}

@@ -1,5 +1,6 @@
 """Files of `torch.save`, of which tensors in lists are read and no code is run."""
 
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -13,8 +14,11 @@ from glad_ray.errors import DataError
 def read_tensors(path: Path) -> Any:
     """What a file holds, on the CPU and mapped, not copied, where its format allows; raises `DataError`."""
     try:
-        # Files of before PyTorch 1.6 are no zip archives and cannot be mapped.
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with warnings.catch_warnings():
+            # Of odd files, which are read or refused here in any case.
+            warnings.simplefilter("ignore")
+            # Files of before PyTorch 1.6 are no zip archives and cannot be mapped.
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise DataError(f"{path} cannot be read ({error.strerror}): name a file of torch.save.") from error
     except Exception as error:  # a damaged file breaks the reader in any way

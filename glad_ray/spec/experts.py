@@ -74,7 +74,11 @@ class ExpertSet(Record):
     def label(self) -> str:
         """One line for people."""
         experts = f"{self.experts.count} expert" + ("s" if self.experts.count > 1 else "")
-        return f"{experts} x {self.experts.epochs} epochs, {self.network.title} on {self.dataset}"
+        until = None if self.experts.keep_until is None else f"kept until {self.experts.keep_until}"
+        stored = None if self.experts.dtype == "float32" else self.experts.dtype
+        kept = ", ".join(filter(None, (until, stored)))
+        epochs = f"{self.experts.epochs} epochs" + (f" ({kept})" if kept else "")
+        return f"{experts} x {epochs}, {self.network.title} on {self.dataset}"
 
 
 def expert_network(backbone: Network, experts: Experts) -> Network:

@@ -73,6 +73,12 @@ def test_mistakes_are_one_sentence(make, sentence):
     assert sentence in str(caught.value)
 
 
+def test_the_label_says_what_is_kept_and_how():
+    assert expert_set().label == "1 expert x 3 epochs, ConvNet (width 4) on fashion-mnist-sample"
+    kept = expert_set(keep_until=2, dtype="bfloat16").label
+    assert kept == "1 expert x 3 epochs (kept until 2, bfloat16), ConvNet (width 4) on fashion-mnist-sample"
+
+
 def test_the_segments_of_mtt_may_reach_the_last_epoch_that_is_kept():
     assert MTT(experts=Experts(keep_until=3)).experts.last_epoch == 3
 
