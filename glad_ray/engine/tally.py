@@ -83,12 +83,12 @@ class Tally:
 
     def experts(self, expert_set: ExpertSet) -> int:
         """Experts of a set that are there."""
-        ended = (epoch == expert_set.experts.epochs for epoch in self._epochs[expert_set.content_id].values())
+        ended = (epoch == expert_set.experts.last_epoch for epoch in self._epochs[expert_set.content_id].values())
         return self._experts_before.get(expert_set.content_id, 0) + sum(ended)
 
     def expert_epochs(self, expert_set: ExpertSet) -> int:
         """Epochs that all experts of a set have made together."""
-        before = self._experts_before.get(expert_set.content_id, 0) * expert_set.experts.epochs
+        before = self._experts_before.get(expert_set.content_id, 0) * expert_set.experts.last_epoch
         return before + sum(self._epochs[expert_set.content_id].values())
 
     @property
@@ -126,7 +126,7 @@ class Tally:
         for expert_set in self.plan.expert_sets:
             if expert_set not in needed:
                 continue
-            epochs = expert_set.experts.count * expert_set.experts.epochs - self.expert_epochs(expert_set)
+            epochs = expert_set.experts.count * expert_set.experts.last_epoch - self.expert_epochs(expert_set)
             left[_training_experts(expert_set)] += epochs * _epoch_flops(expert_set)
         for run in runs:
             if run.run_id not in self._distilled:
@@ -214,4 +214,4 @@ def _evaluating(network: Network) -> str:
 
 
 def _epoch_flops(expert_set: ExpertSet) -> float:
-    return expert_flops(expert_set) / expert_set.experts.count / expert_set.experts.epochs
+    return expert_flops(expert_set) / expert_set.experts.count / expert_set.experts.last_epoch

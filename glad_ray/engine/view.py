@@ -162,7 +162,7 @@ def _head(tally: Tally) -> Text:
 
 def _rows(tally: Tally) -> Iterator[tuple[RenderableType, ...]]:
     for each in tally.plan.expert_sets:
-        epochs, total = tally.expert_epochs(each), each.experts.count * each.experts.epochs
+        epochs, total = tally.expert_epochs(each), each.experts.count * each.experts.last_epoch
         if 0 < epochs < total:
             yield escape(each.label), _bar(epochs, total), f"epoch {epochs}/{total}", ""
     for run, progress in tally.running.values():

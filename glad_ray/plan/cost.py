@@ -65,7 +65,7 @@ def expert_flops(expert_set: ExpertSet) -> float:
     facts, experts = dataset_facts(expert_set.dataset), expert_set.experts
     images = facts.train_images - facts.classes * expert_set.held_out
     one_pass = 2.0 * network_multiply_adds(expert_set.network, facts, expert_set.resolution)
-    return one_pass * _TRAINING * images * experts.epochs * experts.count
+    return one_pass * _TRAINING * images * experts.last_epoch * experts.count
 
 
 def generator_multiply_adds(run: Run) -> int | None:
