@@ -91,6 +91,8 @@ def plan(
     done = finished_runs(made, Storage.open(where, create=False)) if there else set()
     for part in plan_tables(made, done):
         console().print(part)
+    for sentence in _missing_data(made):
+        console().print(sentence)
     if explain:
         console().print(differences_table(made))
 
@@ -346,6 +348,20 @@ def _read_set(path: Path, dataset: str | None, labels: Path | None) -> "Syntheti
     from glad_ray.exchange import read_image_tensors
 
     return read_image_tensors(path, labels or path.with_name("labels_best.pt"), facts=dataset_facts(dataset))
+
+
+def _missing_data(made: Plan) -> list[str]:
+    """A sentence for the datasets of a plan that are not there, and are got in the same way."""
+    from glad_ray.data import find_dataset
+
+    titles: dict[str, list[str]] = {}
+    for name in dict.fromkeys(run.dataset for run in made.runs):
+        try:
+            find_dataset(name)
+        except UserError as error:
+            title = dataset_facts(name).title
+            titles.setdefault(str(error).removeprefix(f"{title} was not found "), []).append(title)
+    return [f"Missing: {', '.join(each)} {how}" for how, each in titles.items()]
 
 
 def _storage_name(sweep: Sweep, storage: str | None) -> str:

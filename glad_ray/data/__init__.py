@@ -2,11 +2,12 @@
 
 from glad_ray.data.dataset import Dataset
 from glad_ray.data.draws import denormalise, normalise, real_images, sample_class_batches, test_subset
-from glad_ray.data.load import load_dataset
+from glad_ray.data.load import find_dataset, load_dataset
 
 __all__ = [
     "Dataset",
     "denormalise",
+    "find_dataset",
     "load_dataset",
     "normalise",
     "real_images",

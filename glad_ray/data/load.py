@@ -67,6 +67,20 @@ def load_dataset(
     )
 
 
+def find_dataset(name: str, root: Path | None = None) -> None:
+    """Raise the `UserError` that says where a dataset was looked for, and how to get it, if it is not there."""
+    facts = dataset_facts(name)
+    match facts.name:
+        case "mnist" | "fashion-mnist":
+            find_mnist(facts, root)
+        case "cifar10" | "cifar100":
+            find_cifar(facts, root)
+        case "svhn":
+            find_svhn(facts, root)
+        case _ if facts.imagenet_indices:
+            find_imagenet(facts, root)
+
+
 def _read_small(facts: DatasetFacts, root: Path | None) -> dict[str, Split] | None:
     """Datasets whose files hold pixels; None of one whose images have to be decoded."""
     match facts.name:

@@ -14,6 +14,8 @@ from glad_ray.spec import DC, DM, MTT, Evaluation, ExpertSet, Run, dataset_facts
 GIGAFLOPS_PER_CPU = 40.0
 """10^9 operations a second of one core of a server CPU: about 80 were measured at the standard widths, and 20 to 35 in
 whole steps with networks of width 32"""
+GIGAFLOPS_PER_GPU = 20_000.0
+"""a third of what an H100 is sold for in float32; not measured"""
 
 _FORWARD = 1
 _INPUT_GRADIENT = 2

@@ -7,7 +7,15 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
-from glad_ray.plan.cost import GIGAFLOPS_PER_CPU, Cost, estimate, expert_flops, generator_multiply_adds, seconds
+from glad_ray.plan.cost import (
+    GIGAFLOPS_PER_CPU,
+    GIGAFLOPS_PER_GPU,
+    Cost,
+    estimate,
+    expert_flops,
+    generator_multiply_adds,
+    seconds,
+)
 from glad_ray.plan.parameters import expert_bytes
 from glad_ray.plan.plan import Plan, experts_needed
 from glad_ray.spec import DC, GeneratorRecord, Run
@@ -129,7 +137,8 @@ def _total(plan: Plan, costs: dict[str, Cost], done: Set[str]) -> str:
     not_counted = f" Not counted, for their cost is not known: {unknown}." if unknown else ""
     return (
         f"{len(left)} of {len(plan.runs)} runs to do: about {_time(flops)} of one CPU core at {GIGAFLOPS_PER_CPU:g} "
-        f"GFLOP/s ({flops / 1e12:.3g} TFLOP).{not_counted} Nothing was started."
+        f"GFLOP/s ({flops / 1e12:.3g} TFLOP), or {seconds(flops, GIGAFLOPS_PER_GPU) / 3600:,.1f} hours of a GPU, if it "
+        f"sustains {GIGAFLOPS_PER_GPU / 1000:g} TFLOP/s.{not_counted} Nothing was started."
     )
 
 

@@ -18,6 +18,7 @@ from glad_ray.spec.record import Record
 _FEATURE_SPACE = re.compile(r"f\d+")
 _STYLEGAN_SPACE = re.compile(r"w\+|f\d+")
 _PIXEL_INITS = ("real", "noise")
+_IMAGENET_CLASSES = 1000
 
 
 class Run(Record):
@@ -35,7 +36,8 @@ class Run(Record):
     generator: AnyGenerator | None = None
     """the image prior; None in pixel space"""
     generator_classes: tuple[int, ...] = ()
-    """the generator's class for each class of the dataset, in order; empty: of the same number"""
+    """the generator's class for each class of the dataset, in order; empty: ImageNet's own where both are ImageNet's,
+    else of the same number"""
     learn_generator: bool = False
     """optimise the weights of StyleGAN's layers with the latents, from f<n> on or all; the run holds its own copy"""
     images_per_class: int = Field(default=1, ge=1)
@@ -124,6 +126,8 @@ class Run(Record):
             )
         if self.resolution not in (None, generator.resolution):
             raise UserError(f"Resolution {self.resolution} is not the generator's: set both to {generator.resolution}")
+        if not self.generator_classes and generator.classes_known == _IMAGENET_CLASSES and facts.imagenet_indices:
+            self._fill_in("generator_classes", facts.imagenet_indices)
         self._check_classes(generator.classes_known, facts.classes)
 
     def _check_classes(self, known: int, needed: int) -> None:

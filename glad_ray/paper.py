@@ -1,0 +1,54 @@
+"""GLaD's experiments as data: datasets, priors, layers and budget (Cazenavette et al., CVPR 2023, and its supplement).
+
+Algorithms, networks and evaluation are the defaults of their records, which are the paper's.
+"""
+
+from collections.abc import Iterable
+
+from glad_ray.spec import DC, DM, MTT, Network, RandomStyleGAN, Run, StyleGANFile, grid
+
+FIVE = ("imagenet-a", "imagenet-b", "imagenet-c", "imagenet-d", "imagenet-e")
+TEN = (*FIVE, "imagenette", "imagewoof", "imagenet-birds", "imagenet-fruits", "imagenet-cats")
+"""ten classes of ImageNet each"""
+
+ALGORITHMS = {"dc": DC(), "dm": DM(), "mtt": MTT()}
+LAYERS = {"dc": "f16", "dm": "f20", "mtt": "f12"}
+"""best for unseen networks at 128 pixels (Figure 3)"""
+UNSEEN = ("alexnet", "vgg11", "resnet18", "vit")
+
+RANDOM_256 = RandomStyleGAN(resolution=256, num_layers=17, channel_base=32768, channel_max=512, calibrate=False)
+RANDOM_32 = RandomStyleGAN(resolution=32, classes=10, channel_base=32768, channel_max=512, calibrate=False)
+"""the paper's "Rand G" """
+
+
+def prior(trained_on: str, resolution: int) -> StyleGANFile:
+    """A released StyleGAN-XL, to be put at `generators/imagenet128.pkl`, ..."""
+    name = trained_on if trained_on == "cifar10" else f"{trained_on}{resolution}"
+    return StyleGANFile(path=f"generators/{name}.pkl", trained_on=trained_on, resolution=resolution)
+
+
+FOUR_PRIORS = (prior("imagenet", 256), prior("ffhq", 256), prior("pokemon", 256), RANDOM_256)
+
+
+def pixels_and_latents(
+    datasets: Iterable[str], algorithms: Iterable[str], *, resolution: int, images_per_class: int
+) -> tuple[Run, ...]:
+    """Each algorithm on each dataset, in pixel space and in its layer of ImageNet's StyleGAN-XL."""
+    return tuple(
+        run
+        for dataset in datasets
+        for algorithm in algorithms
+        for run in grid(
+            Run(
+                dataset=dataset,
+                resolution=resolution,
+                algorithm=ALGORITHMS[algorithm],
+                images_per_class=images_per_class,
+                backbone=Network(),
+            ),
+            where=[
+                {"space": "pixel"},
+                {"space": LAYERS[algorithm], "generator": prior("imagenet", resolution)},
+            ],
+        )
+    )
