@@ -92,7 +92,7 @@ def prepared(
     form = _Form(facts.channels, resolution, antialias)
     keys = [form.key(str(number), part.stamp) for number, part in enumerate(parts)]
     key = form.key(*keys)
-    name = re.sub(r"[^\w.-]+", "-", facts.name).strip("-")
+    name = re.sub(r"[^\w.-]+", "-", facts.title.lower()).strip("-")
     path = cache_folder() / f"{name}-{resolution}-{key}.arrow"
     try:
         if not path.exists():

@@ -103,3 +103,21 @@ def test_persistent_ids_are_known_only_where_they_are_asked_for():
     assert (found.name, found.arguments) == ("persistent id", (None,))
     with pytest.raises(RefusalError, match="BINPERSID"):
         read(content)
+
+
+PYTHON2 = b"\x80\x02}(U\x04textU\x03\xe4\xff\x00U\x04longT\xb8\x0b\x00\x00" + b"l" * 3000 + b"u."
+
+
+def test_strings_of_python_2_are_latin_1_text_however_long():
+    assert read(PYTHON2, python2=True) == ({"text": "\xe4\xff\x00", "long": "l" * 3000}, len(PYTHON2))
+
+
+def test_strings_of_python_2_are_refused_unless_expected():
+    with pytest.raises(RefusalError, match="SHORT_BINSTRING"):
+        read(PYTHON2)
+
+
+@pytest.mark.parametrize("end", [8, 20, 100, len(PYTHON2) - 1])
+def test_a_cut_string_of_python_2_is_damage(end):
+    with pytest.raises(RefusalError, match="is damaged or cut short"):
+        read(PYTHON2[:end], python2=True)

@@ -1,0 +1,217 @@
+import os
+import threading
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from glad_ray.data import load_dataset
+from glad_ray.data.prepare import CACHE_VARIABLE, cache_folder
+from glad_ray.errors import DataError, UserError
+from tests.data.trees import encoded, noise, write_classes
+
+SIDE = 8
+CLASSES = ("ant", "bee", "cat")
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Three classes of four training images and two test images."""
+    write_classes(tmp_path / "own", {"train": dict.fromkeys(CLASSES, 4), "test": dict.fromkeys(CLASSES, 2)})
+    return tmp_path / "own"
+
+
+def load(tree, **options):
+    return load_dataset(f"folder:{tree}", **({"resolution": SIDE} | options))
+
+
+def files(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def spoil(path):
+    """Other bytes, of the same number and time: only who reads them can tell."""
+    before = path.stat()
+    path.write_bytes(b"x" * before.st_size)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def same(one, other):
+    pairs = [(getattr(one, name), getattr(other, name)) for name in ("train_images", "train_labels", "test_images")]
+    return all(np.array_equal(*pair) for pair in pairs)
+
+
+def test_prepared_images_are_one_file_that_other_tools_can_read(tree, cache):
+    dataset = load(tree)
+    (path,) = files(cache)
+    assert list(cache.iterdir()) == [path], "no parts are left"
+    with pa.memory_map(str(path)) as source:
+        table = pa.ipc.open_file(source).read_all()
+    assert table.column_names == ["image", "label", "split"]
+    assert table["split"].to_pylist() == ["train"] * 12 + ["test"] * 6
+    assert table["label"].to_pylist() == [0] * 4 + [1] * 4 + [2] * 4 + [0, 0, 1, 1, 2, 2]
+    assert np.array_equal(table["image"][5].values.to_numpy().reshape(3, SIDE, SIDE), dataset.train_images[5])
+
+
+def test_a_prepared_dataset_is_read_from_the_cache_alone(tree):
+    first = load(tree)
+    for path in files(tree):
+        spoil(path)
+    told = []
+    assert same(load(tree, on_progress=lambda *progress: told.append(progress)), first)
+    assert told == []
+
+
+def test_prepared_images_are_mapped_and_cannot_be_changed(tree):
+    images = load(tree).train_images
+    assert not images.flags.writeable
+    assert not images.flags.owndata
+
+
+@pytest.mark.parametrize("change", ["touched", "added", "resolution", "antialias"])
+def test_what_changes_is_prepared_anew(change, tree, cache):
+    load(tree)
+    options = {}
+    if change == "touched":
+        os.utime(tree / "train" / "bee" / "bee_0.png", ns=(0, 0))
+    if change == "added":
+        (tree / "train" / "bee" / "more.png").write_bytes(encoded(noise((9, 9))))
+    if change == "resolution":
+        options = {"resolution": SIDE - 1}
+    if change == "antialias":
+        options = {"antialias": False}
+    dataset = load(tree, **options)
+    assert len(dataset.train_labels) == (13 if change == "added" else 12)
+    assert len(files(cache)) == 2
+
+
+def test_a_moved_dataset_is_not_prepared_anew(tree):
+    first = load(tree)
+    moved = tree.parent / "elsewhere" / "own"
+    moved.parent.mkdir()
+    tree.rename(moved)
+    for path in files(moved):
+        # The headers of the first images are facts of the dataset.
+        if not path.name.endswith("_0.png"):
+            spoil(path)
+    assert same(load(moved), first)
+
+
+def _interrupt_after(count):
+    def on_progress(done, total):
+        if done >= count:
+            raise KeyboardInterrupt
+
+    return on_progress
+
+
+def test_an_interrupted_preparation_goes_on_with_the_parts_that_are_there(tree, tmp_path, monkeypatch):
+    whole = load(tree)
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "other"))
+    with pytest.raises(KeyboardInterrupt):
+        load(tree, on_progress=_interrupt_after(10))
+    # Two classes were whole: their images are not needed any more.
+    for name in CLASSES[:2]:
+        for path in (tree / "train" / name).iterdir():
+            spoil(path)
+    told = []
+    # Headers are looked at as well, but what they say was kept.
+    assert same(load(tree, on_progress=lambda *progress: told.append(progress)), whole)
+    assert told == [(4, 18), (8, 18), *((done, 18) for done in range(9, 19))]
+    assert [path.suffix for path in (tmp_path / "other").iterdir()] == [".arrow"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"ARROW1\0\0 half", None], ids=["empty", "garbage", "cut"])
+def test_a_damaged_part_is_prepared_again(damage, tree, cache, tmp_path, monkeypatch):
+    whole = load(tree)
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "other"))
+    with pytest.raises(KeyboardInterrupt):
+        load(tree, on_progress=_interrupt_after(10))
+    parts = files(tmp_path / "other")
+    assert len(parts) == 2
+    for part in parts:
+        part.write_bytes(part.read_bytes()[:-50] if damage is None else damage)
+    assert same(load(tree), whole)
+
+
+@pytest.mark.parametrize("damage", [b"", b"ARROW1\0\0 half", None], ids=["empty", "garbage", "cut"])
+def test_a_damaged_file_is_told(damage, tree, cache):
+    load(tree)
+    (path,) = files(cache)
+    path.write_bytes(path.read_bytes()[:-50] if damage is None else damage)
+    with pytest.raises(DataError, match="is damaged, or no file that was prepared here: delete it") as caught:
+        load(tree)
+    assert str(path) in str(caught.value)
+    path.unlink()
+    assert len(load(tree).train_labels) == 12
+
+
+def test_another_prepared_file_in_its_place_is_told(tree, cache):
+    load(tree)
+    (first,) = files(cache)
+    os.utime(tree / "train" / "bee" / "bee_0.png", ns=(0, 0))
+    load(tree)
+    (second,) = set(files(cache)) - {first}
+    second.write_bytes(first.read_bytes())
+    with pytest.raises(DataError, match="no file that was prepared here"):
+        load(tree)
+
+
+def test_a_foreign_arrow_file_in_its_place_is_told(tree, cache):
+    load(tree)
+    (path,) = files(cache)
+    table = pa.table({"image": [1]})
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(DataError, match="no file that was prepared here"):
+        load(tree)
+
+
+def test_an_image_that_fails_leaves_no_half_file(tree, cache):
+    broken = tree / "train" / "bee" / "bee_2.png"
+    good = broken.read_bytes()
+    broken.write_bytes(b"x")
+    with pytest.raises(DataError, match=r"bee_2\.png is no image"):
+        load(tree)
+    assert [path.suffix for path in files(cache)] == [".arrow"], "the first class"
+    broken.write_bytes(good)
+    assert len(load(tree).train_labels) == 12
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_any_number_of_workers_gives_the_same(workers, tree, tmp_path, monkeypatch):
+    first = load(tree)
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / str(workers)))
+    threads = torch.get_num_threads()
+    assert same(load(tree, workers=workers), first)
+    assert torch.get_num_threads() == threads
+
+
+def test_two_at_once_do_not_disturb_each_other(tree):
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(load(tree))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert all(same(dataset, found[0]) for dataset in found)
+
+
+def test_a_cache_that_cannot_be_written_is_told(tree, cache, monkeypatch):
+    cache.write_text("a file in the way")
+    with pytest.raises(UserError, match=f"cannot be kept in .* or set {CACHE_VARIABLE} to another folder"):
+        load(tree)
+
+
+def test_the_cache_is_in_the_home_unless_named(monkeypatch, tmp_path):
+    monkeypatch.delenv(CACHE_VARIABLE)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "glad_ray"
