@@ -10,7 +10,7 @@ from glad_ray.spec.sweep import Evaluation, Sweep
 SAMPLE = "fashion-mnist-sample"
 RESOLUTION = 32
 _WIDTHS = {"convnet": 8, "alexnet": 8, "vgg11": 4, "resnet18": 4, "vit": 16}
-_FEWEST_LAYERS = 4
+_FEWEST_LAYERS, _MOST_LAYERS = 4, 30
 
 
 def small(sweep: Sweep) -> Sweep:
@@ -47,7 +47,7 @@ def _generator(run: Run) -> AnyGenerator | None:
     return RandomStyleGAN(
         resolution=RESOLUTION,
         image_channels=1,
-        num_layers=max(_FEWEST_LAYERS, layers),
+        num_layers=min(max(_FEWEST_LAYERS, layers), _MOST_LAYERS),
         channel_base=512,
         channel_max=8,
         w_dim=16,

@@ -1,5 +1,6 @@
 """A small sweep is the same grid at the least budget."""
 
+from glad_ray.paper import FIVE, FOUR_PRIORS
 from glad_ray.spec import (
     DC,
     DM,
@@ -48,3 +49,23 @@ def test_the_grid_stays_and_the_budget_goes():
 def test_what_differs_only_by_its_data_becomes_one():
     runs = [BASE.replace(dataset=name) for name in ("fashion-mnist", "fashion-mnist-sample")]
     assert len(small(SWEEP.replace(runs=runs)).runs) == 1
+
+
+def test_a_prior_that_is_not_there_is_a_random_one_with_its_layers():
+    base = Run(
+        algorithm=DC(), dataset="imagenet-a", resolution=256, space="f12", generator=FOUR_PRIORS[0], init="gaussian"
+    )
+    made = small(Sweep(name="priors", runs=grid(base, dataset=FIVE, generator=FOUR_PRIORS))).runs
+    assert len(made) == len(FOUR_PRIORS), "five datasets become one"
+    assert len({run.generator.seed for run in made}) == len(FOUR_PRIORS)
+    for run, prior in zip(made, FOUR_PRIORS, strict=True):
+        assert run.generator.spaces == prior.spaces
+        assert (run.init, run.space, run.generator_classes) == ("gaussian", "f12", ())
+
+
+def test_classes_of_imagenet_are_the_generators_own():
+    (run, *_) = grid(Run(algorithm=DC(), dataset="imagenet-b", resolution=256, space="f12", generator=FOUR_PRIORS[0]))
+    assert run.generator_classes == (129, 916, 90, 275, 995, 874, 102, 259, 685, 139)
+    assert run.replace(generator=FOUR_PRIORS[1]).generator_classes == ()
+    assert run.replace(dataset="imagenet-a").generator_classes[0] == 255
+    assert run.replace(generator_classes=range(10)).generator_classes == tuple(range(10))
