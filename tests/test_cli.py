@@ -98,27 +98,16 @@ def test_mistakes_in_a_sweep_file(capsys, tmp_path, command, text, sentence):
         (["plan", "nowhere.py"], "There is no sweep file nowhere.py"),
         (["sweep", QUICKSTART, "--set", "algorithm.iteration=3"], "Did you mean 'algorithm.iterations'?"),
         (["sweep", QUICKSTART, "--set", "space=f99"], "f99"),
-<<<<<<< HEAD
         (["sweep", QUICKSTART, "--set", "dataset=mnits"], "Did you mean 'mnist'?"),
-=======
-        (["sweep", QUICKSTART, "--set", "dataset=kmnist"], "Unknown dataset 'kmnist'"),
->>>>>>> data
         (["sweep", QUICKSTART, "--set", "backbone=resnet19"], "Did you mean 'resnet18'?"),
         (["sweep", QUICKSTART, "--storage", "/dev/null/x"], "cannot be used"),
         (["sweep", QUICKSTART, "--in-process", "--device", "cuda:9"], "no GPU"),
         (["distill", "--algorithm", "dcc"], "Did you mean 'dc'?"),
         (["distill", "--space", "f40"], "no layer f40: it has pixel, w+, f0"),
-<<<<<<< HEAD
         (["distill", "--dataset", "mnist"], "MNIST was not found (looked in"),
         (["evaluate", "nothing.safetensors"], "cannot be read"),
         (["evaluate", QUICKSTART], "is not a whole synthetic set"),
         (["experts", "--dataset", "mnits", "--storage", "x"], "Unknown dataset 'mnits'"),
-=======
-        (["distill", "--dataset", "kmnist"], "Unknown dataset 'kmnist'"),
-        (["evaluate", "nothing.safetensors"], "cannot be read"),
-        (["evaluate", QUICKSTART], "is not a whole synthetic set"),
-        (["experts", "--dataset", "kmnist", "--storage", "x"], "Unknown dataset 'kmnist'"),
->>>>>>> data
         (["report", "nowhere"], "There is no folder"),
         (["distill", "--space", "f2", "--generator", "nothing.pkl"], "nothing.pkl is not there"),
         (["distill", "--space", "f2", "--generator", QUICKSTART], "is no pickle of networks"),
