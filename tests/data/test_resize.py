@@ -11,7 +11,7 @@ def _picture(height, width):
 
 
 @pytest.mark.parametrize("antialias", [True, False])
-@pytest.mark.parametrize("size", [(40, 40), (40, 61), (75, 40), (33, 100), (9, 13)])
+@pytest.mark.parametrize("size", [(40, 40), (40, 61), (40, 53), (53, 40), (75, 40), (33, 100), (9, 13)])
 @pytest.mark.parametrize("resolution", [16, 33])
 def test_any_size_is_resized_and_cropped_as_torchvision_does_it(resolution, size, antialias):
     picture = _picture(*size)

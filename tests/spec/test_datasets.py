@@ -196,6 +196,12 @@ def test_facts_of_parquet_are_read_there(tmp_path):
     assert (facts.channels, facts.resolution, facts.many_sizes) == (3, 8, False)
 
 
+def test_test_files_come_before_validation_files(tmp_path):
+    for split, rows in {"train": 2, "validation": 3, "test": 4}.items():
+        pq.write_table(_table(rows), tmp_path / f"{split}.parquet")
+    assert dataset_facts(f"hf:{tmp_path}").test_images == 4
+
+
 HF_FAULTS = {
     "no test": ({"train": _table(2)}, "has no .parquet or .arrow files of a test split"),
     "no names": ({"train": _table(2, names=()), "test": _table(2)}, "whose ClassLabel in the schema's metadata"),
