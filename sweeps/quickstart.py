@@ -5,7 +5,7 @@ in the latent spaces of an untrained generator mostly by less, and how much of i
 saw the distillation depends on algorithm and space. The budget is tiny (a sample of Fashion-MNIST, one image per class,
 narrow networks, few epochs): compare rows with one another, not with published tables.
 
-Cost: seven to eight minutes on two CPU cores, under 6 GiB of memory.
+Cost: eight to nine minutes on two CPU cores, under 6 GiB of memory.
 
     glad-ray sweep sweeps/quickstart.py
 """
