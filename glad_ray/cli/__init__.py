@@ -1,0 +1,73 @@
+"""The command `glad-ray`: a thin edge that turns words into records and errors into one sentence with exit code 2."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from glad_ray.cli import generators, runs, sweeps
+from glad_ray.errors import GladRayError, UserError
+from glad_ray.version import __version__
+
+app = typer.Typer(
+    help="Dataset distillation as one command: a grid of experiments in, a table a reviewer would trust out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+for command in (
+    sweeps.plan,
+    sweeps.sweep,
+    runs.distill,
+    runs.evaluate,
+    runs.export,
+    runs.experts,
+    sweeps.report,
+):
+    app.command()(command)
+app.add_typer(generators.app, name="generator", no_args_is_help=True)
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        typer.echo(f"glad-ray {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
+_INTERRUPTED = "Interrupted: what is finished is kept; the same command goes on from there."
+# Typer brings its own copy of click or uses the one that is installed, by version; the base class is the same word.
+_UsageError: Any = typer.BadParameter.__base__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0; 2 after bad input; 1 after a failed run; 130 if interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        result = app(args=[word for word in words if word != "--"], prog_name="glad-ray", standalone_mode=False)
+        code = result if isinstance(result, int) else 0
+        # Typer itself catches the interrupt and only returns its code.
+        return _complain(_INTERRUPTED, code) if code == 130 else code
+    except UserError as error:
+        return _complain(str(error), 2)
+    except _UsageError as error:
+        return _complain(error.format_message(), 2)
+    except GladRayError as error:
+        return _complain(str(error), 1)
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain(_INTERRUPTED, 130)
+
+
+def _complain(sentence: str, code: int) -> int:
+    print(f"glad-ray: {sentence}", file=sys.stderr)
+    return code

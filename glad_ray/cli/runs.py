@@ -1,0 +1,165 @@
+"""The commands of one unit of work in this process: distill, evaluate, experts; and export."""
+
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.progress import Progress
+from rich.table import Table
+
+from glad_ray.cli.common import Assignments, Device, console, device_named, say_licences
+from glad_ray.errors import UserError
+from glad_ray.plan import Plan, make_plan
+from glad_ray.spec import DATASETS, Evaluation, Experts, ExpertSet, Network, RandomStyleGAN, Run, Sweep, dataset_facts
+from glad_ray.spec.network import NETWORK_NAMES
+from glad_ray.spec.overrides import override_sweep
+from glad_ray.storage import Storage
+
+if TYPE_CHECKING:
+    from glad_ray.synthetic_set import SyntheticSet
+
+SetFile = Annotated[
+    Path, typer.Argument(metavar="SET", help="A synthetic_set.safetensors; or images_best.pt of the older code.")
+]
+SetDataset = Annotated[str | None, typer.Option("--dataset", help="With a .pt: the dataset that it stands for.")]
+SetLabels = Annotated[
+    Path | None, typer.Option("--labels", metavar="FILE", help="With a .pt: its labels; labels_best.pt beside it.")
+]
+
+
+def distill(
+    algorithm: Annotated[str, typer.Option(help="dc, dm or mtt; or a baseline: random, herding or kmeans.")] = "dm",
+    dataset: Annotated[str, typer.Option(help=f"One of {', '.join(DATASETS)}.")] = "fashion-mnist-sample",
+    space: Annotated[str, typer.Option(help="pixel, w+ or f<n>.")] = "pixel",
+    generator: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="A trained StyleGAN: .pkl, or .json of generator convert; random if none."),
+    ] = None,
+    ipc: Annotated[int, typer.Option(help="Synthetic images per class.")] = 1,
+    seed: Annotated[int, typer.Option(help="The run's seed.")] = 0,
+    storage: Annotated[str, typer.Option("--storage", metavar="DIR_OR_URI", help="Where it is kept.")] = "runs/distill",
+    assignments: Assignments = [],  # noqa: B006
+    device: Device = "auto",
+) -> None:
+    """Distil one run in this process, without Ray, and write its synthetic set; the same command again continues it."""
+    prior = generator or (RandomStyleGAN(image_channels=dataset_facts(dataset).channels) if space != "pixel" else None)
+    fields: dict[str, Any] = {"algorithm": algorithm, "dataset": dataset, "space": space, "images_per_class": ipc}
+    run = Run(**fields, seed=seed, generator=prior)
+    one = override_sweep(Sweep(name="distill", runs=(run,)), assignments)
+    if one.runs[0].ipc is None:
+        raise UserError("The whole dataset has no set to make: name it in a sweep, where networks are trained on it.")
+
+    from glad_ray.engine import distill_in_process, make_view
+
+    kept = Storage.open(storage)
+    say_licences(one.runs)
+    with make_view(make_plan(one)) as view:
+        distill_in_process(one.runs[0], kept, device=device_named(device), view=view, resources=one.resources)
+    console().print(f"The synthetic set is {kept}/{kept.synthetic_set_path(one.runs[0].run_id)}")
+
+
+def evaluate(
+    synthetic_set: SetFile,
+    networks: Annotated[
+        list[str],
+        typer.Option("--network", help=f"{', '.join(NETWORK_NAMES)} or module:callable. May be repeated."),
+    ] = list(NETWORK_NAMES),  # noqa: B006
+    repeats: Annotated[int, typer.Option(help="Networks trained per architecture.")] = 5,
+    epochs: Annotated[int, typer.Option(help="Epochs of each.")] = 1000,
+    dataset: SetDataset = None,
+    labels: SetLabels = None,
+    assignments: Assignments = [],  # noqa: B006
+    device: Device = "auto",
+) -> None:
+    """Score a synthetic set: train networks on it from scratch and test them on the real test images."""
+    from glad_ray.evaluate import score
+
+    evaluation = Evaluation(networks=tuple(Network(name=n) for n in networks), repeats=repeats, epochs=epochs)
+    evaluation = override_sweep(
+        Sweep(name="evaluate", runs=(Run(algorithm="random"),), evaluations=evaluation),
+        assignments,
+    ).evaluations[0]
+    table = Table("network", "accuracy (%)", "repeats", "seconds", title=str(synthetic_set))
+    for network, trainings in score(_read_set(synthetic_set, dataset, labels), evaluation, device=device_named(device)):
+        scores = [100 * training.accuracy for training in trainings]
+        seconds = sum(training.seconds for training in trainings)
+        spread = f"{statistics.fmean(scores):.1f} ± {statistics.pstdev(scores):.1f}"
+        table.add_row(network.title, spread, str(len(trainings)), f"{seconds:.0f}")
+    console().print(table)
+
+
+def export(
+    synthetic_set: SetFile,
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="A new folder.")],
+    form: Annotated[
+        Literal["tensors", "images", "huggingface"],
+        typer.Option("--as", help="Tensors in .pt files; 8-bit PNG in class folders; a Hugging Face dataset."),
+    ] = "images",
+    dataset: SetDataset = None,
+    labels: SetLabels = None,
+) -> None:
+    """Write a synthetic set in a form that other code reads."""
+    from glad_ray.exchange import write_huggingface, write_image_folder, write_image_tensors
+
+    write = {"tensors": write_image_tensors, "images": write_image_folder, "huggingface": write_huggingface}[form]
+    write(_read_set(synthetic_set, dataset, labels), to)
+    console().print(f"The set is in {to}")
+
+
+def experts(
+    dataset: Annotated[str, typer.Option(help=f"One of {', '.join(DATASETS)}.")],
+    storage: Annotated[str, typer.Option("--storage", metavar="DIR_OR_URI", help="Where the trajectories are kept.")],
+    network: Annotated[str, typer.Option(help=f"One of {', '.join(NETWORK_NAMES)}.")] = "convnet",
+    count: Annotated[int, typer.Option("--experts", help="Number of trajectories.")] = 100,
+    epochs: Annotated[int, typer.Option(help="Epochs of each.")] = 15,
+    resolution: Annotated[int | None, typer.Option(help="Side of the images in pixels; the dataset's own.")] = None,
+    held_out: Annotated[int, typer.Option(help="Training images per class kept out.")] = 0,
+    replay_buffers: Annotated[
+        list[Path],
+        typer.Option("--from", metavar="FILE", help="Take them from a replay_buffer_*.pt instead. May be repeated."),
+    ] = [],  # noqa: B006
+    assignments: Assignments = [],  # noqa: B006
+    device: Device = "auto",
+) -> None:
+    """Train expert trajectories for MTT in this process; those that are there already are not trained again."""
+    facts = dataset_facts(dataset)
+    expert_set = ExpertSet(
+        dataset=dataset,
+        resolution=resolution or facts.resolution,
+        held_out=held_out,
+        network=Network(name=network),
+        experts=Experts(count=count, epochs=epochs),
+    )
+    from glad_ray.engine import make_view, train_experts_in_process
+    from glad_ray.spec.overrides import override, parse_assignment
+
+    for key, value in map(parse_assignment, assignments):
+        (expert_set,) = override((expert_set,), key, value)
+    kept = Storage.open(storage)
+    if replay_buffers:
+        from glad_ray.exchange import import_replay_buffers
+
+        with Progress(console=console(), transient=True) as progress:
+            task = progress.add_task("experts", total=expert_set.experts.count)
+            import_replay_buffers(
+                replay_buffers, expert_set, kept, lambda there: progress.update(task, completed=there)
+            )
+    with make_view(Plan(Sweep(name="experts", runs=()), (), (expert_set,))) as view:
+        train_experts_in_process(expert_set, kept, device=device_named(device), view=view)
+    console().print(f"{expert_set.label}: {kept}/experts/{expert_set.content_id}")
+
+
+def _read_set(path: Path, dataset: str | None, labels: Path | None) -> "SyntheticSet":
+    """A set of ours, or of the older code's tensors."""
+    if path.suffix != ".pt":
+        from glad_ray.evaluate import read_set
+
+        return read_set(path)
+    if dataset is None:
+        raise UserError(
+            f"{path} does not say which dataset it stands for: add --dataset, one of {', '.join(DATASETS)}."
+        )
+    from glad_ray.exchange import read_image_tensors
+
+    return read_image_tensors(path, labels or path.with_name("labels_best.pt"), facts=dataset_facts(dataset))

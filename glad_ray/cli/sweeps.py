@@ -1,0 +1,142 @@
+"""The commands of whole sweeps: plan, sweep, report."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from glad_ray.cli.common import Assignments, console, device_named, say_licences
+from glad_ray.errors import GladRayError, UserError
+from glad_ray.plan import Plan, make_plan, write_plan
+from glad_ray.plan.show import differences_table, plan_tables
+from glad_ray.results import finished, read_failures
+from glad_ray.spec import Sweep, dataset_facts
+from glad_ray.spec.overrides import only, override_sweep
+from glad_ray.spec.small import small as shrink
+from glad_ray.spec.sweep_file import load_sweep
+from glad_ray.storage import Storage
+
+SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file: Python that has a function sweep().")]
+Conditions = Annotated[
+    list[str],
+    typer.Option(
+        "--only",
+        metavar="KEY=VALUE",
+        help="Take only the runs that have it. Repeated: one of the values of a key, and so for every key.",
+    ),
+]
+Small = Annotated[
+    bool,
+    typer.Option(
+        "--small", help="The same grid on bundled images, with narrow networks and few steps: to see that it runs."
+    ),
+]
+StorageOption = Annotated[
+    str | None, typer.Option("--storage", metavar="DIR_OR_URI", help="A folder, or s3://... or gs://...")
+]
+
+
+def plan(
+    sweep_file: SweepFile,
+    assignments: Assignments = [],  # noqa: B006
+    conditions: Conditions = [],  # noqa: B006
+    small: Small = False,
+    storage: StorageOption = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also print where the paper and its code disagree, and what is done here.")
+    ] = False,
+) -> None:
+    """Print what a sweep would run, in order, what it needs first and what it would cost; start nothing."""
+    made = _plan(sweep_file, conditions, assignments, small)
+    where = _storage_name(made.sweep, storage)
+    there = storage is not None or Path(where).is_dir()
+    done = finished_runs(made, Storage.open(where, create=False)) if there else set()
+    for part in plan_tables(made, done):
+        console().print(part)
+    for sentence in _missing_data(made):
+        console().print(sentence)
+    if explain:
+        console().print(differences_table(made))
+
+
+def sweep(
+    sweep_file: SweepFile,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            "--storage", metavar="DIR_OR_URI", help="Where everything is kept; runs/<sweep name> if not given."
+        ),
+    ] = None,
+    assignments: Assignments = [],  # noqa: B006
+    conditions: Conditions = [],  # noqa: B006
+    small: Small = False,
+    address: Annotated[
+        str | None, typer.Option(help="A Ray cluster to run on: auto, or HOST:PORT; a new local one if not given.")
+    ] = None,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Run everything in this process, one after another, without Ray.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="With --in-process: cpu, cuda, cuda:<n> or auto.")] = "auto",
+) -> None:
+    """Run a sweep and report it; the same command again continues where it stopped, and repeats nothing finished."""
+    made = _plan(sweep_file, conditions, assignments, small)
+    execute(
+        made, Storage.open(_storage_name(made.sweep, storage)), address, device_named(device) if in_process else None
+    )
+
+
+def report(
+    storage: Annotated[str, typer.Argument(metavar="DIR", help="The storage of a sweep: a folder or URI.")],
+) -> None:
+    """Write tables and pictures from a sweep's results alone."""
+    from glad_ray.report import write_report
+
+    kept = Storage.open(storage, create=False)
+    console().print(f"The report is {kept}/{write_report(kept)}")
+
+
+def execute(made: Plan, storage: Storage, address: str | None, device: str | None) -> None:
+    """Run a plan through Ray, or in this process on `device`, then report it; raises `GladRayError` if a run failed."""
+    from glad_ray.engine import make_view, run_in_process, run_on_ray
+    from glad_ray.report import write_report
+
+    write_plan(made, storage)
+    say_licences(made.runs)
+    with make_view(made) as view:
+        if device is None:
+            run_on_ray(made, storage, address=address, view=view)
+        else:
+            run_in_process(made, storage, device=device, view=view)
+    console().print(f"The report is {storage}/{write_report(storage)}")
+    failed = {run.run_id for run in made.runs} & {failure.run_id for failure in read_failures(storage)}
+    if failed:
+        raise GladRayError(f"{len(failed)} of {len(made.runs)} runs failed; the report says why.")
+
+
+def finished_runs(made: Plan, storage: Storage) -> set[str]:
+    """Ids of the runs that have their results."""
+    ids = [evaluation.content_id for evaluation in made.sweep.evaluations]
+    return {run.run_id for run in made.runs if all(finished(storage, run.run_id, each) for each in ids)}
+
+
+def _plan(sweep_file: Path, conditions: list[str], assignments: list[str], small: bool) -> Plan:
+    chosen = only(load_sweep(sweep_file), conditions)
+    return make_plan(override_sweep(shrink(chosen) if small else chosen, assignments))
+
+
+def _missing_data(made: Plan) -> list[str]:
+    """A sentence for the datasets of a plan that are not there, and are got in the same way."""
+    from glad_ray.data import find_dataset
+
+    titles: dict[str, list[str]] = {}
+    for name in dict.fromkeys(run.dataset for run in made.runs):
+        try:
+            find_dataset(name)
+        except UserError as error:
+            title = dataset_facts(name).title
+            titles.setdefault(str(error).removeprefix(f"{title} was not found "), []).append(title)
+    return [f"Missing: {', '.join(each)} {how}" for how, each in titles.items()]
+
+
+def _storage_name(sweep: Sweep, storage: str | None) -> str:
+    return storage if storage is not None else f"runs/{sweep.name}"
