@@ -1,8 +1,9 @@
 """Networks trained on the real data: trajectories to match, features to choose images by, teachers of soft labels."""
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Collection
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from glad_ray.errors import UserError
 from glad_ray.spec.network import BackboneByName, Network
@@ -45,15 +46,10 @@ class Experts(Record):
             )
         return self
 
-    @model_serializer(mode="wrap")
-    def _said(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """How they are kept has no part in an identity where all is kept as it is, so that it is what it was."""
-        fields: dict[str, Any] = serialise(self)
-        if self.keep_until is None:
-            fields.pop("keep_until")
-        if self.dtype == "float32":
-            fields.pop("dtype")
-        return fields
+    def _unsaid(self, *, identity: bool) -> Collection[str]:
+        return {
+            name for name in ("keep_until", "dtype") if getattr(self, name) == type(self).model_fields[name].default
+        }
 
     @property
     def last_epoch(self) -> int:

@@ -8,16 +8,14 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    SerializerFunctionWrapHandler,
     field_validator,
-    model_serializer,
     model_validator,
 )
 
@@ -99,13 +97,8 @@ class Network(Record):
                 )
         return self
 
-    @model_serializer(mode="wrap")
-    def _said(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Options that are not there have no part in an identity, so that one without them is what it was."""
-        fields: dict[str, Any] = serialise(self)
-        if not self.options:
-            fields.pop("options", None)
-        return fields
+    def _unsaid(self, *, identity: bool) -> Collection[str]:
+        return () if self.options else ("options",)
 
     def __hash__(self) -> int:
         return hash((self.name, self.width, self.depth, self.norm, frozenset(self.options.items())))

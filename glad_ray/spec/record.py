@@ -2,10 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from glad_ray.errors import UserError, unknown
 
@@ -27,6 +36,17 @@ class Record(BaseModel):
         except ValidationError as error:
             raise explain(cls, error) from None
 
+    @model_serializer(mode="wrap")
+    def _said(self, serialise: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        unsaid = self._unsaid(identity=bool((info.context or {}).get("identity")))
+        return {name: value for name, value in serialise(self).items() if name not in unsaid}
+
+    def _unsaid(self, *, identity: bool) -> Collection[str]:
+        """Fields left out of what is written: those that say nothing at their default, so that a record without them is
+        what it was before there were any; and of an identity, what is content by another name.
+        """
+        return ()
+
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, validated like a new one; what was never set is implied anew."""
         fields = {name: getattr(self, name) for name in self.model_fields_set}
@@ -34,10 +54,7 @@ class Record(BaseModel):
 
     @property
     def content_id(self) -> str:
-        """Twelve hexadecimal digits: the hash of the content, the same on every machine.
-
-        Serialisers are told `identity`, to leave out what is content by another name.
-        """
+        """Twelve hexadecimal digits: the hash of the content, the same on every machine."""
         content = self.model_dump(mode="json", context={"identity": True})
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:12]

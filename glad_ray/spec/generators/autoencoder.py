@@ -6,11 +6,12 @@ A folder as diffusers' `save_pretrained` writes it: `config.json` and `diffusion
 import hashlib
 import json
 import math
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
-from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 from safetensors import SafetensorError, safe_open
 
 from glad_ray.errors import UserError, unknown
@@ -70,12 +71,8 @@ class DiffusersAutoencoder(GeneratorRecord):
             object.__setattr__(self, name, value)
         return self
 
-    @model_serializer(mode="wrap")
-    def _said(self, serialise: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        fields: dict[str, Any] = serialise(self)
-        if self.sha256 and (info.context or {}).get("identity"):
-            fields.pop("path")
-        return fields
+    def _unsaid(self, *, identity: bool) -> Collection[str]:
+        return ("path",) if identity and self.sha256 else ()
 
     @property
     def title(self) -> str:

@@ -1,9 +1,11 @@
 """StyleGAN-XL with random weights (the paper's "Rand G", Figures 6 and 7) or with trained ones from a file."""
 
+from abc import abstractmethod
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from glad_ray.errors import UserError
 from glad_ray.spec.generators.base import GeneratorRecord, Init, Precision
@@ -24,14 +26,14 @@ class StyleGANRecord(GeneratorRecord):
     """of the synthesis layers; bfloat16 and float16 are for GPUs, latents and images stay float32"""
 
     @property
+    @abstractmethod
     def mapping_settings(self) -> MappingSettings:
         """The network that makes style codes."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def synthesis_settings(self) -> SynthesisSettings:
         """Every layer: sizes, rates, cutoffs, channels, names."""
-        raise NotImplementedError
 
     @property
     def inits(self) -> tuple[Init, ...]:
@@ -176,13 +178,10 @@ class StyleGANFile(StyleGANRecord):
             object.__setattr__(self, name, value)
         return self
 
-    @model_serializer(mode="wrap")
-    def _said(self, serialise: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        fields: dict[str, Any] = serialise(self)
-        if self.sha256 and (info.context or {}).get("identity"):
-            # The hash stands for all that follows from the file.
-            fields = {name: fields[name] for name in ("kind", "sha256", "truncation", "precision")}
-        return fields
+    def _unsaid(self, *, identity: bool) -> Collection[str]:
+        # The hash stands for all that follows from the file.
+        names = ("path", "trained_on", "resolution", "image_channels", "mapping", "synthesis")
+        return names if identity and self.sha256 else ()
 
     @property
     def title(self) -> str:
