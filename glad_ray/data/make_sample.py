@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from glad_ray.data.fashion_mnist import find_fashion_mnist, read_fashion_mnist
+from glad_ray.data.mnist import find_mnist, read_mnist
 from glad_ray.data.png_table import SCHEMA, encode_png
 from glad_ray.errors import UserError
 from glad_ray.spec import dataset_facts
@@ -22,7 +22,7 @@ IMAGES_PER_CLASS = {"train": 400, "test": 100}
 def make_sample(folder: Path, out: Path) -> None:
     """Write the sample of the Fashion-MNIST in `folder` to the Parquet file `out`; raises `UserError`."""
     facts = dataset_facts("fashion-mnist")
-    splits = read_fashion_mnist(find_fashion_mnist(folder), facts)
+    splits = read_mnist(find_mnist(facts, folder), facts)
     rows = []
     for name, count in IMAGES_PER_CLASS.items():
         images, labels = splits[name]

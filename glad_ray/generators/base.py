@@ -28,8 +28,8 @@ def gaussian_like(f: Float[Tensor, "n c h w"], rng: torch.Generator) -> Float[Te
 
 
 @runtime_checkable
-class Generator(Protocol):
-    """An image prior. Results lie on the device, and have the precision, of the latents that were given."""
+class LatentSource(Protocol):
+    """What makes latents to start from."""
 
     @property
     def spaces(self) -> tuple[str, ...]:
@@ -51,6 +51,11 @@ class Generator(Protocol):
         not have and for a label it has no class for.
         """
 
+
+@runtime_checkable
+class Generator(LatentSource, Protocol):
+    """An image prior. Results lie on the device, and have the precision, of the latents that were given."""
+
     def decode(self, space: str, latents: Latents) -> Float[Tensor, "n c h w"]:
         """The images, nominally in [-1, 1] and not clipped; no graph."""
 
@@ -59,25 +64,14 @@ class Generator(Protocol):
 
 
 @runtime_checkable
-class DifferentiableGenerator(Protocol):
-    """An image prior that PyTorch can differentiate, on one device; frozen unless its weights are among the latents."""
+class DifferentiableGenerator(LatentSource, Protocol):
+    """An image prior that PyTorch can differentiate, on one device; frozen unless its weights are among the latents.
 
-    @property
-    def spaces(self) -> tuple[str, ...]:
-        """The latent spaces it has."""
+    `init` is called without a graph.
+    """
 
     def latent_shapes(self, space: str) -> Mapping[str, tuple[int, ...]]:
         """Shape per image of each kind of latent, of `f` (a feature map) and `w` (codes)."""
-
-    def init(
-        self,
-        space: str,
-        labels: Int64[Tensor, " n"],
-        rng: torch.Generator,
-        how: Init,
-        real_images: Float[Tensor, "n c h w"] | None = None,
-    ) -> Latents:
-        """See `Generator.init`; called without a graph."""
 
     def images(self, space: str, latents: Latents) -> Float[Tensor, "n c h w"]:
         """The images, nominally in [-1, 1], as a differentiable function of the latents alone, image by image."""

@@ -7,8 +7,19 @@ activations and pooling do not. Of a foreign network nothing is known before it 
 from glad_ray.spec import DatasetFacts, Network
 from glad_ray.spec.network import SMALL_FAMILY_PIXELS, STANDARD_WIDTH, convnet_depth
 
-_VGG11 = ((64, True), (128, True), (256, False), (256, True), (512, False), (512, True), (512, False), (512, True))
-_HEAD_DIM = 64
+VGG11_STAGES = (
+    (64, True),
+    (128, True),
+    (256, False),
+    (256, True),
+    (512, False),
+    (512, True),
+    (512, False),
+    (512, True),
+)
+"""channels of each convolution at the standard width, and whether pooling follows"""
+HEAD_DIM = 64
+"""of the ViT's attention"""
 
 
 def multiply_adds(network: Network, *, channels: int, resolution: int, classes: int) -> int:
@@ -19,8 +30,7 @@ def multiply_adds(network: Network, *, channels: int, resolution: int, classes: 
     if network.foreign:
         return 0
     width = STANDARD_WIDTH[network.name] if network.width is None else network.width
-    # The first convolution pads 28-pixel grey images to 32-pixel maps.
-    side = 32 if channels == 1 and resolution == 28 and network.name in ("convnet", "alexnet", "vgg11") else resolution
+    side = padded_side(network, channels, resolution)
     match network.name:
         case "convnet":
             depth = network.depth or convnet_depth(resolution)
@@ -36,6 +46,12 @@ def multiply_adds(network: Network, *, channels: int, resolution: int, classes: 
     raise AssertionError(f"{network.name} is not counted")
 
 
+def padded_side(network: Network, channels: int, resolution: int) -> int:
+    """Of the first convolution's map: some networks pad 28-pixel grey images to 32 pixels there."""
+    pads = network.name in ("convnet", "alexnet", "vgg11")
+    return 32 if pads and channels == 1 and resolution == 28 else resolution
+
+
 def network_multiply_adds(network: Network, facts: DatasetFacts, resolution: int) -> int:
     """The same for the images of a dataset."""
     return multiply_adds(network, channels=facts.channels, resolution=resolution, classes=facts.classes)
@@ -46,7 +62,8 @@ def _convolution(channels_in: int, channels_out: int, kernel: int, side: int) ->
     return channels_in * channels_out * kernel**2 * side**2
 
 
-def _scaled(channels: int, width: int, standard_width: int) -> int:
+def scaled(channels: int, width: int, standard_width: int) -> int:
+    """Channels of a stage where the first has `width` in place of `standard_width`."""
     return max(1, round(channels * width / standard_width))
 
 
@@ -59,7 +76,7 @@ def _convnet(width: int, depth: int, channels: int, side: int, classes: int) -> 
 
 
 def _alexnet(width: int, channels: int, side: int, classes: int) -> int:
-    w1, w2, w3, w4, w5 = (_scaled(w, width, 128) for w in (128, 192, 256, 192, 192))
+    w1, w2, w3, w4, w5 = (scaled(w, width, 128) for w in (128, 192, 256, 192, 192))
     total = _convolution(channels, w1, 5, side) + _convolution(w1, w2, 5, side // 2)
     side //= 4
     total += _convolution(w2, w3, 3, side) + _convolution(w3, w4, 3, side) + _convolution(w4, w5, 3, side)
@@ -68,8 +85,8 @@ def _alexnet(width: int, channels: int, side: int, classes: int) -> int:
 
 def _vgg11(width: int, channels: int, side: int, classes: int, *, large: bool) -> int:
     total = 0
-    for standard, pooled in _VGG11:
-        channels_out = _scaled(standard, width, 64)
+    for standard, pooled in VGG11_STAGES:
+        channels_out = scaled(standard, width, 64)
         total += _convolution(channels, channels_out, 3, side)
         channels, side = channels_out, side // 2 if pooled else side
     return total + channels * (7 if large else side) ** 2 * classes
@@ -79,7 +96,7 @@ def _resnet18(width: int, channels: int, side: int, classes: int) -> int:
     total = _convolution(channels, width, 3, side)
     channels = width
     for standard, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
-        channels_out = _scaled(standard, width, 64)
+        channels_out = scaled(standard, width, 64)
         side = (side + stride - 1) // stride
         total += _convolution(channels, channels_out, 3, side) + 3 * _convolution(channels_out, channels_out, 3, side)
         if stride != 1 or channels != channels_out:
@@ -92,7 +109,7 @@ def _vit(dim: int, channels: int, side: int, classes: int, *, large: bool) -> in
     patch, layers = (16, 10) if large else (4, 6)
     patches = (side // patch) ** 2
     tokens = patches + 1
-    inner = max(1, dim // _HEAD_DIM) * min(_HEAD_DIM, dim)
+    inner = max(1, dim // HEAD_DIM) * min(HEAD_DIM, dim)
     attention = tokens * (3 + 1) * dim * inner + 2 * tokens**2 * inner
     feed_forward = tokens * 2 * dim * dim
     return patches * channels * patch**2 * dim + layers * (attention + feed_forward) + dim * classes

@@ -3,11 +3,10 @@
 The architectures are those that `glad_ray.networks` builds; every weight, bias, norm and learned position counts.
 """
 
+from glad_ray.plan.multiply_adds import HEAD_DIM, VGG11_STAGES, padded_side, scaled
 from glad_ray.spec import ExpertSet, Network, dataset_facts
 from glad_ray.spec.network import SMALL_FAMILY_PIXELS, STANDARD_WIDTH, Norm, convnet_depth
 
-_VGG11 = ((64, True), (128, True), (256, False), (256, True), (512, False), (512, True), (512, False), (512, True))
-_HEAD_DIM = 64
 _BYTES = {"float32": 4, "bfloat16": 2}
 
 
@@ -24,20 +23,19 @@ def parameter_count(network: Network, *, channels: int, resolution: int, classes
     """Parameters of a network that is not foreign, for such images; the family follows from the resolution."""
     width = STANDARD_WIDTH[network.name] if network.width is None else network.width
     large = resolution > SMALL_FAMILY_PIXELS
-    # The first convolution pads 28-pixel grey images to 32-pixel maps.
-    padded = 32 if channels == 1 and resolution == 28 else resolution
+    side = padded_side(network, channels, resolution)
     match network.name:
         case "convnet":
             depth = network.depth or convnet_depth(resolution)
-            return _convnet(width, depth, channels, padded, classes, network.norm)
+            return _convnet(width, depth, channels, side, classes, network.norm)
         case "alexnet":
-            return _alexnet(width, channels, padded, classes)
+            return _alexnet(width, channels, side, classes)
         case "vgg11":
-            return _vgg11(width, channels, padded, classes, network.norm, large=large)
+            return _vgg11(width, channels, side, classes, network.norm, large=large)
         case "resnet18":
-            return _resnet18(width, channels, resolution, classes, network.norm)
+            return _resnet18(width, channels, side, classes, network.norm)
         case "vit":
-            return _vit(width, channels, resolution, classes, large=large)
+            return _vit(width, channels, side, classes, large=large)
     raise AssertionError(f"{network.name} is not counted")
 
 
@@ -55,10 +53,6 @@ def _norm(norm: Norm, channels: int, side: int) -> int:
     return {"none": 0, "layernorm": 2 * channels * side**2}.get(norm, 2 * channels)
 
 
-def _scaled(channels: int, width: int, standard_width: int) -> int:
-    return max(1, round(channels * width / standard_width))
-
-
 def _convnet(width: int, depth: int, channels: int, side: int, classes: int, norm: Norm) -> int:
     total = 0
     for _ in range(depth):
@@ -70,7 +64,7 @@ def _convnet(width: int, depth: int, channels: int, side: int, classes: int, nor
 def _alexnet(width: int, channels: int, side: int, classes: int) -> int:
     total = 0
     for standard, kernel in ((128, 5), (192, 5), (256, 3), (192, 3), (192, 3)):
-        channels_out = _scaled(standard, width, 128)
+        channels_out = scaled(standard, width, 128)
         total += _convolution(channels, channels_out, kernel) + channels_out
         channels = channels_out
     return total + _linear(channels * (side // 8) ** 2, classes)
@@ -78,8 +72,8 @@ def _alexnet(width: int, channels: int, side: int, classes: int) -> int:
 
 def _vgg11(width: int, channels: int, side: int, classes: int, norm: Norm, *, large: bool) -> int:
     total = 0
-    for standard, pooled in _VGG11:
-        channels_out = _scaled(standard, width, 64)
+    for standard, pooled in VGG11_STAGES:
+        channels_out = scaled(standard, width, 64)
         total += _convolution(channels, channels_out, 3) + channels_out + _norm(norm, channels_out, side)
         channels, side = channels_out, side // 2 if pooled else side
     return total + _linear(channels * (7 if large else side) ** 2, classes)
@@ -89,7 +83,7 @@ def _resnet18(width: int, channels: int, side: int, classes: int, norm: Norm) ->
     total = _convolution(channels, width, 3) + _norm(norm, width, side)
     channels = width
     for standard, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
-        channels_out = _scaled(standard, width, 64)
+        channels_out = scaled(standard, width, 64)
         side = (side + stride - 1) // stride
         total += _convolution(channels, channels_out, 3) + 3 * _convolution(channels_out, channels_out, 3)
         total += 4 * _norm(norm, channels_out, side)
@@ -101,7 +95,7 @@ def _resnet18(width: int, channels: int, side: int, classes: int, norm: Norm) ->
 
 def _vit(dim: int, channels: int, side: int, classes: int, *, large: bool) -> int:
     patch, layers = (16, 10) if large else (4, 6)
-    inner = max(1, dim // _HEAD_DIM) * min(_HEAD_DIM, dim)
+    inner = max(1, dim // HEAD_DIM) * min(HEAD_DIM, dim)
     # Only the small family has norms: one before each of the two branches of a layer, and one at the end.
     norms = 0 if large else (2 * layers + 1) * 2 * dim
     tokens = ((side // patch) ** 2 + 1) * dim + dim

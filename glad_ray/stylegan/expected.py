@@ -16,8 +16,13 @@ _CLASSES = {"imagenet": 1000, "cifar10": 10, "ffhq": 0, "pokemon": 0}
 
 
 @lru_cache
-def expected_network(trained_on: str, resolution: int) -> tuple[MappingSettings, SynthesisSettings] | None:
-    """The network released for some data (imagenet, cifar10, ffhq, pokemon) and resolution; None: nothing is known."""
+def expected_network(
+    trained_on: str, resolution: int, channel_max: int = _CHANNEL_MAX
+) -> tuple[MappingSettings, SynthesisSettings] | None:
+    """The network released for some data (imagenet, cifar10, ffhq, pokemon) and resolution; None: nothing is known.
+
+    `channel_max` below 1024 makes a narrower one.
+    """
     if trained_on not in _CLASSES or resolution not in (16, 32, 64, 128, 256, 512, 1024):
         return None
     classes = _CLASSES[trained_on]
@@ -30,7 +35,7 @@ def expected_network(trained_on: str, resolution: int) -> tuple[MappingSettings,
         resolution=first,
         num_layers=10,
         channel_base=_CHANNEL_BASE,
-        channel_max=_CHANNEL_MAX,
+        channel_max=channel_max,
         kernel_size=3 if trained_on == "ffhq" else 1,
         image_channels=3,
         w_dim=_W_DIM,
@@ -40,6 +45,6 @@ def expected_network(trained_on: str, resolution: int) -> tuple[MappingSettings,
         # The last stage of the 1024-pixel network has 5 layers.
         head = 5 if size == 1024 else layers
         synthesis = super_resolution(
-            synthesis, resolution=size, head_layers=head, channel_base=_CHANNEL_BASE, channel_max=_CHANNEL_MAX
+            synthesis, resolution=size, head_layers=head, channel_base=_CHANNEL_BASE, channel_max=channel_max
         )
     return mapping, synthesis

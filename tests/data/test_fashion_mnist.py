@@ -6,9 +6,9 @@ import pytest
 import torchvision
 
 from glad_ray.data import load_dataset
-from glad_ray.data.fashion_mnist import find_fashion_mnist, read_fashion_mnist
 from glad_ray.data.files import ENVIRONMENT_VARIABLE
 from glad_ray.data.idx import read_idx
+from glad_ray.data.mnist import find_mnist, read_mnist
 from glad_ray.errors import DataError, UserError
 from tests.data.files import FACTS, NAMES, few_images, idx_bytes, write_files
 
@@ -30,7 +30,7 @@ def _nowhere(monkeypatch, tmp_path):
 @pytest.mark.parametrize("folder", [".", "FashionMNIST/raw", "fashion-mnist", "dataset-fashion-mnist"])
 def test_every_layout_is_read(folder, gz, arrays, tmp_path):
     write_files(tmp_path / "root" / folder, arrays, gz)
-    splits = read_fashion_mnist(find_fashion_mnist(tmp_path / "root"), FACTS)
+    splits = read_mnist(find_mnist(FACTS, tmp_path / "root"), FACTS)
     for name, images, labels in (("train", *arrays[:2]), ("test", *arrays[2:])):
         assert np.array_equal(splits[name].images[:, 0], images)
         assert np.array_equal(splits[name].labels, labels)
@@ -39,7 +39,7 @@ def test_every_layout_is_read(folder, gz, arrays, tmp_path):
 
 def test_the_same_as_torchvision_reads(arrays, tmp_path):
     write_files(tmp_path / "FashionMNIST" / "raw", arrays, gz=False)
-    ours = read_fashion_mnist(find_fashion_mnist(tmp_path), FACTS)
+    ours = read_mnist(find_mnist(FACTS, tmp_path), FACTS)
     for name in ("train", "test"):
         theirs = torchvision.datasets.FashionMNIST(tmp_path, train=name == "train")
         assert np.array_equal(ours[name].images[:, 0], theirs.data.numpy())
@@ -49,10 +49,10 @@ def test_the_same_as_torchvision_reads(arrays, tmp_path):
 def test_a_named_root_comes_before_the_variable_and_that_before_the_usual_places(arrays, tmp_path, monkeypatch):
     for place in ("named", "variable", "data"):
         write_files(tmp_path / place, arrays, gz=True)
-    assert find_fashion_mnist() == Path("data")
+    assert find_mnist(FACTS) == Path("data")
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(tmp_path / "variable"))
-    assert find_fashion_mnist() == tmp_path / "variable"
-    assert find_fashion_mnist(tmp_path / "named") == tmp_path / "named"
+    assert find_mnist(FACTS) == tmp_path / "variable"
+    assert find_mnist(FACTS, tmp_path / "named") == tmp_path / "named"
 
 
 @pytest.mark.parametrize("how", ["root", "variable", "nothing"])
@@ -110,12 +110,12 @@ def test_no_flipped_bit_of_a_gzipped_file_changes_labels_unseen(arrays, tmp_path
     write_files(tmp_path / "root", arrays, gz=True)
     path = tmp_path / "root" / f"{LABELS}.gz"
     whole = path.read_bytes()
-    good = read_fashion_mnist(tmp_path / "root", FACTS)["train"].labels
+    good = read_mnist(tmp_path / "root", FACTS)["train"].labels
     found = 0
     for at in range(len(whole)):
         path.write_bytes(_flip(whole, at))
         try:
-            read = read_fashion_mnist(tmp_path / "root", FACTS)["train"].labels
+            read = read_mnist(tmp_path / "root", FACTS)["train"].labels
         except DataError:
             found += 1
         else:
@@ -157,4 +157,4 @@ def test_the_unpacked_file_is_read_where_both_are(arrays, tmp_path):
     write_files(tmp_path / "root", arrays, gz=False)
     for name in NAMES:
         (tmp_path / "root" / f"{name}.gz").write_bytes(gzip.compress(b"other"))
-    assert len(read_fashion_mnist(tmp_path / "root", FACTS)["train"].labels) == 200
+    assert len(read_mnist(tmp_path / "root", FACTS)["train"].labels) == 200

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 import glad_ray
-from glad_ray.data.fashion_mnist import read_fashion_mnist
 from glad_ray.data.load import SAMPLE
 from glad_ray.data.make_sample import make_sample
+from glad_ray.data.mnist import read_mnist
 from glad_ray.data.png_table import SCHEMA, encode_png, read_png_table
 from glad_ray.errors import DataError, UserError
 from glad_ray.spec import dataset_facts
@@ -53,7 +53,7 @@ def test_it_can_be_made_again(tmp_path):
     for column in ("label", "split", "source_index"):
         assert made[column].equals(bundled[column])
     # The PNG files depend on the compression library, their pixels do not.
-    original = read_fashion_mnist(DEBIAN_FOLDER, dataset_facts("fashion-mnist"))
+    original = read_mnist(DEBIAN_FOLDER, dataset_facts("fashion-mnist"))
     for path in (tmp_path / "sample.parquet", SAMPLE):
         for name, (images, labels) in read_png_table(path, FACTS).items():
             index = pq.read_table(path, filters=[("split", "=", name)])["source_index"].to_numpy()

@@ -10,11 +10,11 @@ from glad_ray.errors import unknown
 from glad_ray.spec.datasets import folder, hugging_face
 from glad_ray.spec.datasets.facts import DatasetFacts
 from glad_ray.spec.datasets.imagenet import IMAGENET
-from glad_ray.spec.datasets.small import SMALL
+from glad_ray.spec.datasets.of_one_size import OF_ONE_SIZE
 
 __all__ = ["DATASETS", "DatasetFacts", "dataset_facts"]
 
-DATASETS: dict[str, DatasetFacts] = {facts.name: facts for facts in (*SMALL, *IMAGENET)}
+DATASETS: dict[str, DatasetFacts] = {facts.name: facts for facts in (*OF_ONE_SIZE, *IMAGENET)}
 _OWN = {folder.PREFIX: folder.folder_facts, hugging_face.PREFIX: hugging_face.hugging_face_facts}
 
 

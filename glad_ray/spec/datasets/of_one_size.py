@@ -42,7 +42,7 @@ def _fashion_mnist(name: str, title: str, train_images: int, test_images: int) -
     )
 
 
-SMALL = (
+OF_ONE_SIZE = (
     _fashion_mnist("fashion-mnist-sample", "Fashion-MNIST (bundled sample)", 4000, 1000),
     _fashion_mnist("fashion-mnist", "Fashion-MNIST", 60000, 10000),
     DatasetFacts(
