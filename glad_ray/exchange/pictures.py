@@ -38,6 +38,9 @@ def published_record(synthetic: SyntheticSet) -> dict[str, Any]:
     generator = record.get("generator")
     if isinstance(generator, dict) and "path" in generator:
         record["generator"] = generator | {"path": PurePath(generator["path"]).name}
+    own = record.pop("own_dataset", None)
+    if isinstance(own, dict) and "title" in own:
+        record["dataset"] = own["title"]
     return record
 
 

@@ -52,7 +52,7 @@ def seconds(flops: float, gigaflops: float = GIGAFLOPS_PER_CPU) -> float:
 
 def evaluate_flops(run: Run, evaluation: Evaluation) -> float:
     """Operations of training every network of an evaluation on every kept snapshot of a run, and of testing it."""
-    facts = dataset_facts(run.dataset)
+    facts = run.facts
     images = facts.classes * run.images_per_class
     if run.ipc is None:
         images = facts.train_images - facts.classes * run.held_out
@@ -79,7 +79,7 @@ def generator_multiply_adds(run: Run) -> int | None:
 
 def _step_flops(run: Run) -> float:
     """Operations of one step on the latents, on average over the steps."""
-    facts = dataset_facts(run.dataset)
+    facts = run.facts
     synthetic = facts.classes * run.images_per_class
     generator_flops = 2.0 * (generator_multiply_adds(run) or 0) * synthetic
     passes = _network_passes(run, synthetic, facts.classes, facts.train_images)

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from glad_ray.report import wording
-from glad_ray.report.identity import is_baseline
+from glad_ray.report.identity import is_baseline, known_datasets
 from glad_ray.spec import DC, DM, MTT, Run
 from glad_ray.spec.algorithm import ALGORITHM_NAMES
-from glad_ray.spec.datasets import DATASETS
 
 LEAST_EPOCHS = {True: 1000, False: 300}
 """of the paper, with augmentation; of the original DC, without"""
@@ -57,7 +56,7 @@ def _budget(evaluation_id: str, rows: Sequence[Mapping[str, Any]], runs: Mapping
         epochs=_epochs(rows),
         schedule=_either(row["evaluation_schedule"] for row in rows),
         repeats=repeats,
-        test_images=_test_images(rows),
+        test_images=_test_images(rows, runs),
         learning_rates=_learning_rates(rates),
         smaller=_smaller(repeats, rows),
     )
@@ -95,10 +94,11 @@ def _distillations(rows: Sequence[Mapping[str, Any]], runs: Mapping[str, Run]) -
     return tuple((name, " or ".join(said[name])) for name in ALGORITHM_NAMES if name in said and not is_baseline(name))
 
 
-def _test_images(rows: Sequence[Mapping[str, Any]]) -> str:
+def _test_images(rows: Sequence[Mapping[str, Any]], runs: Mapping[str, Run]) -> str:
+    datasets = known_datasets(runs)
     said: dict[str, None] = {}
     for row in rows:
-        every = DATASETS[row["dataset"]].test_images if row["dataset"] in DATASETS else None
+        every = datasets[row["dataset"]].test_images if row["dataset"] in datasets else None
         if row["test_images"] is not None:
             said[wording.count(row["test_images"]) + (f" of {wording.count(every)}" if every else "")] = None
         else:

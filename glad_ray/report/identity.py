@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from glad_ray.spec import DSA, DiffusersAutoencoder, Run, StyleGANFile
+from glad_ray.spec import DATASETS, DSA, DatasetFacts, DiffusersAutoencoder, Run, StyleGANFile
 from glad_ray.spec.algorithm import ALGORITHM_NAMES, CORESET_NAMES
 
 _WORDS = {DSA: "DSA", "": "none"}
@@ -80,6 +80,11 @@ def identities(rows: Iterable[Mapping[str, Any]], runs: Mapping[str, Run]) -> di
             seed=run.seed,
         )
     return known
+
+
+def known_datasets(runs: Mapping[str, Run]) -> dict[str, DatasetFacts]:
+    """What is known of datasets, by name: of those of the package, and of the user's own that records tell of."""
+    return DATASETS | {run.dataset: run.facts for run in runs.values()}
 
 
 def variants(known: Mapping[str, Identity], runs: Mapping[str, Run]) -> dict[str, str]:

@@ -6,13 +6,13 @@ from typing import Any
 
 from glad_ray.errors import UserError
 from glad_ray.report.conditions import evaluation_names
-from glad_ray.report.identity import Identity, identities, variants
+from glad_ray.report.identity import Identity, identities, known_datasets, variants
 from glad_ray.report.published import Comparison, comparisons
 from glad_ray.report.ranking import Ranked, ranked
 from glad_ray.report.tables import Section, sections
 from glad_ray.results import Failure, read_failures, read_results
 from glad_ray.results.parquet import damaged
-from glad_ray.spec import Run, Sweep
+from glad_ray.spec import DatasetFacts, Run, Sweep
 from glad_ray.storage import Storage
 
 
@@ -24,6 +24,8 @@ class Material:
     sweep: Sweep | None
     runs: dict[str, Run]
     """records by run id, of planned runs and of those begun"""
+    datasets: dict[str, DatasetFacts]
+    """by name: those that have names, and the user's own that records tell of"""
     failures: tuple[Failure, ...]
     identities: dict[str, Identity]
     variants: dict[str, str]
@@ -56,6 +58,7 @@ def read_material(storage: Storage) -> Material:
         rows=rows,
         sweep=sweep,
         runs=runs,
+        datasets=known_datasets(runs),
         failures=read_failures(storage),
         identities=known,
         variants=variant_of,

@@ -22,7 +22,6 @@ from glad_ray.report.runs import losses, network_costs, pictures, run_views
 from glad_ray.report.size_figure import accuracy_by_bytes
 from glad_ray.report.sizes import COUNTED, sizes
 from glad_ray.report.tables import Row, Section, Table
-from glad_ray.spec import DATASETS
 from glad_ray.storage import Storage
 
 
@@ -92,7 +91,7 @@ def _context(storage: Storage, material: Material) -> dict[str, Any]:
         "versions_used": _versions(material.rows),
         "packages": sorted({package for versions, _ in _versions(material.rows) for package in versions}),
         "several_datasets": len({view.identity.place for view in views if view.identity.ipc is not None}) > 1,
-        "class_names": _class_names,
+        "class_names": lambda dataset: _class_names(material, dataset),
     }
 
 
@@ -161,8 +160,8 @@ def _shown(scored: Sequence[Ranked]) -> list[tuple[Row, Ranked | None, Ranked | 
     ]  # fmt: skip
 
 
-def _class_names(dataset: str) -> tuple[str, ...]:
-    return DATASETS[dataset].class_names if dataset in DATASETS else ()
+def _class_names(material: Material, dataset: str) -> tuple[str, ...]:
+    return material.datasets[dataset].class_names if dataset in material.datasets else ()
 
 
 def _versions(rows: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, str], int]]:

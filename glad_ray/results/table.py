@@ -11,7 +11,6 @@ from glad_ray.errors import DataError
 from glad_ray.results.parquet import read_table, to_parquet
 from glad_ray.results.records import Distillation, Training
 from glad_ray.results.selection import select
-from glad_ray.spec.datasets import dataset_facts
 from glad_ray.spec.run import Run
 from glad_ray.spec.sweep import Evaluation
 from glad_ray.storage import Storage
@@ -103,8 +102,7 @@ def write_results(
     _check_complete(run, evaluation, trainings)
     of_networks = {network.key: trainings[network.key] for network in evaluation.networks}
     labels, decided = evaluation.labels_of(run), evaluation.decided_for(run)
-    classes = dataset_facts(run.dataset).classes
-    soft_bytes = 4 * classes**2 * run.images_per_class if labels == "teacher" else 0
+    soft_bytes = 4 * run.facts.classes**2 * run.images_per_class if labels == "teacher" else 0
     of_run = {
         "run_id": run.run_id,
         "evaluation_id": evaluation.content_id,

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from glad_ray.spec.algorithm import Herding, KMeans, RandomReal, WholeDataset
-from glad_ray.spec.datasets import dataset_facts
 from glad_ray.spec.run import Run
 
 Equal = Literal["images", "bytes"]
@@ -32,7 +31,7 @@ def baselines(
 
 def images_for_bytes(run: Run) -> int:
     """Real images per class that take as many bytes as a run's set and generator do."""
-    facts = dataset_facts(run.dataset)
+    facts = run.facts
     image = facts.channels * run.pixels**2
     most = facts.train_images // facts.classes - run.held_out
     return min(most, max(1, (run.set_bytes + run.generator_bytes) // (facts.classes * image)))

@@ -2,13 +2,14 @@
 
 import math
 import re
+from collections.abc import Collection
 from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from glad_ray.errors import UserError
 from glad_ray.spec.algorithm import DC, DM, MTT, Algorithm, Herding, KMeans, WholeDataset
-from glad_ray.spec.datasets import dataset_facts
+from glad_ray.spec.datasets import DATASETS, DatasetFacts, dataset_facts
 from glad_ray.spec.experts import DSA, Experts, ExpertSet, check_judges, expert_network
 from glad_ray.spec.generators import AnyGenerator, Init, StyleGANRecord
 from glad_ray.spec.network import BackboneByName, Network
@@ -26,6 +27,9 @@ class Run(Record):
 
     dataset: str = "fashion-mnist-sample"
     """name of the dataset"""
+    own_dataset: DatasetFacts | None = None
+    """what is known of a user's own dataset, `folder:PATH` or `hf:PATH`; filled in from there, so that a kept
+    record is read without it"""
     resolution: int | None = None
     """side of the images in pixels; None: the generator's, or the dataset's own in pixel space"""
     algorithm: Algorithm
@@ -63,7 +67,9 @@ class Run(Record):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        facts = dataset_facts(self.dataset)
+        if self.own_dataset is None or self.own_dataset.name != self.dataset:
+            facts = dataset_facts(self.dataset)
+            self._fill_in("own_dataset", None if self.dataset in DATASETS else facts)
         # Implied fields are made explicit, so that what is hashed is what runs.
         apply_profile(self)
         if self.space == "pixel":
@@ -74,7 +80,7 @@ class Run(Record):
             inits = _PIXEL_INITS if self.generator is None else self.generator.inits
             self._fill_in("init", inits[0])
         if self.resolution is None:
-            self._fill_in("resolution", self.generator.resolution if self.generator else facts.resolution)
+            self._fill_in("resolution", self.generator.resolution if self.generator else self.facts.resolution)
         if not self.distils and (self.space != "pixel" or self.init != "real"):
             raise UserError(f"Baseline {self.algorithm.name} is real images: use space='pixel' and init='real' with it")
         if isinstance(self.algorithm, WholeDataset) and self.images_per_class != 1:
@@ -97,7 +103,7 @@ class Run(Record):
             raise UserError(f"Init {self.init!r} is for latents: in pixel space use {' or '.join(_PIXEL_INITS)}")
 
     def _check_latents(self) -> None:
-        generator, facts = self.generator, dataset_facts(self.dataset)
+        generator, facts = self.generator, self.facts
         if generator is None and not _STYLEGAN_SPACE.fullmatch(self.space):
             raise UserError(f"Unknown space {self.space!r}: use pixel, or with a generator w+ or f<n>, for example f4")
         if generator is None:
@@ -145,6 +151,14 @@ class Run(Record):
         if not named and 0 < known < needed:
             raise UserError(f"The generator knows {known} classes and {self.dataset} has {needed}: use another.")
 
+    def _unsaid(self, *, identity: bool) -> Collection[str]:
+        return ("own_dataset",) if identity or self.own_dataset is None else ()
+
+    @property
+    def facts(self) -> DatasetFacts:
+        """What is known of its dataset."""
+        return self.own_dataset or dataset_facts(self.dataset)
+
     @property
     def run_id(self) -> str:
         """Twelve hexadecimal digits made of the content of this record."""
@@ -170,7 +184,7 @@ class Run(Record):
         """What is kept of the synthetic set without its hard labels: float32 latents and soft labels; real images as
         8-bit pixels.
         """
-        facts = dataset_facts(self.dataset)
+        facts = self.facts
         image = facts.channels * self.pixels**2
         if isinstance(self.algorithm, WholeDataset):
             return (facts.train_images - facts.classes * self.held_out) * image
