@@ -1,4 +1,7 @@
-"""A plan for people: tables of runs in order, prerequisites, generators with their layers, and cost."""
+"""A plan for people: tables of runs in order, prerequisites, generators with their layers, and cost.
+
+Operations are estimates throughout; a time is called "about" where the number of images that it rests on is one, too.
+"""
 
 from collections.abc import Iterator, Set
 from datetime import timedelta
@@ -10,15 +13,15 @@ from rich.table import Table
 from glad_ray.plan.cost import (
     GIGAFLOPS_PER_CPU,
     GIGAFLOPS_PER_GPU,
-    Cost,
     estimate,
     expert_flops,
     generator_multiply_adds,
     seconds,
 )
 from glad_ray.plan.parameters import expert_bytes
-from glad_ray.plan.plan import Plan, experts_needed
-from glad_ray.spec import DC, GeneratorRecord, Run
+from glad_ray.plan.plan import Plan
+from glad_ray.plan.total import total
+from glad_ray.spec import DC, DatasetFacts, GeneratorRecord, Run, dataset_facts
 from glad_ray.spec.generators import images_at_once
 from glad_ray.spec.profiles import DIFFERENCES, concerns
 from glad_ray.spec.record import Record, value_at
@@ -57,15 +60,14 @@ def _said(run: Run, path: str) -> str:
 def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
     """The parts of a plan to be printed; `done` are the ids of the runs that are finished already."""
     sweep = plan.sweep
-    costs = {run.run_id: estimate(run, sweep.evaluations) for run in plan.runs}
 
     if plan.expert_sets:
         needs = Table(
             "expert trajectories", "id", "cpu time", "size", title="First: prerequisites", title_justify="left"
         )
         for expert_set in plan.expert_sets:
-            time, size = _time(expert_flops(expert_set)), decimal(expert_bytes(expert_set))
-            needs.add_row(expert_set.label, expert_set.content_id, time, size)
+            time = _time(expert_flops(expert_set), trains_on=dataset_facts(expert_set.dataset))
+            needs.add_row(expert_set.label, expert_set.content_id, time, decimal(expert_bytes(expert_set)))
         yield needs
 
     table = Table(
@@ -73,7 +75,7 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
         title=f"Then: {len(plan.runs)} runs of {sweep.name}, in this order", title_justify="left",
     )  # fmt: skip
     for number, run in enumerate(plan.runs, 1):
-        cost = costs[run.run_id]
+        cost = estimate(run, sweep.evaluations)
         table.add_row(
             str(number),
             run.run_id,
@@ -84,7 +86,7 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
             str(run.seed),
             str(run.steps),
             _time(cost.distill_flops),
-            _time(cost.evaluate_flops),
+            _time(cost.evaluate_flops, trains_on=run.facts if run.ipc is None else None),
             "finished" if run.run_id in done else "to do",
         )
     yield table
@@ -92,10 +94,14 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
     for evaluation in sweep.evaluations:
         networks = ", ".join(network.title for network in evaluation.networks)
         labels = "" if evaluation.labels == "hard" else ", soft labels"
+        whole = any(run.ipc is None for run in plan.runs)
+        fewer = f", {evaluation.whole_dataset_epochs} on the whole dataset" if whole else ""
         plain = ", no augmentation" if evaluation.augmentation == "" else ""
-        yield f"Evaluation: {networks}; {evaluation.repeats} repeats of {evaluation.epochs} epochs each{labels}{plain}."
+        repeats = f"{evaluation.repeats} repeats of {evaluation.epochs} epochs each"
+        yield f"Evaluation: {networks}; {repeats}{fewer}{labels}{plain}."
     yield from _generators(plan.runs, sweep.resources.generator_memory_gib)
-    yield _total(plan, costs, done)
+    yield from _estimated_counts(plan)
+    yield _total(plan, done)
 
 
 def _generators(runs: tuple[Run, ...], memory_gib: float) -> Iterator[str]:
@@ -121,26 +127,45 @@ def _pullback(generator: GeneratorRecord, space: str, memory_gib: float) -> str:
     return f"  {space}: a gradient takes {needed / MIB:,.0f} MiB an image; {images} at a time in {memory_gib:g} GiB."
 
 
-def _total(plan: Plan, costs: dict[str, Cost], done: Set[str]) -> str:
-    left = [costs[run.run_id] for run in plan.runs if run.run_id not in done]
-    experts = {
-        expert_set: expert_flops(expert_set)
-        for run in plan.runs
-        if run.run_id not in done
-        for expert_set in experts_needed(run, plan.sweep)
-    }
-    flops = sum(cost.distill_flops + cost.evaluate_flops for cost in left) + sum(experts.values())
+def _estimated_counts(plan: Plan) -> Iterator[str]:
+    """What times that are called "about" rest on."""
+    trained_on = [dataset_facts(expert_set.dataset) for expert_set in plan.expert_sets]
+    trained_on += [run.facts for run in plan.runs if run.ipc is None]
+    titles: dict[int, dict[str, None]] = {}
+    for facts in trained_on:
+        if not facts.train_images_exact:
+            titles.setdefault(facts.train_images, {})[facts.title] = None
+    for count, of_count in titles.items():
+        each = "" if len(of_count) == 1 else " each"
+        yield (
+            f"About: {', '.join(of_count)} are taken to have {count:,} training images{each}, ImageNet's mean; their "
+            "number is not published."
+        )
+
+
+def _total(plan: Plan, done: Set[str]) -> str:
+    left = [run for run in plan.runs if run.run_id not in done]
+    cost = total(left, plan.sweep)
     networks = [network for evaluation in plan.sweep.evaluations for network in evaluation.networks]
     foreign = [network.title for network in networks if network.foreign]
     foreign += [run.generator_name for run in plan.runs if generator_multiply_adds(run) is None]
     unknown = ", ".join(dict.fromkeys(foreign))
     not_counted = f" Not counted, for their cost is not known: {unknown}." if unknown else ""
+    experts = (
+        f" Experts take {cost.expert_gpu_hours:,.1f} of these hours, and {decimal(cost.expert_bytes)}."
+        if cost.expert_bytes
+        else ""
+    )
     return (
-        f"{len(left)} of {len(plan.runs)} runs to do: about {_time(flops)} of one CPU core at {GIGAFLOPS_PER_CPU:g} "
-        f"GFLOP/s ({flops / 1e12:.3g} TFLOP), or {seconds(flops, GIGAFLOPS_PER_GPU) / 3600:,.1f} hours of a GPU, if it "
-        f"sustains {GIGAFLOPS_PER_GPU / 1000:g} TFLOP/s.{not_counted} Nothing was started."
+        f"{len(left)} of {len(plan.runs)} runs to do: about {_time(cost.flops)} of one CPU core at "
+        f"{GIGAFLOPS_PER_CPU:g} GFLOP/s ({cost.flops / 1e12:.3g} TFLOP), or {cost.gpu_hours:,.1f} hours of a GPU, if "
+        f"it sustains {GIGAFLOPS_PER_GPU / 1000:g} TFLOP/s.{experts}{not_counted} Nothing was started."
     )
 
 
-def _time(flops: float) -> str:
-    return str(timedelta(seconds=max(1, round(seconds(flops, GIGAFLOPS_PER_CPU))))) if flops else "-"
+def _time(flops: float, trains_on: DatasetFacts | None = None) -> str:
+    """Of one CPU core; `trains_on` is a dataset whose number of training images the time rests on."""
+    if not flops:
+        return "-"
+    about = "about " if trains_on and not trains_on.train_images_exact else ""
+    return about + str(timedelta(seconds=max(1, round(seconds(flops, GIGAFLOPS_PER_CPU)))))

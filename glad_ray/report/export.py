@@ -50,6 +50,7 @@ def published_csv(compared: Iterable[tuple[Section, Sequence[Comparison]]]) -> s
     columns = (
         *_PLACE, "selection", *_ROW, "trainings", "network", "accuracy_percent", "std_percent", "published_percent",
         "published_std_percent", "difference_points", "combined_deviations", "source", "table", "note",
+        "not_stated",
     )  # fmt: skip
     return _csv(
         columns,
@@ -59,7 +60,7 @@ def published_csv(compared: Iterable[tuple[Section, Sequence[Comparison]]]) -> s
                 one.selection,
                 *_of(one.row),
                 one.row.trainings,
-                one.published.network,
+                one.network,
                 _percent(one.ours.mean),
                 _percent(one.ours.std),
                 _percent(one.published.score.mean),
@@ -69,6 +70,7 @@ def published_csv(compared: Iterable[tuple[Section, Sequence[Comparison]]]) -> s
                 one.published.source,
                 one.published.table,
                 one.published.note,
+                one.unstated,
             )
             for section, of_section in compared
             for one in of_section

@@ -3,13 +3,17 @@
 `published.csv` has a line per number: where it is printed and what it is of. A result is set beside it only if it is of
 the same thing: dataset, resolution, images per class, algorithm, augmentation, latents and their generator, networks of
 the standard width and depth, hard labels. Such a comparison still says under which budget ours was made.
+
+What print leaves unsaid may be what ours has in its place, and the comparison says so. Images per class may be any number
+that the source states elsewhere (GLaD: 1 and 10), the layer any, the network the one that distilled or the mean of the
+unseen ones. Where several results fit they all stand there, for print does not tell which was meant.
 """
 
 import csv
 import functools
 import importlib.resources
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from glad_ray.report import wording
@@ -18,12 +22,12 @@ from glad_ray.report.tables import Row, Score, Section
 from glad_ray.spec import DC, DM, DSA, Run, Selection
 
 MEAN_OF_UNSEEN = "mean of 4 unseen"
+NOT_STATED = "not stated"
 _UNSEEN = {"alexnet", "vgg11", "resnet18", "vit"}
 _BACKBONE = "convnet"
 _WITHOUT_AUGMENTATION = "without augmentation"
 # Names of the baselines in print, by ours; the other algorithms are called the same.
 _NAMES = {"random": "random selection", "herding": "herding", "whole": "whole dataset"}
-# How print calls the image priors, by the kind of ours.
 _REAL_BATCH = 256
 _TWO_DEVIATIONS = 2.0
 
@@ -43,7 +47,9 @@ class Published:
     """pixel, latent, real images or other"""
     generator: str
     layer: str
+    """empty without latents, and where it is not stated"""
     network: str
+    """a network's key, `mean of 4 unseen` or `not stated`"""
     score: Score
     """its deviation is None where none is printed"""
     note: str
@@ -53,6 +59,17 @@ class Published:
         """Whether the step was chosen on the test set, as GLaD's code does."""
         return self.source.startswith("GLaD")
 
+    @property
+    def whole(self) -> bool:
+        """Whether it is of the whole dataset, which has no images per class to state."""
+        return self.algorithm == _NAMES["whole"]
+
+    def may_have(self, ipc: int | None) -> bool:
+        """Whether it is of so many images per class, or may be for all that is stated."""
+        if self.ipc is None and not self.whole:
+            return ipc in _stated_ipcs(self.source)
+        return self.ipc == ipc
+
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
@@ -61,7 +78,21 @@ class Comparison:
     published: Published
     selection: Selection
     row: Row
+    network: str
+    """what ours was tested on: a network's key, or `mean of 4 unseen`"""
     ours: Score
+
+    @property
+    def unstated(self) -> str:
+        """What print leaves unsaid, and ours: `images per class and layer not stated; ours: 1, f2`; empty: nothing."""
+        said = {}
+        if self.published.ipc is None and not self.published.whole:
+            said["images per class"] = str(self.row.ipc)
+        if self.published.parameterisation == "latent" and not self.published.layer:
+            said["layer"] = self.row.space
+        if self.published.network == NOT_STATED:
+            said["network"] = wording.network_name(self.network)
+        return f"{wording.listed([*said])} not stated; ours: {', '.join(said.values())}" if said else ""
 
     @property
     def difference(self) -> float:
@@ -124,22 +155,25 @@ def comparisons(
             if table.selection != "last" and not own:
                 continue
             for row in table.rows:
-                ours = _ours(number, row, [runs.get(run_id) for run_id in row.run_ids])
-                if ours is not None:
-                    found.append(Comparison(published=number, selection=table.selection, row=row, ours=ours))
+                found += [
+                    Comparison(published=number, selection=table.selection, row=row, network=network, ours=ours)
+                    for network, ours in _ours(number, row, [runs.get(run_id) for run_id in row.run_ids])
+                ]
     return tuple(found)
 
 
 def context(
     section: Section, compared: Sequence[Comparison], published: Iterable[Published] | None = None
 ) -> tuple[Published, ...]:
-    """Published numbers of the same dataset and images per class (and of the whole) that nothing of ours stands by."""
+    """Published numbers of the same dataset that nothing of ours stands by: of as many images per class, as far as that
+    is stated, and of the whole.
+    """
     matched = {comparison.published for comparison in compared}
     return tuple(
         number
         for number in (published_numbers() if published is None else published)
         if number.dataset == section.dataset
-        and (number.algorithm == _NAMES["whole"] or (number.ipc is not None and number.ipc == section.ipc))
+        and (number.whole or (section.ipc is not None and number.may_have(section.ipc)))
         and number not in matched
     )
 
@@ -169,22 +203,35 @@ def shortfalls(compared: Sequence[Comparison], runs: Mapping[str, Run]) -> tuple
     return tuple(said)
 
 
-def _ours(number: Published, row: Row, runs: Sequence[Run | None]) -> Score | None:
-    """The score of a row that is of the same thing as a published number, or None."""
-    if number.algorithm != _NAMES.get(row.algorithm, row.algorithm) or number.ipc != row.ipc:
-        return None
+@functools.cache
+def _stated_ipcs(source: str) -> frozenset[int | None]:
+    """The images per class that a source states anywhere."""
+    return frozenset(of.ipc for of in published_numbers() if of.source == source and of.ipc is not None)
+
+
+def _ours(number: Published, row: Row, runs: Sequence[Run | None]) -> list[tuple[str, Score]]:
+    """The networks and scores of a row that are of the same thing as a published number, as far as that is stated."""
+    if number.algorithm != _NAMES.get(row.algorithm, row.algorithm) or not number.may_have(row.ipc):
+        return []
     # Nothing in print here was trained with soft labels.
     if row.conditions.labels != "hard":
-        return None
+        return []
     if not row.is_baseline and not (_same_latents(number, row, runs) and _same_augmentation(number, row, runs)):
-        return None
+        return []
     backbones = {run.backbone.key if run else None for run in runs}
-    if number.network == MEAN_OF_UNSEEN:
+    networks = (_BACKBONE, MEAN_OF_UNSEEN) if number.network == NOT_STATED else (number.network,)
+    scores = [(network, _score(row, network, backbones)) for network in networks]
+    return [(network, score) for network, score in scores if score is not None]
+
+
+def _score(row: Row, network: str, backbones: Set[str | None]) -> Score | None:
+    """The score on a network, or the mean over the four unseen, of what the standard backbone distilled."""
+    if network == MEAN_OF_UNSEEN:
         unseen = {key for key, score in row.scores.items() if not score.seen}
         return row.unseen if unseen == _UNSEEN and backbones == {_BACKBONE} else None
     if not row.is_baseline and backbones != {_BACKBONE}:
         return None
-    return row.scores.get(number.network)
+    return row.scores.get(network)
 
 
 def _same_latents(number: Published, row: Row, runs: Sequence[Run | None]) -> bool:
@@ -193,7 +240,7 @@ def _same_latents(number: Published, row: Row, runs: Sequence[Run | None]) -> bo
     # The published runs learned no generator.
     priors = {run.generator.published_as for run in runs if run and run.generator and not run.learn_generator}
     same = bool(number.generator) and priors == {number.generator}
-    return number.parameterisation == "latent" and same and number.layer == row.space
+    return number.parameterisation == "latent" and same and number.layer in ("", row.space)
 
 
 def _same_augmentation(number: Published, row: Row, runs: Sequence[Run | None]) -> bool:

@@ -8,6 +8,7 @@ from tests.report.rows import row
 
 GENERATOR = RandomStyleGAN(resolution=32, image_channels=1)
 UNSEEN = ("alexnet", "vgg11", "resnet18", "vit")
+GLAD = "GLaD, CVPR 2023"
 
 
 def number(**changes):
@@ -77,6 +78,11 @@ class TestTheFile:
         (FULL, number(network="mean of 4 unseen"), {"networks": ("convnet", *UNSEEN)}),
         (LATENT, number(**RANDOM_PRIOR), {}),
         (TRAINED, number(**RANDOM_PRIOR | {"generator": "stylegan-xl imagenet"}), {}),
+        (LATENT, number(**RANDOM_PRIOR | {"layer": ""}), {}),
+        (FULL, number(ipc=None, source=GLAD), {}),
+        (FULL.replace(images_per_class=10), number(ipc=None, source=GLAD), {}),
+        (FULL, number(network="not stated"), {}),
+        (FULL, number(network="not stated"), {"networks": UNSEEN}),
     ],
 )  # fmt: skip
 def test_the_same_thing_matches(run, published, changes):
@@ -95,10 +101,12 @@ def test_the_same_thing_matches(run, published, changes):
         (FULL.replace(resolution=32), number(), {}),
         (FULL, number(ipc=10), {}),
         (FULL, number(ipc=None), {}),
+        (FULL.replace(images_per_class=2), number(ipc=None, source=GLAD), {}),
         (FULL, number(algorithm="kip"), {}),
         (FULL, number(parameterisation="other"), {}),
         (FULL, number(parameterisation="latent", layer="f4"), {}),
-        (FULL, number(network="not stated"), {}),
+        (FULL.replace(backbone=Network(width=32)), number(network="not stated"), {"networks": ("convnet-w32",)}),
+        (FULL, number(network="not stated"), {"networks": ("resnet18", "vit")}),
         (FULL.replace(algorithm=DC(), augmentation=""), number(algorithm="dc", note="DC with DSA"), {}),
         (FULL.replace(algorithm=DC()), number(algorithm="dc", note="without augmentation"), {}),
         (FULL.replace(augmentation=""), number(), {}),
@@ -117,11 +125,37 @@ def test_the_same_thing_matches(run, published, changes):
         (TRAINED, number(**RANDOM_PRIOR), {}),
         (TRAINED.replace(generator=FILE), number(**RANDOM_PRIOR | {"generator": "stylegan-xl imagenet"}), {}),
         (TRAINED.replace(generator=FILE), number(**RANDOM_PRIOR | {"generator": ""}), {}),
-        (LATENT, number(**RANDOM_PRIOR | {"layer": ""}), {}),
+        (TRAINED, number(**RANDOM_PRIOR | {"layer": ""}), {}),
+        (FULL.replace(algorithm=WholeDataset()), number(**WHOLE | {"algorithm": "dm"}, source=GLAD), {}),
     ],
 )  # fmt: skip
 def test_another_thing_does_not_match(run, published, changes):
     assert matches(run, published, **changes) == ()
+
+
+@pytest.mark.parametrize(
+    ("run", "published", "networks", "said"),
+    [
+        (FULL, number(), ("convnet",), [""]),
+        (FULL.replace(algorithm=WholeDataset()), number(**WHOLE), ("convnet",), [""]),
+        (FULL, number(ipc=None, source=GLAD), ("convnet",), ["images per class not stated; ours: 1"]),
+        (LATENT, number(**RANDOM_PRIOR | {"layer": ""}), ("convnet",), ["layer not stated; ours: f4"]),
+        (
+            LATENT,
+            number(**RANDOM_PRIOR | {"layer": "", "ipc": None, "source": GLAD}),
+            ("convnet",),
+            ["images per class and layer not stated; ours: 1, f4"],
+        ),
+        (
+            FULL,
+            number(network="not stated"),
+            ("convnet", *UNSEEN),
+            ["network not stated; ours: ConvNet", "network not stated; ours: mean of 4 unseen"],
+        ),
+    ],
+)  # fmt: skip
+def test_what_print_leaves_unsaid_is_said(run, published, networks, said):
+    assert [one.unstated for one in matches(run, published, networks=networks)] == said
 
 
 def test_a_distilled_set_of_unknown_augmentation_matches_nothing():
@@ -156,6 +190,10 @@ def test_peers_without_a_counterpart_are_context():
     numbers = [matched, peer, other_ipc, whole, number(dataset="cifar10", algorithm="kip")]
     compared = comparisons(section, {FULL.run_id: FULL}, numbers)
     assert context(section, compared, numbers) == (peer, whole)
+    unstated = number(algorithm="kip", ipc=None, source=GLAD)
+    assert context(section, (), [unstated]) == (unstated,)
+    assert context(section_of(FULL.replace(images_per_class=50)), (), [unstated]) == ()
+    assert context(section_of(FULL.replace(algorithm=WholeDataset())), (), [unstated]) == ()
 
 
 def test_a_smaller_budget_is_said():
