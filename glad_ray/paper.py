@@ -30,6 +30,16 @@ def prior(trained_on: str, resolution: int) -> StyleGANFile:
 FOUR_PRIORS = (prior("imagenet", 256), prior("ffhq", 256), prior("pokemon", 256), RANDOM_256)
 
 
+def table1_runs() -> tuple[Run, ...]:
+    """One image per class: Table 1, and Table 2 of the supplement, which scores the network that distilled."""
+    return pixels_and_latents(TEN, ALGORITHMS, resolution=128, images_per_class=1)
+
+
+def table2_runs() -> tuple[Run, ...]:
+    """Ten images per class: Table 2, which is Table 3 of the supplement."""
+    return pixels_and_latents(FIVE, ("dc", "dm"), resolution=128, images_per_class=10)
+
+
 def pixels_and_latents(
     datasets: Iterable[str], algorithms: Iterable[str], *, resolution: int, images_per_class: int
 ) -> tuple[Run, ...]:

@@ -4,9 +4,9 @@
 the same thing: dataset, resolution, images per class, algorithm, augmentation, latents and their generator, networks of
 the standard width and depth, hard labels. Such a comparison still says under which budget ours was made.
 
-What print leaves unsaid may be what ours has in its place, and the comparison says so. Images per class may be any number
-that the source states elsewhere (GLaD: 1 and 10), the layer any, the network the one that distilled or the mean of the
-unseen ones. Where several results fit they all stand there, for print does not tell which was meant.
+What print leaves unsaid may be what ours has in its place, and the comparison says so. Images per class may be any
+number that the source states elsewhere (GLaD: 1 and 10), the layer any, the network the one that distilled or the mean
+of the unseen ones. Where several results fit they all stand there, for print does not tell which was meant.
 """
 
 import csv

@@ -3,6 +3,10 @@
 Claim: the best layer differs: f12 for MTT, f16 for DC, f20 for DM; late layers help the network that distilled, earlier
 ones the unseen.
 
+Expected: no number is printed; those of the three layers are Table 1's.
+
+Cost, by `glad-ray plan`: 2,484 GPU hours at 20 TFLOP/s, 6.9 of them for experts, which take 20 GB.
+
     glad-ray plan sweeps/paper/figure3.py
     glad-ray sweep sweeps/paper/figure3.py
 """
