@@ -28,6 +28,13 @@ def test_help(capsys, command):
     assert f"glad-ray {command}" in out
 
 
+@pytest.mark.parametrize("command", ["distill", "experts"])
+def test_help_names_a_users_own_datasets(capsys, command):
+    _, out, _ = _run(capsys, command, "--help")
+    assert "folder:PATH" in out
+    assert "hf:PATH" in out
+
+
 def test_console_script_and_module_agree():
     texts = [
         subprocess.run([*start, "--version"], capture_output=True, text=True, check=True).stdout

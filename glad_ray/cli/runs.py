@@ -19,6 +19,8 @@ from glad_ray.storage import Storage
 if TYPE_CHECKING:
     from glad_ray.synthetic_set import SyntheticSet
 
+_DATASET_HELP = f"One of {', '.join(DATASETS)}; or a user's own, folder:PATH or hf:PATH."
+
 SetFile = Annotated[
     Path, typer.Argument(metavar="SET", help="A synthetic_set.safetensors; or images_best.pt of the older code.")
 ]
@@ -30,7 +32,7 @@ SetLabels = Annotated[
 
 def distill(
     algorithm: Annotated[str, typer.Option(help="dc, dm or mtt; or a baseline: random, herding or kmeans.")] = "dm",
-    dataset: Annotated[str, typer.Option(help=f"One of {', '.join(DATASETS)}.")] = "fashion-mnist-sample",
+    dataset: Annotated[str, typer.Option(help=_DATASET_HELP)] = "fashion-mnist-sample",
     space: Annotated[str, typer.Option(help="pixel, w+ or f<n>.")] = "pixel",
     generator: Annotated[
         str | None,
@@ -108,7 +110,7 @@ def export(
 
 
 def experts(
-    dataset: Annotated[str, typer.Option(help=f"One of {', '.join(DATASETS)}.")],
+    dataset: Annotated[str, typer.Option(help=_DATASET_HELP)],
     storage: Annotated[str, typer.Option("--storage", metavar="DIR_OR_URI", help="Where the trajectories are kept.")],
     network: Annotated[str, typer.Option(help=f"One of {', '.join(NETWORK_NAMES)}.")] = "convnet",
     count: Annotated[int, typer.Option("--experts", help="Number of trajectories.")] = 100,

@@ -67,7 +67,7 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
         )
         for expert_set in plan.expert_sets:
             time = _time(expert_flops(expert_set), trains_on=dataset_facts(expert_set.dataset))
-            needs.add_row(expert_set.label, expert_set.content_id, time, decimal(expert_bytes(expert_set)))
+            needs.add_row(escape(expert_set.label), expert_set.content_id, time, decimal(expert_bytes(expert_set)))
         yield needs
 
     table = Table(
@@ -81,7 +81,7 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
             run.run_id,
             run.algorithm.name,
             f"{run.space}, weights" if run.learn_generator else run.space,
-            f"{run.dataset} {run.pixels}px",
+            escape(f"{run.dataset} {run.pixels}px"),
             "all" if run.ipc is None else str(run.ipc),
             str(run.seed),
             str(run.steps),
@@ -136,10 +136,9 @@ def _estimated_counts(plan: Plan) -> Iterator[str]:
         if not facts.train_images_exact:
             titles.setdefault(facts.train_images, {})[facts.title] = None
     for count, of_count in titles.items():
-        each = "" if len(of_count) == 1 else " each"
         yield (
-            f"About: {', '.join(of_count)} are taken to have {count:,} training images{each}, ImageNet's mean; their "
-            "number is not published."
+            f"About: ImageNet's mean of {count:,} training images is counted for {', '.join(of_count)}; their own "
+            "numbers are not published."
         )
 
 
