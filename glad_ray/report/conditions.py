@@ -48,8 +48,8 @@ def evaluation_names(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """By evaluation id, what distinguishes an evaluation from the others: `soft labels, no augmentation`.
 
     Empty if there is one evaluation only. They are compared on the runs that all of them scored, if there are any; the
-    whole dataset, whose labels and epochs are its own, does not count. Learning rates, test images, repeats and
-    networks are named only where the rest does not tell them apart, and the id where nothing does.
+    whole dataset, whose labels and epochs are its own, does not count. Networks, learning rates, test images
+    and repeats are named only where the rest does not tell them apart, and the id where nothing does.
     """
     of: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -78,14 +78,15 @@ def _traits(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     augmentations = {row["augmentation"] for row in rows}
     epochs = sorted({row["evaluation_epochs"] for row in rows}, reverse=True)
     rates = dict.fromkeys((row["network"], row["evaluation_learning_rate"]) for row in rows)
+    networks = [wording.network_title(network) for network in dict.fromkeys(row["network"] for row in rows)]
     tested = sorted({row["test_images"] for row in rows}, key=lambda images: images or 0)
     return (
         "hard labels" if all(row["labels"] == "hard" for row in rows) else "soft labels",
         wording.augmentation(*augmentations) if len(augmentations) == 1 else "each run’s augmentation",
         " or ".join(map(wording.count, epochs)) + (" epoch" if epochs == [1] else " epochs"),
         " or ".join(sorted({row["evaluation_schedule"] for row in rows})) + " schedule",
+        "networks " + ", ".join(networks),
         "learning rates " + ", ".join(f"{wording.network_name(network)} {rate:g}" for network, rate in rates),
         " or ".join("all" if images is None else wording.count(images) for images in tested) + " test images",
         wording.counted(1 + max(row["repeat"] for row in rows), "repeat"),
-        "networks " + ", ".join(dict.fromkeys(row["network"] for row in rows)),
     )

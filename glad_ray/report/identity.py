@@ -103,13 +103,13 @@ def variants(known: Mapping[str, Identity], runs: Mapping[str, Run]) -> dict[str
     labels = {}
     for identity, run_ids in alike.items():
         fields = {run_id: _fields(runs[run_id]) for run_id in run_ids if run_id in runs}
-        telling = _telling(list(fields.values()), identity.space)
+        telling = _telling([(_title(runs[run_id]), of_run) for run_id, of_run in fields.items()], identity.space)
         for run_id in run_ids:
             if run_id in fields:
-                said = [f"{path.removeprefix('algorithm.')} {fields[run_id].get(path, '-')}" for path in telling]
-                generator = runs[run_id].generator
-                if generator is not None and len(titles[identity.place]) > 1:
-                    said.insert(0, generator.title)
+                its, title = fields[run_id], _title(runs[run_id])
+                said = [f"{path.removeprefix('algorithm.')} {its[path]}" for path in telling if path in its]
+                if title and len(titles[identity.place]) > 1:
+                    said.insert(0, title)
                 labels[run_id] = ", ".join(said)
             else:
                 labels[run_id] = f"run {run_id}" if len(run_ids) > 1 else ""
@@ -134,10 +134,26 @@ def _fields(run: Run) -> dict[str, str]:
     return flat
 
 
-def _telling(fields: Sequence[Mapping[str, str]], space: str) -> list[str]:
-    """The paths by which runs of a space differ; rates of latents it has not are told only if nothing else differs."""
-    paths = sorted({path for of_run in fields for path in of_run})
-    differing = [path for path in paths if len({of_run.get(path) for of_run in fields}) > 1]
+def _title(run: Run) -> str:
+    return "" if run.generator is None else run.generator.title
+
+
+def _telling(titled: Sequence[tuple[str, Mapping[str, str]]], space: str) -> list[str]:
+    """The paths by which runs of a space differ, each given with its generator's title.
+
+    Fields of generators are told where the title leaves them open; rates of latents that the space has not, only if
+    nothing else differs.
+    """
+    fields = [of_run for _, of_run in titled]
+    of_title: dict[str, list[Mapping[str, str]]] = defaultdict(list)
+    for title, of_run in titled:
+        of_title[title].append(of_run)
+
+    def differs(path: str) -> bool:
+        groups = of_title.values() if path.startswith("generator.") else [fields]
+        return any(len({of_run.get(path) for of_run in group}) > 1 for group in groups)
+
+    differing = [path for path in sorted({path for of_run in fields for path in of_run}) if differs(path)]
     used = {"pixel": ("pixels",), "w+": ("w",)}.get(space, ("f", "w"))
     of_space = [path for path in differing if ".learning_rates." not in path or path.rpartition(".")[2] in used]
 

@@ -75,6 +75,11 @@ def network_detail(key: str) -> str:
     return ", ".join(f"{words[part[0]]} {part[1:]}" if part[1:].isdigit() else part for part in parts)
 
 
+def network_title(key: str) -> str:
+    """`ResNet18 width 16`, `ConvNet`."""
+    return " ".join(filter(None, [network_name(key), network_detail(key)]))
+
+
 def percent(share: float, decimals: int = 1) -> str:
     """`64.3` of 0.643."""
     return f"{100 * share:.{decimals}f}"

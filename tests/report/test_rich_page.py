@@ -203,5 +203,9 @@ class TestEvaluationNames:
         assert self.names(row("vit", 0.5), rates) == ["learning rates ViT 0.01", "learning rates ViT 0.1"]
         assert self.names(row("vit", 0.5), rates | {"labels": "own"}) == ["hard labels", "soft labels"]
 
+    def test_networks_are_named_before_the_rates_that_follow_from_them(self):
+        other = row("resnet18-w16", 0.5, evaluation_id="o", evaluation_learning_rate=0.1)
+        assert self.names(row("vit", 0.5), other) == ["networks ViT", "networks ResNet18 width 16"]
+
     def test_what_rows_do_not_tell_is_told_by_the_id(self):
         assert self.names(row("vit", 0.5), row("vit", 0.5, evaluation_id="o")) == ["evaluation v", "evaluation o"]

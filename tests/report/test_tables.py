@@ -5,8 +5,9 @@ import pytest
 from glad_ray.report import wording
 from glad_ray.report.identity import identities, space_order, variants
 from glad_ray.report.tables import sections
-from glad_ray.spec import DM, RandomStyleGAN, Run
+from glad_ray.spec import DM, RandomStyleGAN, Run, StyleGANFile
 from tests.generators import kinds
+from tests.generators.kinds import write_stylegan
 from tests.report.rows import row
 
 
@@ -59,9 +60,30 @@ class TestVariants:
         small = self.generator.replace(channel_max=2)
         files = [kinds.stylegan_file(small.replace(seed=seed)) for seed in (0, 1)]
         runs = [Run(algorithm=DM(), space="f4", generator=file) for file in files]
-        names = [Path(file.path).name for file in files]
-        hashes = [file.sha256[:8] for file in files]
-        assert self.told(*runs) == [f"{n}, generator.file {n} ({h})" for n, h in zip(names, hashes, strict=True)]
+        assert self.told(*runs) == [Path(file.path).name for file in files]
+
+    def test_files_of_the_same_name_are_told_apart_by_what_they_hold(self, tmp_path):
+        small = self.generator.replace(channel_max=2)
+        folders = [tmp_path / "one", tmp_path / "other"]
+        for seed, folder in enumerate(folders):
+            folder.mkdir()
+            write_stylegan(folder / "prior", small.replace(seed=seed))
+        files = [StyleGANFile(path=str(folder / "prior.json")) for folder in folders]
+        runs = [Run(algorithm=DM(), space="f4", generator=file) for file in files]
+        assert self.told(*runs) == [f"generator.file prior.json ({file.sha256[:8]})" for file in files]
+
+    def test_a_name_stands_for_all_that_generators_of_other_kinds_have(self):
+        file = kinds.stylegan_file(self.generator.replace(channel_max=2))
+        runs = [
+            Run(algorithm=DM(), space="f4", generator=self.generator),
+            Run(algorithm=DM(), space="f4", generator=self.generator.replace(seed=7)),
+            Run(algorithm=DM(), space="f4", generator=file),
+        ]
+        assert self.told(*runs) == [
+            "random StyleGAN-XL, generator.seed 0",
+            "random StyleGAN-XL, generator.seed 7",
+            f"{Path(file.path).name}",
+        ]
 
     def test_generators_of_several_kinds_are_named(self):
         runs = [
