@@ -1,5 +1,6 @@
 """The paper's experiments in sweeps/paper: their results meet every number in print, and their docstrings are true."""
 
+import csv
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from glad_ray.plan import make_plan, write_plan
 from glad_ray.plan.total import total
+from glad_ray.report import write_report
 from glad_ray.report.material import read_material
 from glad_ray.report.published import published_numbers
 from glad_ray.results import Distillation, write_results
@@ -111,3 +113,15 @@ def test_the_supplement_evaluates_the_runs_of_the_tables():
 
     assert ids("supplement_table2") == ids("table1")
     assert ids("supplement_table3") == ids("table2")
+
+
+def test_the_page_says_what_print_does_not_state(tmp_path):
+    storage = Storage.open(tmp_path)
+    write_made_up_results(storage, sweep_of("table3"))
+    page = storage.read_bytes(write_report(storage)).decode()
+    assert page.count("images per class and layer not stated; ours: 1, f2") == 30
+    assert page.count("Figure 5 shows f2 for MTT") == 1
+    lines = csv.DictReader(storage.read_bytes(storage.REPORT_PUBLISHED).decode().splitlines())
+    of_table = [line for line in lines if line["table"] == "Table 3"]
+    assert len(of_table) == 45
+    assert {line["not_stated"] for line in of_table} == UNSAID["table3"]
