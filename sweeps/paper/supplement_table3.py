@@ -5,7 +5,7 @@ to table2.py what supplement_table2.py is to table1.py.
 
 Expected: accuracy on ImageNet-A, pixels and latents, in percent: DC 52.3 and 53.1, DM 52.6 and 52.8.
 
-Cost, by `glad-ray plan`: 826 GPU hours at 20 TFLOP/s; no experts. With `--storage runs/table2`, where table2.py has
+Cost, by `glad-ray plan`: 817 GPU hours at 20 TFLOP/s; no experts. With `--storage runs/table2`, where table2.py has
 run, nothing is distilled again.
 
     glad-ray plan sweeps/paper/supplement_table3.py
