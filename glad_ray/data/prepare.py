@@ -108,11 +108,12 @@ class _Preparation:
             if not self.path.exists():
                 self._make(decode)
             shutil.rmtree(self.folder, ignore_errors=True)
+        self._tell(self.total)
 
     def _make(self, decode: Decode) -> None:
         self.folder.mkdir(exist_ok=True)
         missing = {part: part_key for part_key, part in self.parts.items() if not self._is_whole(part_key)}
-        self._tell(self.total - sum(part.count for part in missing))
+        self._decoded(self.total - sum(part.count for part in missing))
         for part, batches in decode(list(missing), self.form) if missing else ():
             part_key = missing[part]
             _write(self.paths[part_key], self.folder, part_key, self.form, self._counted(part, batches))
@@ -128,7 +129,7 @@ class _Preparation:
                 lock.acquire(timeout=_WAIT_SECONDS)
                 break
             except Timeout:
-                self._tell(sum(self.parts[key].count for key, path in self.paths.items() if path.exists()))
+                self._decoded(sum(self.parts[key].count for key, path in self.paths.items() if path.exists()))
             except NotImplementedError:
                 # Some network file systems know no locks: then both do the work, and the last file stays.
                 break
@@ -146,10 +147,14 @@ class _Preparation:
     def _counted(self, part: Part, batches: Iterable[Split]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             yield _record_batch(batch, part.split, self.form)
-            self._tell(self.done + len(batch.labels))
+            self._decoded(self.done + len(batch.labels))
+
+    def _decoded(self, count: int) -> None:
+        """Tell it, but of the last one only when all are in one file."""
+        self.done = count
+        self._tell(min(count, self.total - 1))
 
     def _tell(self, done: int) -> None:
-        self.done = done
         if self.on_progress is not None:
             self.on_progress(done, self.total)
 

@@ -10,6 +10,7 @@ from glad_ray.engine.events import (
     Begun,
     Event,
     ExpertEpoch,
+    ImagesPrepared,
     Retried,
     RunDistilled,
     RunFailed,
@@ -39,6 +40,8 @@ class Tally:
         self.failed: set[str] = set()
         self.finished: set[str] = set()
         self.retries = 0
+        self.preparing: dict[str, Preparing] = {}
+        """real images being prepared, by what they are called"""
         self._distilled: set[str] = set()
         self._evaluations = {each.content_id: each for each in plan.sweep.evaluations}
         self._trainings: dict[str, set[_Training]] = defaultdict(set)
@@ -58,6 +61,9 @@ class Tally:
                 self._experts_before = dict(event.experts)
                 for run, evaluation_id, training in event.trainings:
                     self._trainings[run.run_id].add(_Training.of(evaluation_id, training))
+            case ImagesPrepared(data, done, total):
+                before = self.preparing.setdefault(data, Preparing(done, time.monotonic(), done, total))
+                self.preparing[data] = before._replace(done=done)
             case ExpertEpoch(expert_set, expert, epoch):
                 self._epochs[expert_set.content_id][expert] = epoch
                 self._rates.ticked(_training_experts(expert_set), (expert_set, expert), _epoch_flops(expert_set), epoch)
@@ -146,6 +152,24 @@ class Tally:
     def _trainings_of(self, run: Run) -> int:
         a_step = sum(len(each.networks) * each.repeats for each in self.plan.sweep.evaluations)
         return a_step * len(run.snapshot_steps)
+
+
+class Preparing(NamedTuple):
+    """How far the preparation of real images is."""
+
+    before: int
+    """that were there when it began"""
+    began: float
+    done: int
+    total: int
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the rate so far; None: too early to say."""
+        elapsed = time.monotonic() - self.began
+        if elapsed < _SURE_AFTER_SECONDS or self.done == self.before:
+            return None
+        return elapsed * (self.total - self.done) / (self.done - self.before)
 
 
 class _Rates:
