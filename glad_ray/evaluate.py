@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from glad_ray.data import Dataset, by_index, load_dataset, test_subset
 from glad_ray.data.dataset import Split
+from glad_ray.data.prepare import OnProgress
 from glad_ray.errors import DataError, RunError, UserError
 from glad_ray.machine import device_name, peak_memory_bytes, reset_peak_memory
 from glad_ray.networks import build_network
@@ -246,19 +247,18 @@ def read_set(path: Path) -> SyntheticSet:
         raise DataError(f"{path} cannot be read ({error.strerror}): name a synthetic_set.safetensors file.") from error
 
 
-def score(synthetic: SyntheticSet, evaluation: Evaluation, *, device: str) -> Iterator[tuple[Network, list[Training]]]:
-    """Score a synthetic set, of a run or from elsewhere, with every network of an evaluation."""
+def score(
+    synthetic: SyntheticSet, evaluation: Evaluation, *, device: str, on_prepared: OnProgress | None = None
+) -> Iterator[tuple[Network, Training]]:
+    """Score a synthetic set, of a run or from elsewhere, with every network of an evaluation, one training after
+    another; `on_prepared` is told of real images that have to be prepared first.
+    """
     run, where = read_origin(synthetic.run), torch.device(device)
     if evaluation.labels_of(run) == "teacher":
         raise UserError("The set has no soft labels, and a teacher is trained by a sweep alone: use hard labels here.")
-    dataset = load_dataset(run.dataset, resolution=run.pixels, antialias=run.antialias)
+    dataset = load_dataset(run.dataset, resolution=run.pixels, antialias=run.antialias, on_progress=on_prepared)
     training_set = _training_set(synthetic, evaluation.labels_of(run), None, where)
     decided = evaluation.decided_for(run)
     for network in evaluation.networks:
-        yield (
-            network,
-            [
-                evaluate_set(training_set, run.run_id, decided, network, dataset, repeat, where)
-                for repeat in range(evaluation.repeats)
-            ],
-        )
+        for repeat in range(evaluation.repeats):
+            yield network, evaluate_set(training_set, run.run_id, decided, network, dataset, repeat, where)
