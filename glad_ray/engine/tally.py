@@ -42,7 +42,8 @@ class Tally:
         self.retries = 0
         self.preparing: dict[str, Preparing] = {}
         """real images being prepared, by what they are called"""
-        self._distilled: set[str] = set()
+        self.distilled: set[str] = set()
+        """evaluated or not"""
         self._evaluations = {each.content_id: each for each in plan.sweep.evaluations}
         self._trainings: dict[str, set[_Training]] = defaultdict(set)
         self._epochs: dict[str, dict[int, int]] = defaultdict(dict)
@@ -57,7 +58,7 @@ class Tally:
         match event:
             case Begun():
                 self.finished |= {run.run_id for run in event.finished}
-                self._distilled |= {run.run_id for run in event.distilled}
+                self.distilled |= {run.run_id for run in event.distilled}
                 self._experts_before = dict(event.experts)
                 for run, evaluation_id, training in event.trainings:
                     self._trainings[run.run_id].add(_Training.of(evaluation_id, training))
@@ -73,7 +74,7 @@ class Tally:
                 self._rates.ticked(_distilling(run), run, flops, progress.step, progress.seconds)
             case RunDistilled(run):
                 self.running.pop(run.run_id, None)
-                self._distilled.add(run.run_id)
+                self.distilled.add(run.run_id)
             case TrainingDone(run, evaluation_id, training):
                 self._trainings[run.run_id].add(_Training.of(evaluation_id, training))
                 evaluation = self._evaluations[evaluation_id]
@@ -113,7 +114,7 @@ class Tally:
     def evaluating(self) -> Iterator[tuple[Run, int, int]]:
         """Runs being evaluated, with the trainings made and all of them."""
         for run in self.plan.runs:
-            if run.run_id in self._distilled - self.finished - self.failed:
+            if run.run_id in self.distilled - self.finished - self.failed:
                 yield run, len(self._trainings[run.run_id]), self._trainings_of(run)
 
     def seconds_left(self) -> float | None:
@@ -135,7 +136,7 @@ class Tally:
             epochs = expert_set.experts.count * expert_set.experts.last_epoch - self.expert_epochs(expert_set)
             left[_training_experts(expert_set)] += epochs * _epoch_flops(expert_set)
         for run in runs:
-            if run.run_id not in self._distilled:
+            if run.run_id not in self.distilled:
                 made = self.running[run.run_id][1].step if run.run_id in self.running else 0
                 left[_distilling(run)] += (run.steps - made) * self._step_flops[run.run_id]
             done = Counter((each.evaluation_id, each.network) for each in self._trainings[run.run_id])
@@ -147,7 +148,7 @@ class Tally:
         return left
 
     def _experts_needed(self, run: Run) -> tuple[ExpertSet, ...]:
-        return experts_needed(run, self.plan.sweep, distilled=run.run_id in self._distilled)
+        return experts_needed(run, self.plan.sweep, distilled=run.run_id in self.distilled)
 
     def _trainings_of(self, run: Run) -> int:
         a_step = sum(len(each.networks) * each.repeats for each in self.plan.sweep.evaluations)

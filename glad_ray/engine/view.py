@@ -202,6 +202,8 @@ def _trouble(event: Event) -> str | None:
 
 def _summary(tally: Tally) -> str:
     parts = [f"{len(tally.finished)} of {len(tally.plan.runs)} runs finished"]
+    if waiting := tally.distilled - tally.finished - tally.failed:
+        parts.append(f"{len(waiting)} distilled")
     if tally.failed:
         parts.append(f"{len(tally.failed)} failed")
     if tally.retries:
