@@ -16,7 +16,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from glad_ray.data import Dataset, load_dataset, normalise, test_subset
+from glad_ray.data import Dataset, by_index, load_dataset, test_subset
+from glad_ray.data.dataset import Split
+from glad_ray.data.prepare import OnProgress
 from glad_ray.errors import DataError, RunError, UserError
 from glad_ray.machine import device_name, peak_memory_bytes, reset_peak_memory
 from glad_ray.networks import build_network
@@ -102,13 +104,11 @@ def train_network(
 
 
 @torch.no_grad()
-def accuracy(network: nn.Module, images: Float[Tensor, "n c h w"], labels: Int64[Tensor, " n"]) -> float:
-    """Share of images (normalised) whose class the network names, in [0, 1]."""
+def accuracy(network: nn.Module, images: Images, labels: Int64[Tensor, " n"]) -> float:
+    """Share of images (normalised, by index) whose class the network names, in [0, 1]."""
     network.eval()
-    correct = sum(
-        int((network(chunk).argmax(1) == truth).sum())
-        for chunk, truth in zip(images.split(_TEST_BATCH), labels.split(_TEST_BATCH), strict=True)
-    )
+    order = torch.arange(len(labels), device=labels.device)
+    correct = sum(int((network(images(index)).argmax(1) == labels[index]).sum()) for index in order.split(_TEST_BATCH))
     return correct / len(labels)
 
 
@@ -150,17 +150,17 @@ def evaluate_set(
         lr = training_set.step_size
     averaged = train_network(module, training_set.images, training_set.labels, evaluation, lr=lr, rng=rng)
 
-    def test(images: Tensor, labels: Tensor) -> float:
-        return accuracy(averaged, normalise(images.to(device), dataset.mean, dataset.std), labels.to(device))
+    def test(split: Split) -> float:
+        return accuracy(averaged, by_index(split.images, dataset, device), torch.tensor(split.labels, device=device))
 
     held_out = None
     if len(dataset.held_out_labels):
-        held_out = test(torch.tensor(dataset.held_out_images), torch.tensor(dataset.held_out_labels))
+        held_out = test(Split(dataset.held_out_images, dataset.held_out_labels))
     return Training(
         step=training_set.step,
         network=network.key,
         repeat=repeat,
-        accuracy=test(*test_subset(dataset, evaluation.test_images)),
+        accuracy=test(test_subset(dataset, evaluation.test_images)),
         held_out_accuracy=held_out,
         learning_rate=lr,
         seconds=time.monotonic() - started,
@@ -224,9 +224,8 @@ def _training_set(
 
 
 def _whole_dataset(dataset: Dataset, device: torch.device) -> TrainingSet:
-    images = torch.tensor(dataset.train_images, device=device)
     labels = torch.tensor(dataset.train_labels, device=device)
-    return TrainingSet(lambda batch: normalise(images[batch], dataset.mean, dataset.std), labels, step=0)
+    return TrainingSet(by_index(dataset.train_images, dataset, device), labels, step=0)
 
 
 def finish_run(sweep_name: str, run: Run, evaluation: Evaluation, storage: Storage) -> None:
@@ -248,19 +247,18 @@ def read_set(path: Path) -> SyntheticSet:
         raise DataError(f"{path} cannot be read ({error.strerror}): name a synthetic_set.safetensors file.") from error
 
 
-def score(synthetic: SyntheticSet, evaluation: Evaluation, *, device: str) -> Iterator[tuple[Network, list[Training]]]:
-    """Score a synthetic set, of a run or from elsewhere, with every network of an evaluation."""
+def score(
+    synthetic: SyntheticSet, evaluation: Evaluation, *, device: str, on_prepared: OnProgress | None = None
+) -> Iterator[tuple[Network, Training]]:
+    """Score a synthetic set, of a run or from elsewhere, with every network of an evaluation, one training after
+    another; `on_prepared` is told of real images that have to be prepared first.
+    """
     run, where = read_origin(synthetic.run), torch.device(device)
     if evaluation.labels_of(run) == "teacher":
         raise UserError("The set has no soft labels, and a teacher is trained by a sweep alone: use hard labels here.")
-    dataset = load_dataset(run.dataset, resolution=run.pixels)
+    dataset = load_dataset(run.dataset, resolution=run.pixels, antialias=run.antialias, on_progress=on_prepared)
     training_set = _training_set(synthetic, evaluation.labels_of(run), None, where)
     decided = evaluation.decided_for(run)
     for network in evaluation.networks:
-        yield (
-            network,
-            [
-                evaluate_set(training_set, run.run_id, decided, network, dataset, repeat, where)
-                for repeat in range(evaluation.repeats)
-            ],
-        )
+        for repeat in range(evaluation.repeats):
+            yield network, evaluate_set(training_set, run.run_id, decided, network, dataset, repeat, where)

@@ -4,14 +4,23 @@ import pytest
 import torch
 
 from glad_ray.data import load_dataset
+from glad_ray.data.prepare import CACHE_VARIABLE
 from glad_ray.storage import Storage
 
 # The tests' tensors are small: one thread is faster, above all beside other work.
 torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+    """Datasets are prepared in a folder of the tests' own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
-def sample():
+def sample(cache):
     """The bundled images at 32 pixels, 10 a class held out."""
     return load_dataset("fashion-mnist-sample", resolution=32, held_out=10)
 

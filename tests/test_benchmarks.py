@@ -2,6 +2,8 @@
 
 import csv
 import importlib
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -76,3 +78,12 @@ def test_memory_of_stylegan(benchmark, monkeypatch, capsys, tmp_path):
     assert (tmp_path / "stylegan_memory.png").stat().st_size > 1000
     one, three = csv.DictReader((tmp_path / "stylegan_memory.csv").read_text().splitlines())
     assert int(three["foretold_bytes"]) == 3 * int(one["foretold_bytes"])
+
+
+def test_node_memory():
+    arguments = ["--resolution", "28", "--width", "4", "--experts", "1", "--epochs", "2", "--trials", "2"]
+    command = [sys.executable, str(BENCHMARKS / "node_memory.py"), *arguments]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    (row,) = re.findall(r"│ 2 +│ (\d+) MiB +│ +(\d+) MiB", said)
+    images = 5000 * 28 * 28 / 2**20
+    assert images - 1 <= float(row[0]) < 2 * images, "one copy, and what Ray keeps of its own"

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from glad_ray.algorithms import build_algorithm
-from glad_ray.data import normalise, real_images
+from glad_ray.data import by_index, real_images
 from glad_ray.distill import build_space, distill
 from glad_ray.evaluate import accuracy, train_network
 from glad_ray.generators import build_generator
@@ -39,7 +39,7 @@ def test_one_seed_the_same_accuracy_twice(sample):
     labels = torch.arange(10).repeat_interleave(5)
     images = real_images(sample, labels, torch.Generator().manual_seed(0)).to(GPU)
     evaluation = Evaluation(epochs=100, augmentation="color_crop_cutout_flip_scale_rotate")
-    test_images = normalise(torch.tensor(sample.test_images, device=GPU), sample.mean, sample.std)
+    test_images = by_index(sample.test_images, sample, torch.device(GPU))
     scores = []
     for _ in range(2):
         rng = torch.Generator().manual_seed(0)

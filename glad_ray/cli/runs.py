@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.progress import Progress
+from rich.progress import MofNCompleteColumn, Progress
 from rich.table import Table
 
 from glad_ray.cli.common import Assignments, Device, console, device_named, say_licences
@@ -17,6 +17,7 @@ from glad_ray.spec.overrides import override_sweep
 from glad_ray.storage import Storage
 
 if TYPE_CHECKING:
+    from glad_ray.results import Training
     from glad_ray.synthetic_set import SyntheticSet
 
 _DATASET_HELP = f"One of {', '.join(DATASETS)}; or a user's own, folder:PATH or hf:PATH."
@@ -82,12 +83,24 @@ def evaluate(
         Sweep(name="evaluate", runs=(Run(algorithm="random"),), evaluations=evaluation),
         assignments,
     ).evaluations[0]
+    made, where = _read_set(synthetic_set, dataset, labels), device_named(device)
+    trained: dict[str, list[Training]] = {}
+    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=console(), transient=True) as progress:
+        images = progress.add_task("real images", total=None, visible=False)
+        trainings = progress.add_task("trainings", total=len(evaluation.networks) * evaluation.repeats)
+
+        def prepared(done: int, total: int) -> None:
+            progress.update(images, completed=done, total=total, visible=done < total)
+
+        for network, training in score(made, evaluation, device=where, on_prepared=prepared):
+            trained.setdefault(network.title, []).append(training)
+            progress.advance(trainings)
     table = Table("network", "accuracy (%)", "repeats", "seconds", title=str(synthetic_set))
-    for network, trainings in score(_read_set(synthetic_set, dataset, labels), evaluation, device=device_named(device)):
-        scores = [100 * training.accuracy for training in trainings]
-        seconds = sum(training.seconds for training in trainings)
+    for title, repeated in trained.items():
+        scores = [100 * training.accuracy for training in repeated]
+        seconds = sum(training.seconds for training in repeated)
         spread = f"{statistics.fmean(scores):.1f} ± {statistics.pstdev(scores):.1f}"
-        table.add_row(network.title, spread, str(len(trainings)), f"{seconds:.0f}")
+        table.add_row(title, spread, str(len(repeated)), f"{seconds:.0f}")
     console().print(table)
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Int64, UInt8
 
 from glad_ray.data.dataset import Split
 from glad_ray.data.files import check_counts, damaged, file_bytes, find_folder
+from glad_ray.data.parts import Part, stored_parts
 from glad_ray.errors import DataError
 from glad_ray.spec import DatasetFacts
 from glad_ray.stylegan.pickle_machine import unpickle
@@ -57,20 +58,23 @@ def find_cifar(facts: DatasetFacts, root: Path | None = None) -> Path:
     return find_folder(facts, layout.folders, holds_it, root)
 
 
-def read_cifar(folder: Path, facts: DatasetFacts) -> dict[str, Split]:
-    """The splits `train` and `test`, in the order of the files; raises `DataError` naming the file that is wrong."""
-    layout = _LAYOUTS[facts.name]
-    splits = {
-        split: _joined([_read_batch(_existing(folder, name, facts), facts, layout) for name in names])
-        for split, names in layout.batches.items()
-    }
-    check_counts(folder, facts, {split: len(labels) for split, (_, labels) in splits.items()})
-    return splits
+def cifar_parts(folder: Path, facts: DatasetFacts) -> list[Part]:
+    """The splits; raises `DataError` if a batch is missing, and when it is read if it is wrong."""
+    splits = _LAYOUTS[facts.name].batches
+    return stored_parts(folder, facts, {split: _files(folder, split, facts) for split in splits}, read_cifar)
 
 
-def _read_batch(path: Path, facts: DatasetFacts, layout: _Layout) -> Split:
+def read_cifar(folder: Path, split: str, facts: DatasetFacts) -> Split:
+    """A split in the order of its batches; raises `DataError` naming the file that is wrong."""
+    batches = [_read_batch(path, facts) for path in _files(folder, split, facts)]
+    images, labels = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
+    check_counts(folder, facts, {split: len(labels)})
+    return Split(images, labels)
+
+
+def _read_batch(path: Path, facts: DatasetFacts) -> Split:
     read = _read_binary if path.suffix == ".bin" else _read_pickle
-    pixels, labels = read(path, facts, layout)
+    pixels, labels = read(path, facts, _LAYOUTS[facts.name])
     if len(labels) and not (labels.min() >= 0 and labels.max() < facts.classes):
         odd = labels[(labels < 0) | (labels >= facts.classes)][0]
         raise damaged(path, f"it has label {odd}, and labels run from 0 to {facts.classes - 1}")
@@ -111,10 +115,8 @@ def _image_bytes(facts: DatasetFacts) -> int:
     return facts.channels * facts.resolution**2
 
 
-def _joined(batches: list[Split]) -> Split:
-    return Split(
-        np.concatenate([batch.images for batch in batches]), np.concatenate([batch.labels for batch in batches])
-    )
+def _files(folder: Path, split: str, facts: DatasetFacts) -> list[Path]:
+    return [_existing(folder, name, facts) for name in _LAYOUTS[facts.name].batches[split]]
 
 
 def _file(folder: Path, name: str) -> Path | None:

@@ -3,15 +3,18 @@
 Every draw is made on the CPU from the `rng` given; images leave as normalised float32.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from glad_ray.data.dataset import Dataset
+from glad_ray.data.dataset import Dataset, Split
 from glad_ray.errors import UserError
 
 _CPU = torch.device("cpu")
+_KEPT_ON_GPU_BYTES = 2**32
 
 
 def normalise(
@@ -29,6 +32,23 @@ def denormalise(
 ) -> Float[Tensor, "n c h w"]:
     """Normalised images as values in [0, 1], clipped."""
     return (images * _per_channel(std, images.device) + _per_channel(mean, images.device)).clamp(0, 1)
+
+
+def by_index(
+    images: UInt8[np.ndarray, "n c h w"], dataset: Dataset, device: torch.device = _CPU
+) -> Callable[[Int64[Tensor, " b"]], Float[Tensor, "b c h w"]]:
+    """Normalised images of a split by their indices, on `device`.
+
+    They stay where they are, which processes may share, and only those asked for are copied; on a GPU they are kept as
+    bytes if there are no more than 4 GiB of them.
+    """
+    kept = torch.tensor(images, device=device) if device.type != "cpu" and images.nbytes <= _KEPT_ON_GPU_BYTES else None
+
+    def batch(index: Int64[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+        chosen = torch.from_numpy(images[index.cpu().numpy()]).to(device) if kept is None else kept[index]
+        return normalise(chosen, dataset.mean, dataset.std)
+
+    return batch
 
 
 def sample_class_batches(
@@ -60,14 +80,14 @@ def real_images(dataset: Dataset, labels: Int64[Tensor, " n"], rng: torch.Genera
     return normalise(torch.from_numpy(dataset.train_images[np.array(index)]), dataset.mean, dataset.std)
 
 
-def test_subset(dataset: Dataset, count: int | None) -> tuple[UInt8[Tensor, "n c h w"], Int64[Tensor, " n"]]:
-    """The first `count` test images, evenly over classes, and their labels; None: all.
+def test_subset(dataset: Dataset, count: int | None) -> Split:
+    """The first `count` test images, evenly over classes, and their labels; None: all, and no copy.
 
     What does not divide evenly goes to the first classes. Raises `UserError` if the test set has not that many.
     """
     labels = dataset.test_labels
     if count is None:
-        return torch.tensor(dataset.test_images), torch.tensor(labels)
+        return Split(dataset.test_images, labels)
     classes = len(dataset.class_names)
     members = [np.flatnonzero(labels == label) for label in range(classes)]
     shares = [count // classes + (label < count % classes) for label in range(classes)]
@@ -75,7 +95,7 @@ def test_subset(dataset: Dataset, count: int | None) -> tuple[UInt8[Tensor, "n c
         most = classes * min(len(own) for own in members)
         raise UserError(f"{count} test images were asked for and {dataset.name} has {most}: ask for {most} or fewer.")
     index = np.concatenate([own[:share] for share, own in zip(shares, members, strict=True)])
-    return torch.from_numpy(dataset.test_images[index]), torch.from_numpy(labels[index])
+    return Split(dataset.test_images[index], labels[index])
 
 
 test_subset.__test__ = False  # type: ignore[attr-defined]  # its name is not that of a test

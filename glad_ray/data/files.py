@@ -45,11 +45,12 @@ def damaged(path: Path, what: str) -> DataError:
 
 
 def check_counts(folder: Path, facts: DatasetFacts, found: Mapping[str, int]) -> None:
-    """Raise `DataError` unless the splits `train` and `test` have as many images as the dataset has."""
+    """Raise `DataError` unless the splits found, `train` or `test`, have as many images as the dataset has."""
     expected = {"train": facts.train_images if facts.train_images_exact else None, "test": facts.test_images}
-    for split, count in expected.items():
-        if count is not None and found[split] != count:
+    for split, number in found.items():
+        count = expected[split]
+        if count not in (None, number):
             raise DataError(
-                f"{folder} has {found[split]} {split} images and {facts.title} has {count}: fetch it again, or name "
+                f"{folder} has {number} {split} images and {facts.title} has {count}: fetch it again, or name "
                 "the folder of that dataset."
             )

@@ -4,16 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
-from glad_ray.data.cifar import find_cifar, read_cifar
+from glad_ray.data.cifar import cifar_parts, find_cifar
 from glad_ray.data.dataset import Dataset, Split
 from glad_ray.data.imagenet import find_imagenet, imagenet_parts
-from glad_ray.data.mnist import find_mnist, read_mnist
+from glad_ray.data.mnist import find_mnist, mnist_parts
 from glad_ray.data.own import folder_parts, hugging_face_parts
-from glad_ray.data.pictures import Part
-from glad_ray.data.png_table import read_png_table
-from glad_ray.data.prepare import OnProgress, prepared
-from glad_ray.data.resize import fit
-from glad_ray.data.svhn import find_svhn, read_svhn
+from glad_ray.data.parts import Form, Part
+from glad_ray.data.png_table import png_table_parts
+from glad_ray.data.prepare import Decode, OnProgress, decode_here, prepared
+from glad_ray.data.svhn import find_svhn, svhn_parts
 from glad_ray.errors import DataError, UserError
 from glad_ray.spec import DatasetFacts, dataset_facts
 from glad_ray.spec.datasets import folder, hugging_face
@@ -28,38 +27,30 @@ def load_dataset(
     held_out: int = 0,
     root: Path | None = None,
     antialias: bool = True,
-    workers: int | None = None,
+    decode: Decode = decode_here,
     on_progress: OnProgress | None = None,
 ) -> Dataset:
     """A dataset at `resolution` pixels a side (see `fit` and `fit_picture`), every split sorted by label.
 
     The last `held_out` training images of each class are kept apart. `root` is where to look for a dataset that is
-    not bundled. Images that have to be decoded are prepared once (see `prepared`), by `workers` threads, telling
-    `on_progress`. Raises `UserError` if the name, resolution or held_out is impossible or nothing is found, `DataError`
-    if a file is damaged.
+    not bundled. It is prepared once (see `prepared`), with what `decode` makes of its parts, telling `on_progress`.
+    Raises `UserError` if the name, resolution or held_out is impossible or nothing is found, `DataError` if a file is
+    damaged.
     """
     facts = dataset_facts(name)
     if resolution < 1:
         raise UserError(f"resolution is {resolution}: use 1 pixel or more, {facts.resolution} for {name} as stored.")
-    splits = _read_small(facts, root)
-    if splits is None:
-        splits = prepared(
-            facts,
-            _parts(facts, root),
-            resolution=resolution,
-            antialias=antialias,
-            workers=workers,
-            on_progress=on_progress,
-        )
-    train, test = (_by_class(splits[split], facts, split) for split in ("train", "test"))
+    form = Form(facts.channels, resolution, antialias)
+    splits = prepared(facts, _parts(facts, root), form, decode=decode, on_progress=on_progress)
+    train, test = (_checked(splits[split], facts, split) for split in ("train", "test"))
     train, apart = _hold_out(train, held_out, facts)
     return Dataset(
         name=name,
-        train_images=fit(train.images, resolution, antialias),
+        train_images=train.images,
         train_labels=train.labels,
-        held_out_images=fit(apart.images, resolution, antialias),
+        held_out_images=apart.images,
         held_out_labels=apart.labels,
-        test_images=fit(test.images, resolution, antialias),
+        test_images=test.images,
         test_labels=test.labels,
         class_names=facts.class_names,
         mean=facts.mean,
@@ -81,22 +72,16 @@ def find_dataset(name: str, root: Path | None = None) -> None:
             find_imagenet(facts, root)
 
 
-def _read_small(facts: DatasetFacts, root: Path | None) -> dict[str, Split] | None:
-    """Datasets whose files hold pixels; None of one whose images have to be decoded."""
+def _parts(facts: DatasetFacts, root: Path | None) -> list[Part]:
     match facts.name:
         case "fashion-mnist-sample":
-            return read_png_table(SAMPLE, facts)
+            return png_table_parts(SAMPLE, facts)
         case "mnist" | "fashion-mnist":
-            return read_mnist(find_mnist(facts, root), facts)
+            return mnist_parts(find_mnist(facts, root), facts)
         case "cifar10" | "cifar100":
-            return read_cifar(find_cifar(facts, root), facts)
+            return cifar_parts(find_cifar(facts, root), facts)
         case "svhn":
-            return read_svhn(find_svhn(facts, root), facts)
-        case _:
-            return None
-
-
-def _parts(facts: DatasetFacts, root: Path | None) -> list[Part]:
+            return svhn_parts(find_svhn(facts, root), facts)
     if facts.imagenet_indices:
         return imagenet_parts(find_imagenet(facts, root), facts)
     if facts.name.startswith(folder.PREFIX):
@@ -106,16 +91,13 @@ def _parts(facts: DatasetFacts, root: Path | None) -> list[Part]:
     raise AssertionError(f"{facts.name} has facts and no reader")
 
 
-def _by_class(split: Split, facts: DatasetFacts, name: str) -> Split:
-    """The same images, class after class; within a class in their order."""
+def _checked(split: Split, facts: DatasetFacts, name: str) -> Split:
+    """The same; raises `DataError` unless there are images of every class."""
     sizes = np.bincount(split.labels, minlength=facts.classes)
     if not sizes.all():
         missing = [facts.class_names[label] for label in np.flatnonzero(sizes == 0)]
         raise DataError(f"{facts.title} has no {name} images of {', '.join(missing)}: fetch its files again.")
-    if (np.diff(split.labels) >= 0).all():
-        return split
-    order = np.argsort(split.labels, kind="stable")
-    return Split(split.images[order], split.labels[order])
+    return split
 
 
 def _hold_out(train: Split, held_out: int, facts: DatasetFacts) -> tuple[Split, Split]:

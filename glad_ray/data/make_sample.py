@@ -22,10 +22,9 @@ IMAGES_PER_CLASS = {"train": 400, "test": 100}
 def make_sample(folder: Path, out: Path) -> None:
     """Write the sample of the Fashion-MNIST in `folder` to the Parquet file `out`; raises `UserError`."""
     facts = dataset_facts("fashion-mnist")
-    splits = read_mnist(find_mnist(facts, folder), facts)
     rows = []
     for name, count in IMAGES_PER_CLASS.items():
-        images, labels = splits[name]
+        images, labels = read_mnist(find_mnist(facts, folder), name, facts)
         for label in range(facts.classes):
             members = np.flatnonzero(labels == label)[:count]
             if len(members) < count:

@@ -5,6 +5,7 @@ from pathlib import Path
 from glad_ray.data.dataset import Split
 from glad_ray.data.files import damaged, find_folder
 from glad_ray.data.idx import read_idx
+from glad_ray.data.parts import Part, stored_parts
 from glad_ray.errors import DataError
 from glad_ray.spec import DatasetFacts
 
@@ -29,21 +30,14 @@ def find_mnist(facts: DatasetFacts, root: Path | None = None) -> Path:
     return find_folder(facts, _FOLDERS[facts.name], holds_it, root)
 
 
-def read_mnist(folder: Path, facts: DatasetFacts) -> dict[str, Split]:
-    """The splits `train` and `test`, in the order of the files; raises `DataError` naming the file that is wrong."""
-    splits = {name: _read_split(folder, *files, facts) for name, files in _FILES.items()}
-    # The files of all of them bear the same names: only the pixels tell.
-    mean = splits["train"].images.mean() / 255
-    if abs(mean - facts.mean[0]) > _MEAN_TOLERANCE:
-        raise DataError(
-            f"The images in {folder} have mean {mean:.3f} where {facts.title} has {facts.mean[0]:.3f}: "
-            "name the folder of that dataset, not of another one whose files have the same names."
-        )
-    return splits
+def mnist_parts(folder: Path, facts: DatasetFacts) -> list[Part]:
+    """The splits; raises `DataError` if a file is missing, and when it is read if it is wrong."""
+    return stored_parts(folder, facts, {split: _files(folder, split, facts) for split in _FILES}, read_mnist)
 
 
-def _read_split(folder: Path, images_name: str, labels_name: str, facts: DatasetFacts) -> Split:
-    images_path, labels_path = (_existing(folder, name, facts) for name in (images_name, labels_name))
+def read_mnist(folder: Path, split: str, facts: DatasetFacts) -> Split:
+    """A split in the order of its files; raises `DataError` naming the file that is wrong."""
+    images_path, labels_path = _files(folder, split, facts)
     images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
     if images.shape[1:] != (facts.resolution, facts.resolution):
         sides = " x ".join(map(str, images.shape[1:]))
@@ -52,7 +46,18 @@ def _read_split(folder: Path, images_name: str, labels_name: str, facts: Dataset
         raise damaged(labels_path, f"it has {len(labels)} labels and {images_path.name} has {len(images)} images")
     if len(labels) and labels.max() >= facts.classes:
         raise damaged(labels_path, f"it has label {labels.max()}, and labels run from 0 to {facts.classes - 1}")
+    # The files of all of them bear the same names: only the pixels tell.
+    mean = images.mean() / 255 if len(images) else facts.mean[0]
+    if abs(mean - facts.mean[0]) > _MEAN_TOLERANCE:
+        raise DataError(
+            f"The images in {images_path} have mean {mean:.3f} where {facts.title} has {facts.mean[0]:.3f}: "
+            "name the folder of that dataset, not of another one whose files have the same names."
+        )
     return Split(images[:, None], labels.astype("int64"))
+
+
+def _files(folder: Path, split: str, facts: DatasetFacts) -> list[Path]:
+    return [_existing(folder, name, facts) for name in _FILES[split]]
 
 
 def _file(folder: Path, name: str) -> Path | None:

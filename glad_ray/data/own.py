@@ -1,6 +1,6 @@
 """A user's own images, in class folders or in files of Hugging Face's `datasets`."""
 
-from glad_ray.data.pictures import Part, class_part, hugging_face_part
+from glad_ray.data.parts import Part, class_part, hugging_face_part
 from glad_ray.spec.datasets.folder import class_folders, folder_root, images_in
 from glad_ray.spec.datasets.hugging_face import hugging_face_files, hugging_face_root
 

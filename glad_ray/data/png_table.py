@@ -11,6 +11,7 @@ from PIL import Image
 
 from glad_ray.data.dataset import Split
 from glad_ray.data.files import damaged
+from glad_ray.data.parts import Part, stored_parts
 from glad_ray.errors import DataError
 from glad_ray.spec import DatasetFacts
 
@@ -28,8 +29,13 @@ _SPLITS = ("train", "test")
 _MODES = {1: "L", 3: "RGB"}
 
 
-def read_png_table(path: Path, facts: DatasetFacts) -> dict[str, Split]:
-    """The splits `train` and `test`, in the order of the rows; raises `DataError` naming the file, and the row."""
+def png_table_parts(path: Path, facts: DatasetFacts) -> list[Part]:
+    """The splits in a table."""
+    return stored_parts(path, facts, dict.fromkeys(_SPLITS, (path,)), read_png_table)
+
+
+def read_png_table(path: Path, split: str, facts: DatasetFacts) -> Split:
+    """A split in the order of the rows; raises `DataError` naming the file, and the row."""
     try:
         table = pq.read_table(path, page_checksum_verification=True)
     except FileNotFoundError as error:
@@ -42,10 +48,11 @@ def read_png_table(path: Path, facts: DatasetFacts) -> dict[str, Split]:
     splits = np.array(table["split"].to_pylist())
     _check_rows(path, labels < facts.classes, labels, f"label: labels run from 0 to {facts.classes - 1}")
     _check_rows(path, np.isin(splits, _SPLITS), splits, f"split: use {' or '.join(_SPLITS)}")
-    images = np.empty((len(table), facts.channels, facts.resolution, facts.resolution), np.uint8)
-    for row, png in enumerate(table["image"]):
-        images[row] = _decode(path, row, png.as_buffer(), facts)
-    return {name: Split(images[splits == name], labels[splits == name]) for name in _SPLITS}
+    (rows,) = np.nonzero(splits == split)
+    images = np.empty((len(rows), facts.channels, facts.resolution, facts.resolution), np.uint8)
+    for place, row in enumerate(rows):
+        images[place] = _decode(path, int(row), table["image"][row].as_buffer(), facts)
+    return Split(images, labels[rows])
 
 
 def encode_png(image: UInt8[np.ndarray, "h w"]) -> bytes:

@@ -1,73 +1,52 @@
-"""Images that have to be decoded and resized, prepared once: an Arrow file in a cache folder, mapped into memory.
+"""A dataset prepared once: an Arrow file of 8-bit images in a cache folder, mapped into memory.
 
-The file is named by a hash of what it is made of (names, sizes and times of the image files) and how, so that changed
-data or settings are prepared anew. Parts, one per class or file, are written first; an interrupted preparation goes on
-with those that are there. Every file is written aside and renamed, so that none is ever half.
+The file is named by a hash of what it is made of (names, sizes and times of the files) and how, so that changed data or
+settings are prepared anew. Parts are written first, as they are decoded, here or elsewhere; an interrupted preparation
+goes on with those that are there. Every file is written aside and renamed, so that none is ever half.
 """
 
 import contextlib
 import hashlib
-import itertools
 import os
 import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Int64, UInt8
+from filelock import FileLock, Timeout
 
 from glad_ray.data.dataset import Split
-from glad_ray.data.pictures import Part, Picture
+from glad_ray.data.parts import Form, Part
 from glad_ray.errors import DataError, UserError
 from glad_ray.spec import DatasetFacts
 
 CACHE_VARIABLE = "GLAD_RAY_CACHE"
 OnProgress = Callable[[int, int], None]
 """Is told how many images are prepared, of how many."""
+Decode = Callable[[Sequence[Part], Form], Iterator[tuple[Part, Iterable[Split]]]]
+"""Decodes parts wherever it likes and gives them in any order, each with its images."""
 
 _DEFAULT_CACHE = Path("~/.cache/glad_ray")
-_VERSION = 1
-"""Raised whenever the same image files give other pixels or another file."""
+_VERSION = 2
+"""Raised whenever the same files give other pixels or another file."""
 _KEY_DIGITS = 16
 _KEY = b"glad_ray_key"
-_DECODED_AT_ONCE = 256
 _SPLITS = ("train", "test")
+_WAIT_SECONDS = 1.0
 
 
-@dataclass(frozen=True)
-class _Form:
-    """What the images are made into."""
-
-    channels: int
-    resolution: int
-    antialias: bool
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return self.channels, self.resolution, self.resolution
-
-    @property
-    def schema(self) -> pa.Schema:
-        pixels = self.channels * self.resolution**2
-        return pa.schema(
-            [
-                pa.field("image", pa.list_(pa.uint8(), pixels), metadata={"shape": " x ".join(map(str, self.shape))}),
-                pa.field("label", pa.int64()),
-                pa.field("split", pa.string(), metadata={"meaning": "train or test"}),
-            ]
-        )
-
-    def key(self, *stamps: str) -> str:
-        """Hexadecimal digits that tell images by what they are made of and how."""
-        text = "\n".join((repr((_VERSION, *astuple(self))), *stamps))
-        return hashlib.sha256(text.encode()).hexdigest()[:_KEY_DIGITS]
+def decode_here(parts: Sequence[Part], form: Form) -> Iterator[tuple[Part, Iterable[Split]]]:
+    """Decode parts one after another, by a thread per CPU of this process."""
+    with ThreadPoolExecutor(os.cpu_count()) as executor, _one_thread_each():
+        for part in parts:
+            yield part, part.images(form, executor)
 
 
 def cache_folder() -> Path:
@@ -78,25 +57,24 @@ def cache_folder() -> Path:
 def prepared(
     facts: DatasetFacts,
     parts: Sequence[Part],
+    form: Form,
     *,
-    resolution: int,
-    antialias: bool = True,
-    workers: int | None = None,
+    decode: Decode = decode_here,
     on_progress: OnProgress | None = None,
 ) -> dict[str, Split]:
     """The splits `train` and `test` of some parts, sorted by label: read-only views of a file mapped into memory.
 
-    They are decoded by `workers` threads (None: one per CPU) unless that was done before. Raises `DataError` naming an
-    image that cannot be decoded or a prepared file that is damaged, `UserError` if the cache folder cannot be written.
+    They are decoded unless that was done before; while another process does it, this one waits for it. Raises
+    `DataError` naming an image that cannot be decoded or a prepared file that is damaged, `UserError` if the cache
+    folder cannot be written.
     """
-    form = _Form(facts.channels, resolution, antialias)
-    keys = [form.key(str(number), part.stamp) for number, part in enumerate(parts)]
-    key = form.key(*keys)
+    keys = [_key(form, str(number), part.stamp) for number, part in enumerate(parts)]
+    key = _key(form, *keys)
     name = re.sub(r"[^\w.-]+", "-", facts.title.lower()).strip("-")
-    path = cache_folder() / f"{name}-{resolution}-{key}.arrow"
+    path = cache_folder() / f"{name}-{form.resolution}-{key}.arrow"
     try:
         if not path.exists():
-            _prepare(path, key, dict(zip(keys, parts, strict=True)), form, workers, on_progress)
+            _Preparation(facts, path, key, dict(zip(keys, parts, strict=True)), form, on_progress).run(decode)
         return _read(path, key, form)
     except OSError as error:
         raise UserError(
@@ -105,84 +83,136 @@ def prepared(
         ) from error
 
 
-def _prepare(
-    path: Path, key: str, parts: dict[str, Part], form: _Form, workers: int | None, on_progress: OnProgress | None
-) -> None:
-    folder = path.with_suffix(".parts")
-    paths = {part_key: folder / f"{part_key}.arrow" for part_key in parts}
-    total, done = sum(part.count for part in parts.values()), 0
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool, _one_thread_each():
-        for part_key, part in parts.items():
-            if _is_whole(paths[part_key], part_key, form):
-                done += part.count
-                _tell(on_progress, done, total)
-                continue
-            images = np.empty((part.count, *form.shape), np.uint8)
-            labels = np.empty(part.count, np.int64)
-            for row, (picture, image) in enumerate(_decoded(part.read(), form, pool)):
-                images[row], labels[row] = image, picture.label
-                done += 1
-                _tell(on_progress, done, total)
-            batch = _batch(images, labels, part.split, form)
-            _write(paths[part_key], folder, part_key, form, [batch])
-    try:
-        _join(path, folder, key, paths, form)
-    except FileNotFoundError:
-        # Another process that prepared the same was faster, and has deleted the parts.
-        if not path.exists():
-            raise
-    shutil.rmtree(folder, ignore_errors=True)
+class _Preparation:
+    """The making of one prepared file."""
 
+    def __init__(
+        self,
+        facts: DatasetFacts,
+        path: Path,
+        key: str,
+        parts: Mapping[str, Part],
+        form: Form,
+        on_progress: OnProgress | None,
+    ) -> None:
+        self.facts, self.path, self.key, self.parts, self.form = facts, path, key, parts, form
+        self.folder = path.with_suffix(".parts")
+        self.paths = {part_key: self.folder / f"{part_key}.arrow" for part_key in parts}
+        self.on_progress = on_progress
+        self.total = sum(part.count for part in parts.values())
+        self.done = 0
 
-def _tell(on_progress: OnProgress | None, done: int, total: int) -> None:
-    if on_progress is not None:
-        on_progress(done, total)
+    def run(self, decode: Decode) -> None:
+        """Decode what is missing and join it, unless another process has done so meanwhile."""
+        with self._alone():
+            if not self.path.exists():
+                self._make(decode)
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self._tell(self.total)
 
+    def _make(self, decode: Decode) -> None:
+        self.folder.mkdir(exist_ok=True)
+        missing = {part: part_key for part_key, part in self.parts.items() if not self._is_whole(part_key)}
+        self._decoded(self.total - sum(part.count for part in missing))
+        for part, batches in decode(list(missing), self.form) if missing else ():
+            part_key = missing[part]
+            _write(self.paths[part_key], self.folder, part_key, self.form, self._counted(part, batches))
+        _write(self.path, self.folder, self.key, self.form, self._joined())
 
-def _decoded(
-    pictures: Iterator[Picture], form: _Form, pool: ThreadPoolExecutor
-) -> Iterator[tuple[Picture, UInt8[np.ndarray, "c r r"]]]:
-    # Some at a time: a pool would read all of them at once.
-    while some := list(itertools.islice(pictures, _DECODED_AT_ONCE)):
-        yield from zip(some, pool.map(lambda picture: picture.decode(*astuple(form)), some), strict=True)
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While no other process prepares the same; until then, its parts are told as progress."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path.with_name(f".{self.path.stem}.lock"))
+        while True:
+            try:
+                lock.acquire(timeout=_WAIT_SECONDS)
+                break
+            except Timeout:
+                self._decoded(sum(self.parts[key].count for key, path in self.paths.items() if path.exists()))
+            except NotImplementedError:
+                # Some network file systems know no locks: then both do the work, and the last file stays.
+                break
+        try:
+            yield
+        finally:
+            lock.release()
 
+    def _is_whole(self, part_key: str) -> bool:
+        try:
+            return bool(_batches(self.paths[part_key], part_key, self.form))
+        except (DataError, FileNotFoundError):
+            return False
 
-def _join(path: Path, folder: Path, key: str, paths: dict[str, Path], form: _Form) -> None:
-    """Write the parts as one file, a batch per split; pixels go through a file, for they may not fit into memory."""
-    parts = [_read(part, part_key, form) for part_key, part in paths.items()]
-    with contextlib.ExitStack() as stack:
-        batches = []
-        for split in _SPLITS:
-            own = [part[split] for part in parts if split in part]
-            labels = np.concatenate([part.labels for part in own])
+    def _counted(self, part: Part, batches: Iterable[Split]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield _record_batch(batch, part.split, self.form)
+            self._decoded(self.done + len(batch.labels))
+
+    def _decoded(self, count: int) -> None:
+        """Tell it, but of the last one only when all are in one file."""
+        self.done = count
+        self._tell(min(count, self.total - 1))
+
+    def _tell(self, done: int) -> None:
+        if self.on_progress is not None:
+            self.on_progress(done, self.total)
+
+    def _joined(self) -> Iterator[pa.RecordBatch]:
+        """A batch per split, sorted by label; pixels go through a file, for they may not fit into memory."""
+        batches = [batch for key, path in self.paths.items() for batch in _batches(path, key, self.form)]
+        for name in _SPLITS:
+            own = [batch for split, batch in batches if split == name]
+            if not own:
+                raise DataError(f"{self.facts.title} has no {name} images: fetch its files again.")
+            labels = np.concatenate([batch.labels for batch in own])
             order = np.argsort(labels, kind="stable")
             places = np.empty_like(order)
             places[order] = np.arange(len(order))
-            scratch = stack.enter_context(tempfile.TemporaryFile(dir=folder))
-            pixels = np.memmap(scratch, np.uint8, "w+", shape=(len(labels), *form.shape))
-            ends = np.cumsum([len(part.labels) for part in own])
-            for part, end in zip(own, ends, strict=True):
-                pixels[places[end - len(part.labels) : end]] = part.images
-            batches.append(_batch(pixels, labels[order], split, form))
-        _write(path, folder, key, form, batches)
+            with tempfile.TemporaryFile(dir=self.folder) as scratch:
+                pixels = np.memmap(scratch, np.uint8, "w+", shape=(len(labels), *self.form.shape))
+                end = 0
+                for batch in own:
+                    start, end = end, end + len(batch.labels)
+                    pixels[places[start:end]] = batch.images
+                yield _record_batch(Split(pixels, labels[order]), name, self.form)
 
 
-def _batch(
-    images: UInt8[np.ndarray, "n c r r"], labels: Int64[np.ndarray, " n"], split: str, form: _Form
-) -> pa.RecordBatch:
+def _key(form: Form, *stamps: str) -> str:
+    """Hexadecimal digits that tell images by what they are made of and how."""
+    text = "\n".join((repr((_VERSION, *astuple(form))), *stamps))
+    return hashlib.sha256(text.encode()).hexdigest()[:_KEY_DIGITS]
+
+
+def _schema(form: Form) -> pa.Schema:
+    return pa.schema(
+        [
+            pa.field(
+                "image",
+                pa.list_(pa.uint8(), form.channels * form.resolution**2),
+                metadata={"shape": " x ".join(map(str, form.shape))},
+            ),
+            pa.field("label", pa.int64()),
+            pa.field("split", pa.string(), metadata={"meaning": "train or test"}),
+        ]
+    )
+
+
+def _record_batch(batch: Split, split: str, form: Form) -> pa.RecordBatch:
+    schema = _schema(form)
+    images = np.ascontiguousarray(batch.images)
     pixels = pa.Array.from_buffers(pa.uint8(), images.size, [None, pa.py_buffer(images)])
     columns = [
-        pa.FixedSizeListArray.from_arrays(pixels, type=form.schema.field("image").type),
-        pa.array(labels, pa.int64()),
-        pa.array([split] * len(labels), pa.string()),
+        pa.FixedSizeListArray.from_arrays(pixels, type=schema.field("image").type),
+        pa.array(batch.labels, pa.int64()),
+        pa.array([split] * len(batch.labels), pa.string()),
     ]
-    return pa.record_batch(columns, schema=form.schema)
+    return pa.record_batch(columns, schema=schema)
 
 
-def _write(path: Path, folder: Path, key: str, form: _Form, batches: Iterable[pa.RecordBatch]) -> None:
+def _write(path: Path, folder: Path, key: str, form: Form, batches: Iterable[pa.RecordBatch]) -> None:
     """Write a file, aside in `folder` first."""
-    schema = form.schema.with_metadata({_KEY: key})
-    folder.mkdir(parents=True, exist_ok=True)
+    schema = _schema(form).with_metadata({_KEY: key})
     aside = folder / f"{uuid.uuid4().hex}.partial"
     try:
         with aside.open("xb") as file:
@@ -196,31 +226,31 @@ def _write(path: Path, folder: Path, key: str, form: _Form, batches: Iterable[pa
         aside.unlink(missing_ok=True)
 
 
-def _read(path: Path, key: str, form: _Form) -> dict[str, Split]:
-    """The splits in a file, as views of it; raises `DataError` if it is damaged or another file."""
-    splits = {}
+def _read(path: Path, key: str, form: Form) -> dict[str, Split]:
+    """The splits in a prepared file."""
+    return dict(_batches(path, key, form))
+
+
+def _batches(path: Path, key: str, form: Form) -> list[tuple[str, Split]]:
+    """The record batches of a file with their splits, as views of it; raises `DataError` if it is damaged or another
+    file.
+    """
+    found = []
     try:
         with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
-            if reader.schema != form.schema or (reader.schema.metadata or {}).get(_KEY) != key.encode():
+            if reader.schema != _schema(form) or (reader.schema.metadata or {}).get(_KEY) != key.encode():
                 raise pa.ArrowInvalid("another file")
             for index in range(reader.num_record_batches):
                 batch = reader.get_batch(index)
                 images = batch["image"].values.to_numpy(zero_copy_only=True).reshape(len(batch), *form.shape)
-                splits[batch["split"][0].as_py()] = Split(images, batch["label"].to_numpy())
+                found.append((batch["split"][0].as_py(), Split(images, batch["label"].to_numpy())))
     except FileNotFoundError:
         raise
     except (pa.ArrowException, ValueError, OSError) as error:
         raise DataError(
             f"{path} is damaged, or no file that was prepared here: delete it, and its images are prepared again."
         ) from error
-    return splits
-
-
-def _is_whole(path: Path, key: str, form: _Form) -> bool:
-    try:
-        return bool(_read(path, key, form))
-    except (DataError, FileNotFoundError):
-        return False
+    return found
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import numpy as np
 from glad_ray.data.dataset import Split
 from glad_ray.data.files import check_counts, damaged, find_folder
 from glad_ray.data.matlab import read_matlab
+from glad_ray.data.parts import Part, stored_parts
 from glad_ray.spec import DatasetFacts
 
 _FILES = {"train": "train_32x32.mat", "test": "test_32x32.mat"}
@@ -19,14 +20,14 @@ def find_svhn(facts: DatasetFacts, root: Path | None = None) -> Path:
     return find_folder(facts, _FOLDERS, lambda folder: any((folder / name).is_file() for name in _FILES.values()), root)
 
 
-def read_svhn(folder: Path, facts: DatasetFacts) -> dict[str, Split]:
-    """The splits `train` and `test`, in the order of the files; raises `DataError` naming the file that is wrong."""
-    splits = {split: _read_split(folder / name, facts) for split, name in _FILES.items()}
-    check_counts(folder, facts, {split: len(labels) for split, (_, labels) in splits.items()})
-    return splits
+def svhn_parts(folder: Path, facts: DatasetFacts) -> list[Part]:
+    """The splits; raises `DataError` if a file is missing, and when it is read if it is wrong."""
+    return stored_parts(folder, facts, {split: (folder / name,) for split, name in _FILES.items()}, read_svhn)
 
 
-def _read_split(path: Path, facts: DatasetFacts) -> Split:
+def read_svhn(folder: Path, split: str, facts: DatasetFacts) -> Split:
+    """A split in the order of its file; raises `DataError` naming the file if it is wrong."""
+    path = folder / _FILES[split]
     images, labels = read_matlab(path, ["X", "y"])
     labels = labels.ravel()
     side = facts.resolution
@@ -35,4 +36,5 @@ def _read_split(path: Path, facts: DatasetFacts) -> Split:
     if len(labels) and not (labels.min() >= 1 and labels.max() <= _LABEL_OF_ZERO):
         odd = labels[(labels < 1) | (labels > _LABEL_OF_ZERO)][0]
         raise damaged(path, f"it has label {odd}, and labels run from 1 to {_LABEL_OF_ZERO}, which is the digit 0")
+    check_counts(folder, facts, {split: len(labels)})
     return Split(np.ascontiguousarray(images.transpose(3, 2, 0, 1)), labels.astype(np.int64) % _LABEL_OF_ZERO)

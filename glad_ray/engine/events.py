@@ -25,6 +25,16 @@ class Begun:
 
 
 @dataclass(frozen=True)
+class ImagesPrepared:
+    """Some more real images were decoded and resized."""
+
+    data: str
+    """which ones, for people"""
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class ExpertEpoch:
     """An expert was trained for another epoch; the last one ends it."""
 
@@ -80,4 +90,14 @@ class Retried:
     error: str
 
 
-Event = Begun | ExpertEpoch | RunProgressed | RunDistilled | TrainingDone | RunFinished | RunFailed | Retried
+Event = (
+    Begun
+    | ImagesPrepared
+    | ExpertEpoch
+    | RunProgressed
+    | RunDistilled
+    | TrainingDone
+    | RunFinished
+    | RunFailed
+    | Retried
+)

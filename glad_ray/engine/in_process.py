@@ -41,7 +41,7 @@ def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> 
     left, cpus = left_of(plan, storage), plan.sweep.resources.expert_cpus
     view.show(begun(plan, left, storage))
     check_networks(plan, left)
-    data = {key: key.load() for key in left.data}
+    data = {key: key.load(view) for key in left.data}
     files = check_generators(left, shared_on=device, own_on=device)
     faults: dict[ExpertSet, Fault] = {}
     for each in left.expert_sets:
@@ -73,7 +73,7 @@ def distill_in_process(
 
     Raises what the run raises.
     """
-    dataset = DataKey.of(run).load()
+    dataset = DataKey.of(run).load(view)
     if run.expert_set is not None:
         _train_experts(run.expert_set, dataset, storage, device=device, view=view, cpus=cpus)
     generator = None if run.generator is None else own_generator(run, resources, device)
@@ -89,7 +89,7 @@ def train_experts_in_process(
 
     Raises what an expert raises.
     """
-    _train_experts(expert_set, DataKey.of(expert_set).load(), storage, device=device, view=view, cpus=cpus)
+    _train_experts(expert_set, DataKey.of(expert_set).load(view), storage, device=device, view=view, cpus=cpus)
 
 
 def _generator(

@@ -68,11 +68,11 @@ def sharing(
     sweep: Sweep,
     left: Left,
     storage: Storage,
-    data: Mapping[DataKey, Dataset],
+    data: Mapping[DataKey, ray.ObjectRef[Any]],
     files: Mapping[GeneratorRecord, GeneratorFile],
 ) -> Iterator[Shared]:
-    """Put the real images and trained weights where workers read them without a copy, and start the actors, which end
-    with the context.
+    """Put trained weights where workers read them without a copy, as the real images are, and start the actors, which
+    end with the context.
 
     They are named after this sweep and call, so that several can go on in one cluster, and on every machine there is
     a replica of every generator. Where trials have GPUs and replicas none, every trial holds its own.
@@ -99,9 +99,8 @@ def sharing(
             ]
     stores = {each.content_id: f"{prefix} experts {each.content_id}" for each in left.expert_sets}
     actors += [start_expert_store(stores[each.content_id], storage, each) for each in left.expert_sets]
-    references = {key: ray.put(dataset) for key, dataset in data.items()}
     try:
-        yield Shared(sweep, storage, references, held, replicas, stores, actors[0])
+        yield Shared(sweep, storage, data, held, replicas, stores, actors[0])
     finally:
         for actor in actors:
             ray.kill(actor)

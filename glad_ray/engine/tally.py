@@ -10,6 +10,7 @@ from glad_ray.engine.events import (
     Begun,
     Event,
     ExpertEpoch,
+    ImagesPrepared,
     Retried,
     RunDistilled,
     RunFailed,
@@ -39,7 +40,10 @@ class Tally:
         self.failed: set[str] = set()
         self.finished: set[str] = set()
         self.retries = 0
-        self._distilled: set[str] = set()
+        self.preparing: dict[str, Preparing] = {}
+        """real images being prepared, by what they are called"""
+        self.distilled: set[str] = set()
+        """evaluated or not"""
         self._evaluations = {each.content_id: each for each in plan.sweep.evaluations}
         self._trainings: dict[str, set[_Training]] = defaultdict(set)
         self._epochs: dict[str, dict[int, int]] = defaultdict(dict)
@@ -54,10 +58,13 @@ class Tally:
         match event:
             case Begun():
                 self.finished |= {run.run_id for run in event.finished}
-                self._distilled |= {run.run_id for run in event.distilled}
+                self.distilled |= {run.run_id for run in event.distilled}
                 self._experts_before = dict(event.experts)
                 for run, evaluation_id, training in event.trainings:
                     self._trainings[run.run_id].add(_Training.of(evaluation_id, training))
+            case ImagesPrepared(data, done, total):
+                before = self.preparing.setdefault(data, Preparing(done, time.monotonic(), done, total))
+                self.preparing[data] = before._replace(done=done)
             case ExpertEpoch(expert_set, expert, epoch):
                 self._epochs[expert_set.content_id][expert] = epoch
                 self._rates.ticked(_training_experts(expert_set), (expert_set, expert), _epoch_flops(expert_set), epoch)
@@ -67,7 +74,7 @@ class Tally:
                 self._rates.ticked(_distilling(run), run, flops, progress.step, progress.seconds)
             case RunDistilled(run):
                 self.running.pop(run.run_id, None)
-                self._distilled.add(run.run_id)
+                self.distilled.add(run.run_id)
             case TrainingDone(run, evaluation_id, training):
                 self._trainings[run.run_id].add(_Training.of(evaluation_id, training))
                 evaluation = self._evaluations[evaluation_id]
@@ -107,7 +114,7 @@ class Tally:
     def evaluating(self) -> Iterator[tuple[Run, int, int]]:
         """Runs being evaluated, with the trainings made and all of them."""
         for run in self.plan.runs:
-            if run.run_id in self._distilled - self.finished - self.failed:
+            if run.run_id in self.distilled - self.finished - self.failed:
                 yield run, len(self._trainings[run.run_id]), self._trainings_of(run)
 
     def seconds_left(self) -> float | None:
@@ -129,7 +136,7 @@ class Tally:
             epochs = expert_set.experts.count * expert_set.experts.last_epoch - self.expert_epochs(expert_set)
             left[_training_experts(expert_set)] += epochs * _epoch_flops(expert_set)
         for run in runs:
-            if run.run_id not in self._distilled:
+            if run.run_id not in self.distilled:
                 made = self.running[run.run_id][1].step if run.run_id in self.running else 0
                 left[_distilling(run)] += (run.steps - made) * self._step_flops[run.run_id]
             done = Counter((each.evaluation_id, each.network) for each in self._trainings[run.run_id])
@@ -141,11 +148,29 @@ class Tally:
         return left
 
     def _experts_needed(self, run: Run) -> tuple[ExpertSet, ...]:
-        return experts_needed(run, self.plan.sweep, distilled=run.run_id in self._distilled)
+        return experts_needed(run, self.plan.sweep, distilled=run.run_id in self.distilled)
 
     def _trainings_of(self, run: Run) -> int:
         a_step = sum(len(each.networks) * each.repeats for each in self.plan.sweep.evaluations)
         return a_step * len(run.snapshot_steps)
+
+
+class Preparing(NamedTuple):
+    """How far the preparation of real images is."""
+
+    before: int
+    """that were there when it began"""
+    began: float
+    done: int
+    total: int
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the rate so far; None: too early to say."""
+        elapsed = time.monotonic() - self.began
+        if elapsed < _SURE_AFTER_SECONDS or self.done == self.before:
+            return None
+        return elapsed * (self.total - self.done) / (self.done - self.before)
 
 
 class _Rates:

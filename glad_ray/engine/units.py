@@ -13,8 +13,9 @@ from typing import Literal, NamedTuple
 import torch
 
 from glad_ray.data import Dataset, load_dataset
+from glad_ray.data.prepare import Decode, decode_here
 from glad_ray.distill import distilled
-from glad_ray.engine.events import Begun, RunFailed
+from glad_ray.engine.events import Begun, ImagesPrepared, RunFailed
 from glad_ray.engine.view import View
 from glad_ray.errors import GladRayError
 from glad_ray.experts import missing_experts
@@ -37,16 +38,28 @@ class DataKey(NamedTuple):
 
     dataset: str
     resolution: int
+    antialias: bool
     held_out: int
 
     @classmethod
     def of(cls, of: Run | ExpertSet) -> "DataKey":
         """The images that a run or a set of experts sees."""
-        return cls(of.dataset, of.pixels if isinstance(of, Run) else of.resolution, of.held_out)
+        return cls(of.dataset, of.pixels if isinstance(of, Run) else of.resolution, of.antialias, of.held_out)
 
-    def load(self) -> Dataset:
-        """Read them; raises `UserError` if they are not there."""
-        return load_dataset(self.dataset, resolution=self.resolution, held_out=self.held_out)
+    def load(self, view: View, decode: Decode = decode_here) -> Dataset:
+        """Read them, after they are prepared, which is shown; raises `UserError` if they are not there."""
+
+        def progressed(done: int, total: int) -> None:
+            view.show(ImagesPrepared(f"{self.dataset} {self.resolution}px", done, total))
+
+        return load_dataset(
+            self.dataset,
+            resolution=self.resolution,
+            antialias=self.antialias,
+            held_out=self.held_out,
+            decode=decode,
+            on_progress=progressed,
+        )
 
 
 class Left(NamedTuple):

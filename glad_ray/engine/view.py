@@ -20,12 +20,13 @@ from glad_ray.engine.events import (
     Begun,
     Event,
     ExpertEpoch,
+    ImagesPrepared,
     Retried,
     RunDistilled,
     RunFailed,
     RunFinished,
 )
-from glad_ray.engine.tally import Tally
+from glad_ray.engine.tally import Preparing, Tally
 from glad_ray.plan import Plan
 from glad_ray.spec import ExpertSet
 
@@ -70,7 +71,11 @@ class PlainView:
         line = self._line(event)
         if not line and time.monotonic() - self._said >= _SILENT_SECONDS:
             steps = [f"; {run.label}: step {now.step}/{now.steps}" for run, now in self.tally.running.values()]
-            line = f"going on   {_head(self.tally).plain}{''.join(steps)}"
+            images = [
+                f"; {data}: {now.done}/{now.total} images{_left(now.seconds_left)}"
+                for data, now in _preparing(self.tally)
+            ]
+            line = f"going on   {_head(self.tally).plain}{''.join(images + steps)}"
         if line:
             print(line, flush=True)
             self._said = time.monotonic()
@@ -90,13 +95,15 @@ class PlainView:
         match event:
             case Begun(finished) if finished:
                 return f"{len(finished)} of {len(self.tally.plan.runs)} runs are finished already"
+            case ImagesPrepared(data, done, total) if done == total:
+                return f"prepared   {data}: {total:,} images"
             case ExpertEpoch(each) if self.tally.experts(each) == each.experts.count and each not in self._whole:
                 self._whole.add(each)
                 return f"trained    {each.label}"
             case RunDistilled(run):
                 return f"distilled  {run.label}"
             case RunFinished(run):
-                return f"finished   {run.label}{_left(self.tally)}"
+                return f"finished   {run.label}{_left(self.tally.seconds_left())}"
             case _:
                 return _trouble(event)
 
@@ -157,10 +164,12 @@ def _head(tally: Tally) -> Text:
         parts.append(f"[red]{len(tally.failed)} failed[/]")
     if tally.retries:
         parts.append(f"[yellow]{tally.retries} retried[/]")
-    return Text.from_markup("  ".join([*parts, _clock(time.monotonic() - tally.started)]) + _left(tally))
+    return Text.from_markup("  ".join([*parts, _clock(time.monotonic() - tally.started)]) + _left(tally.seconds_left()))
 
 
 def _rows(tally: Tally) -> Iterator[tuple[RenderableType, ...]]:
+    for data, now in _preparing(tally):
+        yield escape(data), _bar(now.done, now.total), f"image {now.done}/{now.total}", _left(now.seconds_left).strip()
     for each in tally.plan.expert_sets:
         epochs, total = tally.expert_epochs(each), each.experts.count * each.experts.last_epoch
         if 0 < epochs < total:
@@ -170,6 +179,10 @@ def _rows(tally: Tally) -> Iterator[tuple[RenderableType, ...]]:
         yield escape(run.label), bar, f"step {progress.step}/{progress.steps}", f"loss {progress.loss:.4g}"
     for run, done, total in tally.evaluating():
         yield escape(run.label), _bar(done, total), f"evaluation {done}/{total}", ""
+
+
+def _preparing(tally: Tally) -> list[tuple[str, Preparing]]:
+    return [(data, now) for data, now in tally.preparing.items() if now.done < now.total]
 
 
 def _bar(done: float, total: float) -> ProgressBar:
@@ -189,6 +202,8 @@ def _trouble(event: Event) -> str | None:
 
 def _summary(tally: Tally) -> str:
     parts = [f"{len(tally.finished)} of {len(tally.plan.runs)} runs finished"]
+    if waiting := tally.distilled - tally.finished - tally.failed:
+        parts.append(f"{len(waiting)} distilled")
     if tally.failed:
         parts.append(f"{len(tally.failed)} failed")
     if tally.retries:
@@ -196,8 +211,7 @@ def _summary(tally: Tally) -> str:
     return ", ".join(parts) + f", in {_clock(time.monotonic() - tally.started)}"
 
 
-def _left(tally: Tally) -> str:
-    seconds = tally.seconds_left()
+def _left(seconds: float | None) -> str:
     return "" if not seconds else f"  about {_clock(seconds)} left"
 
 

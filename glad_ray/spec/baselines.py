@@ -42,6 +42,7 @@ def _baseline(run: Run, algorithm: Baseline, images_per_class: int) -> Run:
         algorithm=algorithm,
         dataset=run.dataset,
         resolution=run.pixels,
+        antialias=run.antialias,
         images_per_class=images_per_class,
         backbone=run.backbone,
         augmentation=run.augmentation,

@@ -47,9 +47,7 @@ class Experts(Record):
         return self
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:
-        return {
-            name for name in ("keep_until", "dtype") if getattr(self, name) == type(self).model_fields[name].default
-        }
+        return self._at_default("keep_until", "dtype")
 
     @property
     def last_epoch(self) -> int:
@@ -62,9 +60,13 @@ class ExpertSet(Record):
 
     dataset: str
     resolution: int
+    antialias: bool = True
     held_out: int
     network: BackboneByName
     experts: Experts
+
+    def _unsaid(self, *, identity: bool) -> Collection[str]:
+        return self._at_default("antialias")
 
     @property
     def label(self) -> str:

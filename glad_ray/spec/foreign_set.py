@@ -1,6 +1,7 @@
 """A synthetic set made by other code: in the place of a run, what is known of it and what its evaluation needs."""
 
 import json
+from collections.abc import Collection
 from typing import Literal
 
 from pydantic import Field
@@ -19,6 +20,8 @@ class ForeignSet(Record):
     """name of the dataset it stands for"""
     resolution: int = Field(ge=1)
     """side of the images in pixels"""
+    antialias: bool = True
+    """smooth the real images it is tested on as they are made smaller"""
     images_per_class: int = Field(ge=1)
     soft_labels: bool = False
     """whether the set has soft labels of its own"""
@@ -26,6 +29,9 @@ class ForeignSet(Record):
     """DSA operations it was made for, which its evaluation uses too; empty: none"""
     sha256: str
     """of its images and labels"""
+
+    def _unsaid(self, *, identity: bool) -> Collection[str]:
+        return self._at_default("antialias")
 
     @property
     def run_id(self) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from glad_ray.spec.algorithm import ALGORITHM_NAMES
 from glad_ray.spec.record import Record, imply
 
 if TYPE_CHECKING:
@@ -158,8 +159,13 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference(
         item="resizing",
-        paper="not said", code="after normalising; antialiased or not by torchvision's version", follows="own",
-        reason="8-bit images are resized with antialiasing, then normalised.",
+        paper="not said", code="not antialiased, as torchvision before 0.17", follows="profile",
+        field="antialias", algorithms=ALGORITHM_NAMES, code_value=lambda run: False,
+    ),
+    Difference(
+        item="order of resizing and normalising",
+        paper="not said", code="normalised, then resized", follows="own",
+        reason="Resized first: the two commute, but for the rounding to 8 bits, half a level at most.",
     ),
     Difference(
         item="MTT: learned step size",

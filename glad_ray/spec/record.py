@@ -47,6 +47,10 @@ class Record(BaseModel):
         """
         return ()
 
+    def _at_default(self, *names: str) -> set[str]:
+        """Those of some fields that have their default."""
+        return {name for name in names if getattr(self, name) == type(self).model_fields[name].default}
+
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, validated like a new one; what was never set is implied anew."""
         fields = {name: getattr(self, name) for name in self.model_fields_set}

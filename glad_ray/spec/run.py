@@ -32,6 +32,8 @@ class Run(Record):
     record is read without it"""
     resolution: int | None = None
     """side of the images in pixels; None: the generator's, or the dataset's own in pixel space"""
+    antialias: bool = True
+    """smooth real images as they are made smaller, as Pillow does and torchvision since 0.17; False: as before that"""
     algorithm: Algorithm
     """DC, DM or MTT with its hyper-parameters; or a baseline: RandomReal, Herding, KMeans, WholeDataset"""
     space: str = "pixel"
@@ -88,6 +90,9 @@ class Run(Record):
         if self.expert_set is not None and (self.soft_labels or not self.distils):
             check_judges(self.expert_set)
         return self
+
+    def _unsaid(self, *, identity: bool) -> Collection[str]:
+        return self._at_default("antialias")
 
     def _fill_in(self, field: str, value: Any) -> None:
         """Of a field that is left open, be it by None: a changed copy implies it anew."""
@@ -244,6 +249,7 @@ class Run(Record):
         return ExpertSet(
             dataset=self.dataset,
             resolution=self.pixels,
+            antialias=self.antialias,
             held_out=self.held_out,
             network=expert_network(self.backbone, experts),
             experts=experts,

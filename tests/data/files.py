@@ -21,7 +21,8 @@ NAMES = (
 
 @cache
 def _sample():
-    return read_png_table(SAMPLE, dataset_facts("fashion-mnist-sample"))
+    facts = dataset_facts("fashion-mnist-sample")
+    return {split: read_png_table(SAMPLE, split, facts) for split in ("train", "test")}
 
 
 def few_images(train=20, test=4):

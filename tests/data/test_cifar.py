@@ -76,7 +76,8 @@ WRITERS = {"python": write_python, "binary": write_binary}
 @pytest.mark.parametrize("version", WRITERS)
 def test_both_versions_are_read(version, name, tmp_path):
     WRITERS[version](tmp_path, name)
-    splits = read_cifar(find_cifar(DATASETS[name], tmp_path), DATASETS[name])
+    folder = find_cifar(DATASETS[name], tmp_path)
+    splits = {split: read_cifar(folder, split, DATASETS[name]) for split in ("train", "test")}
     *train, test = batches(name).values()
     for split, expected in (("train", train), ("test", [test])):
         assert np.array_equal(splits[split].images, np.concatenate([p for p, _ in expected]).reshape(-1, 3, 32, 32))

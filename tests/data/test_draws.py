@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 import torch
 
-from glad_ray.data import Dataset, denormalise, load_dataset, normalise, real_images, sample_class_batches, test_subset
+from glad_ray.data import (
+    Dataset,
+    by_index,
+    denormalise,
+    load_dataset,
+    normalise,
+    real_images,
+    sample_class_batches,
+    test_subset,
+)
 from glad_ray.errors import UserError
 
 SIZES = (5, 3, 8)
@@ -149,13 +158,26 @@ def test_subsets_of_the_test_images_are_even(count, shares, dataset):
     expected = np.concatenate([np.flatnonzero(dataset.test_labels == c)[:share] for c, share in enumerate(shares)])
     assert np.array_equal(images, dataset.test_images[expected])
     again, _ = test_subset(dataset, count)
-    assert torch.equal(again, images)
+    assert np.array_equal(again, images)
 
 
 def test_without_a_count_all_are_tested(dataset):
     images, labels = test_subset(dataset, None)
-    assert np.array_equal(images, dataset.test_images)
-    assert np.array_equal(labels, dataset.test_labels)
+    assert images is dataset.test_images, "no copy"
+    assert labels is dataset.test_labels
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_images_by_index_are_normalised_and_read_where_they_lie(device, dataset):
+    images = dataset.train_images.copy()
+    get = by_index(images, dataset, torch.device(device))
+    index = torch.tensor([5, 0, 5])
+    expected = normalise(images[[5, 0, 5]], dataset.mean, dataset.std)
+    assert get(index.to(device)).shape == expected.shape
+    if device == "cpu":
+        assert torch.equal(get(index), expected)
+        images[5] = 0
+        assert not torch.equal(get(index), expected), "no copy was made"
 
 
 def test_too_many_test_images_are_refused(dataset):

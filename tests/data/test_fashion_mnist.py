@@ -30,7 +30,8 @@ def _nowhere(monkeypatch, tmp_path):
 @pytest.mark.parametrize("folder", [".", "FashionMNIST/raw", "fashion-mnist", "dataset-fashion-mnist"])
 def test_every_layout_is_read(folder, gz, arrays, tmp_path):
     write_files(tmp_path / "root" / folder, arrays, gz)
-    splits = read_mnist(find_mnist(FACTS, tmp_path / "root"), FACTS)
+    found = find_mnist(FACTS, tmp_path / "root")
+    splits = {split: read_mnist(found, split, FACTS) for split in ("train", "test")}
     for name, images, labels in (("train", *arrays[:2]), ("test", *arrays[2:])):
         assert np.array_equal(splits[name].images[:, 0], images)
         assert np.array_equal(splits[name].labels, labels)
@@ -39,7 +40,7 @@ def test_every_layout_is_read(folder, gz, arrays, tmp_path):
 
 def test_the_same_as_torchvision_reads(arrays, tmp_path):
     write_files(tmp_path / "FashionMNIST" / "raw", arrays, gz=False)
-    ours = read_mnist(find_mnist(FACTS, tmp_path), FACTS)
+    ours = {split: read_mnist(find_mnist(FACTS, tmp_path), split, FACTS) for split in ("train", "test")}
     for name in ("train", "test"):
         theirs = torchvision.datasets.FashionMNIST(tmp_path, train=name == "train")
         assert np.array_equal(ours[name].images[:, 0], theirs.data.numpy())
@@ -110,12 +111,12 @@ def test_no_flipped_bit_of_a_gzipped_file_changes_labels_unseen(arrays, tmp_path
     write_files(tmp_path / "root", arrays, gz=True)
     path = tmp_path / "root" / f"{LABELS}.gz"
     whole = path.read_bytes()
-    good = read_mnist(tmp_path / "root", FACTS)["train"].labels
+    good = read_mnist(tmp_path / "root", "train", FACTS).labels
     found = 0
     for at in range(len(whole)):
         path.write_bytes(_flip(whole, at))
         try:
-            read = read_mnist(tmp_path / "root", FACTS)["train"].labels
+            read = read_mnist(tmp_path / "root", "train", FACTS).labels
         except DataError:
             found += 1
         else:
@@ -157,4 +158,4 @@ def test_the_unpacked_file_is_read_where_both_are(arrays, tmp_path):
     write_files(tmp_path / "root", arrays, gz=False)
     for name in NAMES:
         (tmp_path / "root" / f"{name}.gz").write_bytes(gzip.compress(b"other"))
-    assert len(read_mnist(tmp_path / "root", FACTS)["train"].labels) == 200
+    assert len(read_mnist(tmp_path / "root", "train", FACTS).labels) == 200

@@ -1,5 +1,6 @@
 import os
 import threading
+import time
 
 import numpy as np
 import pyarrow as pa
@@ -7,7 +8,8 @@ import pytest
 import torch
 
 from glad_ray.data import load_dataset
-from glad_ray.data.prepare import CACHE_VARIABLE, cache_folder
+from glad_ray.data.dataset import Split
+from glad_ray.data.prepare import CACHE_VARIABLE, cache_folder, decode_here
 from glad_ray.errors import DataError, UserError
 from tests.data.trees import encoded, noise, write_classes
 
@@ -33,7 +35,8 @@ def load(tree, **options):
 
 
 def files(folder):
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    """Without the hidden ones, which lock."""
+    return sorted(path for path in folder.rglob("[!.]*") if path.is_file())
 
 
 def spoil(path):
@@ -51,7 +54,8 @@ def same(one, other):
 def test_prepared_images_are_one_file_that_other_tools_can_read(tree, cache):
     dataset = load(tree)
     (path,) = files(cache)
-    assert list(cache.iterdir()) == [path], "no parts are left"
+    assert path.parent == cache
+    assert not list(cache.glob("*.parts"))
     with pa.memory_map(str(path)) as source:
         table = pa.ipc.open_file(source).read_all()
     assert table.column_names == ["image", "label", "split"]
@@ -124,8 +128,8 @@ def test_an_interrupted_preparation_goes_on_with_the_parts_that_are_there(tree, 
     told = []
     # Headers are looked at as well, but what they say was kept.
     assert same(load(tree, on_progress=lambda *progress: told.append(progress)), whole)
-    assert told == [(4, 18), (8, 18), *((done, 18) for done in range(9, 19))]
-    assert [path.suffix for path in (tmp_path / "other").iterdir()] == [".arrow"]
+    assert told == [(8, 18), (12, 18), (14, 18), (16, 18), (17, 18), (18, 18)], "the last when all are one file"
+    assert [path.suffix for path in files(tmp_path / "other")] == [".arrow"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"ARROW1\0\0 half", None], ids=["empty", "garbage", "cut"])
@@ -185,13 +189,68 @@ def test_an_image_that_fails_leaves_no_half_file(tree, cache):
     assert len(load(tree).train_labels) == 12
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_any_number_of_workers_gives_the_same(workers, tree, tmp_path, monkeypatch):
+def test_parts_may_come_in_any_order_and_in_pieces_of_any_size(tree, tmp_path, monkeypatch):
     first = load(tree)
-    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / str(workers)))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "other"))
+
+    def decode(parts, form):
+        for part, batches in reversed([(part, list(batches)) for part, batches in decode_here(parts, form)]):
+            yield part, [Split(batch.images[[i]], batch.labels[[i]]) for batch in batches for i in range(len(batch[1]))]
+
     threads = torch.get_num_threads()
-    assert same(load(tree, workers=workers), first)
+    assert same(load(tree, decode=decode), first)
     assert torch.get_num_threads() == threads
+
+
+def test_what_cannot_be_decoded_elsewhere_is_told_as_here(tree):
+    def decode(parts, form):
+        yield parts[0], iter(())
+        raise DataError("bee_0.png is no image")
+
+    with pytest.raises(DataError, match=r"bee_0\.png is no image"):
+        load(tree, decode=decode)
+
+
+def test_a_second_process_waits_and_is_told_how_far_the_first_is(tree, cache, monkeypatch):
+    monkeypatch.setattr("glad_ray.data.prepare._WAIT_SECONDS", 0.01)
+    waiting = threading.Event()
+    told, decoded = [], []
+
+    def slowly(parts, form):
+        for part, batches in decode_here(parts, form):
+            decoded.append(part)
+            yield part, batches
+            if len(decoded) == 2:
+                waiting.wait(30)
+
+    first = threading.Thread(target=lambda: load(tree, decode=slowly))
+    first.start()
+    while len(decoded) < 2:
+        time.sleep(0.01)
+
+    def on_progress(done, total):
+        told.append((done, total))
+        if done == 8:
+            waiting.set()
+
+    def never(parts, form):
+        raise AssertionError("the first one does it")
+
+    dataset = load(tree, decode=never, on_progress=on_progress)
+    first.join()
+    assert len(dataset.train_labels) == 12
+    assert (8, 18) in told
+    assert len(decoded) == 6
+    assert [path.suffix for path in files(cache)] == [".arrow"]
+
+
+def test_a_file_system_without_locks_is_used_without(tree, cache, monkeypatch):
+    def acquire(self, **options):
+        raise NotImplementedError("no flock")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", acquire)
+    assert len(load(tree).train_labels) == 12
+    assert [path.suffix for path in files(cache)] == [".arrow"]
 
 
 def test_two_at_once_do_not_disturb_each_other(tree):

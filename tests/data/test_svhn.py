@@ -35,7 +35,8 @@ def write(folder, **changed):
 def test_the_same_as_torchvision_reads(folder, tmp_path, monkeypatch):
     write(tmp_path / folder)
     monkeypatch.setattr(torchvision.datasets.SVHN, "_check_integrity", lambda self: True)
-    splits = read_svhn(find_svhn(DATASETS["svhn"], tmp_path), DATASETS["svhn"])
+    folder = find_svhn(DATASETS["svhn"], tmp_path)
+    splits = {split: read_svhn(folder, split, DATASETS["svhn"]) for split in ("train", "test")}
     for split in ("train", "test"):
         theirs = torchvision.datasets.SVHN(tmp_path / folder, split)
         assert np.array_equal(splits[split].images, theirs.data)

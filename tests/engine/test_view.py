@@ -10,6 +10,7 @@ from glad_ray.engine import make_view, tally
 from glad_ray.engine.events import (
     Begun,
     ExpertEpoch,
+    ImagesPrepared,
     Retried,
     RunDistilled,
     RunFailed,
@@ -103,25 +104,56 @@ def test_piped_says_once_a_minute_how_far_it_is(capsys, clock):
     assert "0/8 evaluation trainings  0:01:15  about" in said[0]
 
 
+def test_piped_tells_of_prepared_images(capsys, clock):
+    view = PlainView(plan("dm"))
+    view.show(ImagesPrepared("imagenette 128px", 0, 13394))
+    clock[0] += 61
+    view.show(ImagesPrepared("imagenette 128px", 6697, 13394))
+    view.show(ImagesPrepared("imagenette 128px", 13394, 13394))
+    clock[0] += 61
+    view.show(NOTHING)
+    under_way, done, later = capsys.readouterr().out.splitlines()
+    assert "; imagenette 128px: 6697/13394 images  about 0:01:01 left" in under_way
+    assert done == "prepared   imagenette 128px: 13,394 images"
+    assert "imagenette" not in later
+
+
+def test_images_being_prepared_are_drawn_with_the_time_left(clock):
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, height=30, color_system=None)
+    view = LiveView(plan("dm"), console)
+    view.show(ImagesPrepared("imagenette 128px", 1000, 5000))
+    assert "image 1000/5000" in drawn(console, view)
+    assert "left" not in drawn(console, view)
+    clock[0] += 10
+    view.show(ImagesPrepared("imagenette 128px", 2000, 5000))
+    assert "about 0:00:30 left" in drawn(console, view)
+    view.show(ImagesPrepared("imagenette 128px", 5000, 5000))
+    assert "imagenette" not in drawn(console, view)
+
+
+def drawn(console, view):
+    with console.capture() as capture:
+        console.print(view.draw())
+    return capture.get()
+
+
 def test_live(clock):
     console = Console(file=io.StringIO(), force_terminal=True, width=120, height=30, color_system=None)
     view = LiveView(plan("dm", "mtt", "random"), console)
 
-    def drawn():
-        with console.capture() as capture:
-            console.print(view.draw())
-        return [line.rstrip() for line in capture.get().splitlines()]
+    def lines():
+        return [line.rstrip() for line in drawn(console, view).splitlines()]
 
     for event in EVENTS[:4]:
         view.show(event)
-    (head, experts) = drawn()
+    (head, experts) = lines()
     assert head.startswith("0/3 runs  1/2 experts  0/20 evaluation trainings")
     assert MTT.expert_set.label in experts
     assert "epoch 3/4" in experts
 
     for event in EVENTS[4:10]:
         view.show(event)
-    (head, running, evaluating) = drawn()
+    (head, running, evaluating) = lines()
     assert head.startswith("0/3 runs  2/2 experts  2/20 evaluation trainings  1 retried")
     assert running.startswith(DM.label)
     assert running.split()[-4:] == ["step", "7/40", "loss", "0.125"]
@@ -130,7 +162,7 @@ def test_live(clock):
 
     for event in [*EVENTS[10:], *EVENTS[8:12], failure(DM)]:
         view.show(event)
-    (head,) = drawn()
+    (head,) = lines()
     assert head.startswith("1/3 runs  2/2 experts  8/20 evaluation trainings  1 failed  1 retried")
     assert "the [loss] is nan" in console.file.getvalue()
 

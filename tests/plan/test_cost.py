@@ -6,7 +6,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from glad_ray.algorithms import build_algorithm
-from glad_ray.data import load_dataset, normalise, real_images, test_subset
+from glad_ray.data import by_index, load_dataset, real_images, test_subset
 from glad_ray.evaluate import accuracy, train_network
 from glad_ray.experts import train_expert
 from glad_ray.generators import GeneratorSpace, build_generator
@@ -105,14 +105,14 @@ def test_evaluation(snapshots, few):
     run = _run(ALGORITHMS["dm"], snapshots=snapshots)
     labels = torch.arange(10).repeat_interleave(2)
     images = real_images(few, labels, torch.Generator().manual_seed(0))
-    held_out = torch.from_numpy(few.held_out_images), torch.from_numpy(few.held_out_labels)
+    held_out = few.held_out_images, few.held_out_labels
     with Counter() as counter:
         for network in EVALUATION.networks:
             rng = torch.Generator().manual_seed(0)
             built = build_network(network, channels=1, resolution=32, classes=10, rng=rng)
             averaged = train_network(built, images, labels, EVALUATION.decided_for(run), lr=0.01, rng=rng)
             for real, truth in (test_subset(few, EVALUATION.test_images), held_out):
-                accuracy(averaged, normalise(real, few.mean, few.std), truth)
+                accuracy(averaged, by_index(real, few), torch.tensor(truth))
     expected = counter.flops * EVALUATION.repeats * snapshots
     assert estimate(run, [EVALUATION]).evaluate_flops == pytest.approx(expected, rel=0.05)
 
