@@ -92,7 +92,8 @@ class Run(Record):
         return self
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:
-        return self._at_default("antialias")
+        # A dataset of one's own is known by its name.
+        return self._at_default("antialias", "own_dataset") | ({"own_dataset"} if identity else set())
 
     def _fill_in(self, field: str, value: Any) -> None:
         """Of a field that is left open, be it by None: a changed copy implies it anew."""
@@ -155,9 +156,6 @@ class Run(Record):
             raise UserError(f"generator_classes must be from 0 to {known - 1}, the generator's classes.")
         if not named and 0 < known < needed:
             raise UserError(f"The generator knows {known} classes and {self.dataset} has {needed}: use another.")
-
-    def _unsaid(self, *, identity: bool) -> Collection[str]:
-        return ("own_dataset",) if identity or self.own_dataset is None else ()
 
     @property
     def facts(self) -> DatasetFacts:
