@@ -78,7 +78,7 @@ def train_network(
     augmentation = evaluation.augmentation
     if augmentation is None:
         raise UserError("This evaluation takes the augmentation of a run: give it one, or an empty text for none.")
-    get = images if callable(images) else lambda batch: images[batch]
+    get = _getter(images)
     optimiser = torch.optim.SGD(
         network.parameters(), lr=lr, momentum=evaluation.momentum, weight_decay=evaluation.weight_decay
     )
@@ -104,11 +104,16 @@ def train_network(
 
 
 @torch.no_grad()
-def accuracy(network: nn.Module, images: Images, labels: Int64[Tensor, " n"]) -> float:
-    """Share of images (normalised, by index) whose class the network names, in [0, 1]."""
+def _getter(images: Float[Tensor, "n c h w"] | Images) -> Images:
+    return images if callable(images) else lambda index: images[index]
+
+
+def accuracy(network: nn.Module, images: Float[Tensor, "n c h w"] | Images, labels: Int64[Tensor, " n"]) -> float:
+    """Share of images (normalised, or a function that gives them by index) whose class the network names, in [0, 1]."""
     network.eval()
+    get = _getter(images)
     order = torch.arange(len(labels), device=labels.device)
-    correct = sum(int((network(images(index)).argmax(1) == labels[index]).sum()) for index in order.split(_TEST_BATCH))
+    correct = sum(int((network(get(index)).argmax(1) == labels[index]).sum()) for index in order.split(_TEST_BATCH))
     return correct / len(labels)
 
 

@@ -91,4 +91,4 @@ def test_whole_training(precision, monkeypatch):
     np.testing.assert_allclose(logits.numpy(), recorded["ema_logits"], rtol=0, atol=1e-6)
     test_loss = float(F.cross_entropy(logits, labels))
     assert test_loss == pytest.approx(float(ARRAYS[f"run_E20_lr0.01/{precision}/test_loss"][0]), rel=1e-6)
-    assert accuracy(averaged, test_x.__getitem__, labels) == pytest.approx(FACTS["run_E20_lr0.01"]["test_acc"][0])
+    assert accuracy(averaged, test_x, labels) == pytest.approx(FACTS["run_E20_lr0.01"]["test_acc"][0])

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from glad_ray.cli.common import Assignments, console, device_named, say_licences
 from glad_ray.errors import GladRayError, UserError
@@ -54,7 +55,7 @@ def plan(
     for part in plan_tables(made, done):
         console().print(part)
     for sentence in _missing_data(made):
-        console().print(sentence)
+        console().print(escape(sentence))
     if explain:
         console().print(differences_table(made))
 
