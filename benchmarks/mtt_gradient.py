@@ -29,7 +29,7 @@ from glad_ray.algorithms import trajectory_gradient
 from glad_ray.algorithms.mtt import StudentStep, TrajectoryGradient, functional_loss
 from glad_ray.augment import apply, draw
 from glad_ray.data import Dataset, load_dataset, real_images
-from glad_ray.experts import ExpertFiles, train_expert
+from glad_ray.experts import ExpertFiles, train_experts
 from glad_ray.machine import device_name, keep_freed_memory, open_device, peak_memory_bytes, reset_peak_memory
 from glad_ray.networks import build_network
 from glad_ray.randomness import rng_for
@@ -130,7 +130,7 @@ def train(setting: Setting) -> None:
     run = expert_run(setting)
     assert run.expert_set is not None, "it matches trajectories"
     storage = Storage.open(setting.experts)
-    train_expert(run.expert_set, 0, real_data(), storage, device=setting.device, on_epoch=lambda epoch: None)
+    train_experts(run.expert_set, [0], real_data(), storage, device=setting.device, on_epoch=lambda *at: None)
 
 
 def problem(setting: Setting, steps: int, augmentation: str, dtype: torch.dtype) -> Problem:

@@ -83,6 +83,13 @@ class Storage:
         except FileNotFoundError as error:
             raise DataError(f"{path} is missing from {self}.") from error
 
+    def open_file(self, path: str) -> pa.NativeFile:
+        """A file for reading parts of it: mapped into memory if it is on this machine. Raises `OSError` if it cannot
+        be opened, `FileNotFoundError` if it is not there.
+        """
+        local = self.local_path(path)
+        return self._filesystem.open_input_file(self._full(path)) if local is None else pa.memory_map(str(local))
+
     def write_bytes(self, path: str, data: bytes) -> None:
         """Write a file, replacing one that is there; at any moment it is whole (the old or the new) or absent."""
         target = self.local_path(path)

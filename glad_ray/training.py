@@ -4,7 +4,7 @@ As the paper's code does it: shuffled mini-batches, the last partial one kept, m
 operation per mini-batch whose parameters are drawn per image.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -34,14 +34,37 @@ def train_epoch(
 
     Shuffling and augmentation are drawn from `rng`, on the CPU.
     """
+    (loss,) = train_epoch_together(
+        network, optimiser, images, labels, batch_size=batch_size, augmentation=augmentation, rngs=[rng]
+    )
+    return loss
+
+
+def train_epoch_together(
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    images: Images,
+    labels: Targets,
+    *,
+    batch_size: int,
+    augmentation: str,
+    rngs: Sequence[torch.Generator],
+) -> list[float]:
+    """The same for the networks of an `Ensemble`, with the mean loss of each: a batch is a mini-batch for every one of
+    them, each drawn from an `rngs` of its own.
+    """
     network.train()
-    total: Tensor | float = 0.0
-    for batch in torch.randperm(len(labels), generator=rng).split(batch_size):
-        batch = batch.to(labels.device)
-        logits = network(augment(images(batch), augmentation, rng))
-        loss = F.cross_entropy(logits, labels[batch])
+    total = torch.zeros(len(rngs), device=labels.device)
+    for batches in zip(*(torch.randperm(len(labels), generator=rng).split(batch_size) for rng in rngs), strict=True):
+        batch = torch.cat(batches).to(labels.device)
+        parts = images(batch).chunk(len(rngs))
+        logits = network(torch.cat([augment(part, augmentation, rng) for part, rng in zip(parts, rngs, strict=True)]))
+        losses = torch.stack([
+            F.cross_entropy(each, truth)
+            for each, truth in zip(logits.chunk(len(rngs)), labels[batch].chunk(len(rngs)), strict=True)
+        ])  # fmt: skip
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        losses.sum().backward()
         optimiser.step()
-        total = total + loss.detach() * len(batch)
-    return float(total / len(labels))
+        total = total + losses.detach() * len(batches[0])
+    return [float(loss) for loss in total / len(labels)]

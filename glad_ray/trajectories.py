@@ -22,7 +22,13 @@ class Trajectories(Protocol):
         ...
 
     def segment(self, expert: int, start_epoch: int, epochs: int) -> tuple[Float[Tensor, " p"], Float[Tensor, " p"]]:
-        """Flat parameters of an expert at `start_epoch` and `epochs` later."""
+        """Flat parameters of an expert at `start_epoch` and `epochs` later, on the CPU; not to be written into, as they
+        may be shared.
+        """
+        ...
+
+    def expect(self, expert: int, start_epoch: int, epochs: int) -> None:
+        """Take notice of the segment that will be asked for next: it may be fetched meanwhile."""
         ...
 
 

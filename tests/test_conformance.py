@@ -5,7 +5,7 @@ import torch
 
 from glad_ray.distill import build_space, distill, distilled
 from glad_ray.errors import DataError, RunError
-from glad_ray.experts import ExpertFiles, missing_experts, train_expert
+from glad_ray.experts import ExpertFiles, missing_experts, train_experts
 from glad_ray.generators import build_generator
 from glad_ray.randomness import rng_for
 from glad_ray.results import read_losses
@@ -75,7 +75,7 @@ def trajectories(sample, tmp_path_factory):
     storage = Storage.open(tmp_path_factory.mktemp("experts"))
     expert_set = _run("mtt", "pixel-real").expert_set
     for index in missing_experts(storage, expert_set):
-        train_expert(expert_set, index, sample, storage, device="cpu", on_epoch=lambda epoch: None)
+        train_experts(expert_set, [index], sample, storage, device="cpu", on_epoch=lambda expert, epoch: None)
     return ExpertFiles(storage, expert_set)
 
 
@@ -144,7 +144,7 @@ def test_any_network_distils_and_resumes(algorithm, name, sample, storage, tmp_p
     trajectories = None
     if run.expert_set is not None:
         run = run.replace(algorithm=run.algorithm.replace(experts=Experts(count=1, epochs=2, batch_size=4000)))
-        train_expert(run.expert_set, 0, sample, trained, device="cpu", on_epoch=lambda epoch: None)
+        train_experts(run.expert_set, [0], sample, trained, device="cpu", on_epoch=lambda expert, epoch: None)
         trajectories = ExpertFiles(trained, run.expert_set)
     synthetic, _ = _distill(run, sample, trajectories, storage)
 

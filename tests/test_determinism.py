@@ -10,7 +10,7 @@ import torch
 
 from glad_ray.distill import build_space, distill
 from glad_ray.evaluate import evaluate_network
-from glad_ray.experts import ExpertFiles, missing_experts, train_expert
+from glad_ray.experts import ExpertFiles, missing_experts, train_experts
 from glad_ray.generators import build_generator
 from glad_ray.spec import DC, DM, MTT, Evaluation, Experts, Network, RandomStyleGAN, Run
 from glad_ray.storage import Storage
@@ -59,7 +59,7 @@ def _made(run, sample, storage):
     """Everything that a run makes but times: files, and accuracies of networks trained on its set."""
     if run.expert_set is not None:
         for index in missing_experts(storage, run.expert_set):
-            train_expert(run.expert_set, index, sample, storage, device="cpu", on_epoch=lambda epoch: None)
+            train_experts(run.expert_set, [index], sample, storage, device="cpu", on_epoch=lambda *at: None)
     generator = build_generator(run.generator) if run.generator else None
     distill(
         run,

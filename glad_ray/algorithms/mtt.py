@@ -109,10 +109,9 @@ class TrajectoryMatching:
         self, images: Float[Tensor, "n c h w"], labels: Int64[Tensor, " n"], step: int, step_size: Float[Tensor, ""]
     ) -> Match:
         """Equation (3) for one expert segment, and its gradients; computed in the images' precision."""
-        rng = rng_for(self.run.run_id, "trajectory", step)
-        expert = int(torch.randint(self.settings.experts.count, (), generator=rng))
-        start_epoch = int(torch.randint(max(1, self.settings.max_start_epoch), (), generator=rng))
-        start, target = self.trajectories.segment(expert, start_epoch, self.settings.expert_epochs)
+        start, target = self.trajectories.segment(*self._segment(step))
+        if step + 1 < self.run.steps:
+            self.trajectories.expect(*self._segment(step + 1))
         if self.settings.labels == "soft" and self.soft_labels is None:
             assert step == 0, "soft labels are those of the initial images, and part of the state"
             self.soft_labels = class_probabilities(self.trajectories, images)
@@ -127,6 +126,13 @@ class TrajectoryMatching:
             self.settings.gradient,
         )
         return Match(outcome.loss, outcome.image_grads, outcome.step_size_grad)
+
+    def _segment(self, step: int) -> tuple[int, int, int]:
+        """Which expert is matched in a step, from which epoch, over how many."""
+        rng = rng_for(self.run.run_id, "trajectory", step)
+        expert = int(torch.randint(self.settings.experts.count, (), generator=rng))
+        start_epoch = int(torch.randint(max(1, self.settings.max_start_epoch), (), generator=rng))
+        return expert, start_epoch, self.settings.expert_epochs
 
     def _steps(self, images: Float[Tensor, "n c h w"], step: int) -> list[StudentStep]:
         """The mini-batches of the N student steps, a shuffled pass over the images after another."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from glad_ray.engine.cluster import run_on_ray
-    from glad_ray.engine.in_process import distill_in_process, run_in_process, train_experts_in_process
+    from glad_ray.engine.in_process import distill_in_process, run_in_process
     from glad_ray.engine.view import View, make_view
 
 _MODULES = {
@@ -18,10 +18,9 @@ _MODULES = {
     "make_view": "view",
     "run_in_process": "in_process",
     "run_on_ray": "cluster",
-    "train_experts_in_process": "in_process",
 }
 
-__all__ = ["View", "distill_in_process", "make_view", "run_in_process", "run_on_ray", "train_experts_in_process"]
+__all__ = ["View", "distill_in_process", "make_view", "run_in_process", "run_on_ray"]
 
 
 def __getattr__(name: str) -> Any:

@@ -29,6 +29,7 @@ from glad_ray.engine.units import (
     check_networks,
     first_fault,
     left_of,
+    raise_unless_recorded,
     record_failure,
 )
 from glad_ray.engine.view import View
@@ -45,11 +46,12 @@ def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View)
     """Run what is left of a plan on a cluster; a run that fails is recorded, and the others go on.
 
     `address` is `auto` or host:port; None: a cluster of this machine alone. Raises `UserError` before anything is
-    started if data is not there, or the cluster, or what a unit of work asks of it, or some network cannot be built.
+    started if data is not there, or the cluster, or what a unit of work asks of it, or some network cannot be built;
+    `RunError` if experts fail that are those of no run.
     """
     left = left_of(plan, storage)
     view.show(begun(plan, left, storage))
-    if not left.to_distill and not left.to_evaluate:
+    if not (left.to_distill or left.to_evaluate or left.expert_sets):
         return
     check_networks(plan, left)
     for key in left.data:
@@ -94,6 +96,7 @@ class _Driver:
             self._take(_POLL_SECONDS)
         self._show(ray.get(self._events))
         self._show(ray.get(self.shared.events.take.remote()))
+        raise_unless_recorded(self.shared.sweep, self._expert_faults)
 
     def progressed(self, run: Run, progress: Progress) -> None:
         """See `Listener`."""

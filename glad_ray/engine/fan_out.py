@@ -1,4 +1,4 @@
-"""What runs as Ray tasks, each with a share of its own: an expert a task, and an evaluation a task per network."""
+"""What runs as Ray tasks, each with a share of its own: experts, and an evaluation a task per network."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +13,7 @@ from glad_ray.engine.shared import Shared
 from glad_ray.engine.tasks import LOST, RETRIES, Tasks
 from glad_ray.engine.units import Fault
 from glad_ray.evaluate import evaluate_network
-from glad_ray.experts import missing_experts, train_expert
+from glad_ray.experts import missing_groups, train_experts
 from glad_ray.results import Training
 from glad_ray.spec import Evaluation, ExpertSet, Network, Run
 
@@ -29,14 +29,14 @@ class FanOut:
         self._reference = ray.put(shared)
 
     def experts(self, expert_set: ExpertSet, ended: Ended) -> int:
-        """Train those experts of a set that are missing; returns their number, `ended` is called for each."""
+        """Train those experts of a set that are missing; returns the number of tasks, `ended` is called for each."""
         resources = self.shared.sweep.resources
-        task = _expert.options(num_cpus=resources.expert_cpus, num_gpus=resources.expert_gpus)
-        missing = missing_experts(self.shared.storage, expert_set)
-        for index in missing:
-            what = f"expert {index} of {expert_set.label}"
-            self._submit(what, partial(task.remote, expert_set, index, self._reference), ended)
-        return len(missing)
+        task = _experts.options(num_cpus=resources.expert_cpus, num_gpus=resources.expert_gpus)
+        groups = missing_groups(self.shared.storage, expert_set, resources.experts_together)
+        for indices in groups:
+            what = f"expert {', '.join(map(str, indices))} of {expert_set.label}"
+            self._submit(what, partial(task.remote, expert_set, indices, self._reference), ended)
+        return len(groups)
 
     def evaluation(self, run: Run, ended: Ended) -> int:
         """Evaluate a distilled run with every network; returns their number, `ended` is called for each."""
@@ -61,15 +61,15 @@ def _lost(error: Exception) -> Fault:
 # A process serves many tasks (max_calls=0), with a GPU too: importing torch anew takes longer than a short task.
 # Lost tasks are counted, shown and submitted again by `Tasks`.
 @ray.remote(max_calls=0, max_retries=0)
-def _expert(expert_set: ExpertSet, index: int, shared: Shared) -> Fault | None:
-    def epoch_ended(epoch: int) -> None:
+def _experts(expert_set: ExpertSet, indices: list[int], shared: Shared) -> Fault | None:
+    def epoch_ended(index: int, epoch: int) -> None:
         shared.tell(ExpertEpoch(expert_set, index, epoch))
 
     resources = shared.sweep.resources
     try:
         with share(resources.expert_cpus, resources.expert_gpus) as device:
             dataset = shared.dataset(expert_set)
-            train_expert(expert_set, index, dataset, shared.storage, device=device, on_epoch=epoch_ended)
+            train_experts(expert_set, indices, dataset, shared.storage, device=device, on_epoch=epoch_ended)
     except RayError:
         raise
     except Exception as error:

@@ -18,11 +18,12 @@ from glad_ray.engine.units import (
     first_fault,
     left_of,
     own_generator,
+    raise_unless_recorded,
     record_failure,
 )
 from glad_ray.engine.view import View
 from glad_ray.evaluate import evaluate_network, finish_run
-from glad_ray.experts import ExpertFiles, missing_experts, train_expert
+from glad_ray.experts import ExpertFiles, missing_groups, train_experts
 from glad_ray.generators import Generator
 from glad_ray.plan import Plan
 from glad_ray.results import Training, clear_failure
@@ -36,7 +37,8 @@ STANDARD = Resources()
 def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> None:
     """Run what is left of a plan on one device; a run that fails is recorded, and the others go on.
 
-    Raises `UserError` before anything is started if the data of some run is not there, or some network cannot be built.
+    Raises `UserError` before anything is started if data is not there, or some network cannot be built; `RunError` if
+    experts fail that are those of no run.
     """
     left, cpus = left_of(plan, storage), plan.sweep.resources.expert_cpus
     view.show(begun(plan, left, storage))
@@ -46,9 +48,10 @@ def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> 
     faults: dict[ExpertSet, Fault] = {}
     for each in left.expert_sets:
         try:
-            _train_experts(each, data[DataKey.of(each)], storage, device=device, view=view, cpus=cpus)
+            _train_experts(each, data[DataKey.of(each)], storage, device, view, plan.sweep.resources, cpus)
         except Exception as error:
             faults[each] = Fault.of(error)
+    raise_unless_recorded(plan.sweep, faults)
     for run in left.to_evaluate:
         clear_failure(storage, run.run_id)
         if fault := first_fault(run, plan.sweep, faults, distilled=True):
@@ -75,21 +78,11 @@ def distill_in_process(
     """
     dataset = DataKey.of(run).load(view)
     if run.expert_set is not None:
-        _train_experts(run.expert_set, dataset, storage, device=device, view=view, cpus=cpus)
+        _train_experts(run.expert_set, dataset, storage, device, view, resources, cpus)
     generator = None if run.generator is None else own_generator(run, resources, device)
     with cpu_threads(cpus):
         _distill(run, dataset, generator, storage, device, lambda progress: view.show(RunProgressed(run, progress)))
     view.show(RunDistilled(run))
-
-
-def train_experts_in_process(
-    expert_set: ExpertSet, storage: Storage, *, device: str, view: View, cpus: float | None = None
-) -> None:
-    """Train the experts of a set that are not there yet; None `cpus`: with as many threads as PyTorch takes.
-
-    Raises what an expert raises.
-    """
-    _train_experts(expert_set, DataKey.of(expert_set).load(view), storage, device=device, view=view, cpus=cpus)
 
 
 def _generator(
@@ -110,14 +103,22 @@ def _generator(
 
 
 def _train_experts(
-    expert_set: ExpertSet, dataset: Dataset, storage: Storage, *, device: str, view: View, cpus: float | None
+    expert_set: ExpertSet,
+    dataset: Dataset,
+    storage: Storage,
+    device: str,
+    view: View,
+    resources: Resources,
+    cpus: float | None,
 ) -> None:
+    """Train the experts of a set that are not there yet; raises what an expert raises."""
+
     def epoch_ended(index: int, epoch: int) -> None:
         view.show(ExpertEpoch(expert_set, index, epoch))
 
     with cpu_threads(cpus):
-        for index in missing_experts(storage, expert_set):
-            train_expert(expert_set, index, dataset, storage, device=device, on_epoch=partial(epoch_ended, index))
+        for indices in missing_groups(storage, expert_set, resources.experts_together):
+            train_experts(expert_set, indices, dataset, storage, device=device, on_epoch=epoch_ended)
 
 
 def _distilled(

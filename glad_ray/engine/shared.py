@@ -97,8 +97,9 @@ def sharing(
                 )
                 for node in nodes
             ]
-    stores = {each.content_id: f"{prefix} experts {each.content_id}" for each in left.expert_sets}
-    actors += [start_expert_store(stores[each.content_id], storage, each) for each in left.expert_sets]
+    read = left.expert_sets if sweep.runs else ()
+    stores = {each.content_id: f"{prefix} experts {each.content_id}" for each in read}
+    actors += [start_expert_store(stores[each.content_id], storage, each) for each in read]
     try:
         yield Shared(sweep, storage, data, held, replicas, stores, actors[0])
     finally:

@@ -17,7 +17,7 @@ from glad_ray.data.prepare import Decode, decode_here
 from glad_ray.distill import distilled
 from glad_ray.engine.events import Begun, ImagesPrepared, RunFailed
 from glad_ray.engine.view import View
-from glad_ray.errors import GladRayError
+from glad_ray.errors import GladRayError, RunError
 from glad_ray.experts import missing_experts
 from glad_ray.generators import Generator, build_generator, check_generator, read_file
 from glad_ray.machine import keep_freed_memory
@@ -70,7 +70,7 @@ class Left(NamedTuple):
     to_evaluate: tuple[Run, ...]
     """distilled already"""
     expert_sets: tuple[ExpertSet, ...]
-    """needed by these runs; their experts may be there"""
+    """needed by these runs, their experts may be there; or those with experts to be trained of a plan without runs"""
 
     @property
     def data(self) -> set[DataKey]:
@@ -105,7 +105,9 @@ def left_of(plan: Plan, storage: Storage) -> Left:
         states = list(zip(plan.runs, pool.map(state, plan.runs), strict=True))
     to_distill = tuple(run for run, its in states if its == "to distill")
     to_evaluate = tuple(run for run, its in states if its == "to evaluate")
-    needed = {each for run in to_distill for each in experts_needed(run, plan.sweep)}
+    # A plan may be of experts alone, without a run that needs them.
+    needed = set() if plan.runs else {each for each in plan.expert_sets if missing_experts(storage, each)}
+    needed |= {each for run in to_distill for each in experts_needed(run, plan.sweep)}
     needed |= {each for run in to_evaluate for each in experts_needed(run, plan.sweep, distilled=True)}
     return Left(
         finished=tuple(run for run, its in states if its == "finished"),
@@ -123,6 +125,7 @@ def check_networks(plan: Plan, left: Left) -> None:
         for evaluation in plan.sweep.evaluations
         for network in (run.backbone, *evaluation.networks)
     }
+    needed |= {(each.network, dataset_facts(each.dataset), each.resolution): None for each in left.expert_sets}
     for network, facts, resolution in needed:
         check_network(network, channels=facts.channels, resolution=resolution, classes=facts.classes)
 
@@ -208,6 +211,12 @@ class Fault(NamedTuple):
 def first_fault(run: Run, sweep: Sweep, faults: Mapping[ExpertSet, Fault], distilled: bool = False) -> Fault | None:
     """What went wrong with the experts that a run needs, if something did."""
     return next((faults[each] for each in experts_needed(run, sweep, distilled) if each in faults), None)
+
+
+def raise_unless_recorded(sweep: Sweep, faults: Mapping[ExpertSet, Fault]) -> None:
+    """Raise `RunError` for experts that failed, unless there are runs, which fail with them and say so."""
+    if faults and not sweep.runs:
+        raise RunError("; ".join(f"{expert_set.label}: {fault.error}" for expert_set, fault in faults.items()))
 
 
 def record_failure(run: Run, stage: Stage, fault: Fault, storage: Storage, view: View, step: int | None = None) -> None:

@@ -9,6 +9,7 @@ from glad_ray.networks.build import (
     initialise,
     set_dropout_rng,
 )
+from glad_ray.networks.ensemble import Ensemble
 from glad_ray.networks.flat import flat_parameters, load_flat_parameters, split_parameters
 from glad_ray.networks.layers import Classifier
 from glad_ray.networks.reference import REFERENCE_NETWORKS, build_reference_network
@@ -18,6 +19,7 @@ __all__ = [
     "FAMILIES",
     "REFERENCE_NETWORKS",
     "Classifier",
+    "Ensemble",
     "build_architecture",
     "build_network",
     "build_reference_network",

@@ -37,6 +37,9 @@ class Trajectories:
         snapshots = [theta + 0.03 * walk[:epoch].sum(0) for epoch in range(self.epochs + 1)]
         return snapshots[start_epoch].float(), snapshots[start_epoch + epochs].float()
 
+    def expect(self, expert, start_epoch, epochs):
+        pass
+
 
 def _run(algorithm, augmentation):
     return Run(

@@ -3,7 +3,7 @@
 import pytest
 
 from glad_ray.engine.events import Begun, ExpertEpoch, RunDistilled, RunFailed, RunFinished, TrainingDone
-from glad_ray.engine.in_process import distill_in_process, run_in_process, train_experts_in_process
+from glad_ray.engine.in_process import distill_in_process, run_in_process
 from glad_ray.errors import RunError
 from glad_ray.experts import missing_experts
 from glad_ray.results import read_failures, read_results
@@ -63,7 +63,7 @@ def test_interrupted_sweep_goes_on(in_process, storage, view):
 
 def test_single_units(storage, view):
     expert_set = tiny.RUNS["mtt"].expert_set
-    train_experts_in_process(expert_set, storage, device="cpu", view=view)
+    run_in_process(tiny.experts(expert_set), storage, device="cpu", view=view)
     assert missing_experts(storage, expert_set) == []
     assert [(event.expert, event.epoch) for event in view.of(ExpertEpoch)] == [(0, 1), (0, 2), (1, 1), (1, 2)]
     distill_in_process(tiny.RUNS["mtt"], storage, device="cpu", view=view)

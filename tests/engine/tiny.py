@@ -77,6 +77,11 @@ def plan(*names, evaluations=(EVALUATION, SOFT), **resources) -> Plan:
     return make_plan(Sweep(name="tiny", runs=runs, evaluations=evaluations, resources=Resources(**resources)))
 
 
+def experts(*expert_sets, **resources) -> Plan:
+    """The plan of some experts without any run."""
+    return Plan(Sweep(name="experts", runs=(), resources=Resources(**resources)), (), expert_sets)
+
+
 def rows(storage, *names):
     """The rows of some runs without what differs from one execution to the next."""
     table = read_results(storage).drop_columns(OF_THE_MACHINE).to_pylist()

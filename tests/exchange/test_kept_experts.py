@@ -8,7 +8,7 @@ import torch
 
 from glad_ray.data import load_dataset
 from glad_ray.errors import DataError, UserError
-from glad_ray.experts import ExpertFiles, parameter_shapes, train_expert, write_trajectory
+from glad_ray.experts import ExpertFiles, parameter_shapes, train_experts, write_trajectory
 from glad_ray.networks import build_network, flat_parameters
 from glad_ray.plan.parameters import expert_bytes
 from glad_ray.spec import MTT, Evaluation, Experts, ExpertSet, Herding, Network, RandomReal, Run, Sweep
@@ -31,7 +31,7 @@ def few():
 
 def train(which, few, storage):
     epochs = []
-    train_expert(which, 0, few, storage, device="cpu", on_epoch=epochs.append)
+    train_experts(which, [0], few, storage, device="cpu", on_epoch=lambda expert, epoch: epochs.append(epoch))
     return ExpertFiles(storage, which), epochs
 
 
@@ -91,7 +91,7 @@ def test_an_expert_is_trained_as_far_as_it_is_kept(few, storage):
     other = expert_set(keep_until=2)
     kept = storage.expert_path(files.expert_set.content_id, 0)
     storage.write_bytes(storage.expert_path(other.content_id, 0), storage.read_bytes(kept))
-    with pytest.raises(DataError, match="has 1 epochs, not 2"):
+    with pytest.raises(DataError, match=r"\(keep_until 1\), and experts of .*\(keep_until 2\) are asked for"):
         ExpertFiles(storage, other).segment(0, 0, 1)
 
 

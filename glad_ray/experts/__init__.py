@@ -1,0 +1,27 @@
+"""Expert trajectories: networks trained on the real data, their parameters kept after every epoch.
+
+MTT (Cazenavette et al., 2022) matches segments of them; settings as the paper's supplement, section E.
+"""
+
+from glad_ray.experts.files import (
+    ExpertFiles,
+    FlatArray,
+    Shapes,
+    missing_experts,
+    parameter_shapes,
+    read_only_tensor,
+    write_trajectory,
+)
+from glad_ray.experts.train import missing_groups, train_experts
+
+__all__ = [
+    "ExpertFiles",
+    "FlatArray",
+    "Shapes",
+    "missing_experts",
+    "missing_groups",
+    "parameter_shapes",
+    "read_only_tensor",
+    "train_experts",
+    "write_trajectory",
+]

@@ -1,0 +1,90 @@
+"""Training experts, one at a time or several as a batched ensemble; as the code of MTT does, with DSA.
+
+Every draw of an expert follows from its set's id and its index. So those of an ensemble are what each would be alone,
+but for the order of sums: in float32 they drift apart as two machines' would.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+
+from glad_ray.data import Dataset, by_index
+from glad_ray.errors import RunError
+from glad_ray.experts.files import missing_experts, parameter_shapes, write_trajectory
+from glad_ray.networks import Ensemble, build_network, flat_parameters
+from glad_ray.randomness import rng_for
+from glad_ray.spec import ExpertSet
+from glad_ray.storage import Storage
+from glad_ray.training import train_epoch_together
+
+_DRAWING = ("vit",)
+"""networks with dropout, which an `Ensemble` cannot take"""
+
+
+def missing_groups(storage: Storage, expert_set: ExpertSet, together: int) -> list[list[int]]:
+    """Indices of the experts that are not on storage yet, in groups of at most `together` that can be trained as one;
+    each by itself where the network cannot be batched.
+    """
+    missing = missing_experts(storage, expert_set)
+    size = 1 if expert_set.network.name in _DRAWING else together
+    return [missing[start : start + size] for start in range(0, len(missing), size)]
+
+
+def train_experts(
+    expert_set: ExpertSet,
+    indices: Sequence[int],
+    dataset: Dataset,
+    storage: Storage,
+    *,
+    device: str,
+    on_epoch: Callable[[int, int], None],
+) -> None:
+    """Train some experts of a set, several as one ensemble, and write each one's trajectory whole.
+
+    `on_epoch` is told an expert and the epochs it has been trained for. Raises `RunError` if a loss is not finite.
+    """
+    settings, identity, target = expert_set.experts, expert_set.content_id, torch.device(device)
+    networks = [
+        build_network(
+            expert_set.network,
+            channels=dataset.train_images.shape[1],
+            resolution=dataset.train_images.shape[-1],
+            classes=len(dataset.class_names),
+            rng=rng_for(identity, "expert network", index),
+        ).to(target)
+        for index in indices
+    ]
+    shapes = parameter_shapes(networks[0])
+    # One is not worth batching: on a CPU that would take it longer.
+    network = networks[0] if len(networks) == 1 else Ensemble(networks)
+    images, labels = (
+        by_index(dataset.train_images, dataset, target),
+        torch.tensor(dataset.train_labels, device=target),
+    )
+    optimiser = torch.optim.SGD(
+        network.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
+    )
+    snapshots, losses = [flat_parameters(network).cpu()], [[math.nan] * len(indices)]
+    for epoch in range(settings.last_epoch):
+        losses.append(
+            train_epoch_together(
+                network,
+                optimiser,
+                images,
+                labels,
+                batch_size=settings.batch_size,
+                augmentation=settings.augmentation,
+                rngs=[rng_for(identity, "expert epoch", index, epoch) for index in indices],
+            )
+        )
+        for index, loss in zip(indices, losses[-1], strict=True):
+            if not math.isfinite(loss):
+                raise RunError(f"the loss of expert {index} is {loss} in epoch {epoch}: lower the experts' lr")
+        snapshots.append(flat_parameters(network).cpu())
+        for index in indices:
+            on_epoch(index, epoch + 1)
+    rows = torch.stack(snapshots).unflatten(1, (len(indices), -1)).numpy()
+    for number, index in enumerate(indices):
+        of_it = zip(rows[:, number], (each[number] for each in losses), strict=True)
+        write_trajectory(storage, expert_set, index, shapes, of_it)
