@@ -137,7 +137,15 @@ def test_distill_through_a_generator_file(capsys, learn):
 
 def test_experts(capsys):
     words = ["experts", "--dataset", "fashion-mnist-sample", "--network", "convnet", "--experts", "2", "--epochs", "1"]
-    words += ["--storage", "kept", "--set", "network.width=4", "--device", "cpu"]
+    words += ["--storage", "kept", "--set", "network.width=4", "--set", "resources.experts_together=2"]
+    assert main([*words, "--device", "cuda"]) == 2
+    assert "--device cuda goes with --in-process" in capsys.readouterr().err
+    words += ["--in-process", "--device", "cpu"]
+    assert main([*words, "--set", "experts.lr=1e30"]) == 1
+    said = capsys.readouterr().err
+    assert "the loss of expert 0 is nan in epoch 0: lower the experts' lr" in said
+    assert said.count("\n") == 1
+    assert not Path("kept/experts").exists()
     assert main(words) == 0
     before = _files("kept/experts")
     assert len(before) == 2
@@ -152,7 +160,7 @@ def test_experts_of_the_older_code(capsys):
     trajectories = [[snapshot, [value + 1 for value in snapshot]], [snapshot, [value + 2 for value in snapshot]]]
     torch.save(trajectories, "replay_buffer_0.pt")
     words = ["experts", "--dataset", "fashion-mnist-sample", "--experts", "2", "--epochs", "1", "--storage", "kept"]
-    words += ["--device", "cpu", "--from", "replay_buffer_0.pt"]
+    words += ["--in-process", "--device", "cpu", "--from", "replay_buffer_0.pt"]
     assert main([*words, "--set", "network.width=8"]) == 2
     assert "width" in capsys.readouterr().err
     assert main([*words, "--set", "network.width=4"]) == 0

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from glad_ray.algorithms.mtt import TrajectoryMatching
 from glad_ray.errors import UserError
 from glad_ray.evaluate import learning_rate_factor, train_network
 from glad_ray.networks import build_network, flat_parameters
-from glad_ray.spec import DM, Evaluation, Experts, Network, Run
+from glad_ray.spec import DM, MTT, Evaluation, Experts, Network, Run
 from glad_ray.trajectories import class_probabilities, features
 
 BACKBONE = Network(width=4)
@@ -38,6 +39,38 @@ def test_class_probabilities_and_features():
     torch.testing.assert_close(probabilities.sum(1), torch.ones(300))
     expected = torch.cat([network.embed(images) for network in fresh.networks], 1)
     torch.testing.assert_close(features(fresh, images), expected.detach())
+
+
+class Recorded:
+    """The trajectories of a network that stays where it is, and what is said to them."""
+
+    def __init__(self, run):
+        self.expert_set, self.said = run.expert_set, []
+        self.flat = flat_parameters(
+            build_network(BACKBONE, channels=1, resolution=32, classes=10, rng=torch.Generator().manual_seed(0))
+        )
+
+    def segment(self, *of):
+        self.said.append(("segment", *of))
+        return self.flat, self.flat + 1
+
+    def expect(self, *of):
+        self.said.append(("expect", *of))
+
+
+def test_the_next_segment_is_expected_as_soon_as_the_one_before_is_there(sample):
+    algorithm = MTT(iterations=6, synthetic_steps=1, experts=Experts(count=50, epochs=8))
+    run = Run(algorithm=algorithm, resolution=32, backbone=BACKBONE)
+    trajectories = Recorded(run)
+    matching = TrajectoryMatching(run, sample, trajectories, torch.device("cpu"))
+    images = torch.randn(10, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    for step in range(6):
+        matching.match(images, torch.arange(10), step, torch.tensor(0.01))
+    asked = [of for kind, *of in trajectories.said if kind == "segment"]
+    assert [kind for kind, *_ in trajectories.said] == ["segment", "expect"] * 5 + ["segment"]
+    assert [of for kind, *of in trajectories.said if kind == "expect"] == asked[1:]
+    assert len(set(map(tuple, asked))) == 6
+    assert torch.equal(trajectories.flat, Recorded(run).flat), "segments are not written into"
 
 
 def _trained(labels, **fields):

@@ -7,7 +7,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from glad_ray.errors import UserError
+from glad_ray.plan import Plan
 from glad_ray.spec import Run
+from glad_ray.storage import Storage
 
 Assignments = Annotated[
     list[str],
@@ -18,6 +21,13 @@ Assignments = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:<n>, or auto: a GPU if PyTorch sees one.")]
+Address = Annotated[
+    str | None, typer.Option(help="A Ray cluster to run on: auto, or HOST:PORT; a new local one if not given.")
+]
+InProcess = Annotated[
+    bool, typer.Option("--in-process", help="Run everything in this process, one after another, without Ray.")
+]
+DeviceInProcess = Annotated[str, typer.Option("--device", help="With --in-process: cpu, cuda, cuda:<n> or auto.")]
 
 
 def console() -> Console:
@@ -30,6 +40,26 @@ def say_licences(runs: Iterable[Run]) -> None:
     for note in dict.fromkeys(run.generator.licence for run in runs if run.generator is not None):
         if note:
             console().print(note)
+
+
+def run_plan(made: Plan, storage: Storage, address: str | None, device: str | None) -> None:
+    """Run a plan through Ray, or in this process on `device`, and show how it goes."""
+    from glad_ray.engine import make_view, run_in_process, run_on_ray
+
+    with make_view(made) as view:
+        if device is None:
+            run_on_ray(made, storage, address=address, view=view)
+        else:
+            run_in_process(made, storage, device=device, view=view)
+
+
+def device_in_process(in_process: bool, name: str) -> str | None:
+    """The device of a word with --in-process; None on Ray, where shares of GPUs are asked for instead."""
+    if in_process:
+        return device_named(name)
+    if name != "auto":
+        raise UserError(f"--device {name} goes with --in-process: add that, or on Ray --set resources.*_gpus=<share>.")
+    return None
 
 
 def device_named(name: str) -> str:

@@ -8,12 +8,23 @@ import typer
 from rich.progress import MofNCompleteColumn, Progress
 from rich.table import Table
 
-from glad_ray.cli.common import Assignments, Device, console, device_named, say_licences
+from glad_ray.cli.common import (
+    Address,
+    Assignments,
+    Device,
+    DeviceInProcess,
+    InProcess,
+    console,
+    device_in_process,
+    device_named,
+    run_plan,
+    say_licences,
+)
 from glad_ray.errors import UserError
 from glad_ray.plan import Plan, make_plan
 from glad_ray.spec import DATASETS, Evaluation, Experts, ExpertSet, Network, RandomStyleGAN, Run, Sweep, dataset_facts
 from glad_ray.spec.network import NETWORK_NAMES
-from glad_ray.spec.overrides import override_sweep
+from glad_ray.spec.overrides import override_experts, override_sweep
 from glad_ray.storage import Storage
 
 if TYPE_CHECKING:
@@ -22,6 +33,14 @@ if TYPE_CHECKING:
 
 _DATASET_HELP = f"One of {', '.join(DATASETS)}; or a user's own, folder:PATH or hf:PATH."
 
+ExpertAssignments = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a field: experts.lr, network.width, resources.expert_gpus and others. May be repeated.",
+    ),
+]
 SetFile = Annotated[
     Path, typer.Argument(metavar="SET", help="A synthetic_set.safetensors; or images_best.pt of the older code.")
 ]
@@ -134,10 +153,12 @@ def experts(
         list[Path],
         typer.Option("--from", metavar="FILE", help="Take them from a replay_buffer_*.pt instead. May be repeated."),
     ] = [],  # noqa: B006
-    assignments: Assignments = [],  # noqa: B006
-    device: Device = "auto",
+    assignments: ExpertAssignments = [],  # noqa: B006
+    address: Address = None,
+    in_process: InProcess = False,
+    device: DeviceInProcess = "auto",
 ) -> None:
-    """Train expert trajectories for MTT in this process; those that are there already are not trained again."""
+    """Train expert trajectories for MTT; the same command again trains those that are missing, and no others."""
     facts = dataset_facts(dataset)
     expert_set = ExpertSet(
         dataset=dataset,
@@ -146,11 +167,8 @@ def experts(
         network=Network(name=network),
         experts=Experts(count=count, epochs=epochs),
     )
-    from glad_ray.engine import make_view, train_experts_in_process
-    from glad_ray.spec.overrides import override, parse_assignment
-
-    for key, value in map(parse_assignment, assignments):
-        (expert_set,) = override((expert_set,), key, value)
+    expert_set, resources = override_experts(expert_set, assignments)
+    where = device_in_process(in_process, device)
     kept = Storage.open(storage)
     if replay_buffers:
         from glad_ray.exchange import import_replay_buffers
@@ -160,8 +178,7 @@ def experts(
             import_replay_buffers(
                 replay_buffers, expert_set, kept, lambda there: progress.update(task, completed=there)
             )
-    with make_view(Plan(Sweep(name="experts", runs=()), (), (expert_set,))) as view:
-        train_experts_in_process(expert_set, kept, device=device_named(device), view=view)
+    run_plan(Plan(Sweep(name="experts", runs=(), resources=resources), (), (expert_set,)), kept, address, where)
     console().print(f"{expert_set.label}: {kept}/experts/{expert_set.content_id}")
 
 

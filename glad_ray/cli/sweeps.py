@@ -6,7 +6,16 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from glad_ray.cli.common import Assignments, console, device_named, say_licences
+from glad_ray.cli.common import (
+    Address,
+    Assignments,
+    DeviceInProcess,
+    InProcess,
+    console,
+    device_in_process,
+    run_plan,
+    say_licences,
+)
 from glad_ray.errors import GladRayError, UserError
 from glad_ray.plan import Plan, make_plan, write_plan
 from glad_ray.plan.show import differences_table, plan_tables
@@ -71,19 +80,14 @@ def sweep(
     assignments: Assignments = [],  # noqa: B006
     conditions: Conditions = [],  # noqa: B006
     small: Small = False,
-    address: Annotated[
-        str | None, typer.Option(help="A Ray cluster to run on: auto, or HOST:PORT; a new local one if not given.")
-    ] = None,
-    in_process: Annotated[
-        bool, typer.Option("--in-process", help="Run everything in this process, one after another, without Ray.")
-    ] = False,
-    device: Annotated[str, typer.Option(help="With --in-process: cpu, cuda, cuda:<n> or auto.")] = "auto",
+    address: Address = None,
+    in_process: InProcess = False,
+    device: DeviceInProcess = "auto",
 ) -> None:
     """Run a sweep and report it; the same command again continues where it stopped, and repeats nothing finished."""
     made = _plan(sweep_file, conditions, assignments, small)
-    execute(
-        made, Storage.open(_storage_name(made.sweep, storage)), address, device_named(device) if in_process else None
-    )
+    where = device_in_process(in_process, device)
+    execute(made, Storage.open(_storage_name(made.sweep, storage)), address, where)
 
 
 def report(
@@ -98,16 +102,11 @@ def report(
 
 def execute(made: Plan, storage: Storage, address: str | None, device: str | None) -> None:
     """Run a plan through Ray, or in this process on `device`, then report it; raises `GladRayError` if a run failed."""
-    from glad_ray.engine import make_view, run_in_process, run_on_ray
     from glad_ray.report import write_report
 
     write_plan(made, storage)
     say_licences(made.runs)
-    with make_view(made) as view:
-        if device is None:
-            run_on_ray(made, storage, address=address, view=view)
-        else:
-            run_in_process(made, storage, device=device, view=view)
+    run_plan(made, storage, address, device)
     console().print(f"The report is {storage}/{write_report(storage)}")
     failed = {run.run_id for run in made.runs} & {failure.run_id for failure in read_failures(storage)}
     if failed:

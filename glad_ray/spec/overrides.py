@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from glad_ray.errors import UserError, unknown
+from glad_ray.spec.experts import ExpertSet
 from glad_ray.spec.record import R, field_paths, replace_at, value_at
-from glad_ray.spec.sweep import Sweep
+from glad_ray.spec.sweep import Resources, Sweep
 
 
 def parse_assignment(text: str, option: str = "--set") -> tuple[str, Any]:
@@ -46,6 +47,18 @@ def override_sweep(sweep: Sweep, assignments: Sequence[str]) -> Sweep:
         else:
             sweep = sweep.replace(runs=override(sweep.runs, key, value, also=shared))
     return sweep
+
+
+def override_experts(expert_set: ExpertSet, assignments: Sequence[str]) -> tuple[ExpertSet, Resources]:
+    """A set of experts with `key=value` applied to it, and what `resources.<field>` is to be while it is trained."""
+    resources, of_resources = Resources(), "resources."
+    shared = [of_resources + path for path in field_paths(resources)]
+    for key, value in map(parse_assignment, assignments):
+        if key in shared:
+            resources = replace_at(resources, key.removeprefix(of_resources), value)
+        else:
+            (expert_set,) = override((expert_set,), key, value, also=shared)
+    return expert_set, resources
 
 
 def only(sweep: Sweep, conditions: Sequence[str]) -> Sweep:

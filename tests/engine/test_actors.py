@@ -8,10 +8,10 @@ import ray
 import torch
 
 from glad_ray.engine.connection import connected
-from glad_ray.engine.expert_store import RemoteTrajectories, start_expert_store
+from glad_ray.engine.expert_store import ExpertStore, RemoteTrajectories, start_expert_store
 from glad_ray.engine.replica import RemoteGenerator, start_replica
 from glad_ray.engine.tasks import RETRIES, Tasks
-from glad_ray.errors import UserError
+from glad_ray.errors import DataError, UserError
 from glad_ray.experts import ExpertFiles
 from glad_ray.generators import build_generator, read_file
 from glad_ray.spec import Resources
@@ -83,10 +83,53 @@ def test_experts_outlive_their_store(in_process):
                 assert torch.equal(there, here)
 
     assert_all_segments()
+    handle.expect(1, 0, 1)
+    assert_all_segments()
     kept = ray.get(store.segment.remote(0, 0, 1))
     assert kept == ray.get(store.segment.remote(0, 0, 1)), "a snapshot is stored once"
+    handle.expect(0, 0, 1)
     ray.kill(store, no_restart=False)
     assert_all_segments()
+    ray.kill(store)
+
+
+class Counting(ExpertStore):
+    """A store that remembers what it was asked."""
+
+    def __init__(self, storage, expert_set):
+        super().__init__(storage, expert_set)
+        self.questions = []
+
+    def segment(self, *of):
+        self.questions.append(of)
+        return super().segment(*of)
+
+    def asked(self):
+        return self.questions
+
+
+def test_what_is_expected_is_fetched_before_it_is_asked_for(in_process):
+    storage, _ = in_process
+    expert_set = tiny.RUNS["mtt"].expert_set
+    store = ray.remote(Counting).options(name="counting", num_cpus=0).remote(storage, expert_set)
+    handle, files = RemoteTrajectories("counting", expert_set), ExpertFiles(storage, expert_set)
+    handle.expect(1, 1, 1)
+    assert ray.get(store.asked.remote()) == [(1, 1, 1)]
+    for question in ((0, 0, 1), (1, 1, 1)):
+        assert all(map(torch.equal, handle.segment(*question), files.segment(*question)))
+    assert ray.get(store.asked.remote()) == [(1, 1, 1), (0, 0, 1)]
+    handle.segment(1, 1, 1)
+    assert len(ray.get(store.asked.remote())) == 3, "an answer is taken once"
+    ray.kill(store)
+
+
+def test_what_is_wrong_with_a_file_is_told_to_the_trial(in_process, storage):
+    expert_set = tiny.RUNS["mtt"].expert_set
+    store = start_expert_store("empty", storage, expert_set)
+    handle = RemoteTrajectories("empty", expert_set)
+    handle.expect(0, 0, 1)
+    with pytest.raises(DataError, match=r"expert-0000\.arrow is missing: run again"):
+        handle.segment(0, 0, 1)
     ray.kill(store)
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import ray
+import torch
 
 from glad_ray.engine.cluster import run_on_ray
 from glad_ray.engine.events import Begun, ExpertEpoch, Retried, RunDistilled, RunFailed, RunFinished, TrainingDone
-from glad_ray.errors import UserError
+from glad_ray.errors import RunError, UserError
+from glad_ray.experts import ExpertFiles, missing_experts
 from glad_ray.results import finished, read_failures, read_trainings
 from tests.engine import tiny
 
@@ -78,6 +80,39 @@ def test_killed_trials_and_replica(in_process, storage, view):
     assert tiny.rows(storage, *names) == tiny.rows(expected, *names)
     tiny.assert_same(storage, expected, "dm")
     tiny.assert_same(storage, expected, "dc", THROUGH_REPLICA)
+
+
+@pytest.mark.parametrize("together", [1, 2])
+def test_experts_without_a_run(together, in_process, storage, view):
+    expert_set = tiny.RUNS["mtt"].expert_set
+    kept, lost = (storage.expert_path(expert_set.content_id, index) for index in (0, 1))
+    plan = tiny.experts(expert_set, experts_together=together)
+    run_on_ray(plan, storage, address=None, view=view)
+    assert missing_experts(storage, expert_set) == []
+    assert {(event.expert, event.epoch) for event in view.of(ExpertEpoch)} == {(0, 1), (0, 2), (1, 1), (1, 2)}
+    ours, theirs = (ExpertFiles(each, expert_set).segment(1, 0, 2) for each in (storage, in_process[0]))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0 if together == 1 else 1e-5)
+
+    before = storage.read_bytes(kept)
+    storage.delete(lost)
+    view.events.clear()
+    run_on_ray(plan, storage, address=None, view=view)
+    assert [(event.expert, event.epoch) for event in view.of(ExpertEpoch)] == [(1, 1), (1, 2)]
+    assert storage.read_bytes(kept) == before
+    assert storage.exists(lost)
+    view.events.clear()
+    run_on_ray(plan, storage, address=None, view=view)
+    assert len(view.events) == 1, "nothing is started where nothing is missing"
+
+
+def test_experts_that_fail_without_a_run(storage, view):
+    failing, sound = tiny.RUNS["failing experts"].expert_set, tiny.RUNS["mtt"].expert_set
+    with pytest.raises(
+        RunError, match=r"^1 expert x 2 epochs, .*: the loss of expert 0 is nan .* lower the experts' lr$"
+    ):
+        run_on_ray(tiny.experts(failing, sound), storage, address=None, view=view)
+    assert missing_experts(storage, sound) == []
+    assert missing_experts(storage, failing) == [0]
 
 
 @pytest.mark.parametrize("resources", [{"trial_gpus": 1}, {"evaluation_cpus": 64}, {"expert_gpus": 0.5}])

@@ -1,0 +1,106 @@
+"""Experts trained as one ensemble are those trained one by one; only what is missing is trained."""
+
+import numpy as np
+import pytest
+import torch
+
+from glad_ray.data import load_dataset
+from glad_ray.errors import RunError
+from glad_ray.experts import ExpertFiles, missing_experts, missing_groups, train_experts
+from glad_ray.networks import Ensemble, build_network, flat_parameters
+from glad_ray.spec import DSA, Experts, ExpertSet, Network
+from glad_ray.training import train_epoch, train_epoch_together
+
+NORMS = ("instancenorm", "batchnorm", "layernorm", "groupnorm", "none")
+NETWORKS = {
+    **{f"convnet {norm}": Network(width=4, norm=norm) for norm in NORMS},
+    "alexnet": Network(name="alexnet", width=8),
+    "vgg11": Network(name="vgg11", width=4),
+    "resnet18": Network(name="resnet18", width=4),
+    "resnet18 batchnorm": Network(name="resnet18", width=4, norm="batchnorm"),
+}
+NUMBERS = (0, 1, 2)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_an_ensemble_is_trained_as_each_of_its_networks_is(network):
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randn(20, 1, 32, 32, generator=rng, dtype=torch.float64)
+    labels = torch.randint(10, (20,), generator=rng)
+
+    def networks():
+        rngs = (torch.Generator().manual_seed(number) for number in NUMBERS)
+        return [
+            build_network(NETWORKS[network], channels=1, resolution=32, classes=10, rng=rng).double() for rng in rngs
+        ]
+
+    def trained(network, epoch, **rngs):
+        optimiser = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.5, weight_decay=1e-3)
+        # The last of three batches is smaller; every expert augments by an operation of its own.
+        get = images.__getitem__
+        losses = epoch(network, optimiser, get, labels, batch_size=8, augmentation=DSA, **rngs)
+        return flat_parameters(network), losses
+
+    rngs = [torch.Generator().manual_seed(10 + number) for number in NUMBERS]
+    flat, losses = trained(Ensemble(networks()), train_epoch_together, rngs=rngs)
+    for number, (each, own) in enumerate(zip(networks(), flat.view(len(NUMBERS), -1), strict=True)):
+        start = flat_parameters(each)
+        rng = torch.Generator().manual_seed(10 + number)
+        alone, loss = trained(each, train_epoch, rng=rng)
+        torch.testing.assert_close(own, alone, rtol=0, atol=1e-10)
+        assert abs(losses[number] - loss) < 1e-10
+        assert not torch.allclose(own, start, atol=1e-4)
+        assert torch.equal(rng.get_state(), rngs[number].get_state())
+
+
+def expert_set(**fields):
+    given = {"network": Network(width=4), "experts": Experts(count=5, epochs=2, batch_size=64, momentum=0.5)}
+    return ExpertSet(dataset="fashion-mnist-sample", resolution=28, held_out=385, **given | fields)
+
+
+@pytest.fixture(scope="module")
+def few():
+    return load_dataset("fashion-mnist-sample", resolution=28, held_out=385)
+
+
+def test_files_of_experts_trained_together_are_those_of_each_alone(few, tmp_path, storage):
+    which, other, epochs = expert_set(), type(storage).open(tmp_path / "other"), []
+
+    def told(*at):
+        epochs.append(at)
+
+    train_experts(which, [1, 3], few, storage, device="cpu", on_epoch=told)
+    assert sorted(epochs) == [(1, 1), (1, 2), (3, 1), (3, 2)]
+    assert missing_experts(storage, which) == [0, 2, 4]
+    for index in (1, 3):
+        train_experts(which, [index], few, other, device="cpu", on_epoch=lambda *at: None)
+        for epoch in range(3):
+            together, alone = (ExpertFiles(each, which).segment(index, 0, epoch)[1] for each in (storage, other))
+            torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
+    start, _ = ExpertFiles(storage, which).segment(1, 0, 0)
+    assert not torch.equal(start, ExpertFiles(storage, which).segment(3, 0, 0)[0])
+
+
+def test_only_missing_experts_are_grouped_and_networks_with_dropout_never(storage):
+    which = expert_set()
+    storage.write_bytes(storage.expert_path(which.content_id, 1), b"there")
+    assert missing_groups(storage, which, 1) == [[0], [2], [3], [4]]
+    assert missing_groups(storage, which, 3) == [[0, 2, 3], [4]]
+    assert missing_groups(storage, expert_set(network=Network(name="vit", width=8)), 3) == [[0], [1], [2], [3], [4]]
+
+
+def test_a_loss_that_is_not_finite_names_the_expert(few, storage, monkeypatch):
+    which = expert_set()
+
+    def spoilt(*arguments, **named):
+        network = build_network(*arguments, **named)
+        built.append(network)
+        if len(built) == 2:
+            next(network.parameters()).data.fill_(np.nan)
+        return network
+
+    built = []
+    monkeypatch.setattr("glad_ray.experts.train.build_network", spoilt)
+    with pytest.raises(RunError, match="the loss of expert 4 is nan in epoch 0"):
+        train_experts(which, [2, 4], few, storage, device="cpu", on_epoch=lambda *at: None)
+    assert missing_experts(storage, which) == [0, 1, 2, 3, 4]
