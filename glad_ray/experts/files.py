@@ -29,7 +29,8 @@ FlatArray = np.ndarray[Any, np.dtype[np.float32]]
 Shapes = Sequence[tuple[str, tuple[int, ...]]]
 """name and shape of every parameter, in registration order"""
 
-_REASON_CHARACTERS = 200
+_WORDS_CHARACTERS = 150
+_COLUMNS = ["epoch", "loss", "parameters", "crc32"]
 
 
 def missing_experts(storage: Storage, expert_set: ExpertSet) -> list[int]:
@@ -105,11 +106,11 @@ class ExpertFiles:
                 self._sound.add((expert, epoch))
         except FileNotFoundError as error:
             raise DataError(f"{self._name(expert)} is missing: run again, which makes it.") from error
-        except (pa.ArrowException, OSError) as error:
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:_REASON_CHARACTERS].rstrip(".")
+        except (pa.ArrowException, OSError, ValueError) as error:
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
             raise DataError(
-                f"{self._name(expert)} cannot be read as a whole expert trajectory ({reason}): delete it, if its "
-                "storage can be reached, and run again."
+                f"{self._name(expert)} cannot be read as a whole expert trajectory ({_plain(reason)}): delete it, if "
+                "its storage can be reached, and run again."
             ) from error
         return values if self.expert_set.experts.dtype == "float32" else _of_bfloat16_bits(values)
 
@@ -179,11 +180,14 @@ def _difference(reader: pa.ipc.RecordBatchFileReader, asked: ExpertSet) -> str |
         return "does not say which experts it holds, or not in words of this version"
     if found.content_id != asked.content_id:
         there, wanted = _two(found, asked)
-        return f"holds experts of {there}, and experts of {wanted} are asked for"
+        return f"holds experts of {_plain(there)}, and experts of {wanted} are asked for"
     facts = dataset_facts(asked.dataset)
     size = parameter_count(asked.network, channels=facts.channels, resolution=asked.resolution, classes=facts.classes)
-    kept = reader.schema.field("parameters").type if "parameters" in reader.schema.names else None
-    if kept is None or not pa.types.is_fixed_size_list(kept) or kept.value_type != _number(asked):
+    # Files of before there was a checksum have none.
+    if reader.schema.names not in (_COLUMNS, _COLUMNS[:-1]):
+        return f"has other columns than {', '.join(_COLUMNS)}"
+    kept = reader.schema.field("parameters").type
+    if not pa.types.is_fixed_size_list(kept) or kept.value_type != _number(asked):
         return f"has no snapshots of parameters in {asked.experts.dtype}"
     if kept.list_size != size:
         return f"has snapshots of {kept.list_size:,} parameters, and {_described(asked)} has {size:,}"
@@ -212,6 +216,12 @@ def _two(found: ExpertSet, asked: ExpertSet) -> tuple[str, str]:
     return f"{_described(found)} ({there})", f"{_described(asked)} ({wanted})"
 
 
+def _plain(words: str) -> str:
+    """What a file says of itself, as part of a sentence."""
+    shown = "".join(letter if letter.isprintable() else "?" for letter in words[:_WORDS_CHARACTERS])
+    return shown + ("..." if len(words) > _WORDS_CHARACTERS else "")
+
+
 def _described(expert_set: ExpertSet) -> str:
     return f"{expert_set.network.title} on {expert_set.dataset} at {expert_set.resolution} pixels"
 
@@ -220,6 +230,5 @@ def _check_snapshot(batch: pa.RecordBatch, values: np.ndarray[Any, Any], epoch: 
     """Raise `ArrowInvalid` if a snapshot is not the one that was written."""
     if batch.num_rows != 1 or batch.column("epoch")[0].as_py() != epoch:
         raise pa.ArrowInvalid(f"no snapshot after {epoch} epochs in its place")
-    # Files of before there was a checksum have none.
     if "crc32" in batch.schema.names and batch.column("crc32")[0].as_py() != zlib.crc32(values.data):
         raise pa.ArrowInvalid(f"the parameters after {epoch} epochs are not those that were written")
