@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
@@ -60,6 +61,28 @@ def test_augmentation(benchmark, monkeypatch, capsys):
     assert "rotate" in capsys.readouterr().out
     assert len(differences) == 10
     assert max(differences) < 1e-4
+
+
+def test_experts(benchmark, monkeypatch, capsys):
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    arguments = ("--width", "4", "--experts", "3", "--epochs", "3", "--rounds", "1", "--busy-ms", "1")
+    module = benchmark("experts", *arguments, "--held-out", "390", "--together", "1", "2")
+    taken, segments_of = [], module.waits_of
+
+    def recording(way, asked, busy_seconds):
+        taken.append([way.take(question) for question in asked])
+        return segments_of(way, asked, busy_seconds)
+
+    monkeypatch.setattr(module, "waits_of", recording)
+    monkeypatch.setattr(module, "fresh", lambda threads, task, *arguments: task(*arguments))
+    module.main()
+    assert "experts an hour" in capsys.readouterr().out
+    _, mapped, needed, ahead, older, kept = taken[:6]
+    for theirs in (needed, ahead):
+        assert all(torch.equal(*ends) for pair in zip(mapped, theirs, strict=True) for ends in zip(*pair, strict=True))
+    # The older code takes another expert than is asked for, each of them once.
+    assert older[0][0].shape == kept[0][0].shape == mapped[0][0].shape
+    assert len({float(start.sum()) for start, _ in older}) == 3
 
 
 def test_speed_of_stylegan(benchmark, monkeypatch, capsys):
