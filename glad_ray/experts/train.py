@@ -12,7 +12,7 @@ import torch
 from glad_ray.data import Dataset, by_index
 from glad_ray.errors import RunError
 from glad_ray.experts.files import missing_experts, parameter_shapes, write_trajectory
-from glad_ray.networks import Ensemble, build_network, flat_parameters
+from glad_ray.networks import Classifier, Ensemble, build_network, flat_parameters
 from glad_ray.randomness import rng_for
 from glad_ray.spec import ExpertSet
 from glad_ray.storage import Storage
@@ -45,23 +45,11 @@ def train_experts(
     `on_epoch` is told an expert and the epochs it has been trained for. Raises `RunError` if a loss is not finite.
     """
     settings, identity, target = expert_set.experts, expert_set.content_id, torch.device(device)
-    networks = [
-        build_network(
-            expert_set.network,
-            channels=dataset.train_images.shape[1],
-            resolution=dataset.train_images.shape[-1],
-            classes=len(dataset.class_names),
-            rng=rng_for(identity, "expert network", index),
-        ).to(target)
-        for index in indices
-    ]
-    shapes = parameter_shapes(networks[0])
-    # One is not worth batching: on a CPU that would take it longer.
+    networks = [_begun(expert_set, index, dataset).to(target) for index in indices]
+    # One by itself is not batched, which would only take it longer.
     network = networks[0] if len(networks) == 1 else Ensemble(networks)
-    images, labels = (
-        by_index(dataset.train_images, dataset, target),
-        torch.tensor(dataset.train_labels, device=target),
-    )
+    images = by_index(dataset.train_images, dataset, target)
+    labels = torch.tensor(dataset.train_labels, device=target)
     optimiser = torch.optim.SGD(
         network.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
     )
@@ -84,7 +72,20 @@ def train_experts(
         snapshots.append(flat_parameters(network).cpu())
         for index in indices:
             on_epoch(index, epoch + 1)
-    rows = torch.stack(snapshots).unflatten(1, (len(indices), -1)).numpy()
     for number, index in enumerate(indices):
-        of_it = zip(rows[:, number], (each[number] for each in losses), strict=True)
-        write_trajectory(storage, expert_set, index, shapes, of_it)
+        own = (
+            (snapshot.view(len(indices), -1)[number].numpy(), loss[number])
+            for snapshot, loss in zip(snapshots, losses, strict=True)
+        )
+        write_trajectory(storage, expert_set, index, parameter_shapes(networks[0]), own)
+
+
+def _begun(expert_set: ExpertSet, index: int, dataset: Dataset) -> Classifier:
+    """An expert before its training."""
+    return build_network(
+        expert_set.network,
+        channels=dataset.train_images.shape[1],
+        resolution=dataset.train_images.shape[-1],
+        classes=len(dataset.class_names),
+        rng=rng_for(expert_set.content_id, "expert network", index),
+    )

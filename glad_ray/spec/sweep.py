@@ -104,8 +104,8 @@ class Resources(Record):
     expert_gpus: float = Field(default=0, ge=0)
     experts_together: int = Field(default=1, ge=1)
     """experts of a set that one task trains as one batched ensemble, with one share; for a GPU that a single one leaves
-    idle. On a CPU that takes longer than one after another: 1.4 times for 2, 1.9 for 4 (ConvNet, width 32). Dropout
-    cannot be batched: a ViT is always trained by itself"""
+    idle. On a CPU that takes longer than one after another: 1.2 to 1.4 times for 2, 1.4 to 2 times for 4 (ConvNets).
+    Dropout cannot be batched: a ViT is always trained by itself"""
     generator_gpus: float = Field(default=0, ge=0)
     """of the replica of each generator that serves all trials of a machine; 0 where trials have GPUs: no replica, every
     trial holds its own generator"""
