@@ -23,13 +23,13 @@ from rich.console import Console
 from rich.table import Table
 
 from glad_ray.distill import Progress
-from glad_ray.engine import make_view, train_experts_in_process
+from glad_ray.engine import make_view, run_in_process
 from glad_ray.engine.connection import connected
 from glad_ray.engine.shared import sharing
 from glad_ray.engine.trials import run_trials
 from glad_ray.engine.units import Fault, left_of
 from glad_ray.machine import device_name
-from glad_ray.plan import make_plan
+from glad_ray.plan import make_plan, plan_experts
 from glad_ray.plan.parameters import expert_bytes
 from glad_ray.spec import DM, MTT, Evaluation, Experts, Network, Run, Sweep, dataset_facts
 from glad_ray.storage import Storage
@@ -182,8 +182,9 @@ def main() -> None:
         for trials in given.trials:
             runs = tuple(base.replace(algorithm=algorithms[seed % 2], seed=seed) for seed in range(trials))
             sweep = Sweep(name="memory", runs=runs, evaluations=Evaluation(networks=(network,)))
-            with make_view(make_plan(sweep)) as view:
-                train_experts_in_process(runs[0].experts_of(experts), storage, device="cpu", view=view)
+            training = plan_experts(runs[0].experts_of(experts))
+            with make_view(training) as view:
+                run_in_process(training, storage, device="cpu", view=view)
             rows.append(measure(sweep, storage))
     facts = dataset_facts(given.dataset)
     images = (facts.train_images + facts.test_images) * facts.channels * given.resolution**2

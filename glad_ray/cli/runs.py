@@ -21,7 +21,7 @@ from glad_ray.cli.common import (
     say_licences,
 )
 from glad_ray.errors import UserError
-from glad_ray.plan import Plan, make_plan
+from glad_ray.plan import make_plan, plan_experts
 from glad_ray.spec import DATASETS, Evaluation, Experts, ExpertSet, Network, RandomStyleGAN, Run, Sweep, dataset_facts
 from glad_ray.spec.network import NETWORK_NAMES
 from glad_ray.spec.overrides import override_experts, override_sweep
@@ -178,7 +178,7 @@ def experts(
             import_replay_buffers(
                 replay_buffers, expert_set, kept, lambda there: progress.update(task, completed=there)
             )
-    run_plan(Plan(Sweep(name="experts", runs=(), resources=resources), (), (expert_set,)), kept, address, where)
+    run_plan(plan_experts(expert_set, resources=resources), kept, address, where)
     console().print(f"{expert_set.label}: {kept}/experts/{expert_set.content_id}")
 
 

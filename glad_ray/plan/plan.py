@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from glad_ray.errors import UserError
 from glad_ray.plan.cost import estimate
-from glad_ray.spec import ExpertSet, Run, Sweep
+from glad_ray.spec import ExpertSet, Resources, Run, Sweep
 from glad_ray.storage import Storage
+
+_STANDARD = Resources()
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,11 @@ def make_plan(sweep: Sweep) -> Plan:
     runs = sorted(sweep.runs, key=lambda run: -estimate(run, sweep.evaluations).distill_flops)
     needed = [expert_set for run in runs for expert_set in experts_needed(run, sweep)]
     return Plan(sweep=sweep, runs=tuple(runs), expert_sets=tuple(dict.fromkeys(needed)))
+
+
+def plan_experts(*expert_sets: ExpertSet, resources: Resources = _STANDARD) -> Plan:
+    """The plan of networks trained on real data for themselves, without a run that needs them."""
+    return Plan(Sweep(name="experts", runs=(), resources=resources), (), expert_sets)
 
 
 def experts_needed(run: Run, sweep: Sweep, distilled: bool = False) -> tuple[ExpertSet, ...]:

@@ -2,7 +2,7 @@
 
 import torch
 
-from glad_ray.plan import Plan, make_plan
+from glad_ray.plan import Plan, make_plan, plan_experts
 from glad_ray.results import read_losses, read_results
 from glad_ray.spec import (
     DC,
@@ -79,7 +79,7 @@ def plan(*names, evaluations=(EVALUATION, SOFT), **resources) -> Plan:
 
 def experts(*expert_sets, **resources) -> Plan:
     """The plan of some experts without any run."""
-    return Plan(Sweep(name="experts", runs=(), resources=Resources(**resources)), (), expert_sets)
+    return plan_experts(*expert_sets, resources=Resources(**resources))
 
 
 def rows(storage, *names):
