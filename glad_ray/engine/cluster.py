@@ -7,17 +7,18 @@ driver, which submits it, has none.
 import pickle
 import time
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 
 import ray
 
 from glad_ray.data import find_dataset
-from glad_ray.distill import Progress
 from glad_ray.engine.connection import check_resources, connected
-from glad_ray.engine.events import Retried, RunDistilled, RunFinished, RunProgressed
+from glad_ray.engine.events import Retried, RunDistilled, RunFinished
 from glad_ray.engine.fan_out import FanOut
 from glad_ray.engine.preparation import decode_on_cluster
 from glad_ray.engine.shared import Shared, sharing
+from glad_ray.engine.shares import slices_of
 from glad_ray.engine.tasks import Tasks
 from glad_ray.engine.trials import run_trials
 from glad_ray.engine.units import (
@@ -34,12 +35,13 @@ from glad_ray.engine.units import (
 )
 from glad_ray.engine.view import View
 from glad_ray.evaluate import finish_run
-from glad_ray.plan import Plan
+from glad_ray.plan import Plan, experts_needed
 from glad_ray.results import clear_failure
 from glad_ray.spec import ExpertSet, Run
 from glad_ray.storage import Storage
 
 _POLL_SECONDS = 0.25
+_CLUSTER_SECONDS = 2.0
 
 
 def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View) -> None:
@@ -57,10 +59,14 @@ def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View)
     for key in left.data:
         find_dataset(key.dataset)
     resources = plan.sweep.resources
-    trial_device = "cuda" if resources.trial_gpus else "cpu"
-    files = check_generators(left, shared_on="cuda" if resources.generator_gpus else trial_device, own_on=trial_device)
+    on_gpus = any(resources.slice_of("trial", run.algorithm.name).gpus for run in left.to_distill)
+    shared_on, own_on = (
+        "cuda" if gpus and not resources.logical_gpus else "cpu"
+        for gpus in (resources.generator_gpus or on_gpus, on_gpus)
+    )
+    files = check_generators(left, shared_on=shared_on, own_on=own_on)
     with connected(address):
-        check_resources(resources, experts=bool(left.expert_sets), generators=len(left.shared_generators))
+        check_resources(resources, left.units(plan.sweep), generators=len(left.shared_generators))
         # The object store holds the only copy: a driver that kept another would double it.
         data = {key: ray.put(key.load(view, partial(decode_on_cluster, view))) for key in left.data}
         with sharing(plan.sweep, left, storage, data, files) as shared:
@@ -74,42 +80,60 @@ class _Driver:
         self.shared, self.view = shared, view
         self._tasks = Tasks(self.retried)
         self._fan_out = FanOut(self._tasks, shared)
-        self._experts_left = 0
+        self._experts_left: Counter[ExpertSet] = Counter()
         self._expert_faults: dict[ExpertSet, Fault] = {}
         self._networks_left: Counter[str] = Counter()
         self._evaluation_faults: dict[str, Fault] = {}
         self._events = shared.events.take.remote()
-        self._polled = 0.0
+        self._polled = self._counted = 0.0
+        self._slots = 0
+        self._to_evaluate: list[Run] = []
 
     def run(self, left: Left) -> None:
-        """Experts first, then trials; evaluations beside them, and to their end."""
+        """Experts, and beside them the trials and evaluations that need none or have theirs; to the end of all."""
         for expert_set in left.expert_sets:
-            self._experts_left += self._fan_out.experts(expert_set, partial(self._expert_ended, expert_set))
-        while self._experts_left:
-            self._take(_POLL_SECONDS)
+            ended = partial(self._expert_ended, expert_set)
+            self._experts_left[expert_set] += self._fan_out.experts(expert_set, ended)
         for run in left.to_evaluate:
             clear_failure(self.shared.storage, run.run_id)
-            if self._has_experts(run, distilled=True):
-                self._evaluate(run)
-        run_trials([run for run in left.to_distill if self._has_experts(run)], self.shared, self)
+        self._to_evaluate = list(left.to_evaluate)
+        self._evaluate_ready()
+        if left.to_distill:
+            run_trials(left.to_distill, self.shared, self)
         while len(self._tasks):
             self._take(_POLL_SECONDS)
         self._show(ray.get(self._events))
         self._show(ray.get(self.shared.events.take.remote()))
         raise_unless_recorded(self.shared.sweep, self._expert_faults)
 
-    def progressed(self, run: Run, progress: Progress) -> None:
+    def startable(self, run: Run, distilled: bool = False) -> bool | None:
+        """See `Listener`: whether its experts are trained; it fails with them."""
+        fault = first_fault(run, self.shared.sweep, self._expert_faults, distilled)
+        if fault is not None:
+            self._failed(run, "experts", fault)
+            return False
+        waits = any(self._experts_left[each] for each in experts_needed(run, self.shared.sweep, distilled))
+        return None if waits else True
+
+    def slots(self) -> int:
         """See `Listener`."""
-        self.view.show(RunProgressed(run, progress))
+        if time.monotonic() - self._counted > _CLUSTER_SECONDS:
+            resources = self.shared.sweep.resources
+            needed = {resources.slice_of("trial", run.algorithm.name) for run in self.shared.sweep.runs}
+            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            self._slots = max(sum(slices_of(node, each) for node in nodes) for each in needed)
+            self._counted = time.monotonic()
+        return self._slots
 
     def distilled(self, run: Run) -> None:
         """See `Listener`."""
         self.view.show(RunDistilled(run))
-        self._evaluate(run)
+        self._to_evaluate.append(run)
+        self._evaluate_ready()
 
-    def faulted(self, run: Run, fault: Fault, step: int | None) -> None:
+    def faulted(self, run: Run, fault: Mapping[str, str], step: int | None) -> None:
         """See `Listener`."""
-        self._failed(run, "distill", fault, step)
+        self._failed(run, "distill", Fault(**fault), step)
 
     def retried(self, what: str, error: str) -> None:
         """See `Listener`."""
@@ -135,16 +159,18 @@ class _Driver:
             self.view.show(pickle.loads(event))
 
     def _expert_ended(self, expert_set: ExpertSet, fault: Fault | None) -> None:
-        self._experts_left -= 1
+        self._experts_left[expert_set] -= 1
         if fault is not None:
             self._expert_faults.setdefault(expert_set, fault)
+        self._evaluate_ready()
 
-    def _has_experts(self, run: Run, distilled: bool = False) -> bool:
-        """Whether the experts that a run needs were trained; it fails with them."""
-        fault = first_fault(run, self.shared.sweep, self._expert_faults, distilled)
-        if fault is not None:
-            self._failed(run, "experts", fault)
-        return fault is None
+    def _evaluate_ready(self) -> None:
+        """Evaluate those distilled before whose experts, if they need any, are there."""
+        states = [(run, self.startable(run, distilled=True)) for run in self._to_evaluate]
+        self._to_evaluate = [run for run, startable in states if startable is None]
+        for run, startable in states:
+            if startable:
+                self._evaluate(run)
 
     def _evaluate(self, run: Run) -> None:
         self._networks_left[run.run_id] = self._fan_out.evaluation(run, partial(self._network_ended, run))

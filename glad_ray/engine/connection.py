@@ -3,16 +3,18 @@
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import ray
 import torch
 from ray.exceptions import RayTaskError
 
+from glad_ray.engine.shares import slices_of
 from glad_ray.engine.units import cpu_threads
 from glad_ray.errors import UserError
-from glad_ray.spec import Resources
+from glad_ray.spec import Resources, Unit
+from glad_ray.spec.generators import GIB
 
 # Without it, workers that asked for no GPU would see all of them.
 _OF_WORKERS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1", "RAY_CHDIR_TO_TRIAL_DIR": "0"}
@@ -74,25 +76,29 @@ def _import_path() -> dict[str, str]:
     return {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
 
 
-def check_resources(resources: Resources, *, experts: bool, generators: int) -> None:
-    """Raise `UserError` if some unit of work asks for more than any machine of the cluster has.
+def check_resources(resources: Resources, units: Iterable[tuple[Unit, str]], *, generators: int) -> None:
+    """Raise `UserError` if some unit of work, given with the name of its algorithm or network, asks for more than any
+    machine of the cluster has.
 
     `generators`: how many of them every machine holds, each with `generator_gpus`.
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     held = generators * resources.generator_gpus
-    for unit in ("trial", "evaluation", *(["expert"] if experts else [])):
-        cpus, gpus = getattr(resources, f"{unit}_cpus"), getattr(resources, f"{unit}_gpus")
-        if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) - held >= gpus for node in nodes):
+    used = {resources.generator_gpus}
+    for unit, name in units:
+        needed = resources.slice_of(unit, name)
+        used.add(needed.gpus)
+        if not any(slices_of(node, needed, held_gpus=held) for node in nodes):
             most = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)))
             beside = f", {held:g} of them for generators" if held else ""
             raise UserError(
-                f"resources.{unit}_cpus={cpus:g} with resources.{unit}_gpus={gpus:g} is more than any machine here "
-                f"has ({most.get('CPU', 0):g} CPUs and {most.get('GPU', 0):g} GPUs at most{beside}): ask for less."
+                f"resources.{unit}_cpus={needed.cpus:g} with resources.{unit}_gpus={needed.gpus:g} and "
+                f"resources.{unit}_memory_gib={needed.memory_gib:g}, or what resources.shares has for {name}, is more "
+                f"than any machine here has ({most.get('CPU', 0):g} CPUs, {most.get('GPU', 0):g} GPUs{beside} and "
+                f"{most.get('memory', 0) / GIB:.1f} GiB at most): ask for less."
             )
-    shares = {getattr(resources, f"{unit}_gpus") for unit in ("trial", "evaluation", "expert", "generator")} - {0}
-    if shares:
-        result(ray.remote(unit_device).options(num_cpus=0, num_gpus=min(shares), max_retries=0).remote(min(shares)))
+    if not resources.logical_gpus and (gpus := min(used - {0}, default=0)):
+        result(ray.remote(unit_device).options(num_cpus=0, num_gpus=gpus, max_retries=0).remote(gpus))
 
 
 def result(reference: ray.ObjectRef[Any]) -> Any:
@@ -104,10 +110,11 @@ def result(reference: ray.ObjectRef[Any]) -> Any:
 
 
 @contextlib.contextmanager
-def share(cpus: float, gpus: float) -> Iterator[str]:
+def share(resources: Resources, unit: Unit, name: str) -> Iterator[str]:
     """Compute with a unit of work's share: as many threads as whole CPUs, and the device, which it gives back."""
-    with cpu_threads(cpus):
-        device = unit_device(gpus)
+    needed = resources.slice_of(unit, name)
+    with cpu_threads(needed.cpus):
+        device = unit_device(0 if resources.logical_gpus else needed.gpus)
         try:
             yield device
         finally:

@@ -10,6 +10,7 @@ from ray.exceptions import RayError, RayTaskError
 from glad_ray.engine.connection import share
 from glad_ray.engine.events import ExpertEpoch, TrainingDone
 from glad_ray.engine.shared import Shared
+from glad_ray.engine.shares import ray_options
 from glad_ray.engine.tasks import LOST, RETRIES, Tasks
 from glad_ray.engine.units import Fault
 from glad_ray.evaluate import evaluate_network
@@ -31,7 +32,7 @@ class FanOut:
     def experts(self, expert_set: ExpertSet, ended: Ended) -> int:
         """Train those experts of a set that are missing; returns the number of tasks, `ended` is called for each."""
         resources = self.shared.sweep.resources
-        task = _experts.options(num_cpus=resources.expert_cpus, num_gpus=resources.expert_gpus)
+        task = _experts.options(**ray_options(resources.slice_of("expert", expert_set.network.name)))
         groups = missing_groups(self.shared.storage, expert_set, resources.experts_together)
         for indices in groups:
             what = f"expert {', '.join(map(str, indices))} of {expert_set.label}"
@@ -41,10 +42,10 @@ class FanOut:
     def evaluation(self, run: Run, ended: Ended) -> int:
         """Evaluate a distilled run with every network; returns their number, `ended` is called for each."""
         resources, evaluations = self.shared.sweep.resources, self.shared.sweep.evaluations
-        task = _evaluation.options(num_cpus=resources.evaluation_cpus, num_gpus=resources.evaluation_gpus)
         pairs = [(evaluation, network) for evaluation in evaluations for network in evaluation.networks]
         for evaluation, network in pairs:
             what = f"evaluation of {run.label} with {network.title}"
+            task = _evaluation.options(**ray_options(resources.slice_of("evaluation", network.name)))
             self._submit(what, partial(task.remote, run, evaluation, network, self._reference), ended)
         return len(pairs)
 
@@ -67,7 +68,7 @@ def _experts(expert_set: ExpertSet, indices: list[int], shared: Shared) -> Fault
 
     resources = shared.sweep.resources
     try:
-        with share(resources.expert_cpus, resources.expert_gpus) as device:
+        with share(resources, "expert", expert_set.network.name) as device:
             dataset = shared.dataset(expert_set)
             train_experts(expert_set, indices, dataset, shared.storage, device=device, on_epoch=epoch_ended)
     except RayError:
@@ -84,7 +85,7 @@ def _evaluation(run: Run, evaluation: Evaluation, network: Network, shared: Shar
 
     resources = shared.sweep.resources
     try:
-        with share(resources.evaluation_cpus, resources.evaluation_gpus) as device:
+        with share(resources, "evaluation", network.name) as device:
             evaluate_network(
                 run,
                 evaluation,

@@ -40,7 +40,7 @@ def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> 
     Raises `UserError` before anything is started if data is not there, or some network cannot be built; `RunError` if
     experts fail that are those of no run.
     """
-    left, cpus = left_of(plan, storage), plan.sweep.resources.expert_cpus
+    left, resources = left_of(plan, storage), plan.sweep.resources
     view.show(begun(plan, left, storage))
     check_networks(plan, left)
     data = {key: key.load(view) for key in left.data}
@@ -48,7 +48,8 @@ def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> 
     faults: dict[ExpertSet, Fault] = {}
     for each in left.expert_sets:
         try:
-            _train_experts(each, data[DataKey.of(each)], storage, device, view, plan.sweep.resources, cpus)
+            with cpu_threads(resources.slice_of("expert", each.network.name).cpus):
+                _train_experts(each, data[DataKey.of(each)], storage, device, view, resources)
         except Exception as error:
             faults[each] = Fault.of(error)
     raise_unless_recorded(plan.sweep, faults)
@@ -77,10 +78,10 @@ def distill_in_process(
     Raises what the run raises.
     """
     dataset = DataKey.of(run).load(view)
-    if run.expert_set is not None:
-        _train_experts(run.expert_set, dataset, storage, device, view, resources, cpus)
-    generator = None if run.generator is None else own_generator(run, resources, device)
     with cpu_threads(cpus):
+        if run.expert_set is not None:
+            _train_experts(run.expert_set, dataset, storage, device, view, resources)
+        generator = None if run.generator is None else own_generator(run, resources, device)
         _distill(run, dataset, generator, storage, device, lambda progress: view.show(RunProgressed(run, progress)))
     view.show(RunDistilled(run))
 
@@ -103,22 +104,15 @@ def _generator(
 
 
 def _train_experts(
-    expert_set: ExpertSet,
-    dataset: Dataset,
-    storage: Storage,
-    device: str,
-    view: View,
-    resources: Resources,
-    cpus: float | None,
+    expert_set: ExpertSet, dataset: Dataset, storage: Storage, device: str, view: View, resources: Resources
 ) -> None:
     """Train the experts of a set that are not there yet; raises what an expert raises."""
 
     def epoch_ended(index: int, epoch: int) -> None:
         view.show(ExpertEpoch(expert_set, index, epoch))
 
-    with cpu_threads(cpus):
-        for indices in missing_groups(storage, expert_set, resources.experts_together):
-            train_experts(expert_set, indices, dataset, storage, device=device, on_epoch=epoch_ended)
+    for indices in missing_groups(storage, expert_set, resources.experts_together):
+        train_experts(expert_set, indices, dataset, storage, device=device, on_epoch=epoch_ended)
 
 
 def _distilled(
@@ -133,7 +127,7 @@ def _distilled(
         view.show(RunProgressed(run, progress))
 
     try:
-        with cpu_threads(plan.sweep.resources.trial_cpus):
+        with cpu_threads(plan.sweep.resources.slice_of("trial", run.algorithm.name).cpus):
             _distill(run, dataset, generator, storage, device, progressed)
     except Exception as error:
         record_failure(run, "distill", Fault.of(error), storage, view, step)
@@ -168,10 +162,10 @@ def _evaluate(plan: Plan, run: Run, dataset: Dataset, storage: Storage, device: 
         view.show(TrainingDone(run, evaluation_id, training))
 
     try:
-        with cpu_threads(plan.sweep.resources.evaluation_cpus):
-            for evaluation in plan.sweep.evaluations:
-                teachers = evaluation.teachers_of(run)
-                for network in evaluation.networks:
+        for evaluation in plan.sweep.evaluations:
+            teachers = evaluation.teachers_of(run)
+            for network in evaluation.networks:
+                with cpu_threads(plan.sweep.resources.slice_of("evaluation", network.name).cpus):
                     evaluate_network(
                         run,
                         evaluation,
@@ -182,7 +176,7 @@ def _evaluate(plan: Plan, run: Run, dataset: Dataset, storage: Storage, device: 
                         device=device,
                         on_training=partial(training_ended, evaluation.content_id),
                     )
-                finish_run(plan.sweep.name, run, evaluation, storage)
+            finish_run(plan.sweep.name, run, evaluation, storage)
     except Exception as error:
         record_failure(run, "evaluate", Fault.of(error), storage, view)
     else:

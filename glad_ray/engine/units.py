@@ -24,7 +24,7 @@ from glad_ray.machine import keep_freed_memory
 from glad_ray.networks import check_network
 from glad_ray.plan import Plan, experts_needed
 from glad_ray.results import Failure, finished, read_trainings, write_failure
-from glad_ray.spec import ExpertSet, GeneratorRecord, Resources, Run, Sweep, dataset_facts
+from glad_ray.spec import ExpertSet, GeneratorRecord, Resources, Run, Sweep, Unit, dataset_facts
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile
 
@@ -79,6 +79,16 @@ class Left(NamedTuple):
             *map(DataKey.of, self.to_distill),
             *map(DataKey.of, self.to_evaluate),
             *map(DataKey.of, self.expert_sets),
+        }
+
+    def units(self, sweep: Sweep) -> set[tuple[Unit, str]]:
+        """The kinds of work that it takes, with the names of their algorithms and networks."""
+        runs = (*self.to_distill, *self.to_evaluate)
+        networks = {network.name for each in sweep.evaluations for network in each.networks} if runs else set()
+        return {
+            *(("trial", run.algorithm.name) for run in self.to_distill),
+            *(("evaluation", name) for name in networks),
+            *(("expert", each.network.name) for each in self.expert_sets),
         }
 
     @property

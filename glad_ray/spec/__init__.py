@@ -13,7 +13,7 @@ from glad_ray.spec.generators import (
 )
 from glad_ray.spec.network import Network
 from glad_ray.spec.run import Run
-from glad_ray.spec.sweep import Evaluation, Labels, Resources, Selection, Sweep, grid
+from glad_ray.spec.sweep import Evaluation, Labels, Resources, Selection, Share, Slice, Sweep, Unit, grid
 
 __all__ = [
     "DATASETS",
@@ -39,8 +39,11 @@ __all__ = [
     "Resources",
     "Run",
     "Selection",
+    "Share",
+    "Slice",
     "StyleGANFile",
     "Sweep",
+    "Unit",
     "WholeDataset",
     "baselines",
     "dataset_facts",

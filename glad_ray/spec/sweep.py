@@ -2,19 +2,21 @@
 
 import itertools
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from glad_ray.errors import UserError
+from glad_ray.errors import UserError, unknown
+from glad_ray.spec.algorithm import ALGORITHM_NAMES
 from glad_ray.spec.experts import Experts, ExpertSet, check_judges
 from glad_ray.spec.foreign_set import ForeignSet
-from glad_ray.spec.network import Network, NetworkByName
+from glad_ray.spec.network import NETWORK_NAMES, Network, NetworkByName
 from glad_ray.spec.record import Record
 from glad_ray.spec.run import Run
 
 Selection = Literal["last", "held-out", "best-on-test"]
 Labels = Literal["hard", "own", "teacher"]
+Unit = Literal["trial", "evaluation", "expert"]
 
 # Base learning rates of the paper's code (config.json of the golden data): 1e-3, VGG11 1e-4.
 PAPER_LEARNING_RATES = {"convnet": 1e-3, "alexnet": 1e-3, "vgg11": 1e-4, "resnet18": 1e-3, "vit": 1e-3}
@@ -93,15 +95,42 @@ class Evaluation(Record):
         return run.experts_of(self.teacher) if self.labels_of(run) == "teacher" else None
 
 
+class Slice(NamedTuple):
+    """What one unit of work takes of a machine."""
+
+    cpus: float
+    gpus: float
+    memory_gib: float
+
+
+class Share(Record):
+    """What some units of work take otherwise than the rest; None: the same."""
+
+    cpus: float | None = Field(default=None, gt=0)
+    gpus: float | None = Field(default=None, ge=0)
+    memory_gib: float | None = Field(default=None, ge=0)
+
+
 class Resources(Record):
     """What one unit of work takes of the cluster; never part of a run's identity."""
 
     trial_cpus: float = Field(default=1, gt=0)
     trial_gpus: float = Field(default=0, ge=0)
+    trial_memory_gib: float = Field(default=0, ge=0)
+    """of the machine, not of its GPU; 0: not counted"""
     evaluation_cpus: float = Field(default=1, gt=0)
     evaluation_gpus: float = Field(default=0, ge=0)
+    evaluation_memory_gib: float = Field(default=0, ge=0)
     expert_cpus: float = Field(default=1, gt=0)
     expert_gpus: float = Field(default=0, ge=0)
+    expert_memory_gib: float = Field(default=0, ge=0)
+    shares: Mapping[str, Share] = {}
+    """what differs, by the name of an algorithm (its distillations) or of a network (experts and evaluations of it):
+    {"mtt": Share(gpus=0.5), "vit": Share(gpus=0.5)}"""
+    logical_gpus: bool = False
+    """GPUs are only counted, and everything computes on CPUs: to try on a machine without any how a sweep fills them"""
+    max_trials: int | None = Field(default=None, ge=1)
+    """distillations at once, whatever there is room for; None: no such bound"""
     experts_together: int = Field(default=1, ge=1)
     """experts of a set that one task trains as one batched ensemble, with one share; for a GPU that a single one leaves
     idle. On a CPU that takes longer than one after another: 1.2 to 1.4 times for 2, 1.4 to 2 times for 4 (ConvNets).
@@ -112,6 +141,25 @@ class Resources(Record):
     generator_memory_gib: float = Field(default=4, gt=0)
     """for the graphs of one pullback through a generator, beyond its weights: as many images at a time as it has room
     for, at least one; where that is all of a run's, a trial with its own generator decodes once a step, not twice"""
+
+    @field_validator("shares")
+    @classmethod
+    def _names_exist(cls, shares: Mapping[str, Share]) -> Mapping[str, Share]:
+        names = (*ALGORITHM_NAMES, *NETWORK_NAMES)
+        for name in shares:
+            if name not in names and ":" not in name:
+                raise unknown("algorithm or network in resources.shares", name, names)
+        return shares
+
+    def slice_of(self, unit: Unit, name: str) -> Slice:
+        """What a unit of work takes whose algorithm (a trial) or network (the others) has a name."""
+        share = self.shares.get(name, Share())
+
+        def part(what: str) -> float:
+            own = getattr(share, what)
+            return float(getattr(self, f"{unit}_{what}") if own is None else own)
+
+        return Slice(part("cpus"), part("gpus"), part("memory_gib"))
 
 
 def _one_or_several(value: Any) -> Any:

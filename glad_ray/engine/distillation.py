@@ -1,0 +1,48 @@
+"""A distillation as a Ray task, with the run's share for as long as it computes."""
+
+import time
+from typing import Any
+
+import torch
+from ray.exceptions import RayError
+
+from glad_ray.distill import Progress, build_space, distill
+from glad_ray.engine.connection import share
+from glad_ray.engine.events import RunProgressed
+from glad_ray.engine.shared import Shared
+from glad_ray.engine.units import Fault
+from glad_ray.results import clear_failure
+from glad_ray.spec import Run
+
+_TELL_SECONDS = 2.0  # every event costs the driver some time
+
+
+def distil(run: Run, shared: Shared) -> dict[str, Any]:
+    """Distil a run; returns its own `fault`, or None, and the last `step` it made here, in types of every process."""
+    step, told = None, time.monotonic()
+
+    def progressed(progress: Progress) -> None:
+        nonlocal step, told
+        step = progress.step
+        if time.monotonic() - told > _TELL_SECONDS:
+            shared.tell(RunProgressed(run, progress))
+            told = time.monotonic()
+
+    try:
+        clear_failure(shared.storage, run.run_id)
+        with share(shared.sweep.resources, "trial", run.algorithm.name) as device:
+            dataset = shared.dataset(run)
+            distill(
+                run,
+                space=build_space(run, dataset, shared.generator(run, device), torch.device(device)),
+                dataset=dataset,
+                trajectories=shared.trajectories(run.expert_set),
+                storage=shared.storage,
+                device=device,
+                on_progress=progressed,
+            )
+    except RayError:
+        raise
+    except Exception as error:
+        return {"fault": Fault.of(error)._asdict(), "step": step}
+    return {"fault": None, "step": step}
