@@ -1,8 +1,8 @@
 """Distillations as trials of Ray Tune, one a run: given to Tune in order as they can start, and again if they are lost.
 
 A trial holds no share: it submits the distillation as a task, which has one for as long as it computes, in a process
-that goes on to the next one: neither imports nor a trial that has distilled keep a share from others. Its own fault is a
-result and ends it normally, so that Tune repeats only what was lost with a process or machine. What is done lies on
+that goes on to the next one: neither imports nor a trial that has distilled keep a share from others. Its own fault is
+a result and ends it normally, so that Tune repeats only what was lost with a process or machine. What is done lies on
 storage, not in Tune's state: a trial started again resumes from the run's own checkpoint.
 
 Nothing here imports PyTorch, which the processes of trials go without.
