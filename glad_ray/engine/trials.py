@@ -62,7 +62,9 @@ def run_trials(runs: Sequence[Run], shared: "Shared", listener: Listener) -> Non
     reference = [ray.put(shared)]  # in a list, which Tune does not look into
     shared.storage.delete(Storage.TUNE)
     tune.Tuner(
-        tune.with_resources(tune.with_parameters(_trial, runs=by_id, resources=resources, shared=reference), _NO_SHARE),
+        tune.with_resources(
+            tune.with_parameters(_trial, runs=by_id, resources=resources, work=_distil, shared=reference), _NO_SHARE
+        ),
         tune_config=tune.TuneConfig(
             search_alg=queue,
             num_samples=-1,
@@ -93,12 +95,17 @@ def _distil(run: Run, shared: "Shared") -> dict[str, Any]:
 
 
 def _trial(
-    config: Mapping[str, str], *, runs: Mapping[str, Run], resources: Resources, shared: list[ray.ObjectRef[Any]]
+    config: Mapping[str, str],
+    *,
+    runs: Mapping[str, Run],
+    resources: Resources,
+    work: Any,
+    shared: list[ray.ObjectRef[Any]],
 ) -> None:
     """What a trial does, in a process of its own."""
     run = runs[config["run_id"]]
     needed = resources.slice_of("trial", run.algorithm.name)
-    tune.report(ray.get(_distil.options(**ray_options(needed)).remote(run, *shared)))
+    tune.report(ray.get(work.options(**ray_options(needed)).remote(run, *shared)))
 
 
 class _Queue(Searcher):
