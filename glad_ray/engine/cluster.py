@@ -15,7 +15,7 @@ import ray
 from glad_ray.data import find_dataset
 from glad_ray.engine.connection import check_resources, connected
 from glad_ray.engine.events import Retried, RunDistilled, RunFinished
-from glad_ray.engine.fan_out import FanOut
+from glad_ray.engine.fan_out import REAL, FanOut, Work
 from glad_ray.engine.preparation import decode_on_cluster
 from glad_ray.engine.shared import Shared, sharing
 from glad_ray.engine.shares import slices_of
@@ -34,7 +34,6 @@ from glad_ray.engine.units import (
     record_failure,
 )
 from glad_ray.engine.view import View
-from glad_ray.evaluate import finish_run
 from glad_ray.plan import Plan, experts_needed
 from glad_ray.results import clear_failure
 from glad_ray.spec import ExpertSet, Run
@@ -44,7 +43,7 @@ _POLL_SECONDS = 0.25
 _CLUSTER_SECONDS = 2.0
 
 
-def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View) -> None:
+def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View, work: Work = REAL) -> None:
     """Run what is left of a plan on a cluster; a run that fails is recorded, and the others go on.
 
     `address` is `auto` or host:port; None: a cluster of this machine alone. Raises `UserError` before anything is
@@ -70,16 +69,16 @@ def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View)
         # The object store holds the only copy: a driver that kept another would double it.
         data = {key: ray.put(key.load(view, partial(decode_on_cluster, view))) for key in left.data}
         with sharing(plan.sweep, left, storage, data, files) as shared:
-            _Driver(shared, view).run(left)
+            _Driver(shared, view, work).run(left)
 
 
 class _Driver:
     """Submits what is left, in its order, and takes what comes back."""
 
-    def __init__(self, shared: Shared, view: View) -> None:
-        self.shared, self.view = shared, view
+    def __init__(self, shared: Shared, view: View, work: Work) -> None:
+        self.shared, self.view, self.work = shared, view, work
         self._tasks = Tasks(self.retried)
-        self._fan_out = FanOut(self._tasks, shared)
+        self._fan_out = FanOut(self._tasks, shared, work)
         self._experts_left: Counter[ExpertSet] = Counter()
         self._expert_faults: dict[ExpertSet, Fault] = {}
         self._networks_left: Counter[str] = Counter()
@@ -99,7 +98,7 @@ class _Driver:
         self._to_evaluate = list(left.to_evaluate)
         self._evaluate_ready()
         if left.to_distill:
-            run_trials(left.to_distill, self.shared, self)
+            run_trials(left.to_distill, self.shared, self, self.work.distillation)
         while len(self._tasks):
             self._take(_POLL_SECONDS)
         self._show(ray.get(self._events))
@@ -187,7 +186,7 @@ class _Driver:
             return
         try:
             for evaluation in self.shared.sweep.evaluations:
-                finish_run(self.shared.sweep.name, run, evaluation, self.shared.storage)
+                self.work.finish(self.shared.sweep.name, run, evaluation, self.shared.storage)
         except Exception as error:
             self._failed(run, "evaluate", Fault.of(error))
         else:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
 from ray.exceptions import RayError, RayTaskError
@@ -12,27 +12,39 @@ from glad_ray.engine.events import ExpertEpoch, TrainingDone
 from glad_ray.engine.shared import Shared
 from glad_ray.engine.shares import ray_options
 from glad_ray.engine.tasks import LOST, RETRIES, Tasks
+from glad_ray.engine.trials import distil_task
 from glad_ray.engine.units import Fault
-from glad_ray.evaluate import evaluate_network
+from glad_ray.evaluate import evaluate_network, finish_run
 from glad_ray.experts import missing_groups, train_experts
 from glad_ray.results import Training
 from glad_ray.spec import Evaluation, ExpertSet, Network, Run
+from glad_ray.storage import Storage
 
 Ended = Callable[[Fault | None], None]
 """Takes what went wrong, if something did."""
 
 
+class Work(NamedTuple):
+    """The tasks that units of work are; others in their place make a simulation."""
+
+    experts: Any
+    distillation: Any
+    evaluation: Any
+    finish: Callable[[str, Run, Evaluation, Storage], None]
+    """writes the rows of a run that is evaluated, in the driver"""
+
+
 class FanOut:
     """Submits tasks; `shared` is sent once, not with every task."""
 
-    def __init__(self, tasks: Tasks, shared: Shared) -> None:
-        self.tasks, self.shared = tasks, shared
+    def __init__(self, tasks: Tasks, shared: Shared, work: Work) -> None:
+        self.tasks, self.shared, self.work = tasks, shared, work
         self._reference = ray.put(shared)
 
     def experts(self, expert_set: ExpertSet, ended: Ended) -> int:
         """Train those experts of a set that are missing; returns the number of tasks, `ended` is called for each."""
         resources = self.shared.sweep.resources
-        task = _experts.options(**ray_options(resources.slice_of("expert", expert_set.network.name)))
+        task = self.work.experts.options(**ray_options(resources.slice_of("expert", expert_set.network.name)))
         groups = missing_groups(self.shared.storage, expert_set, resources.experts_together)
         for indices in groups:
             what = f"expert {', '.join(map(str, indices))} of {expert_set.label}"
@@ -45,7 +57,7 @@ class FanOut:
         pairs = [(evaluation, network) for evaluation in evaluations for network in evaluation.networks]
         for evaluation, network in pairs:
             what = f"evaluation of {run.label} with {network.title}"
-            task = _evaluation.options(**ray_options(resources.slice_of("evaluation", network.name)))
+            task = self.work.evaluation.options(**ray_options(resources.slice_of("evaluation", network.name)))
             self._submit(what, partial(task.remote, run, evaluation, network, self._reference), ended)
         return len(pairs)
 
@@ -101,3 +113,6 @@ def _evaluation(run: Run, evaluation: Evaluation, network: Network, shared: Shar
     except Exception as error:
         return Fault.of(error)
     return None
+
+
+REAL = Work(_experts, distil_task, _evaluation, finish_run)

@@ -54,8 +54,8 @@ class Listener(Protocol):
         """Nothing happened, or something did: called many times a second."""
 
 
-def run_trials(runs: Sequence[Run], shared: "Shared", listener: Listener) -> None:
-    """Distil runs in their order, as many at once as there are shares."""
+def run_trials(runs: Sequence[Run], shared: "Shared", listener: Listener, work: Any) -> None:
+    """Distil runs in their order by the task `work` (see `distil_task`), as many at once as there are shares."""
     by_id = {run.run_id: run for run in runs}
     resources = shared.sweep.resources
     queue = _Queue(runs, resources.max_trials, listener)
@@ -63,7 +63,7 @@ def run_trials(runs: Sequence[Run], shared: "Shared", listener: Listener) -> Non
     shared.storage.delete(Storage.TUNE)
     tune.Tuner(
         tune.with_resources(
-            tune.with_parameters(_trial, runs=by_id, resources=resources, work=_distil, shared=reference), _NO_SHARE
+            tune.with_parameters(_trial, runs=by_id, resources=resources, work=work, shared=reference), _NO_SHARE
         ),
         tune_config=tune.TuneConfig(
             search_alg=queue,
@@ -88,7 +88,8 @@ def _name(trial: Trial) -> str:
 
 
 @ray.remote(max_calls=0, max_retries=0, scheduling_strategy="DEFAULT")
-def _distil(run: Run, shared: "Shared") -> dict[str, Any]:
+def distil_task(run: Run, shared: "Shared") -> dict[str, Any]:
+    """Distil a run; returns its `fault`, or None, and the last `step` it made."""
     from glad_ray.engine.distillation import distil
 
     return distil(run, shared)

@@ -11,8 +11,8 @@ import time
 
 import ray
 
-from glad_ray.engine import cluster, fan_out, trials
 from glad_ray.engine.cluster import run_on_ray
+from glad_ray.engine.fan_out import Work
 from glad_ray.plan import make_plan
 from glad_ray.spec import Evaluation, Network, RandomReal, Resources, Run, Sweep
 from glad_ray.storage import Storage
@@ -46,7 +46,6 @@ def main(gpus, cpus, settings):
     """Run every setting, print a line of JSON for each."""
     ray.init(address="local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, log_to_driver=False)
     log = Log.options(name="log").remote()
-    cluster.finish_run = lambda *arguments: None
     base = Run(algorithm=RandomReal(), backbone=NETWORKS[0])
     for runs, seconds, resources in settings:
 
@@ -58,8 +57,7 @@ def main(gpus, cpus, settings):
             worked("evaluation", seconds)
 
         options = {"max_calls": 0, "max_retries": 0, "scheduling_strategy": "DEFAULT"}
-        trials._distil = ray.remote(**options)(distil)
-        fan_out._evaluation = ray.remote(**options)(evaluation)
+        work = Work(None, ray.remote(**options)(distil), ray.remote(**options)(evaluation), lambda *arguments: None)
         sweep = Sweep(
             name="fractions",
             runs=tuple(base.replace(seed=seed) for seed in range(runs)),
@@ -67,7 +65,7 @@ def main(gpus, cpus, settings):
             resources=Resources(logical_gpus=True, **resources),
         )
         with tempfile.TemporaryDirectory() as folder:
-            run_on_ray(make_plan(sweep), Storage.open(folder), address=None, view=Recorded())
+            run_on_ray(make_plan(sweep), Storage.open(folder), address=None, view=Recorded(), work=work)
         print(json.dumps(ray.get(log.take.remote())), flush=True)
 
 
