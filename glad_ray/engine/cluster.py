@@ -17,7 +17,7 @@ from glad_ray.engine.connection import check_resources, connected
 from glad_ray.engine.events import Retried, RunDistilled, RunFinished, RunProgressed
 from glad_ray.engine.fan_out import FanOut
 from glad_ray.engine.preparation import decode_on_cluster
-from glad_ray.engine.shared import Shared, sharing
+from glad_ray.engine.shared import Shared, shared_generators, sharing
 from glad_ray.engine.tasks import Tasks
 from glad_ray.engine.trials import run_trials
 from glad_ray.engine.units import (
@@ -58,7 +58,8 @@ def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View)
     trial_device = "cuda" if resources.trial_gpus else "cpu"
     files = check_generators(left, shared_on="cuda" if resources.generator_gpus else trial_device, own_on=trial_device)
     with connected(address):
-        check_resources(resources, experts=bool(left.expert_sets), generators=len(left.shared_generators))
+        replicas = len(shared_generators(left, resources)) * resources.generator_replicas
+        check_resources(resources, experts=bool(left.expert_sets), generators=replicas)
         # The object store holds the only copy: a driver that kept another would double it.
         data = {key: ray.put(key.load(view, partial(decode_on_cluster, view))) for key in left.data}
         with sharing(plan.sweep, left, storage, data, files) as shared:
