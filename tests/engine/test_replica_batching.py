@@ -40,10 +40,10 @@ class Bench:
                 self.running -= 1
 
     def ask(self, client, key, call, images=1):
-        """A request that waits when this returns, or is being computed."""
-        waiting, computing = self.batching.waiting, len(self.computed)
+        """A request that is being computed when this returns, as the first, or waits, as all others."""
+        busy, waiting = bool(self.computed), self.batching.waiting
         future = self.pool.submit(self.batching.serve, client, key, images, call)
-        until(lambda: self.batching.waiting > waiting or len(self.computed) > computing)
+        until(lambda: self.batching.waiting > waiting if busy else self.computed)
         return future
 
     def order(self):

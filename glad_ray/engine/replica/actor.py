@@ -1,10 +1,10 @@
-"""The actor: a generator, and the three calls of one, each of which waits for its turn in a thread of its own.
+"""The actor: a generator, and the three calls of one, each of which waits for its turn.
 
 PyTorch is imported and the generator built by the first call: a replica that none makes costs next to nothing, and what
 is wrong with the generator is told to the run that called.
 """
 
-from functools import cached_property
+import threading
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -51,13 +51,9 @@ class Replica:
         self._record, self._file, self._resources = record, file, resources
         self._at_once, self._most_images, self._dtype = at_once, most_images, dtype
         self._health = Health(record.title, ray.get_runtime_context().get_node_id())
-        self._batching = Batching(
-            self._compute,
-            self._room,
-            at_once=at_once,
-            memory_bytes=int(resources.generator_memory_gib * GIB),
-            on_batch=self._computed,
-        )
+        self._beginning = threading.Lock()
+        self._begun: Batching | None = None
+        self._held: HeldGenerator | None = None
 
     def init(
         self, client: str, space: str, labels: Array, rng_state: Array, how: Init, real_images: Array | None
@@ -77,33 +73,49 @@ class Replica:
 
     def stats(self) -> ReplicaStats:
         """How it is."""
-        return self._health.stats(self._batching.waiting, self._held.memory_bytes if self._loaded else None)
-
-    @cached_property
-    def _held(self) -> "HeldGenerator":
-        """The generator; built by one thread, as `Batching` asks for room, while others wait."""
-        from glad_ray.engine.replica.computing import HeldGenerator
-
-        return HeldGenerator(
-            self._record,
-            ray.get(self._file[0]) if self._file else None,
-            self._resources,
-            at_once=self._at_once,
-            dtype=self._dtype,
+        return self._health.stats(
+            0 if self._begun is None else self._begun.waiting,
+            None if self._held is None else self._held.memory_bytes,
         )
 
     @property
-    def _loaded(self) -> bool:
-        return "_held" in self.__dict__
+    def _batching(self) -> Batching:
+        """Begun by the first call."""
+        with self._beginning:
+            if self._begun is None:
+                from glad_ray.machine import keep_freed_memory
+
+                # Before the threads that compute are started: of those that were there, each would keep its own.
+                keep_freed_memory()
+                self._begun = Batching(
+                    self._compute,
+                    self._room,
+                    at_once=self._at_once,
+                    memory_bytes=int(self._resources.generator_memory_gib * GIB),
+                    on_batch=self._computed,
+                )
+            return self._begun
 
     def _room(self, key: Key) -> Room:
+        if self._held is None:
+            from glad_ray.engine.replica.computing import HeldGenerator
+
+            self._held = HeldGenerator(
+                self._record,
+                ray.get(self._file[0]) if self._file else None,
+                self._resources,
+                at_once=self._at_once,
+                dtype=self._dtype,
+            )
         room = self._held.room(key)
         return room if self._most_images is None else room._replace(images=min(room.images, self._most_images))
 
     def _compute(self, key: Key, calls: list[Any]) -> list[Any]:
+        assert self._held is not None, "it was asked for room before"
         return self._held.compute(key, calls)
 
     def _computed(self, batch: Batch) -> None:
+        assert self._held is not None, "it has computed"
         self._health.computed(batch, self._batching.waiting, self._held.memory_bytes)
 
 

@@ -1,15 +1,14 @@
-"""Requests of many clients, computed in batches by the threads that bring them.
+"""Requests of many clients, computed in batches.
 
-The thread whose request is next in turn takes all that waits and is alike, as far as there is room, computes it with
-its own and hands out what came of it. So nothing waits for others to come, and a request that is alone is computed by
-its own thread at once. Neither PyTorch nor Ray is needed here.
+Whoever computes takes the request whose turn it is and all that waits and is alike, as far as there is room. So nothing
+waits for others to come, and a request that is alone is computed at once. Neither PyTorch nor Ray is needed here.
 """
 
 import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -53,8 +52,6 @@ class Request:
     images: int
     call: Any
     future: Future[Any] = field(default_factory=Future)
-    woken: threading.Event = field(default_factory=threading.Event)
-    """it is its turn, or it has been computed"""
     crowded: bool = False
     since: float = field(default_factory=time.monotonic)
 
@@ -109,11 +106,13 @@ class Batching:
         on_batch: Callable[[Batch], None],
     ) -> None:
         """`compute`: from a key and the calls of a batch to what came of each; `room`: for a batch of a key, asked by
-        one thread at a time; `at_once`: batches that are computed beside one another; `on_batch`: told of each.
+        one thread at a time; `at_once`: batches that are computed beside one another, each by a thread that does
+        nothing else; `on_batch`: told of each.
         """
         self._compute, self._room, self._on_batch = compute, room, on_batch
         self._at_once = at_once
         self._memory = _Memory(memory_bytes)
+        self._pool = ThreadPoolExecutor(at_once)
         self._lock = threading.Lock()
         self._admission = threading.Lock()
         self._queue = FairQueue()
@@ -125,10 +124,7 @@ class Batching:
         request = Request(client, key, images, call)
         with self._lock:
             self._queue.add(request)
-            self._wake_next()
-        request.woken.wait()
-        if not request.future.done():
-            self._lead(request)
+        self._pool.submit(self._turn)
         return Served(request.future.result(), request.crowded)
 
     @property
@@ -137,39 +133,35 @@ class Batching:
         with self._lock:
             return len(self._queue)
 
-    def _wake_next(self) -> None:
-        """Let the next in turn compute, if it may; the lock is held."""
-        if self._computing < self._at_once and len(self._queue):
+    def _turn(self) -> None:
+        """Compute a batch, if anything waits: every request brings a turn, also one that went with another's."""
+        with self._lock:
+            if not len(self._queue):
+                return
+            batch = [self._queue.next()]
             self._computing += 1
-            self._queue.next().woken.set()
-
-    def _lead(self, first: Request) -> None:
-        """Compute a request, and those that are alike."""
-        batch = [first]
         try:
             # One waits for memory at a time: a batch that takes much is not overtaken by others that take little.
             with self._admission:
-                room = self._room(first.key)
+                room = self._room(batch[0].key)
                 self._memory.take(room.memory_bytes)
             try:
                 with self._lock:
-                    batch += self._queue.alike(first.key, room.images - first.images)
-                    first.crowded = self._crowded()
-                self._timed(batch)
+                    batch += self._queue.alike(batch[0].key, room.images - batch[0].images)
+                    batch[0].crowded = self._crowded()
+                self._answer(batch)
             finally:
                 self._memory.give_back(room.memory_bytes)
         except Exception as error:
-            first.future.set_exception(error)
+            for request in batch:
+                request.future.set_exception(error)
         finally:
-            for request in batch[1:]:
-                request.woken.set()
             with self._lock:
                 self._computing -= 1
-                self._wake_next()
 
-    def _timed(self, batch: list[Request]) -> None:
+    def _answer(self, batch: list[Request]) -> None:
         begin = time.monotonic()
-        self._answer(batch)
+        outcomes = self._outcomes(batch)
         self._on_batch(
             Batch(
                 requests=len(batch),
@@ -178,20 +170,21 @@ class Batching:
                 seconds=time.monotonic() - begin,
             )
         )
+        for request, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                request.future.set_exception(outcome)
+            else:
+                request.future.set_result(outcome)
 
-    def _answer(self, batch: list[Request]) -> None:
+    def _outcomes(self, batch: list[Request]) -> list[Any]:
+        """What came of each request, or the exception that it raised."""
         try:
-            values = self._compute(batch[0].key, [request.call for request in batch])
+            return self._compute(batch[0].key, [request.call for request in batch])
         except Exception as error:
             if len(batch) == 1:
-                batch[0].future.set_exception(error)
-                return
+                return [error]
             # Each by itself tells whose fault it is.
-            for request in batch:
-                self._answer([request])
-        else:
-            for request, value in zip(batch, values, strict=True):
-                request.future.set_result(value)
+            return [self._outcomes([request])[0] for request in batch]
 
     def _crowded(self) -> bool:
         """Whether of so many batches most left something waiting: true once, then it counts again."""

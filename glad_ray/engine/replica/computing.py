@@ -11,7 +11,7 @@ from glad_ray.engine.replica.arrays import array_of, arrays_of, tensor_of
 from glad_ray.engine.replica.batching import Room
 from glad_ray.engine.replica.calls import IMAGE_GRADS, Array, Arrays, Key, Start, image_count
 from glad_ray.generators import Latents, build_generator
-from glad_ray.machine import keep_freed_memory, peak_memory_bytes
+from glad_ray.machine import peak_memory_bytes
 from glad_ray.spec import GeneratorRecord, Resources
 from glad_ray.stylegan.files import GeneratorFile
 from glad_ray.stylegan.settings import WORKING_BYTES
@@ -30,7 +30,6 @@ class HeldGenerator:
         dtype: str | None,
     ) -> None:
         """Raises `UserError` for what cannot be built; `dtype`: the name of PyTorch's, in place of the record's."""
-        keep_freed_memory()
         self._threads = max(1, int(resources.trial_cpus))
         self._device = torch.device(unit_device(resources.generator_gpus))
         self._generator = build_generator(
