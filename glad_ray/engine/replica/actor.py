@@ -31,7 +31,7 @@ from glad_ray.stylegan.settings import WORKING_BYTES
 if TYPE_CHECKING:
     from glad_ray.engine.replica.computing import HeldGenerator
 
-_CALLS_AT_ONCE = 128  # that wait here, where they are taken in turn; more wait in Ray's queue, where they are not
+_FEWEST_CALLS = 16
 HEALTH = "health"
 """the calls that wait for no other"""
 
@@ -144,7 +144,9 @@ def start_replica(
         get_if_exists=True,
         num_cpus=0,
         num_gpus=resources.generator_gpus,
-        max_concurrency=_CALLS_AT_ONCE,
+        # Calls that wait here, where they are taken in turn; more wait in Ray's queue, where they are not. Of other
+        # machines' trials there may be some, and every thread that could wait costs a little.
+        max_concurrency=max(_FEWEST_CALLS, 2 * trials),
         max_restarts=-1,
         max_task_retries=-1,
         scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=True),
