@@ -17,7 +17,7 @@ from glad_ray.engine.connection import check_resources, connected
 from glad_ray.engine.events import Retried, RunDistilled, RunFinished
 from glad_ray.engine.fan_out import REAL, FanOut, Work
 from glad_ray.engine.preparation import decode_on_cluster
-from glad_ray.engine.shared import Shared, sharing
+from glad_ray.engine.shared import Shared, shared_generators, sharing
 from glad_ray.engine.shares import slices_of
 from glad_ray.engine.tasks import Tasks
 from glad_ray.engine.trials import run_trials
@@ -36,7 +36,7 @@ from glad_ray.engine.units import (
 from glad_ray.engine.view import View
 from glad_ray.plan import Plan, experts_needed
 from glad_ray.results import clear_failure
-from glad_ray.spec import ExpertSet, Run
+from glad_ray.spec import ExpertSet, Run, Slice
 from glad_ray.storage import Storage
 
 _POLL_SECONDS = 0.25
@@ -58,14 +58,15 @@ def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View,
     for key in left.data:
         find_dataset(key.dataset)
     resources = plan.sweep.resources
-    on_gpus = any(resources.slice_of("trial", run.algorithm.name).gpus for run in left.to_distill)
+    on_gpus = any(each.gpus for each in left.trial_slices(resources))
     shared_on, own_on = (
         "cuda" if gpus and not resources.logical_gpus else "cpu"
         for gpus in (resources.generator_gpus or on_gpus, on_gpus)
     )
     files = check_generators(left, shared_on=shared_on, own_on=own_on)
     with connected(address):
-        check_resources(resources, left.units(plan.sweep), generators=len(left.shared_generators))
+        replicas = len(shared_generators(left, resources)) * resources.generator_replicas
+        check_resources(resources, left.units(plan.sweep), generators=replicas)
         # The object store holds the only copy: a driver that kept another would double it.
         data = {key: ray.put(key.load(view, partial(decode_on_cluster, view))) for key in left.data}
         with sharing(plan.sweep, left, storage, data, files) as shared:
@@ -86,6 +87,7 @@ class _Driver:
         self._events = shared.events.take.remote()
         self._polled = self._counted = 0.0
         self._slots = 0
+        self._trial_slices: set[Slice] = set()
         self._to_evaluate: list[Run] = []
 
     def run(self, left: Left) -> None:
@@ -98,6 +100,7 @@ class _Driver:
         self._to_evaluate = list(left.to_evaluate)
         self._evaluate_ready()
         if left.to_distill:
+            self._trial_slices = left.trial_slices(self.shared.sweep.resources)
             run_trials(left.to_distill, self.shared, self, self.work.distillation)
         while len(self._tasks):
             self._take(_POLL_SECONDS)
@@ -117,10 +120,8 @@ class _Driver:
     def slots(self) -> int:
         """See `Listener`."""
         if time.monotonic() - self._counted > _CLUSTER_SECONDS:
-            resources = self.shared.sweep.resources
-            needed = {resources.slice_of("trial", run.algorithm.name) for run in self.shared.sweep.runs}
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            self._slots = max(sum(slices_of(node, each) for node in nodes) for each in needed)
+            self._slots = max(sum(slices_of(node, each) for node in nodes) for each in self._trial_slices)
             self._counted = time.monotonic()
         return self._slots
 

@@ -23,7 +23,7 @@ from tests.engine.conftest import Recorded
 pytestmark = pytest.mark.usefixtures("ray_session")
 
 # Latents travel through the replica; its arithmetic is the same, but not its memory layout.
-THROUGH_REPLICA = 1e-5
+THROUGH_REPLICA = dict.fromkeys(("dc", "dm f3"), 1e-5)
 
 
 def test_same_as_in_process(in_process, storage, view):
@@ -32,7 +32,7 @@ def test_same_as_in_process(in_process, storage, view):
 
     assert tiny.rows(storage, *tiny.SOUND) == tiny.rows(expected, *tiny.SOUND)
     for name in tiny.WITH_SET:
-        tiny.assert_same(storage, expected, name, THROUGH_REPLICA if name == "dc" else 0.0)
+        tiny.assert_same(storage, expected, name, THROUGH_REPLICA.get(name, 0.0))
 
     ours, theirs = ({failure.run_id: failure for failure in read_failures(each)} for each in (storage, expected))
     assert ours.keys() == theirs.keys()
@@ -58,11 +58,11 @@ def test_finished_is_a_no_op(in_process, view):
 
 def test_killed_trials_and_replica(in_process, storage, view):
     expected, _ = in_process
-    names = ("dm", "dc")
+    names = ("dm", "dc", "dm f3")
     killed = []
 
     def kill():
-        for name in names:
+        for name in ("dm", "dc"):
             until(lambda name=name: storage.list(storage.checkpoint_folder(tiny.RUNS[name].run_id)))
         for pid, title in workers():
             if title.startswith(("ray::ImplicitFunc", "ray::Replica")):
@@ -79,8 +79,8 @@ def test_killed_trials_and_replica(in_process, storage, view):
     assert view.of(Retried)
     assert not view.of(RunFailed)
     assert tiny.rows(storage, *names) == tiny.rows(expected, *names)
-    tiny.assert_same(storage, expected, "dm")
-    tiny.assert_same(storage, expected, "dc", THROUGH_REPLICA)
+    for name in names:
+        tiny.assert_same(storage, expected, name, THROUGH_REPLICA.get(name, 0.0))
 
 
 @pytest.mark.parametrize("together", [1, 2])
