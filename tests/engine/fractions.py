@@ -1,6 +1,6 @@
 """The driver with units of work that only take time, on a cluster whose GPUs are counted only: prints what ran when.
 
-python -m tests.engine.fractions GPUS CPUS '[[runs, seconds, {resources}], ...]'
+python -m tests.engine.fractions GPUS CPUS '[[runs, trials at once, {resources}], ...]'
 """
 
 import json
@@ -18,28 +18,41 @@ from glad_ray.spec import Evaluation, Network, RandomReal, Resources, Run, Sweep
 from glad_ray.storage import Storage
 from tests.engine.conftest import Recorded
 
+PATIENCE_SECONDS = 60
 NETWORKS = (Network(width=4), Network(name="alexnet"))
 
 
 @ray.remote(num_cpus=0)
 class Log:
-    """When each unit of work ran: kind, process, begin, end."""
+    """When each unit of work ran: kind, name, process, begin, end; and how many trials ran at once."""
 
     def __init__(self):
-        self.entries = []
+        self.entries, self.running, self.most = [], 0, 0
 
-    def add(self, *entry):
+    def began(self, kind):
+        self.running += kind == "trial"
+        self.most = max(self.most, self.running)
+
+    def ended(self, *entry):
+        self.running -= entry[0] == "trial"
         self.entries.append(entry)
 
+    def at_once(self):
+        return self.most
+
     def take(self):
-        taken, self.entries = self.entries, []
+        taken, self.entries, self.most = self.entries, [], 0
         return taken
 
 
-def worked(kind, seconds):
-    began = time.monotonic()
-    time.sleep(seconds)
-    ray.get(ray.get_actor("log").add.remote(kind, os.getpid(), began, time.monotonic()))
+def worked(kind, name, trials_at_once):
+    """Trials wait until so many have run at once, or much longer than that should take."""
+    log, began = ray.get_actor("log"), time.monotonic()
+    ray.get(log.began.remote(kind))
+    while ray.get(log.at_once.remote()) < trials_at_once and time.monotonic() < began + PATIENCE_SECONDS:
+        time.sleep(0.05)
+    time.sleep(0.1)
+    ray.get(log.ended.remote(kind, name, os.getpid(), began, time.monotonic()))
 
 
 def main(gpus, cpus, settings):
@@ -47,14 +60,14 @@ def main(gpus, cpus, settings):
     ray.init(address="local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, log_to_driver=False)
     log = Log.options(name="log").remote()
     base = Run(algorithm=RandomReal(), backbone=NETWORKS[0])
-    for runs, seconds, resources in settings:
+    for runs, trials_at_once, resources in settings:
 
-        def distil(run, shared, seconds=seconds):
-            worked("trial", seconds)
+        def distil(run, shared, at_once=trials_at_once):
+            worked("trial", run.algorithm.name, at_once)
             return {"fault": None, "step": 0}
 
-        def evaluation(run, evaluation, network, shared, seconds=seconds):
-            worked("evaluation", seconds)
+        def evaluation(run, evaluation, network, shared):
+            worked("evaluation", network.name, 0)
 
         options = {"max_calls": 0, "max_retries": 0, "scheduling_strategy": "DEFAULT"}
         work = Work(None, ray.remote(**options)(distil), ray.remote(**options)(evaluation), lambda *arguments: None)
