@@ -7,7 +7,6 @@ driver, which submits it, has none.
 import pickle
 import time
 from collections import Counter
-from collections.abc import Mapping
 from functools import partial
 
 import ray
@@ -16,13 +15,13 @@ from glad_ray.data import find_dataset
 from glad_ray.engine.connection import check_resources, connected
 from glad_ray.engine.events import Retried, RunDistilled, RunFinished
 from glad_ray.engine.fan_out import FanOut
+from glad_ray.engine.faults import Fault
 from glad_ray.engine.preparation import decode_on_cluster
 from glad_ray.engine.shared import Shared, sharing
-from glad_ray.engine.shares import slices_of
+from glad_ray.engine.shares import Shares, slices_of
 from glad_ray.engine.tasks import Tasks
 from glad_ray.engine.trials import run_trials
 from glad_ray.engine.units import (
-    Fault,
     Left,
     Stage,
     begun,
@@ -34,10 +33,11 @@ from glad_ray.engine.units import (
     record_failure,
 )
 from glad_ray.engine.view import View
+from glad_ray.errors import GladRayError
 from glad_ray.evaluate import finish_run
 from glad_ray.plan import Plan, experts_needed
 from glad_ray.results import clear_failure
-from glad_ray.spec import ExpertSet, Run
+from glad_ray.spec import ExpertSet, Resources, Run
 from glad_ray.storage import Storage
 
 _POLL_SECONDS = 0.25
@@ -67,19 +67,21 @@ def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View)
     files = check_generators(left, shared_on=shared_on, own_on=own_on)
     with connected(address):
         check_resources(resources, left.units(plan.sweep), generators=len(left.shared_generators))
+        shares = Shares(resources, _most_gpus(resources, len(left.shared_generators)))
         # The object store holds the only copy: a driver that kept another would double it.
         data = {key: ray.put(key.load(view, partial(decode_on_cluster, view))) for key in left.data}
         with sharing(plan.sweep, left, storage, data, files) as shared:
-            _Driver(shared, view).run(left)
+            _Driver(shared, shares, view).run(left)
 
 
 class _Driver:
     """Submits what is left, in its order, and takes what comes back."""
 
-    def __init__(self, shared: Shared, view: View) -> None:
+    def __init__(self, shared: Shared, shares: Shares, view: View) -> None:
         self.shared, self.view = shared, view
         self._tasks = Tasks(self.retried)
-        self._fan_out = FanOut(self._tasks, shared)
+        self._shares = shares
+        self._fan_out = FanOut(self._tasks, shared, shares)
         self._experts_left: Counter[ExpertSet] = Counter()
         self._expert_faults: dict[ExpertSet, Fault] = {}
         self._networks_left: Counter[str] = Counter()
@@ -99,7 +101,7 @@ class _Driver:
         self._to_evaluate = list(left.to_evaluate)
         self._evaluate_ready()
         if left.to_distill:
-            run_trials(left.to_distill, self.shared, self)
+            run_trials(left.to_distill, self.shared, self._shares, self)
         while len(self._tasks):
             self._take(_POLL_SECONDS)
         self._show(ray.get(self._events))
@@ -118,8 +120,7 @@ class _Driver:
     def slots(self) -> int:
         """See `Listener`."""
         if time.monotonic() - self._counted > _CLUSTER_SECONDS:
-            resources = self.shared.sweep.resources
-            needed = {resources.slice_of("trial", run.algorithm.name) for run in self.shared.sweep.runs}
+            needed = {self._shares.of("trial", run.algorithm.name) for run in self.shared.sweep.runs}
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
             self._slots = max(sum(slices_of(node, each) for node in nodes) for each in needed)
             self._counted = time.monotonic()
@@ -131,9 +132,9 @@ class _Driver:
         self._to_evaluate.append(run)
         self._evaluate_ready()
 
-    def faulted(self, run: Run, fault: Mapping[str, str], step: int | None) -> None:
+    def faulted(self, run: Run, fault: Fault, step: int | None) -> None:
         """See `Listener`."""
-        self._failed(run, "distill", Fault(**fault), step)
+        self._failed(run, "distill", fault, step)
 
     def retried(self, what: str, error: str) -> None:
         """See `Listener`."""
@@ -185,13 +186,24 @@ class _Driver:
         if run.run_id in self._evaluation_faults:
             self._failed(run, "evaluate", self._evaluation_faults[run.run_id])
             return
-        try:
-            for evaluation in self.shared.sweep.evaluations:
-                finish_run(self.shared.sweep.name, run, evaluation, self.shared.storage)
-        except Exception as error:
-            self._failed(run, "evaluate", Fault.of(error))
-        else:
-            self.view.show(RunFinished(run))
+        self._tasks.here(f"results of {run.label}", partial(self._finish, run), partial(self._failed, run, "evaluate"))
+
+    def _finish(self, run: Run) -> None:
+        for evaluation in self.shared.sweep.evaluations:
+            finish_run(self.shared.sweep.name, run, evaluation, self.shared.storage)
+        self.view.show(RunFinished(run))
 
     def _failed(self, run: Run, stage: Stage, fault: Fault, step: int | None = None) -> None:
-        record_failure(run, stage, fault, self.shared.storage, self.view, step)
+        what = f"record of the failure of {run.label}"
+        record = partial(record_failure, run, stage, fault, self.shared.storage, self.view, step)
+        self._tasks.here(what, record, partial(_unrecorded, what))
+
+
+def _unrecorded(what: str, fault: Fault) -> None:
+    raise GladRayError(f"The {what} could not be written: {fault.error}.")
+
+
+def _most_gpus(resources: Resources, generators: int) -> float:
+    """What a unit of work can be given of one GPU beside generators."""
+    most = max(node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"])
+    return float(min(1.0, most - generators * resources.generator_gpus))

@@ -7,10 +7,11 @@ import torch
 
 from glad_ray.data import Dataset
 from glad_ray.distill import Progress, build_space, distill
-from glad_ray.engine.events import ExpertEpoch, RunDistilled, RunFinished, RunProgressed, TrainingDone
+from glad_ray.engine.events import ExpertEpoch, Retried, RunDistilled, RunFinished, RunProgressed, TrainingDone
+from glad_ray.engine.faults import Fault, attempt
 from glad_ray.engine.units import (
     DataKey,
-    Fault,
+    Stage,
     begun,
     check_generators,
     check_networks,
@@ -22,6 +23,7 @@ from glad_ray.engine.units import (
     record_failure,
 )
 from glad_ray.engine.view import View
+from glad_ray.errors import GladRayError
 from glad_ray.evaluate import evaluate_network, finish_run
 from glad_ray.experts import ExpertFiles, missing_groups, train_experts
 from glad_ray.generators import Generator
@@ -47,23 +49,22 @@ def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> 
     files = check_generators(left, shared_on=device, own_on=device)
     faults: dict[ExpertSet, Fault] = {}
     for each in left.expert_sets:
-        try:
-            with cpu_threads(resources.slice_of("expert", each.network.name).cpus):
-                _train_experts(each, data[DataKey.of(each)], storage, device, view, resources)
-        except Exception as error:
-            faults[each] = Fault.of(error)
+        with cpu_threads(resources.slice_of("expert", each.network.name).cpus):
+            train = partial(_train_experts, each, data[DataKey.of(each)], storage, device, view, resources)
+            if fault := attempt(train, partial(_retried, view, each.label)):
+                faults[each] = fault
     raise_unless_recorded(plan.sweep, faults)
     for run in left.to_evaluate:
         clear_failure(storage, run.run_id)
         if fault := first_fault(run, plan.sweep, faults, distilled=True):
-            record_failure(run, "experts", fault, storage, view)
+            _record(run, "experts", fault, storage, view)
         else:
             _evaluate(plan, run, data[DataKey.of(run)], storage, device, view)
     generators: dict[GeneratorRecord, Generator] = {}
     for run in left.to_distill:
         clear_failure(storage, run.run_id)
         if fault := first_fault(run, plan.sweep, faults):
-            record_failure(run, "experts", fault, storage, view)
+            _record(run, "experts", fault, storage, view)
             continue
         generator = _generator(run, plan.sweep.resources, device, files, generators)
         if _distilled(plan, run, data[DataKey.of(run)], generator, storage, device, view):
@@ -126,11 +127,11 @@ def _distilled(
         step = progress.step
         view.show(RunProgressed(run, progress))
 
-    try:
-        with cpu_threads(plan.sweep.resources.slice_of("trial", run.algorithm.name).cpus):
-            _distill(run, dataset, generator, storage, device, progressed)
-    except Exception as error:
-        record_failure(run, "distill", Fault.of(error), storage, view, step)
+    with cpu_threads(plan.sweep.resources.slice_of("trial", run.algorithm.name).cpus):
+        distil = partial(_distill, run, dataset, generator, storage, device, progressed)
+        fault = attempt(distil, partial(_retried, view, run.label))
+    if fault is not None:
+        _record(run, "distill", fault, storage, view, step)
         return False
     view.show(RunDistilled(run))
     return True
@@ -161,7 +162,7 @@ def _evaluate(plan: Plan, run: Run, dataset: Dataset, storage: Storage, device: 
     def training_ended(evaluation_id: str, training: Training) -> None:
         view.show(TrainingDone(run, evaluation_id, training))
 
-    try:
+    def evaluate() -> None:
         for evaluation in plan.sweep.evaluations:
             teachers = evaluation.teachers_of(run)
             for network in evaluation.networks:
@@ -177,7 +178,21 @@ def _evaluate(plan: Plan, run: Run, dataset: Dataset, storage: Storage, device: 
                         on_training=partial(training_ended, evaluation.content_id),
                     )
             finish_run(plan.sweep.name, run, evaluation, storage)
-    except Exception as error:
-        record_failure(run, "evaluate", Fault.of(error), storage, view)
-    else:
+
+    fault = attempt(evaluate, partial(_retried, view, f"evaluation of {run.label}"))
+    if fault is None:
         view.show(RunFinished(run))
+    else:
+        _record(run, "evaluate", fault, storage, view)
+
+
+def _record(run: Run, stage: Stage, fault: Fault, storage: Storage, view: View, step: int | None = None) -> None:
+    """Write down why a run failed; raises `GladRayError` if that cannot be written, again and again."""
+    what = f"record of the failure of {run.label}"
+    record = partial(record_failure, run, stage, fault, storage, view, step)
+    if unwritten := attempt(record, partial(_retried, view, what)):
+        raise GladRayError(f"The {what} could not be written: {unwritten.error}.")
+
+
+def _retried(view: View, what: str, error: str) -> None:
+    view.show(Retried(what, error))

@@ -5,7 +5,6 @@ A unit is an expert, a distillation, or the evaluation of a run with one network
 """
 
 import contextlib
-import traceback
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, NamedTuple
@@ -16,8 +15,9 @@ from glad_ray.data import Dataset, load_dataset
 from glad_ray.data.prepare import Decode, decode_here
 from glad_ray.distill import distilled
 from glad_ray.engine.events import Begun, ImagesPrepared, RunFailed
+from glad_ray.engine.faults import Fault
 from glad_ray.engine.view import View
-from glad_ray.errors import GladRayError, RunError
+from glad_ray.errors import RunError
 from glad_ray.experts import missing_experts
 from glad_ray.generators import Generator, build_generator, check_generator, read_file
 from glad_ray.machine import keep_freed_memory
@@ -200,22 +200,6 @@ def cpu_threads(cpus: float | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-class Fault(NamedTuple):
-    """What went wrong, as text, which any process can read."""
-
-    error: str
-    """one line"""
-    traceback: str
-
-    @classmethod
-    def of(cls, error: BaseException) -> "Fault":
-        """Of an exception as it was caught."""
-        line = next(iter(str(error).strip().splitlines()), "")
-        if not isinstance(error, GladRayError):
-            line = f"{type(error).__name__}: {line}" if line else type(error).__name__
-        return cls(line, "".join(traceback.format_exception(error)))
 
 
 def first_fault(run: Run, sweep: Sweep, faults: Mapping[ExpertSet, Fault], distilled: bool = False) -> Fault | None:

@@ -65,7 +65,7 @@ def test_killed_trials_and_replica(in_process, storage, view):
         for name in names:
             until(lambda name=name: storage.list(storage.checkpoint_folder(tiny.RUNS[name].run_id)))
         for pid, title in workers():
-            if title.startswith(("ray::ImplicitFunc", "ray::Replica")):
+            if title.startswith(("ray::_distil", "ray::ImplicitFunc", "ray::Replica")):
                 os.kill(pid, signal.SIGKILL)
                 killed.append(title)
 
@@ -76,6 +76,7 @@ def test_killed_trials_and_replica(in_process, storage, view):
 
     assert any("Replica" in title for title in killed)
     assert any("ImplicitFunc" in title for title in killed)
+    assert any("_distil" in title for title in killed)
     assert view.of(Retried)
     assert not view.of(RunFailed)
     assert tiny.rows(storage, *names) == tiny.rows(expected, *names)
