@@ -1,9 +1,11 @@
-"""SIGINT and SIGTERM: kept back while a step computes, and told to a driver as exceptions.
+"""What ends work before its time: SIGINT and SIGTERM, kept back while a step computes and told to a driver as
+exceptions; and a bound on its time.
 
-Both find what was to happen at a signal before them, and leave it as they found it. A second signal never waits.
+Handlers are left as they were found. A second signal never waits.
 """
 
 import contextlib
+import faulthandler
 import os
 import signal
 import threading
@@ -11,6 +13,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_GRACE_SECONDS = 10.0
 
 
 class Terminated(KeyboardInterrupt):
@@ -68,6 +71,33 @@ def found_again() -> Iterator[None]:
     if threading.current_thread() is threading.main_thread():
         for number, handler in found.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def within(minutes: float | None, setting: str, *, or_exit: bool) -> Iterator[None]:
+    """Raise `TimeoutError` where a computation stands that has not ended in time; None: it may take any time.
+
+    `setting` is what bounds it, for the message. One that hangs outside Python, or goes on regardless, ends with its
+    process soon after if `or_exit`, which writes to standard error where all threads stood.
+    """
+    if minutes is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ended(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"no end within {minutes:g} minutes ({setting})")
+
+    found = signal.signal(signal.SIGALRM, ended)
+    signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
+    if or_exit:
+        faulthandler.dump_traceback_later(60 * minutes + _GRACE_SECONDS, exit=True)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, found)
+        if or_exit:
+            faulthandler.cancel_dump_traceback_later()
 
 
 @contextlib.contextmanager

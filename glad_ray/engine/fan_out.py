@@ -11,6 +11,7 @@ from glad_ray.engine.faults import Fault
 from glad_ray.engine.shared import Shared
 from glad_ray.engine.shares import Shares, ray_options
 from glad_ray.engine.tasks import Tasks
+from glad_ray.engine.units import evaluation_bound
 from glad_ray.evaluate import evaluate_network
 from glad_ray.experts import missing_groups, train_experts
 from glad_ray.results import Training
@@ -84,7 +85,7 @@ def _evaluation(run: Run, evaluation: Evaluation, network: Network, shared: Shar
 
     resources = shared.sweep.resources
     try:
-        with share(resources, "evaluation", network.name) as device:
+        with evaluation_bound(resources, or_exit=True), share(resources, "evaluation", network.name) as device:
             evaluate_network(
                 run,
                 evaluation,

@@ -16,6 +16,7 @@ from glad_ray.engine.units import (
     check_generators,
     check_networks,
     cpu_threads,
+    evaluation_bound,
     first_fault,
     left_of,
     own_generator,
@@ -166,7 +167,8 @@ def _evaluate(plan: Plan, run: Run, dataset: Dataset, storage: Storage, device: 
         for evaluation in plan.sweep.evaluations:
             teachers = evaluation.teachers_of(run)
             for network in evaluation.networks:
-                with cpu_threads(plan.sweep.resources.slice_of("evaluation", network.name).cpus):
+                threads = cpu_threads(plan.sweep.resources.slice_of("evaluation", network.name).cpus)
+                with threads, evaluation_bound(plan.sweep.resources, or_exit=False):
                     evaluate_network(
                         run,
                         evaluation,

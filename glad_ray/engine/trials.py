@@ -95,9 +95,11 @@ def _trial(config: Mapping[str, Any], *, runs: Mapping[str, Run], shared: list[r
     """What a trial does, in a process of its own."""
     task = _distil.options(**ray_options(Slice(*config["share"]), config["tries"]))
     try:
-        tune.report(ray.get(task.remote(runs[config["run_id"]], *shared)))
+        result = ray.get(task.remote(runs[config["run_id"]], *shared))
     except RayError as error:
-        tune.report({"fault": Fault.of(error)._asdict(), "step": None})
+        result = {"fault": Fault.of(error)._asdict(), "step": None}
+    # With nothing of its own in it, Tune would print that a trial completed.
+    tune.report(result | {"run_id": config["run_id"]})
 
 
 class _Queue(Searcher):

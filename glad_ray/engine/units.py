@@ -20,6 +20,7 @@ from glad_ray.engine.view import View
 from glad_ray.errors import RunError
 from glad_ray.experts import missing_experts
 from glad_ray.generators import Generator, build_generator, check_generator, read_file
+from glad_ray.interrupts import within
 from glad_ray.machine import keep_freed_memory
 from glad_ray.networks import check_network
 from glad_ray.plan import Plan, experts_needed
@@ -60,6 +61,11 @@ class DataKey(NamedTuple):
             decode=decode,
             on_progress=progressed,
         )
+
+
+def evaluation_bound(resources: Resources, *, or_exit: bool) -> contextlib.AbstractContextManager[None]:
+    """The time that an evaluation with one network may take; see `within`."""
+    return within(resources.evaluation_timeout_minutes, "resources.evaluation_timeout_minutes", or_exit=or_exit)
 
 
 class Left(NamedTuple):
