@@ -12,6 +12,7 @@ each trial's own stands beside it.
 import argparse
 import logging
 import os
+import pickle
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,12 +23,15 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from glad_ray.distill import Progress
 from glad_ray.engine import make_view, run_in_process
 from glad_ray.engine.connection import connected
-from glad_ray.engine.shared import sharing
+from glad_ray.engine.events import RunProgressed
+from glad_ray.engine.fan_out import REAL
+from glad_ray.engine.faults import Fault
+from glad_ray.engine.shared import Shared, sharing
+from glad_ray.engine.shares import Shares
 from glad_ray.engine.trials import run_trials
-from glad_ray.engine.units import Fault, left_of
+from glad_ray.engine.units import left_of
 from glad_ray.machine import device_name
 from glad_ray.plan import make_plan, plan_experts
 from glad_ray.plan.parameters import expert_bytes
@@ -38,7 +42,7 @@ CPU = torch.device("cpu")
 MIB, GIB = 2**20, 2**30
 _STEPS = 1_000_000
 _STORE = "/plasma"
-_TRIAL = "ray::ImplicitFunc"
+_TRIAL = "ray::distil_task"
 
 
 class Memory(NamedTuple):
@@ -61,24 +65,29 @@ class _MeasuredError(Exception):
 
 
 class _UntilAllRun:
-    """Listens until every run has told of a step, and measures."""
+    """A listener until every run has told of a step, which then measures."""
 
-    def __init__(self, runs: int) -> None:
-        self.runs, self.seen = runs, set[str]()
+    def __init__(self, runs: int, shared: Shared) -> None:
+        self.runs, self.shared, self.seen = runs, shared, set[str]()
 
-    def progressed(self, run: Run, progress: Progress) -> None:
-        self.seen.add(run.run_id)
+    def startable(self, run: Run) -> bool:
+        return True
+
+    def slots(self) -> int:
+        return self.runs
 
     def distilled(self, run: Run) -> None:
         raise AssertionError("a trial ended before all of them ran")
 
     def faulted(self, run: Run, fault: Fault, step: int | None) -> None:
-        raise RuntimeError(f"{run.label}: {fault.error}")
+        raise RuntimeError(f"{run.label}: {fault['error']}")
 
     def retried(self, what: str, error: str) -> None:
         pass
 
     def poll(self) -> None:
+        events = map(pickle.loads, ray.get(self.shared.events.take.remote()))
+        self.seen |= {event.run.run_id for event in events if isinstance(event, RunProgressed)}
         if len(self.seen) == self.runs:
             raise _MeasuredError(_read(self.runs))
 
@@ -99,7 +108,8 @@ def measure(sweep: Sweep, storage: Storage) -> Memory:
         data = {key: ray.put(key.load(make_view(plan))) for key in left.data}
         with connected(None), sharing(sweep, left, storage, data, {}) as shared:
             try:
-                run_trials(sweep.runs, shared, _UntilAllRun(len(sweep.runs)))
+                listener = _UntilAllRun(len(sweep.runs), shared)
+                run_trials(sweep.runs, shared, Shares(sweep.resources), listener, REAL.distillation)
             except _MeasuredError as measured:
                 return measured.memory
         raise AssertionError("the trials ended before they were measured")

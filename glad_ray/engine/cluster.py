@@ -14,10 +14,10 @@ import ray
 from glad_ray.data import find_dataset
 from glad_ray.engine.connection import check_resources, connected
 from glad_ray.engine.events import Retried, RunDistilled, RunFinished
-from glad_ray.engine.fan_out import FanOut
+from glad_ray.engine.fan_out import REAL, FanOut, Work
 from glad_ray.engine.faults import Fault
 from glad_ray.engine.preparation import decode_on_cluster
-from glad_ray.engine.shared import Shared, sharing
+from glad_ray.engine.shared import Shared, shared_generators, sharing
 from glad_ray.engine.shares import Shares, slices_of
 from glad_ray.engine.tasks import Tasks
 from glad_ray.engine.trials import run_trials
@@ -34,7 +34,6 @@ from glad_ray.engine.units import (
 )
 from glad_ray.engine.view import View
 from glad_ray.errors import GladRayError
-from glad_ray.evaluate import finish_run
 from glad_ray.plan import Plan, experts_needed
 from glad_ray.results import clear_failure
 from glad_ray.spec import ExpertSet, Resources, Run
@@ -44,7 +43,7 @@ _POLL_SECONDS = 0.25
 _CLUSTER_SECONDS = 2.0
 
 
-def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View) -> None:
+def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View, work: Work = REAL) -> None:
     """Run what is left of a plan on a cluster; a run that fails is recorded, and the others go on.
 
     `address` is `auto` or host:port; None: a cluster of this machine alone. Raises `UserError` before anything is
@@ -59,29 +58,30 @@ def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View)
     for key in left.data:
         find_dataset(key.dataset)
     resources = plan.sweep.resources
-    on_gpus = any(resources.slice_of("trial", run.algorithm.name).gpus for run in left.to_distill)
+    on_gpus = any(each.gpus for each in left.trial_slices(resources))
     shared_on, own_on = (
         "cuda" if gpus and not resources.logical_gpus else "cpu"
         for gpus in (resources.generator_gpus or on_gpus, on_gpus)
     )
     files = check_generators(left, shared_on=shared_on, own_on=own_on)
     with connected(address):
-        check_resources(resources, left.units(plan.sweep), generators=len(left.shared_generators))
-        shares = Shares(resources, _most_gpus(resources, len(left.shared_generators)))
+        replicas = len(shared_generators(left, resources)) * resources.generator_replicas
+        check_resources(resources, left.units(plan.sweep), generators=replicas)
+        shares = Shares(resources, _most_gpus(resources, replicas))
         # The object store holds the only copy: a driver that kept another would double it.
         data = {key: ray.put(key.load(view, partial(decode_on_cluster, view))) for key in left.data}
         with sharing(plan.sweep, left, storage, data, files) as shared:
-            _Driver(shared, shares, view).run(left)
+            _Driver(shared, shares, view, work).run(left)
 
 
 class _Driver:
     """Submits what is left, in its order, and takes what comes back."""
 
-    def __init__(self, shared: Shared, shares: Shares, view: View) -> None:
-        self.shared, self.view = shared, view
+    def __init__(self, shared: Shared, shares: Shares, view: View, work: Work) -> None:
+        self.shared, self.view, self.work = shared, view, work
         self._tasks = Tasks(self.retried)
         self._shares = shares
-        self._fan_out = FanOut(self._tasks, shared, shares)
+        self._fan_out = FanOut(self._tasks, shared, shares, work)
         self._experts_left: Counter[ExpertSet] = Counter()
         self._expert_faults: dict[ExpertSet, Fault] = {}
         self._networks_left: Counter[str] = Counter()
@@ -89,6 +89,7 @@ class _Driver:
         self._events = shared.events.take.remote()
         self._polled = self._counted = 0.0
         self._slots = 0
+        self._to_distill: tuple[Run, ...] = ()
         self._to_evaluate: list[Run] = []
 
     def run(self, left: Left) -> None:
@@ -101,7 +102,8 @@ class _Driver:
         self._to_evaluate = list(left.to_evaluate)
         self._evaluate_ready()
         if left.to_distill:
-            run_trials(left.to_distill, self.shared, self._shares, self)
+            self._to_distill = left.to_distill
+            run_trials(left.to_distill, self.shared, self._shares, self, self.work.distillation)
         while len(self._tasks):
             self._take(_POLL_SECONDS)
         self._show(ray.get(self._events))
@@ -120,7 +122,7 @@ class _Driver:
     def slots(self) -> int:
         """See `Listener`."""
         if time.monotonic() - self._counted > _CLUSTER_SECONDS:
-            needed = {self._shares.of("trial", run.algorithm.name) for run in self.shared.sweep.runs}
+            needed = {self._shares.of("trial", run.algorithm.name) for run in self._to_distill}
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
             self._slots = max(sum(slices_of(node, each) for node in nodes) for each in needed)
             self._counted = time.monotonic()
@@ -190,7 +192,7 @@ class _Driver:
 
     def _finish(self, run: Run) -> None:
         for evaluation in self.shared.sweep.evaluations:
-            finish_run(self.shared.sweep.name, run, evaluation, self.shared.storage)
+            self.work.finish(self.shared.sweep.name, run, evaluation, self.shared.storage)
         self.view.show(RunFinished(run))
 
     def _failed(self, run: Run, stage: Stage, fault: Fault, step: int | None = None) -> None:

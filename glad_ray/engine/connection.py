@@ -98,8 +98,8 @@ def check_resources(resources: Resources, units: Iterable[tuple[Unit, str]], *, 
                 f"than any machine here has ({most.get('CPU', 0):g} CPUs, {most.get('GPU', 0):g} GPUs{beside} and "
                 f"{most.get('memory', 0) / GIB:.1f} GiB at most): ask for less."
             )
-    if not resources.logical_gpus and (gpus := min(used - {0}, default=0)):
-        result(ray.remote(unit_device).options(num_cpus=0, num_gpus=gpus, max_retries=0).remote(gpus))
+    if gpus := min(used - {0}, default=0):
+        result(ray.remote(unit_device).options(num_cpus=0, num_gpus=gpus, max_retries=0).remote(resources, gpus))
 
 
 def result(reference: ray.ObjectRef[Any]) -> Any:
@@ -115,7 +115,7 @@ def share(resources: Resources, unit: Unit, name: str) -> Iterator[str]:
     """Compute with a unit of work's share: as many threads as whole CPUs, and the device, which it gives back."""
     needed = resources.slice_of(unit, name)
     with cpu_threads(needed.cpus):
-        device = unit_device(0 if resources.logical_gpus else needed.gpus)
+        device = unit_device(resources, needed.gpus)
         try:
             yield device
         finally:
@@ -124,9 +124,9 @@ def share(resources: Resources, unit: Unit, name: str) -> Iterator[str]:
                 torch.cuda.empty_cache()
 
 
-def unit_device(gpus: float) -> str:
+def unit_device(resources: Resources, gpus: float) -> str:
     """The device of a unit of work with this share of GPUs; raises `UserError` rather than fall back to the CPU."""
-    if gpus == 0:
+    if gpus == 0 or resources.logical_gpus:
         return "cpu"
     if not ray.get_gpu_ids() or not torch.cuda.is_available():
         raise UserError("A GPU was asked for and PyTorch sees none on the machine: set resources.*_gpus=0.")

@@ -1,7 +1,7 @@
 """What runs as Ray tasks, each with a share of its own: experts, and an evaluation a task per network."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
 
@@ -11,21 +11,33 @@ from glad_ray.engine.faults import Fault
 from glad_ray.engine.shared import Shared
 from glad_ray.engine.shares import Shares, ray_options
 from glad_ray.engine.tasks import Tasks
+from glad_ray.engine.trials import distil_task
 from glad_ray.engine.units import evaluation_bound
-from glad_ray.evaluate import evaluate_network
+from glad_ray.evaluate import evaluate_network, finish_run
 from glad_ray.experts import missing_groups, train_experts
 from glad_ray.results import Training
 from glad_ray.spec import Evaluation, ExpertSet, Network, Run, Unit
+from glad_ray.storage import Storage
 
 Ended = Callable[[Fault | None], None]
 """Takes what went wrong, if something did."""
 
 
+class Work(NamedTuple):
+    """The tasks that units of work are; others in their place make a simulation."""
+
+    experts: Any
+    distillation: Any
+    evaluation: Any
+    finish: Callable[[str, Run, Evaluation, Storage], None]
+    """writes the rows of a run that is evaluated, in the driver"""
+
+
 class FanOut:
     """Submits tasks; `shared` is sent once, not with every task."""
 
-    def __init__(self, tasks: Tasks, shared: Shared, shares: Shares) -> None:
-        self.tasks, self.shared, self.shares = tasks, shared, shares
+    def __init__(self, tasks: Tasks, shared: Shared, shares: Shares, work: Work) -> None:
+        self.tasks, self.shared, self.shares, self.work = tasks, shared, shares, work
         self._reference = ray.put(shared)
 
     def experts(self, expert_set: ExpertSet, ended: Ended) -> int:
@@ -33,7 +45,7 @@ class FanOut:
         groups = missing_groups(self.shared.storage, expert_set, self.shared.sweep.resources.experts_together)
         for indices in groups:
             what = f"expert {', '.join(map(str, indices))} of {expert_set.label}"
-            self._submit(what, "expert", expert_set.network, _experts, (expert_set, indices), ended)
+            self._submit(what, "expert", expert_set.network, self.work.experts, (expert_set, indices), ended)
         return len(groups)
 
     def evaluation(self, run: Run, ended: Ended) -> int:
@@ -41,7 +53,7 @@ class FanOut:
         pairs = [(each, network) for each in self.shared.sweep.evaluations for network in each.networks]
         for evaluation, network in pairs:
             what = f"evaluation of {run.label} with {network.title}"
-            self._submit(what, "evaluation", network, _evaluation, (run, evaluation, network), ended)
+            self._submit(what, "evaluation", network, self.work.evaluation, (run, evaluation, network), ended)
         return len(pairs)
 
     def _submit(
@@ -99,3 +111,6 @@ def _evaluation(run: Run, evaluation: Evaluation, network: Network, shared: Shar
     except Exception as error:
         return Fault.of(error)
     return None
+
+
+REAL = Work(_experts, distil_task, _evaluation, finish_run)

@@ -3,6 +3,8 @@
 import contextlib
 import pickle
 import uuid
+import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +15,13 @@ from glad_ray.data import Dataset
 from glad_ray.engine.event_queue import EventQueue
 from glad_ray.engine.events import Event
 from glad_ray.engine.expert_store import RemoteTrajectories, start_expert_store
-from glad_ray.engine.replica import RemoteGenerator, start_replica
+from glad_ray.engine.replica.actor import HEALTH, start_replica
+from glad_ray.engine.replica.handle import RemoteGenerator
+from glad_ray.engine.replica.health import ReplicaStats
+from glad_ray.engine.shares import slices_of
 from glad_ray.engine.units import DataKey, Left, own_generator
 from glad_ray.generators import Generator
-from glad_ray.spec import ExpertSet, GeneratorRecord, Run, Sweep
+from glad_ray.spec import ExpertSet, GeneratorRecord, Resources, Run, Sweep
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile
 
@@ -31,7 +36,7 @@ class Shared:
     """the real images, in the object store"""
     generator_files: Mapping[str, ray.ObjectRef[GeneratorFile]]
     """weights of trained generators, in the object store, by the generator's id"""
-    replicas: Mapping[str, Mapping[str, str]]
+    replicas: Mapping[str, Mapping[str, tuple[str, ...]]]
     """names of actors, by the generator's id and the machine's; none where every trial holds its own generator"""
     expert_stores: Mapping[str, str]
     """names of actors, by the expert set's id"""
@@ -44,15 +49,17 @@ class Shared:
         return dataset
 
     def generator(self, run: Run, device: str) -> Generator | None:
-        """The run's generator: the replica on this machine, or where there is none, another; or one of its own."""
+        """The run's generator: replicas on this machine, or where there are none, on another; or one of its own."""
         if run.generator is None:
             return None
         replicas = self.replicas.get(run.generator.content_id)
         if run.learn_generator or not replicas:
             held = self.generator_files.get(run.generator.content_id)
             return own_generator(run, self.sweep.resources, device, None if held is None else ray.get(held))
-        name = replicas.get(ray.get_runtime_context().get_node_id()) or next(iter(replicas.values()))
-        return RemoteGenerator(name, run.generator)
+        here = replicas.get(ray.get_runtime_context().get_node_id())
+        # A machine that came later has none: its trials spread over those that were there.
+        names = here or list(replicas.values())[zlib.crc32(run.run_id.encode()) % len(replicas)]
+        return RemoteGenerator(names, run.generator)
 
     def trajectories(self, expert_set: ExpertSet | None) -> RemoteTrajectories | None:
         """The trajectories of an expert set, if one is needed."""
@@ -74,29 +81,28 @@ def sharing(
     """Put trained weights where workers read them without a copy, as the real images are, and start the actors, which
     end with the context.
 
-    They are named after this sweep and call, so that several can go on in one cluster, and on every machine there is
-    a replica of every generator. Where trials have GPUs and replicas none, every trial holds its own.
+    They are named after this sweep and call, so that several can go on in one cluster, and on every machine there are
+    replicas of every generator of `shared_generators`.
     """
     prefix = f"glad-ray {sweep.name} {uuid.uuid4().hex[:6]}"
     nodes = [node for node in ray.nodes() if node["Alive"]]
     actors: list[Any] = [ray.remote(EventQueue).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()]
     held = {record.content_id: ray.put(file) for record, file in files.items()}
-    replicas: dict[str, dict[str, str]] = {}
-    if sweep.resources.generator_gpus or not sweep.resources.trial_gpus:
-        for record in left.shared_generators:
-            names = {node["NodeID"]: f"{prefix} generator {record.content_id} {node['NodeID']}" for node in nodes}
-            replicas[record.content_id] = names
-            actors += [
-                start_replica(
-                    names[node["NodeID"]],
-                    record,
-                    held.get(record.content_id),
-                    node["NodeID"],
-                    _slots(node, sweep),
-                    sweep.resources,
-                )
-                for node in nodes
-            ]
+    replicas: dict[str, dict[str, tuple[str, ...]]] = {}
+    rooms = [(node, _slots(node, left, sweep.resources)) for node in nodes]
+    for record in shared_generators(left, sweep.resources):
+        replicas[record.content_id] = {
+            node["NodeID"]: tuple(
+                f"{prefix} generator {record.content_id} {node['NodeID']} {number}"
+                for number in range(sweep.resources.generator_replicas)
+            )
+            for node in nodes
+        }
+        actors += [
+            start_replica(name, record, held.get(record.content_id), node["NodeID"], trials, sweep.resources)
+            for node, trials in rooms
+            for name in replicas[record.content_id][node["NodeID"]]
+        ]
     read = left.expert_sets if sweep.runs else ()
     stores = {each.content_id: f"{prefix} experts {each.content_id}" for each in read}
     actors += [start_expert_store(stores[each.content_id], storage, each) for each in read]
@@ -107,6 +113,32 @@ def sharing(
             ray.kill(actor)
 
 
-def _slots(node: Mapping[str, Any], sweep: Sweep) -> int:
+def shared_generators(left: Left, resources: Resources) -> set[GeneratorRecord]:
+    """The generators that replicas hold: those of several runs.
+
+    Where trials have GPUs and replicas none, every trial holds its own, and so does a trial that alone has a generator,
+    unless that would leave it without the GPU that replicas have.
+    """
+    on_gpus = any(each.gpus for each in left.trial_slices(resources))
+    if on_gpus and not resources.generator_gpus:
+        return set()
+    runs = Counter[GeneratorRecord](
+        run.generator for run in left.to_distill if run.generator and not run.learn_generator
+    )
+    fewest = 1 if resources.generator_gpus and not on_gpus else 2
+    return {record for record, count in runs.items() if count >= fewest}
+
+
+def replica_stats(shared: Shared, timeout_seconds: float = 0.2) -> list[ReplicaStats]:
+    """How the replicas are that answer within a time; those that are being started, or started again, do not."""
+    names = [name for nodes in shared.replicas.values() for each in nodes.values() for name in each]
+    if not names:
+        return []
+    asked: list[Any] = [ray.get_actor(name).stats.options(concurrency_group=HEALTH).remote() for name in names]
+    answered, _ = ray.wait(asked, num_returns=len(asked), timeout=timeout_seconds)
+    return ray.get(answered)
+
+
+def _slots(node: Mapping[str, Any], left: Left, resources: Resources) -> int:
     """Trials that a machine has room for."""
-    return max(1, int(node["Resources"].get("CPU", 1) / sweep.resources.trial_cpus))
+    return max([1, *(slices_of(node["Resources"], each) for each in left.trial_slices(resources))])

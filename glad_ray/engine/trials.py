@@ -57,15 +57,15 @@ class Listener(Protocol):
         """Nothing happened, or something did: called many times a second."""
 
 
-def run_trials(runs: Sequence[Run], shared: "Shared", shares: Shares, listener: Listener) -> None:
-    """Distil runs in their order, as many at once as there are shares."""
+def run_trials(runs: Sequence[Run], shared: "Shared", shares: Shares, listener: Listener, work: Any) -> None:
+    """Distil runs in their order by the task `work` (see `distil_task`), as many at once as there are shares."""
     by_id = {run.run_id: run for run in runs}
     queue = _Queue(runs, shared.sweep.resources.max_trials, shares, listener)
     reference = [ray.put(shared)]  # in a list, which Tune does not look into
     # Not on the sweep's storage: what Tune keeps is of no use after it, and storage may fail for a while.
     with tempfile.TemporaryDirectory(prefix="glad-ray-tune-", ignore_cleanup_errors=True) as folder:
         tune.Tuner(
-            tune.with_resources(tune.with_parameters(_trial, runs=by_id, shared=reference), _NO_SHARE),
+            tune.with_resources(tune.with_parameters(_trial, runs=by_id, work=work, shared=reference), _NO_SHARE),
             tune_config=tune.TuneConfig(
                 search_alg=queue,
                 num_samples=-1,
@@ -85,15 +85,16 @@ def _name(trial: Trial) -> str:
 
 
 @ray.remote(max_calls=0, max_retries=0, scheduling_strategy="DEFAULT")
-def _distil(run: Run, shared: "Shared") -> dict[str, Any]:
+def distil_task(run: Run, shared: "Shared") -> dict[str, Any]:
+    """Distil a run; returns its `fault`, or None, and the last `step` it made."""
     from glad_ray.engine.distillation import distil
 
     return distil(run, shared)
 
 
-def _trial(config: Mapping[str, Any], *, runs: Mapping[str, Run], shared: list[ray.ObjectRef[Any]]) -> None:
+def _trial(config: Mapping[str, Any], *, runs: Mapping[str, Run], work: Any, shared: list[ray.ObjectRef[Any]]) -> None:
     """What a trial does, in a process of its own."""
-    task = _distil.options(**ray_options(Slice(*config["share"]), config["tries"]))
+    task = work.options(**ray_options(Slice(*config["share"]), config["tries"]))
     try:
         result = ray.get(task.remote(runs[config["run_id"]], *shared))
     except RayError as error:

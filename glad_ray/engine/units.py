@@ -25,7 +25,7 @@ from glad_ray.machine import keep_freed_memory
 from glad_ray.networks import check_network
 from glad_ray.plan import Plan, experts_needed
 from glad_ray.results import Failure, finished, read_trainings, write_failure
-from glad_ray.spec import ExpertSet, GeneratorRecord, Resources, Run, Sweep, Unit, dataset_facts
+from glad_ray.spec import ExpertSet, GeneratorRecord, Resources, Run, Slice, Sweep, Unit, dataset_facts
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile
 
@@ -96,6 +96,10 @@ class Left(NamedTuple):
             *(("evaluation", name) for name in networks),
             *(("expert", each.network.name) for each in self.expert_sets),
         }
+
+    def trial_slices(self, resources: Resources) -> set[Slice]:
+        """What its distillations take."""
+        return {resources.slice_of("trial", run.algorithm.name) for run in self.to_distill}
 
     @property
     def generators(self) -> set[GeneratorRecord]:

@@ -141,9 +141,14 @@ class Resources(Record):
     generator_gpus: float = Field(default=0, ge=0)
     """of the replica of each generator that serves all trials of a machine; 0 where trials have GPUs: no replica, every
     trial holds its own generator"""
+    generator_replicas: int = Field(default=1, ge=1)
+    """of each generator on a machine at most, each with `generator_gpus`: those after the first load it when the ones
+    before them have more to do than they can"""
     generator_memory_gib: float = Field(default=4, gt=0)
-    """for the graphs of one pullback through a generator, beyond its weights: as many images at a time as it has room
-    for, at least one; where that is all of a run's, a trial with its own generator decodes once a step, not twice"""
+    """for the graphs of pullbacks through a generator, beyond its weights: as many images at a time as it has room for,
+    at least one. Of a replica, for all its trials together: on CPUs it computes for one at a time per half GiB, for as
+    many as the machine runs. Of a trial with its own generator: where all its images have room, it decodes once a step,
+    not twice"""
 
     @field_validator("shares")
     @classmethod

@@ -10,64 +10,12 @@ import torch
 from glad_ray.engine.connection import connected
 from glad_ray.engine.expert_store import ExpertStore, RemoteTrajectories, start_expert_store
 from glad_ray.engine.faults import RETRIES
-from glad_ray.engine.replica import RemoteGenerator, start_replica
 from glad_ray.engine.tasks import Tasks
 from glad_ray.errors import DataError, UserError
 from glad_ray.experts import ExpertFiles
-from glad_ray.generators import build_generator, read_file
-from glad_ray.spec import Resources
 from tests.engine import tiny
-from tests.generators import kinds
 
 pytestmark = pytest.mark.usefixtures("ray_session")
-
-LABELS = torch.arange(10)
-
-
-GENERATORS = {
-    "random": (tiny.GENERATOR, [("f2", "gaussian"), ("w+", "sampled")]),
-    "file": (kinds.stylegan_file(tiny.GENERATOR.replace(classes=10)), [("f3", "average")]),
-    "own": (kinds.BLOBS, [("z+", "sampled")]),
-    "autoencoder": (kinds.autoencoder(16), [("f2", "real")]),
-}
-
-
-@pytest.mark.parametrize("kind", GENERATORS)
-def test_replica_is_the_generator(kind):
-    record, spaces = GENERATORS[kind]
-    file = read_file(record)
-    held = None if file is None else ray.put(file)
-    actor = start_replica(f"replica {kind}", record, held, ray.nodes()[0]["NodeID"], 2, Resources())
-    there, here = RemoteGenerator(f"replica {kind}", record), build_generator(record)
-    assert there.spaces == here.spaces
-    side = record.resolution
-    real_images = torch.rand(10, 1, side, side, generator=torch.Generator().manual_seed(2)) * 2 - 1
-    for space, how in spaces:
-        rngs = [torch.Generator().manual_seed(1) for _ in range(2)]
-        given = real_images if how == "real" else None
-        latents, expected = (
-            each.init(space, LABELS, rng, how, given) for each, rng in zip((there, here), rngs, strict=True)
-        )
-        assert torch.equal(*(rng.get_state() for rng in rngs))
-        torch.testing.assert_close(latents, expected)
-        images = there.decode(space, latents)
-        torch.testing.assert_close(images, here.decode(space, latents))
-        image_grads = torch.randn(images.shape, generator=rngs[0])
-        torch.testing.assert_close(
-            there.pullback(space, latents, image_grads), here.pullback(space, latents, image_grads)
-        )
-    if kind == "random":
-        with pytest.raises(UserError, match="no latent space 'f9'"):
-            there.init("f9", LABELS, rngs[0], "sampled")
-    ray.kill(actor)
-
-
-def test_what_is_wrong_with_a_generator_is_told_to_who_calls():
-    record = kinds.BLOBS.replace(name="tests.nowhere:blobs")
-    actor = start_replica("broken", record, None, ray.nodes()[0]["NodeID"], 2, Resources())
-    with pytest.raises(UserError, match=r"tests\.nowhere cannot be imported"):
-        RemoteGenerator("broken", record).init("z", LABELS, torch.Generator(), "sampled")
-    ray.kill(actor)
 
 
 def test_experts_outlive_their_store(in_process):

@@ -23,7 +23,7 @@ from tests.engine.conftest import Recorded
 pytestmark = pytest.mark.usefixtures("ray_session")
 
 # Latents travel through the replica; its arithmetic is the same, but not its memory layout.
-THROUGH_REPLICA = 1e-5
+THROUGH_REPLICA = dict.fromkeys(("dc", "dm f3"), 1e-5)
 
 
 def test_same_as_in_process(in_process, storage, view):
@@ -32,7 +32,7 @@ def test_same_as_in_process(in_process, storage, view):
 
     assert tiny.rows(storage, *tiny.SOUND) == tiny.rows(expected, *tiny.SOUND)
     for name in tiny.WITH_SET:
-        tiny.assert_same(storage, expected, name, THROUGH_REPLICA if name == "dc" else 0.0)
+        tiny.assert_same(storage, expected, name, THROUGH_REPLICA.get(name, 0.0))
 
     ours, theirs = ({failure.run_id: failure for failure in read_failures(each)} for each in (storage, expected))
     assert ours.keys() == theirs.keys()
@@ -58,14 +58,14 @@ def test_finished_is_a_no_op(in_process, view):
 
 def test_killed_trials_and_replica(in_process, storage, view):
     expected, _ = in_process
-    names = ("dm", "dc")
+    names = ("dm", "dc", "dm f3")
     killed = []
 
     def kill():
-        for name in names:
+        for name in ("dm", "dc"):
             until(lambda name=name: storage.list(storage.checkpoint_folder(tiny.RUNS[name].run_id)))
         for pid, title in workers():
-            if title.startswith(("ray::_distil", "ray::ImplicitFunc", "ray::Replica")):
+            if title.startswith(("ray::distil_task", "ray::ImplicitFunc", "ray::Replica")):
                 os.kill(pid, signal.SIGKILL)
                 killed.append(title)
 
@@ -76,12 +76,12 @@ def test_killed_trials_and_replica(in_process, storage, view):
 
     assert any("Replica" in title for title in killed)
     assert any("ImplicitFunc" in title for title in killed)
-    assert any("_distil" in title for title in killed)
+    assert any("distil_task" in title for title in killed)
     assert view.of(Retried)
     assert not view.of(RunFailed)
     assert tiny.rows(storage, *names) == tiny.rows(expected, *names)
-    tiny.assert_same(storage, expected, "dm")
-    tiny.assert_same(storage, expected, "dc", THROUGH_REPLICA)
+    for name in names:
+        tiny.assert_same(storage, expected, name, THROUGH_REPLICA.get(name, 0.0))
 
 
 @pytest.mark.parametrize("together", [1, 2])
@@ -225,3 +225,20 @@ def parent(pid):
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
         return 0
+
+
+def test_no_run_can_start(storage, view):
+    run_on_ray(tiny.plan("failing experts"), storage, address=None, view=view)
+    (failed,) = view.of(RunFailed)
+    assert failed.failure.stage == "experts"
+    assert [failure.run_id for failure in read_failures(storage)] == [tiny.RUNS["failing experts"].run_id]
+
+
+def test_trials_start_beside_the_experts_of_others(storage, view):
+    slow = tiny.MATCHING.replace(experts=tiny.EXPERTS.replace(count=12))
+    runs = (tiny.RUNS["random"], tiny.BASE.replace(algorithm=slow))
+    sweep = tiny.plan("random").sweep.replace(runs=runs, evaluations=(tiny.EVALUATION,))
+    run_on_ray(tiny.make_plan(sweep), storage, address=None, view=view)
+    kinds = [type(event) for event in view.events if isinstance(event, ExpertEpoch | RunDistilled)]
+    assert kinds.count(RunDistilled) == 2
+    assert kinds.index(RunDistilled) < len(kinds) - 1 - kinds[::-1].index(ExpertEpoch)

@@ -36,6 +36,9 @@ RUNS = {
     "random": BASE,
     "dm": BASE.replace(algorithm=DM(iterations=40, real_batch_size=8)),
     "dc": BASE.replace(algorithm=DC(iterations=10, real_batch_size=8), space="f3", init="sampled", generator=GENERATOR),
+    "dm f3": BASE.replace(
+        algorithm=DM(iterations=4, real_batch_size=8), space="f3", init="sampled", generator=GENERATOR, seed=1
+    ),
     "learning": BASE.replace(
         algorithm=DM(iterations=4, real_batch_size=8),
         space="f3",
@@ -50,7 +53,7 @@ RUNS = {
     "failing": BASE.replace(algorithm=DM(iterations=10, real_batch_size=8, learning_rates=TOO_FAST)),
     "failing experts": BASE.replace(algorithm=MATCHING.replace(experts=EXPERTS.replace(count=1, lr=1e30))),
 }
-WITH_SET = ("random", "dm", "dc", "learning", "mtt", "soft mtt", "herding", "kmeans")
+WITH_SET = ("random", "dm", "dc", "dm f3", "learning", "mtt", "soft mtt", "herding", "kmeans")
 SOUND = (*WITH_SET, "whole")
 EVALUATION = Evaluation(
     networks=(BACKBONE, Network(width=8, depth=1)), repeats=2, epochs=4, whole_dataset_epochs=1, test_images=100

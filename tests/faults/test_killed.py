@@ -21,7 +21,7 @@ THROUGH_REPLICA = 1e-5
 EVALUATION_ID = tiny.EVALUATION.content_id
 # Who is killed: title of the process, the run, after its first checkpoint or at once, what is told.
 VICTIMS = {
-    "a distilling process": ("ray::_distil", "dm", True, "again, with the run's name"),
+    "a distilling process": ("ray::distil_task", "dm", True, "again, with the run's name"),
     "a trial's supervisor": ("ray::ImplicitFunc", "dm", True, "again, with the run's name"),
     "an evaluating process": ("ray::_evaluation", "random", False, "again, with run and network"),
     "a process that trains experts": ("ray::_experts", "mtt", False, "again, with the experts' numbers"),

@@ -1,0 +1,82 @@
+"""The generator that a replica holds, and what it computes of a batch: joined, computed at once, and parted again."""
+
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import Any
+
+import torch
+
+from glad_ray.engine.connection import unit_device
+from glad_ray.engine.replica.arrays import array_of, arrays_of, tensor_of
+from glad_ray.engine.replica.batching import Room
+from glad_ray.engine.replica.calls import IMAGE_GRADS, Array, Arrays, Key, Start, image_count
+from glad_ray.generators import Latents, build_generator
+from glad_ray.machine import peak_memory_bytes
+from glad_ray.spec import GeneratorRecord, Resources
+from glad_ray.stylegan.files import GeneratorFile
+from glad_ray.stylegan.settings import WORKING_BYTES
+
+
+class HeldGenerator:
+    """A generator, with a part of the memory budget for each of several batches at once."""
+
+    def __init__(
+        self,
+        record: GeneratorRecord,
+        file: GeneratorFile | None,
+        resources: Resources,
+        *,
+        at_once: int,
+        dtype: str | None,
+    ) -> None:
+        """Raises `UserError` for what cannot be built; `dtype`: the name of PyTorch's, in place of the record's."""
+        self._threads = max(1, int(resources.trial_cpus))
+        self._device = torch.device(unit_device(resources, resources.generator_gpus))
+        self._generator = build_generator(
+            record,
+            device=self._device,
+            memory_gib=resources.generator_memory_gib / at_once,
+            file=file,
+            dtype=None if dtype is None else getattr(torch, dtype),
+        )
+
+    @property
+    def memory_bytes(self) -> int:
+        """The most that it took so far: what PyTorch allocated of a GPU, or this whole process on a CPU."""
+        return peak_memory_bytes(self._device)
+
+    def room(self, key: Key) -> Room:
+        """For a batch: as many images as a pullback takes at a time; raises `UserError` for an unknown space."""
+        images = self._generator.chunk_size(key.space)
+        return Room(images, WORKING_BYTES + images * self._generator.pullback_bytes(key.space))
+
+    def compute(self, key: Key, calls: Sequence[Any]) -> list[Any]:
+        """What comes of each call of a batch."""
+        # Of this thread: others compute beside it.
+        torch.set_num_threads(self._threads)
+        if key.kind == "init":
+            return [self._start(key.space, call) for call in calls]
+        tensors = {kind: self._joined([call[kind] for call in calls]) for kind in calls[0]}
+        counts = [image_count(call) for call in calls]
+        if key.kind == "decode":
+            return _parted(array_of(self._generator.decode(key.space, tensors)), counts)
+        image_grads = tensors.pop(IMAGE_GRADS)
+        grads = arrays_of(self._generator.pullback(key.space, tensors, image_grads))
+        parts = {kind: _parted(values, counts) for kind, values in grads.items()}
+        return [dict(zip(parts, each, strict=True)) for each in zip(*parts.values(), strict=True)]
+
+    def _start(self, space: str, call: Start) -> tuple[Arrays, Array]:
+        """Latents to start from, and the state that the draws left `rng` in."""
+        rng = torch.Generator()
+        rng.set_state(torch.tensor(call.rng_state))
+        real = None if call.real_images is None else tensor_of(call.real_images)
+        latents: Latents = self._generator.init(space, tensor_of(call.labels), rng, call.how, real)
+        return arrays_of(latents), array_of(rng.get_state())
+
+    def _joined(self, parts: Sequence[Array]) -> torch.Tensor:
+        tensors = [tensor_of(part).to(self._device) for part in parts]
+        return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+
+
+def _parted(values: Array, counts: Sequence[int]) -> list[Array]:
+    return [values[begin:end] for begin, end in pairwise(accumulate(counts, initial=0))]

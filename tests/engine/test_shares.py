@@ -1,0 +1,59 @@
+"""What units of work take of a machine."""
+
+import pytest
+
+from glad_ray.engine.shares import ray_options, slices_of
+from glad_ray.errors import UserError
+from glad_ray.spec import Resources, Share, Slice
+from glad_ray.spec.generators import GIB
+
+RESOURCES = Resources(
+    trial_gpus=0.25,
+    evaluation_gpus=0.1,
+    expert_cpus=2,
+    shares={"mtt": Share(gpus=0.5, memory_gib=8), "vit": Share(gpus=0.5, cpus=4)},
+)
+
+
+@pytest.mark.parametrize(
+    ("unit", "name", "expected"),
+    [
+        ("trial", "dm", (1, 0.25, 0)),
+        ("trial", "mtt", (1, 0.5, 8)),
+        ("evaluation", "convnet", (1, 0.1, 0)),
+        ("evaluation", "vit", (4, 0.5, 0)),
+        ("expert", "vit", (4, 0.5, 0)),
+        ("expert", "convnet", (2, 0, 0)),
+    ],
+)
+def test_a_name_takes_what_it_says_and_the_rest_of_its_kind(unit, name, expected):
+    assert RESOURCES.slice_of(unit, name) == Slice(*expected)
+
+
+def test_a_name_that_does_not_exist_is_told():
+    with pytest.raises(UserError, match=r"Unknown algorithm or network in resources\.shares 'mt'.*Did you mean 'mtt'"):
+        Resources(shares={"mt": Share(gpus=0.5)})
+    assert Resources(shares={"torchvision.models:resnet50": Share(gpus=1)})
+
+
+@pytest.mark.parametrize(
+    ("needed", "held", "expected"),
+    [
+        (Slice(1, 0, 0), 0, 8),
+        (Slice(1, 0.25, 0), 0, 8),
+        (Slice(0.1, 1 / 3, 0), 0, 6),
+        (Slice(0.1, 0.1, 0), 0, 20),
+        (Slice(1, 0.5, 0), 0.5, 3),
+        (Slice(1, 0, 3), 0, 5),
+        (Slice(9, 0, 0), 0, 0),
+        (Slice(1, 3, 0), 0, 0),
+    ],
+)
+def test_what_a_machine_has_room_for(needed, held, expected):
+    node = {"CPU": 8.0, "GPU": 2.0, "memory": 16.0 * GIB}
+    assert slices_of(node, needed, held_gpus=held) == expected
+
+
+def test_in_rays_words():
+    assert ray_options(Slice(1, 0.25, 2)) == {"num_cpus": 1, "num_gpus": 0.25, "memory": 2 * GIB}
+    assert ray_options(Slice(1, 0, 0))["memory"] is None
