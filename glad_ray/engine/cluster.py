@@ -6,7 +6,7 @@ driver, which submits it, has none.
 
 import pickle
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from functools import partial
 
 import ray
@@ -27,6 +27,7 @@ from glad_ray.engine.units import (
     begun,
     check_generators,
     check_networks,
+    fault_of_networks,
     first_fault,
     left_of,
     raise_unless_recorded,
@@ -36,7 +37,7 @@ from glad_ray.engine.view import View
 from glad_ray.errors import GladRayError
 from glad_ray.plan import Plan, experts_needed
 from glad_ray.results import clear_failure
-from glad_ray.spec import ExpertSet, Resources, Run
+from glad_ray.spec import ExpertSet, Network, Resources, Run
 from glad_ray.storage import Storage
 
 _POLL_SECONDS = 0.25
@@ -85,7 +86,7 @@ class _Driver:
         self._experts_left: Counter[ExpertSet] = Counter()
         self._expert_faults: dict[ExpertSet, Fault] = {}
         self._networks_left: Counter[str] = Counter()
-        self._evaluation_faults: dict[str, Fault] = {}
+        self._evaluation_faults: defaultdict[str, list[tuple[Network, Fault]]] = defaultdict(list)
         self._events = shared.events.take.remote()
         self._polled = self._counted = 0.0
         self._slots = 0
@@ -178,15 +179,15 @@ class _Driver:
     def _evaluate(self, run: Run) -> None:
         self._networks_left[run.run_id] = self._fan_out.evaluation(run, partial(self._network_ended, run))
 
-    def _network_ended(self, run: Run, fault: Fault | None) -> None:
+    def _network_ended(self, run: Run, network: Network, fault: Fault | None) -> None:
         """Write the rows of a run that has all its networks."""
         self._networks_left[run.run_id] -= 1
         if fault is not None:
-            self._evaluation_faults.setdefault(run.run_id, fault)
+            self._evaluation_faults[run.run_id].append((network, fault))
         if self._networks_left[run.run_id]:
             return
         if run.run_id in self._evaluation_faults:
-            self._failed(run, "evaluate", self._evaluation_faults[run.run_id])
+            self._failed(run, "evaluate", fault_of_networks(self._evaluation_faults[run.run_id]))
             return
         self._tasks.here(f"results of {run.label}", partial(self._finish, run), partial(self._failed, run, "evaluate"))
 

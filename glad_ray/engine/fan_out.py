@@ -1,6 +1,7 @@
 """What runs as Ray tasks, each with a share of its own: experts, and an evaluation a task per network."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import ray
@@ -48,12 +49,14 @@ class FanOut:
             self._submit(what, "expert", expert_set.network, self.work.experts, (expert_set, indices), ended)
         return len(groups)
 
-    def evaluation(self, run: Run, ended: Ended) -> int:
+    def evaluation(self, run: Run, ended: Callable[[Network, Fault | None], None]) -> int:
         """Evaluate a distilled run with every network; returns their number, `ended` is called for each."""
         pairs = [(each, network) for each in self.shared.sweep.evaluations for network in each.networks]
         for evaluation, network in pairs:
             what = f"evaluation of {run.label} with {network.title}"
-            self._submit(what, "evaluation", network, self.work.evaluation, (run, evaluation, network), ended)
+            self._submit(
+                what, "evaluation", network, self.work.evaluation, (run, evaluation, network), partial(ended, network)
+            )
         return len(pairs)
 
     def _submit(

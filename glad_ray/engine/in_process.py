@@ -17,6 +17,7 @@ from glad_ray.engine.units import (
     check_networks,
     cpu_threads,
     evaluation_bound,
+    fault_of_networks,
     first_fault,
     left_of,
     own_generator,
@@ -30,7 +31,7 @@ from glad_ray.experts import ExpertFiles, missing_groups, train_experts
 from glad_ray.generators import Generator
 from glad_ray.plan import Plan
 from glad_ray.results import Training, clear_failure
-from glad_ray.spec import ExpertSet, GeneratorRecord, Resources, Run
+from glad_ray.spec import Evaluation, ExpertSet, GeneratorRecord, Network, Resources, Run
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile
 
@@ -163,25 +164,30 @@ def _evaluate(plan: Plan, run: Run, dataset: Dataset, storage: Storage, device: 
     def training_ended(evaluation_id: str, training: Training) -> None:
         view.show(TrainingDone(run, evaluation_id, training))
 
-    def evaluate() -> None:
+    def train(evaluation: Evaluation, network: Network) -> None:
+        teachers = evaluation.teachers_of(run)
+        threads = cpu_threads(plan.sweep.resources.slice_of("evaluation", network.name).cpus)
+        with threads, evaluation_bound(plan.sweep.resources, or_exit=False):
+            evaluate_network(
+                run,
+                evaluation,
+                network,
+                dataset,
+                storage,
+                teachers=None if teachers is None else ExpertFiles(storage, teachers),
+                device=device,
+                on_training=partial(training_ended, evaluation.content_id),
+            )
+
+    def finish() -> None:
         for evaluation in plan.sweep.evaluations:
-            teachers = evaluation.teachers_of(run)
-            for network in evaluation.networks:
-                threads = cpu_threads(plan.sweep.resources.slice_of("evaluation", network.name).cpus)
-                with threads, evaluation_bound(plan.sweep.resources, or_exit=False):
-                    evaluate_network(
-                        run,
-                        evaluation,
-                        network,
-                        dataset,
-                        storage,
-                        teachers=None if teachers is None else ExpertFiles(storage, teachers),
-                        device=device,
-                        on_training=partial(training_ended, evaluation.content_id),
-                    )
             finish_run(plan.sweep.name, run, evaluation, storage)
 
-    fault = attempt(evaluate, partial(_retried, view, f"evaluation of {run.label}"))
+    retried = partial(_retried, view, f"evaluation of {run.label}")
+    networks = [(each, network) for each in plan.sweep.evaluations for network in each.networks]
+    ended = [(network, attempt(partial(train, each, network), retried)) for each, network in networks]
+    faults = [(network, fault) for network, fault in ended if fault is not None]
+    fault = fault_of_networks(faults) if faults else attempt(finish, retried)
     if fault is None:
         view.show(RunFinished(run))
     else:

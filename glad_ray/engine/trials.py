@@ -9,6 +9,7 @@ storage, not in Tune's state, which nobody reads: a trial started again resumes 
 Nothing here imports PyTorch, which the processes of trials go without.
 """
 
+import pickle
 import tempfile
 import time
 from collections import Counter
@@ -190,9 +191,10 @@ class _Callback(tune.Callback):
             self._faulted(trial, Fault(**fault), step)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """It was lost itself."""
-        log = Path(trial.error_file).read_text() if trial.error_file else ""
-        self._faulted(trial, Fault(LOST, log, "infrastructure"), None)
+        """It was lost itself, or could not begin."""
+        raised = trial.pickled_error_file
+        lost = Fault(LOST, "", "infrastructure")
+        self._faulted(trial, Fault.of(pickle.loads(Path(raised).read_bytes())) if raised else lost, None)
 
     def _faulted(self, trial: Trial, fault: Fault, step: int | None) -> None:
         run = self._run(trial)

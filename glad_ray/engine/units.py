@@ -5,7 +5,7 @@ A unit is an expert, a distillation, or the evaluation of a run with one network
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, NamedTuple
 
@@ -25,7 +25,7 @@ from glad_ray.machine import keep_freed_memory
 from glad_ray.networks import check_network
 from glad_ray.plan import Plan, experts_needed
 from glad_ray.results import Failure, finished, read_trainings, write_failure
-from glad_ray.spec import ExpertSet, GeneratorRecord, Resources, Run, Slice, Sweep, Unit, dataset_facts
+from glad_ray.spec import ExpertSet, GeneratorRecord, Network, Resources, Run, Slice, Sweep, Unit, dataset_facts
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile
 
@@ -210,6 +210,12 @@ def cpu_threads(cpus: float | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def fault_of_networks(faults: Sequence[tuple[Network, Fault]]) -> Fault:
+    """What went wrong in the evaluation of a run, with the networks it went wrong with; what others scored is kept."""
+    named = [f"{network.title}: {fault.error}" for network, fault in faults]
+    return Fault("; ".join(named), "\n".join(fault.traceback for _, fault in faults))
 
 
 def first_fault(run: Run, sweep: Sweep, faults: Mapping[ExpertSet, Fault], distilled: bool = False) -> Fault | None:

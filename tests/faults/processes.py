@@ -48,7 +48,7 @@ def parent(pid):
 
 
 class Killer:
-    """Kills one worker of this session with a title, as soon as there is one and `when` says so."""
+    """Kills one worker of this session with a title, as soon as there is one and then `when` says so."""
 
     def __init__(self, title, when=lambda: True):
         self.title, self.when, self.killed = title, when, None
@@ -62,7 +62,8 @@ class Killer:
         self._thread.join(timeout=0 if error[0] else 60)
 
     def _kill(self):
+        found = []
+        until(lambda: found.extend(each for each in workers() if each[1].startswith(self.title)) or found)
         until(self.when)
-        until(lambda: [pid for pid, title in workers() if title.startswith(self.title)])
-        pid, self.killed = next(each for each in workers() if each[1].startswith(self.title))
-        os.kill(pid, signal.SIGKILL)
+        os.kill(found[0][0], signal.SIGKILL)
+        self.killed = found[0][1]

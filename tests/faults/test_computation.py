@@ -5,7 +5,7 @@ import pytest
 from glad_ray.engine.cluster import run_on_ray
 from glad_ray.engine.events import Retried, RunFailed, RunFinished, TrainingDone
 from glad_ray.engine.in_process import run_in_process
-from glad_ray.results import read_failures
+from glad_ray.results import finished, read_failures, read_trainings
 from glad_ray.spec import Network
 from tests.engine import tiny
 from tests.faults.test_killed import assert_nothing_twice, assert_same_table, plan
@@ -51,3 +51,24 @@ def test_not_finite_in_a_distillation(engine, in_process, storage, view, request
     assert len(view.of(RunFailed)) == 1
     assert_same_table(storage, in_process[0], "random")
     seen(f"NaN in a distillation, {engine}", "failed, with step and reason", "not tried again; the others' same rows")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_not_finite_in_an_evaluation(engine, storage, view, request, seen):
+    network = Network(name=f"{NETWORKS}:not_finite")
+    evaluation = tiny.EVALUATION.replace(networks=(network, tiny.BACKBONE))
+    made = tiny.plan("random", evaluations=(evaluation,))
+    run(engine, made, storage, view, request)
+    run_id, evaluation_id = tiny.RUNS["random"].run_id, evaluation.content_id
+    (failure,) = read_failures(storage)
+    assert failure.stage == "evaluate"
+    assert failure.error.startswith(f"{network.title}: the training loss is nan in epoch 0")
+    assert len(read_trainings(storage, run_id, evaluation_id, tiny.BACKBONE.key)) == evaluation.repeats
+    assert not finished(storage, run_id, evaluation_id), "a run without all networks never looks complete"
+    assert not view.of(Retried)
+    view.events.clear()
+    run(engine, made, storage, view, request)
+    assert not view.of(TrainingDone), "what was trained is kept"
+    assert len(view.of(RunFailed)) == 1
+    told = "failed, with the network and reason"
+    seen(f"NaN in an evaluation, {engine}", told, "not tried again; the other networks' trainings are kept")
