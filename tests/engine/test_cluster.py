@@ -187,3 +187,20 @@ def files(storage):
     ended = ("distillation.json", ".arrow", "synthetic_set.safetensors")
     found = [str(path.relative_to(storage.uri)) for path in Path(storage.uri).rglob("*") if path.is_file()]
     return [path for path in found if path.startswith("results/") or path.endswith(ended)]
+
+
+def test_no_run_can_start(storage, view):
+    run_on_ray(tiny.plan("failing experts"), storage, address=None, view=view)
+    (failed,) = view.of(RunFailed)
+    assert failed.failure.stage == "experts"
+    assert [failure.run_id for failure in read_failures(storage)] == [tiny.RUNS["failing experts"].run_id]
+
+
+def test_trials_start_beside_the_experts_of_others(storage, view):
+    slow = tiny.MATCHING.replace(experts=tiny.EXPERTS.replace(count=12))
+    runs = (tiny.RUNS["random"], tiny.BASE.replace(algorithm=slow))
+    sweep = tiny.plan("random").sweep.replace(runs=runs, evaluations=(tiny.EVALUATION,))
+    run_on_ray(tiny.make_plan(sweep), storage, address=None, view=view)
+    kinds = [type(event) for event in view.events if isinstance(event, ExpertEpoch | RunDistilled)]
+    assert kinds.count(RunDistilled) == 2
+    assert kinds.index(RunDistilled) < len(kinds) - 1 - kinds[::-1].index(ExpertEpoch)

@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 from glad_ray.distill import State
 from glad_ray.engine.in_process import distill_in_process
-from glad_ray.interrupts import Terminated, found_again, kept_back, raised
+from glad_ray.interrupts import Terminated, found_again, kept_back, raised, within
 from tests.engine import tiny
 from tests.engine.conftest import Recorded
 
@@ -79,6 +80,32 @@ with raised():
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (143, "", "")
+
+
+def test_what_takes_too_long_is_ended_where_it_stands():
+    def work():
+        with within(0.1 / 60, "resources.x", or_exit=False):
+            time.sleep(60)
+
+    with pytest.raises(TimeoutError, match=r"^no end within 0\.00166667 minutes \(resources\.x\)$"):
+        work()
+    with within(0.1 / 60, "resources.x", or_exit=True):
+        pass
+    time.sleep(0.2)
+
+
+def test_what_hangs_outside_python_ends_with_its_process():
+    script = """
+import signal, time
+from glad_ray import interrupts
+interrupts._GRACE_SECONDS = 0.5
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+with interrupts.within(0.1 / 60, "x", or_exit=True):
+    time.sleep(60)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert 'File "<string>", line 7' in ended.stderr
 
 
 def test_what_a_library_does_to_handlers_is_undone():
