@@ -80,7 +80,7 @@ class _UntilAllRun:
         raise AssertionError("a trial ended before all of them ran")
 
     def faulted(self, run: Run, fault: Fault, step: int | None) -> None:
-        raise RuntimeError(f"{run.label}: {fault['error']}")
+        raise RuntimeError(f"{run.label}: {fault.error}")
 
     def retried(self, what: str, error: str) -> None:
         pass
@@ -97,6 +97,7 @@ def measure(sweep: Sweep, storage: Storage) -> Memory:
     plan = make_plan(sweep)
     left = left_of(plan, storage)
     ray.init(
+        address="local",
         num_cpus=len(sweep.runs),
         num_gpus=0,
         include_dashboard=False,
