@@ -1,11 +1,12 @@
-# `make demo` runs the quickstart sweep, `make test` runs every check. Both set up what they need in .venv, once.
+# `make demo` runs the quickstart sweep, `make test` runs every check, `make test-faults` the long ones of
+# what may die. All set up what they need in .venv, once.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test setup clean
+.PHONY: demo test test-faults setup clean
 
 demo: $(READY)
 	$(BIN)/glad-ray sweep sweeps/quickstart.py
@@ -16,6 +17,11 @@ test: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest
+
+# Everything that can fail, killed or filled for real; writes docs/faults.md. File systems are mounted for it, which
+# takes root, or a namespace in which one is root.
+test-faults: $(READY)
+	FAULTS_PAGE=docs/faults.md $(if $(filter 0,$(shell id -u)),,unshare -rm) $(BIN)/python -m pytest tests/faults
 
 setup: $(READY)
 

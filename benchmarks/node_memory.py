@@ -14,7 +14,7 @@ import logging
 import os
 import pickle
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +27,9 @@ from glad_ray.engine import make_view, run_in_process
 from glad_ray.engine.connection import connected
 from glad_ray.engine.events import RunProgressed
 from glad_ray.engine.fan_out import REAL
+from glad_ray.engine.faults import Fault
 from glad_ray.engine.shared import Shared, sharing
+from glad_ray.engine.shares import Shares
 from glad_ray.engine.trials import run_trials
 from glad_ray.engine.units import left_of
 from glad_ray.machine import device_name
@@ -77,8 +79,8 @@ class _UntilAllRun:
     def distilled(self, run: Run) -> None:
         raise AssertionError("a trial ended before all of them ran")
 
-    def faulted(self, run: Run, fault: Mapping[str, str], step: int | None) -> None:
-        raise RuntimeError(f"{run.label}: {fault['error']}")
+    def faulted(self, run: Run, fault: Fault, step: int | None) -> None:
+        raise RuntimeError(f"{run.label}: {fault.error}")
 
     def retried(self, what: str, error: str) -> None:
         pass
@@ -95,6 +97,7 @@ def measure(sweep: Sweep, storage: Storage) -> Memory:
     plan = make_plan(sweep)
     left = left_of(plan, storage)
     ray.init(
+        address="local",
         num_cpus=len(sweep.runs),
         num_gpus=0,
         include_dashboard=False,
@@ -106,7 +109,8 @@ def measure(sweep: Sweep, storage: Storage) -> Memory:
         data = {key: ray.put(key.load(make_view(plan))) for key in left.data}
         with connected(None), sharing(sweep, left, storage, data, {}) as shared:
             try:
-                run_trials(sweep.runs, shared, _UntilAllRun(len(sweep.runs), shared), REAL.distillation)
+                listener = _UntilAllRun(len(sweep.runs), shared)
+                run_trials(sweep.runs, shared, Shares(sweep.resources), listener, REAL.distillation)
             except _MeasuredError as measured:
                 return measured.memory
         raise AssertionError("the trials ended before they were measured")

@@ -21,6 +21,7 @@ from glad_ray.coresets import choose_images
 from glad_ray.data import Dataset, real_images
 from glad_ray.errors import RunError
 from glad_ray.generators import Generator, GeneratorSpace, Latents, PixelSpace, Space
+from glad_ray.interrupts import kept_back
 from glad_ray.machine import device_name, peak_memory_bytes, reset_peak_memory
 from glad_ray.randomness import rng_for
 from glad_ray.results import Distillation, package_versions, write_distillation, write_losses
@@ -141,6 +142,8 @@ def distill(
 ) -> None:
     """Distil a run to its last step and write all it makes; resumes from its newest whole checkpoint.
 
+    SIGINT and SIGTERM end it after a checkpoint of the step that it is making; a second one ends it at once.
+
     A baseline's images are chosen instead; the whole dataset is what it is, and no set is written.
 
     Raises `RunError` with the step and the quantity if a loss or gradient is not finite; the last checkpoint stays.
@@ -220,31 +223,45 @@ def _loop(
 ) -> None:
     settings = run.algorithm
     assert isinstance(settings, DC | DM | MTT), "a baseline makes no steps"
-    rates = settings.learning_rates.model_dump()
     before, started = state.seconds, time.monotonic()
     while state.step < run.steps:
-        match = algorithm.match(space.decode(state.latents), labels, state.step, state.step_size)
-        loss = float(match.loss)
-        _check("loss", match.loss, state.step)
-        grads = space.pullback(state.latents, match.image_grads)
-        for name, grad in grads.items():
-            _check(f"gradient of {name}", grad, state.step)
-            state.momenta[name].mul_(_MOMENTUM).add_(grad)
-            state.latents[name].sub_(state.momenta[name], alpha=rates[name])
-        if match.step_size_grad is not None and isinstance(settings, MTT):
-            _check("gradient of the step size", match.step_size_grad, state.step)
-            state.step_size_momentum.mul_(_MOMENTUM).add_(match.step_size_grad.cpu())
-            state.step_size.sub_(state.step_size_momentum, alpha=settings.step_size_lr).clamp_(min=MIN_STEP_SIZE)
-        state.step += 1
-        state.seconds = before + time.monotonic() - started
-        state.losses.append(loss)
-        state.loss_seconds.append(state.seconds)
-        state.algorithm = algorithm.state()
-        if state.step in run.snapshot_steps:
-            _save_set(run, state, space, labels, dataset, storage)
-        if state.step % run.checkpoint_every == 0 and state.step < run.steps:
-            _save_checkpoint(run, state, storage)
-        on_progress(Progress(state.step, run.steps, loss, state.seconds))
+        # No checkpoint holds half a step, and whoever is told to end keeps the steps it made.
+        with kept_back() as told_to_end:
+            loss = _step(settings, state, space, algorithm, labels)
+            state.seconds = before + time.monotonic() - started
+            state.losses.append(loss)
+            state.loss_seconds.append(state.seconds)
+            if state.step in run.snapshot_steps:
+                _save_set(run, state, space, labels, dataset, storage)
+            on_progress(Progress(state.step, run.steps, loss, state.seconds))
+            due = state.step % run.checkpoint_every == 0 and state.step < run.steps
+            if due or told_to_end():
+                _save_checkpoint(run, state, storage)
+
+
+def _step(
+    settings: DC | DM | MTT,
+    state: State,
+    space: Space,
+    algorithm: Algorithm,
+    labels: Int64[Tensor, " n"],
+) -> float:
+    """Make the next step of a run; returns its loss."""
+    rates = settings.learning_rates.model_dump()
+    match = algorithm.match(space.decode(state.latents), labels, state.step, state.step_size)
+    _check("loss", match.loss, state.step)
+    grads = space.pullback(state.latents, match.image_grads)
+    for name, grad in grads.items():
+        _check(f"gradient of {name}", grad, state.step)
+        state.momenta[name].mul_(_MOMENTUM).add_(grad)
+        state.latents[name].sub_(state.momenta[name], alpha=rates[name])
+    if match.step_size_grad is not None and isinstance(settings, MTT):
+        _check("gradient of the step size", match.step_size_grad, state.step)
+        state.step_size_momentum.mul_(_MOMENTUM).add_(match.step_size_grad.cpu())
+        state.step_size.sub_(state.step_size_momentum, alpha=settings.step_size_lr).clamp_(min=MIN_STEP_SIZE)
+    state.step += 1
+    state.algorithm = algorithm.state()
+    return float(match.loss)
 
 
 def _check(quantity: str, value: Tensor, step: int) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from glad_ray.cli import generators, runs, sweeps
 from glad_ray.errors import GladRayError, UserError
+from glad_ray.interrupts import raised
 from glad_ray.version import __version__
 
 app = typer.Typer(
@@ -51,21 +52,24 @@ _UsageError: Any = typer.BadParameter.__base__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0; 2 after bad input; 1 after a failed run; 130 if interrupted."""
+    """Run the command and return its exit code: 0; 2 after bad input; 1 after a failed run; 130 or 143 if interrupted
+    by SIGINT or SIGTERM.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        result = app(args=[word for word in words if word != "--"], prog_name="glad-ray", standalone_mode=False)
-        code = result if isinstance(result, int) else 0
-        # Typer itself catches the interrupt and only returns its code.
-        return _complain(_INTERRUPTED, code) if code == 130 else code
-    except UserError as error:
-        return _complain(str(error), 2)
-    except _UsageError as error:
-        return _complain(error.format_message(), 2)
-    except GladRayError as error:
-        return _complain(str(error), 1)
-    except (KeyboardInterrupt, typer.Abort):
-        return _complain(_INTERRUPTED, 130)
+    with raised() as interrupted:
+        try:
+            result = app(args=[word for word in words if word != "--"], prog_name="glad-ray", standalone_mode=False)
+            code = result if isinstance(result, int) else 0
+            # Typer itself catches the interrupt and only returns its code.
+            return _complain(_INTERRUPTED, interrupted() or code) if code == 130 else code
+        except UserError as error:
+            return _complain(str(error), 2)
+        except _UsageError as error:
+            return _complain(error.format_message(), 2)
+        except GladRayError as error:
+            return _complain(str(error), 1)
+        except (KeyboardInterrupt, typer.Abort):
+            return _complain(_INTERRUPTED, interrupted() or 130)
 
 
 def _complain(sentence: str, code: int) -> int:

@@ -6,8 +6,7 @@ driver, which submits it, has none.
 
 import pickle
 import time
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
 from functools import partial
 
 import ray
@@ -16,27 +15,29 @@ from glad_ray.data import find_dataset
 from glad_ray.engine.connection import check_resources, connected
 from glad_ray.engine.events import Retried, RunDistilled, RunFinished
 from glad_ray.engine.fan_out import REAL, FanOut, Work
+from glad_ray.engine.faults import Fault
 from glad_ray.engine.preparation import decode_on_cluster
 from glad_ray.engine.shared import Shared, shared_generators, sharing
-from glad_ray.engine.shares import slices_of
+from glad_ray.engine.shares import Shares, slices_of
 from glad_ray.engine.tasks import Tasks
 from glad_ray.engine.trials import run_trials
 from glad_ray.engine.units import (
-    Fault,
     Left,
     Stage,
     begun,
     check_generators,
     check_networks,
+    fault_of_networks,
     first_fault,
     left_of,
     raise_unless_recorded,
     record_failure,
 )
 from glad_ray.engine.view import View
+from glad_ray.errors import GladRayError
 from glad_ray.plan import Plan, experts_needed
 from glad_ray.results import clear_failure
-from glad_ray.spec import ExpertSet, Run, Slice
+from glad_ray.spec import ExpertSet, Network, Resources, Run
 from glad_ray.storage import Storage
 
 _POLL_SECONDS = 0.25
@@ -67,27 +68,29 @@ def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View,
     with connected(address):
         replicas = len(shared_generators(left, resources)) * resources.generator_replicas
         check_resources(resources, left.units(plan.sweep), generators=replicas)
+        shares = Shares(resources, _most_gpus(resources, replicas))
         # The object store holds the only copy: a driver that kept another would double it.
         data = {key: ray.put(key.load(view, partial(decode_on_cluster, view))) for key in left.data}
         with sharing(plan.sweep, left, storage, data, files) as shared:
-            _Driver(shared, view, work).run(left)
+            _Driver(shared, shares, view, work).run(left)
 
 
 class _Driver:
     """Submits what is left, in its order, and takes what comes back."""
 
-    def __init__(self, shared: Shared, view: View, work: Work) -> None:
+    def __init__(self, shared: Shared, shares: Shares, view: View, work: Work) -> None:
         self.shared, self.view, self.work = shared, view, work
         self._tasks = Tasks(self.retried)
-        self._fan_out = FanOut(self._tasks, shared, work)
+        self._shares = shares
+        self._fan_out = FanOut(self._tasks, shared, shares, work)
         self._experts_left: Counter[ExpertSet] = Counter()
         self._expert_faults: dict[ExpertSet, Fault] = {}
         self._networks_left: Counter[str] = Counter()
-        self._evaluation_faults: dict[str, Fault] = {}
+        self._evaluation_faults: defaultdict[str, list[tuple[Network, Fault]]] = defaultdict(list)
         self._events = shared.events.take.remote()
         self._polled = self._counted = 0.0
         self._slots = 0
-        self._trial_slices: set[Slice] = set()
+        self._to_distill: tuple[Run, ...] = ()
         self._to_evaluate: list[Run] = []
 
     def run(self, left: Left) -> None:
@@ -100,8 +103,8 @@ class _Driver:
         self._to_evaluate = list(left.to_evaluate)
         self._evaluate_ready()
         if left.to_distill:
-            self._trial_slices = left.trial_slices(self.shared.sweep.resources)
-            run_trials(left.to_distill, self.shared, self, self.work.distillation)
+            self._to_distill = left.to_distill
+            run_trials(left.to_distill, self.shared, self._shares, self, self.work.distillation)
         while len(self._tasks):
             self._take(_POLL_SECONDS)
         self._show(ray.get(self._events))
@@ -120,8 +123,9 @@ class _Driver:
     def slots(self) -> int:
         """See `Listener`."""
         if time.monotonic() - self._counted > _CLUSTER_SECONDS:
+            needed = {self._shares.of("trial", run.algorithm.name) for run in self._to_distill}
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            self._slots = max(sum(slices_of(node, each) for node in nodes) for each in self._trial_slices)
+            self._slots = max(sum(slices_of(node, each) for node in nodes) for each in needed)
             self._counted = time.monotonic()
         return self._slots
 
@@ -131,9 +135,9 @@ class _Driver:
         self._to_evaluate.append(run)
         self._evaluate_ready()
 
-    def faulted(self, run: Run, fault: Mapping[str, str], step: int | None) -> None:
+    def faulted(self, run: Run, fault: Fault, step: int | None) -> None:
         """See `Listener`."""
-        self._failed(run, "distill", Fault(**fault), step)
+        self._failed(run, "distill", fault, step)
 
     def retried(self, what: str, error: str) -> None:
         """See `Listener`."""
@@ -175,23 +179,34 @@ class _Driver:
     def _evaluate(self, run: Run) -> None:
         self._networks_left[run.run_id] = self._fan_out.evaluation(run, partial(self._network_ended, run))
 
-    def _network_ended(self, run: Run, fault: Fault | None) -> None:
+    def _network_ended(self, run: Run, network: Network, fault: Fault | None) -> None:
         """Write the rows of a run that has all its networks."""
         self._networks_left[run.run_id] -= 1
         if fault is not None:
-            self._evaluation_faults.setdefault(run.run_id, fault)
+            self._evaluation_faults[run.run_id].append((network, fault))
         if self._networks_left[run.run_id]:
             return
         if run.run_id in self._evaluation_faults:
-            self._failed(run, "evaluate", self._evaluation_faults[run.run_id])
+            self._failed(run, "evaluate", fault_of_networks(self._evaluation_faults[run.run_id]))
             return
-        try:
-            for evaluation in self.shared.sweep.evaluations:
-                self.work.finish(self.shared.sweep.name, run, evaluation, self.shared.storage)
-        except Exception as error:
-            self._failed(run, "evaluate", Fault.of(error))
-        else:
-            self.view.show(RunFinished(run))
+        self._tasks.here(f"results of {run.label}", partial(self._finish, run), partial(self._failed, run, "evaluate"))
+
+    def _finish(self, run: Run) -> None:
+        for evaluation in self.shared.sweep.evaluations:
+            self.work.finish(self.shared.sweep.name, run, evaluation, self.shared.storage)
+        self.view.show(RunFinished(run))
 
     def _failed(self, run: Run, stage: Stage, fault: Fault, step: int | None = None) -> None:
-        record_failure(run, stage, fault, self.shared.storage, self.view, step)
+        what = f"record of the failure of {run.label}"
+        record = partial(record_failure, run, stage, fault, self.shared.storage, self.view, step)
+        self._tasks.here(what, record, partial(_unrecorded, what))
+
+
+def _unrecorded(what: str, fault: Fault) -> None:
+    raise GladRayError(f"The {what} could not be written: {fault.error}.")
+
+
+def _most_gpus(resources: Resources, generators: int) -> float:
+    """What a unit of work can be given of one GPU beside generators."""
+    most = max(node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"])
+    return float(min(1.0, most - generators * resources.generator_gpus))

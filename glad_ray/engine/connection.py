@@ -13,6 +13,7 @@ from ray.exceptions import RayTaskError
 from glad_ray.engine.shares import slices_of
 from glad_ray.engine.units import cpu_threads
 from glad_ray.errors import UserError
+from glad_ray.interrupts import found_again
 from glad_ray.spec import Resources, Unit
 from glad_ray.spec.generators import GIB
 
@@ -53,7 +54,7 @@ def connected(address: str | None) -> Iterator[None]:
         try:
             # Processes started here inherit the environment; those of a cluster are given theirs, which takes a
             # second more for each.
-            with _environment(_OF_WORKERS | _OF_NEW_CLUSTER if local else {}):
+            with found_again(), _environment(_OF_WORKERS | _OF_NEW_CLUSTER if local else {}):
                 ray.init(
                     address=address,
                     include_dashboard=False if local else None,

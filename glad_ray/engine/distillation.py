@@ -4,13 +4,12 @@ import time
 from typing import Any
 
 import torch
-from ray.exceptions import RayError
 
 from glad_ray.distill import Progress, build_space, distill
 from glad_ray.engine.connection import share
 from glad_ray.engine.events import RunProgressed
+from glad_ray.engine.faults import Fault
 from glad_ray.engine.shared import Shared
-from glad_ray.engine.units import Fault
 from glad_ray.results import clear_failure
 from glad_ray.spec import Run
 
@@ -18,7 +17,7 @@ _TELL_SECONDS = 2.0  # every event costs the driver some time
 
 
 def distil(run: Run, shared: Shared) -> dict[str, Any]:
-    """Distil a run; returns its own `fault`, or None, and the last `step` it made here, in types of every process."""
+    """Distil a run; returns its `fault`, or None, and the last `step` it made here, in types of every process."""
     step, told = None, time.monotonic()
 
     def progressed(progress: Progress) -> None:
@@ -41,8 +40,6 @@ def distil(run: Run, shared: Shared) -> dict[str, Any]:
                 device=device,
                 on_progress=progressed,
             )
-    except RayError:
-        raise
     except Exception as error:
         return {"fault": Fault.of(error)._asdict(), "step": step}
     return {"fault": None, "step": step}

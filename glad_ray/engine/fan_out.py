@@ -5,19 +5,19 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import RayError, RayTaskError
 
 from glad_ray.engine.connection import share
 from glad_ray.engine.events import ExpertEpoch, TrainingDone
+from glad_ray.engine.faults import Fault
 from glad_ray.engine.shared import Shared
-from glad_ray.engine.shares import ray_options
-from glad_ray.engine.tasks import LOST, RETRIES, Tasks
+from glad_ray.engine.shares import Shares, ray_options
+from glad_ray.engine.tasks import Tasks
 from glad_ray.engine.trials import distil_task
-from glad_ray.engine.units import Fault
+from glad_ray.engine.units import evaluation_bound
 from glad_ray.evaluate import evaluate_network, finish_run
 from glad_ray.experts import missing_groups, train_experts
 from glad_ray.results import Training
-from glad_ray.spec import Evaluation, ExpertSet, Network, Run
+from glad_ray.spec import Evaluation, ExpertSet, Network, Run, Unit
 from glad_ray.storage import Storage
 
 Ended = Callable[[Fault | None], None]
@@ -37,42 +37,47 @@ class Work(NamedTuple):
 class FanOut:
     """Submits tasks; `shared` is sent once, not with every task."""
 
-    def __init__(self, tasks: Tasks, shared: Shared, work: Work) -> None:
-        self.tasks, self.shared, self.work = tasks, shared, work
+    def __init__(self, tasks: Tasks, shared: Shared, shares: Shares, work: Work) -> None:
+        self.tasks, self.shared, self.shares, self.work = tasks, shared, shares, work
         self._reference = ray.put(shared)
 
     def experts(self, expert_set: ExpertSet, ended: Ended) -> int:
         """Train those experts of a set that are missing; returns the number of tasks, `ended` is called for each."""
-        resources = self.shared.sweep.resources
-        task = self.work.experts.options(**ray_options(resources.slice_of("expert", expert_set.network.name)))
-        groups = missing_groups(self.shared.storage, expert_set, resources.experts_together)
+        groups = missing_groups(self.shared.storage, expert_set, self.shared.sweep.resources.experts_together)
         for indices in groups:
             what = f"expert {', '.join(map(str, indices))} of {expert_set.label}"
-            self._submit(what, partial(task.remote, expert_set, indices, self._reference), ended)
+            self._submit(what, "expert", expert_set.network, self.work.experts, (expert_set, indices), ended)
         return len(groups)
 
-    def evaluation(self, run: Run, ended: Ended) -> int:
+    def evaluation(self, run: Run, ended: Callable[[Network, Fault | None], None]) -> int:
         """Evaluate a distilled run with every network; returns their number, `ended` is called for each."""
-        resources, evaluations = self.shared.sweep.resources, self.shared.sweep.evaluations
-        pairs = [(evaluation, network) for evaluation in evaluations for network in evaluation.networks]
+        pairs = [(each, network) for each in self.shared.sweep.evaluations for network in each.networks]
         for evaluation, network in pairs:
             what = f"evaluation of {run.label} with {network.title}"
-            task = self.work.evaluation.options(**ray_options(resources.slice_of("evaluation", network.name)))
-            self._submit(what, partial(task.remote, run, evaluation, network, self._reference), ended)
+            self._submit(
+                what, "evaluation", network, self.work.evaluation, (run, evaluation, network), partial(ended, network)
+            )
         return len(pairs)
 
-    def _submit(self, what: str, start: Callable[[], ray.ObjectRef[Any]], ended: Ended) -> None:
-        self.tasks.submit(what, start, ended, lambda error: ended(_lost(error)))
+    def _submit(
+        self, what: str, unit: Unit, network: Network, task: Any, arguments: tuple[Any, ...], ended: Ended
+    ) -> None:
+        had = self.shares.of(unit, network.name)
 
+        def start(tries: int) -> ray.ObjectRef[Any]:
+            nonlocal had
+            had = self.shares.of(unit, network.name)
+            started: ray.ObjectRef[Any] = task.options(**ray_options(had, tries)).remote(*arguments, self._reference)
+            return started
 
-def _lost(error: Exception) -> Fault:
-    if isinstance(error, RayTaskError):
-        return Fault.of(error.cause)._replace(traceback=error.traceback_str)
-    return Fault(f"{LOST}, {RETRIES + 1} times", str(error))
+        def grow() -> bool:
+            return self.shares.grow(unit, network.name, had)
+
+        self.tasks.submit(what, start, ended, lambda error, fault: ended(fault), grow)
 
 
 # A process serves many tasks (max_calls=0), with a GPU too: importing torch anew takes longer than a short task.
-# Lost tasks are counted, shown and submitted again by `Tasks`.
+# What is tried again is counted, shown and submitted by `Tasks`.
 @ray.remote(max_calls=0, max_retries=0)
 def _experts(expert_set: ExpertSet, indices: list[int], shared: Shared) -> Fault | None:
     def epoch_ended(index: int, epoch: int) -> None:
@@ -83,8 +88,6 @@ def _experts(expert_set: ExpertSet, indices: list[int], shared: Shared) -> Fault
         with share(resources, "expert", expert_set.network.name) as device:
             dataset = shared.dataset(expert_set)
             train_experts(expert_set, indices, dataset, shared.storage, device=device, on_epoch=epoch_ended)
-    except RayError:
-        raise
     except Exception as error:
         return Fault.of(error)
     return None
@@ -97,7 +100,7 @@ def _evaluation(run: Run, evaluation: Evaluation, network: Network, shared: Shar
 
     resources = shared.sweep.resources
     try:
-        with share(resources, "evaluation", network.name) as device:
+        with evaluation_bound(resources, or_exit=True), share(resources, "evaluation", network.name) as device:
             evaluate_network(
                 run,
                 evaluation,
@@ -108,8 +111,6 @@ def _evaluation(run: Run, evaluation: Evaluation, network: Network, shared: Shar
                 device=device,
                 on_training=training_ended,
             )
-    except RayError:
-        raise
     except Exception as error:
         return Fault.of(error)
     return None

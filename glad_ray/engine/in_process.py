@@ -7,14 +7,17 @@ import torch
 
 from glad_ray.data import Dataset
 from glad_ray.distill import Progress, build_space, distill
-from glad_ray.engine.events import ExpertEpoch, RunDistilled, RunFinished, RunProgressed, TrainingDone
+from glad_ray.engine.events import ExpertEpoch, Retried, RunDistilled, RunFinished, RunProgressed, TrainingDone
+from glad_ray.engine.faults import Fault, attempt
 from glad_ray.engine.units import (
     DataKey,
-    Fault,
+    Stage,
     begun,
     check_generators,
     check_networks,
     cpu_threads,
+    evaluation_bound,
+    fault_of_networks,
     first_fault,
     left_of,
     own_generator,
@@ -22,12 +25,13 @@ from glad_ray.engine.units import (
     record_failure,
 )
 from glad_ray.engine.view import View
+from glad_ray.errors import GladRayError
 from glad_ray.evaluate import evaluate_network, finish_run
 from glad_ray.experts import ExpertFiles, missing_groups, train_experts
 from glad_ray.generators import Generator
 from glad_ray.plan import Plan
 from glad_ray.results import Training, clear_failure
-from glad_ray.spec import ExpertSet, GeneratorRecord, Resources, Run
+from glad_ray.spec import Evaluation, ExpertSet, GeneratorRecord, Network, Resources, Run
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile
 
@@ -47,23 +51,22 @@ def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> 
     files = check_generators(left, shared_on=device, own_on=device)
     faults: dict[ExpertSet, Fault] = {}
     for each in left.expert_sets:
-        try:
-            with cpu_threads(resources.slice_of("expert", each.network.name).cpus):
-                _train_experts(each, data[DataKey.of(each)], storage, device, view, resources)
-        except Exception as error:
-            faults[each] = Fault.of(error)
+        with cpu_threads(resources.slice_of("expert", each.network.name).cpus):
+            train = partial(_train_experts, each, data[DataKey.of(each)], storage, device, view, resources)
+            if fault := attempt(train, partial(_retried, view, each.label)):
+                faults[each] = fault
     raise_unless_recorded(plan.sweep, faults)
     for run in left.to_evaluate:
         clear_failure(storage, run.run_id)
         if fault := first_fault(run, plan.sweep, faults, distilled=True):
-            record_failure(run, "experts", fault, storage, view)
+            _record(run, "experts", fault, storage, view)
         else:
             _evaluate(plan, run, data[DataKey.of(run)], storage, device, view)
     generators: dict[GeneratorRecord, Generator] = {}
     for run in left.to_distill:
         clear_failure(storage, run.run_id)
         if fault := first_fault(run, plan.sweep, faults):
-            record_failure(run, "experts", fault, storage, view)
+            _record(run, "experts", fault, storage, view)
             continue
         generator = _generator(run, plan.sweep.resources, device, files, generators)
         if _distilled(plan, run, data[DataKey.of(run)], generator, storage, device, view):
@@ -126,11 +129,11 @@ def _distilled(
         step = progress.step
         view.show(RunProgressed(run, progress))
 
-    try:
-        with cpu_threads(plan.sweep.resources.slice_of("trial", run.algorithm.name).cpus):
-            _distill(run, dataset, generator, storage, device, progressed)
-    except Exception as error:
-        record_failure(run, "distill", Fault.of(error), storage, view, step)
+    with cpu_threads(plan.sweep.resources.slice_of("trial", run.algorithm.name).cpus):
+        distil = partial(_distill, run, dataset, generator, storage, device, progressed)
+        fault = attempt(distil, partial(_retried, view, run.label))
+    if fault is not None:
+        _record(run, "distill", fault, storage, view, step)
         return False
     view.show(RunDistilled(run))
     return True
@@ -161,23 +164,43 @@ def _evaluate(plan: Plan, run: Run, dataset: Dataset, storage: Storage, device: 
     def training_ended(evaluation_id: str, training: Training) -> None:
         view.show(TrainingDone(run, evaluation_id, training))
 
-    try:
+    def train(evaluation: Evaluation, network: Network) -> None:
+        teachers = evaluation.teachers_of(run)
+        threads = cpu_threads(plan.sweep.resources.slice_of("evaluation", network.name).cpus)
+        with threads, evaluation_bound(plan.sweep.resources, or_exit=False):
+            evaluate_network(
+                run,
+                evaluation,
+                network,
+                dataset,
+                storage,
+                teachers=None if teachers is None else ExpertFiles(storage, teachers),
+                device=device,
+                on_training=partial(training_ended, evaluation.content_id),
+            )
+
+    def finish() -> None:
         for evaluation in plan.sweep.evaluations:
-            teachers = evaluation.teachers_of(run)
-            for network in evaluation.networks:
-                with cpu_threads(plan.sweep.resources.slice_of("evaluation", network.name).cpus):
-                    evaluate_network(
-                        run,
-                        evaluation,
-                        network,
-                        dataset,
-                        storage,
-                        teachers=None if teachers is None else ExpertFiles(storage, teachers),
-                        device=device,
-                        on_training=partial(training_ended, evaluation.content_id),
-                    )
             finish_run(plan.sweep.name, run, evaluation, storage)
-    except Exception as error:
-        record_failure(run, "evaluate", Fault.of(error), storage, view)
-    else:
+
+    retried = partial(_retried, view, f"evaluation of {run.label}")
+    networks = [(each, network) for each in plan.sweep.evaluations for network in each.networks]
+    ended = [(network, attempt(partial(train, each, network), retried)) for each, network in networks]
+    faults = [(network, fault) for network, fault in ended if fault is not None]
+    fault = fault_of_networks(faults) if faults else attempt(finish, retried)
+    if fault is None:
         view.show(RunFinished(run))
+    else:
+        _record(run, "evaluate", fault, storage, view)
+
+
+def _record(run: Run, stage: Stage, fault: Fault, storage: Storage, view: View, step: int | None = None) -> None:
+    """Write down why a run failed; raises `GladRayError` if that cannot be written, again and again."""
+    what = f"record of the failure of {run.label}"
+    record = partial(record_failure, run, stage, fault, storage, view, step)
+    if unwritten := attempt(record, partial(_retried, view, what)):
+        raise GladRayError(f"The {what} could not be written: {unwritten.error}.")
+
+
+def _retried(view: View, what: str, error: str) -> None:
+    view.show(Retried(what, error))

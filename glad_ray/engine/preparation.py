@@ -12,7 +12,8 @@ from glad_ray.data.dataset import Split
 from glad_ray.data.parts import Form, Part
 from glad_ray.data.prepare import decode_here
 from glad_ray.engine.events import Retried
-from glad_ray.engine.tasks import LOST, Tasks
+from glad_ray.engine.faults import Fault
+from glad_ray.engine.tasks import Tasks
 from glad_ray.engine.units import cpu_threads
 from glad_ray.engine.view import View
 from glad_ray.errors import GladRayError
@@ -40,7 +41,7 @@ def decode_on_cluster(view: View, parts: Sequence[Part], form: Form) -> Iterator
     while waiting or len(tasks):
         while waiting and len(tasks) < at_once:
             part = waiting.popleft()
-            start = partial(_decode.remote, part, form)
+            start = partial(_start, part, form)
             tasks.submit(f"decoding of {part.files[0].name}", start, partial(ended, part), _failed)
         tasks.poll(_POLL_SECONDS)
         while ready:
@@ -48,11 +49,15 @@ def decode_on_cluster(view: View, parts: Sequence[Part], form: Form) -> Iterator
     yield from decode_here(unseen, form)
 
 
-def _failed(error: Exception) -> None:
+def _start(part: Part, form: Form, tries: int) -> ray.ObjectRef[list[Split] | None]:
+    return _decode.remote(part, form)
+
+
+def _failed(error: Exception, fault: Fault) -> None:
     raise (
         error.cause
         if isinstance(error, RayTaskError)
-        else GladRayError(f"Some real images could not be decoded: {LOST}.")
+        else GladRayError(f"Some real images could not be decoded: {fault.error}.")
     )
 
 

@@ -1,13 +1,17 @@
-"""Distillations as trials of Ray Tune, one a run: given to Tune in order as they can start, and again if they are lost.
+"""Distillations as trials of Ray Tune, one a run: given to Tune in order as they can start, and again where a fault of
+infrastructure ended them.
 
 A trial holds no share: it submits the distillation as a task, which has one for as long as it computes, in a process
-that goes on to the next one: neither imports nor a trial that has distilled keep a share from others. Its own fault is
-a result and ends it normally, so that Tune repeats only what was lost with a process or machine. What is done lies on
-storage, not in Tune's state: a trial started again resumes from the run's own checkpoint.
+that goes on to the next one: neither imports nor a trial that has distilled keep a share from others. Whatever goes
+wrong is a result and ends it normally, a trial that is itself lost apart; Tune repeats nothing. What is done lies on
+storage, not in Tune's state, which nobody reads: a trial started again resumes from the run's own checkpoint.
 
 Nothing here imports PyTorch, which the processes of trials go without.
 """
 
+import pickle
+import tempfile
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,13 +19,13 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import ray
 from ray import tune
+from ray.exceptions import RayError
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
-from glad_ray.engine.shares import ray_options
-from glad_ray.engine.tasks import LOST, RETRIES
-from glad_ray.spec import Resources, Run
-from glad_ray.storage import Storage
+from glad_ray.engine.faults import LOST, RETRIES, Fault, pause_seconds
+from glad_ray.engine.shares import Shares, ray_options
+from glad_ray.spec import Run, Slice
 
 if TYPE_CHECKING:
     from glad_ray.engine.shared import Shared
@@ -44,43 +48,37 @@ class Listener(Protocol):
     def distilled(self, run: Run) -> None:
         """A run's synthetic set is on storage."""
 
-    def faulted(self, run: Run, fault: Mapping[str, str], step: int | None) -> None:
-        """A run ended by a fault (`error` and `traceback`), its own or that of what it ran on."""
+    def faulted(self, run: Run, fault: Fault, step: int | None) -> None:
+        """A run ended by a fault, its own or one of infrastructure that came too often."""
 
     def retried(self, what: str, error: str) -> None:
-        """A trial was lost and starts again."""
+        """A trial met a fault that passes and is tried again."""
 
     def poll(self) -> None:
         """Nothing happened, or something did: called many times a second."""
 
 
-def run_trials(runs: Sequence[Run], shared: "Shared", listener: Listener, work: Any) -> None:
+def run_trials(runs: Sequence[Run], shared: "Shared", shares: Shares, listener: Listener, work: Any) -> None:
     """Distil runs in their order by the task `work` (see `distil_task`), as many at once as there are shares."""
     by_id = {run.run_id: run for run in runs}
-    resources = shared.sweep.resources
-    queue = _Queue(runs, resources.max_trials, listener)
+    queue = _Queue(runs, shared.sweep.resources.max_trials, shares, listener)
     reference = [ray.put(shared)]  # in a list, which Tune does not look into
-    shared.storage.delete(Storage.TUNE)
-    tune.Tuner(
-        tune.with_resources(
-            tune.with_parameters(_trial, runs=by_id, resources=resources, work=work, shared=reference), _NO_SHARE
-        ),
-        tune_config=tune.TuneConfig(
-            search_alg=queue,
-            num_samples=-1,
-            # They keep nothing from others, and Tune starts none but those that the queue gives.
-            reuse_actors=True,
-            trial_name_creator=_name,
-            trial_dirname_creator=_name,
-        ),
-        run_config=tune.RunConfig(
-            name=Storage.TUNE,
-            storage_path=shared.storage.uri,
-            failure_config=tune.FailureConfig(max_failures=RETRIES),
-            callbacks=[_Callback(by_id, queue, listener)],
-            verbose=0,
-        ),
-    ).fit()
+    # Not on the sweep's storage: what Tune keeps is of no use after it, and storage may fail for a while.
+    with tempfile.TemporaryDirectory(prefix="glad-ray-tune-", ignore_cleanup_errors=True) as folder:
+        tune.Tuner(
+            tune.with_resources(tune.with_parameters(_trial, runs=by_id, work=work, shared=reference), _NO_SHARE),
+            tune_config=tune.TuneConfig(
+                search_alg=queue,
+                num_samples=-1,
+                # They keep nothing from others, and Tune starts none but those that the queue gives.
+                reuse_actors=True,
+                trial_name_creator=_name,
+                trial_dirname_creator=_name,
+            ),
+            run_config=tune.RunConfig(
+                name="tune", storage_path=folder, callbacks=[_Callback(by_id, queue, listener)], verbose=0
+            ),
+        ).fit()
 
 
 def _name(trial: Trial) -> str:
@@ -95,29 +93,29 @@ def distil_task(run: Run, shared: "Shared") -> dict[str, Any]:
     return distil(run, shared)
 
 
-def _trial(
-    config: Mapping[str, str],
-    *,
-    runs: Mapping[str, Run],
-    resources: Resources,
-    work: Any,
-    shared: list[ray.ObjectRef[Any]],
-) -> None:
+def _trial(config: Mapping[str, Any], *, runs: Mapping[str, Run], work: Any, shared: list[ray.ObjectRef[Any]]) -> None:
     """What a trial does, in a process of its own."""
-    run = runs[config["run_id"]]
-    needed = resources.slice_of("trial", run.algorithm.name)
-    tune.report(ray.get(work.options(**ray_options(needed)).remote(run, *shared)))
+    task = work.options(**ray_options(Slice(*config["share"]), config["tries"]))
+    try:
+        result = ray.get(task.remote(runs[config["run_id"]], *shared))
+    except RayError as error:
+        result = {"fault": Fault.of(error)._asdict(), "step": None}
+    # With nothing of its own in it, Tune would print that a trial completed.
+    tune.report(result | {"run_id": config["run_id"]})
 
 
 class _Queue(Searcher):
     """Gives Tune the runs in their order, each as soon as it can start and there is room for it."""
 
-    def __init__(self, runs: Sequence[Run], at_most: int | None, listener: Listener) -> None:
+    def __init__(self, runs: Sequence[Run], at_most: int | None, shares: Shares, listener: Listener) -> None:
         super().__init__(metric="step", mode="max")
         self._waiting = {run.run_id: run for run in runs}
+        self._due: dict[str, float] = {}
+        """when to try a run again, by its id"""
+        self._tries: Counter[str] = Counter()
+        self._had: dict[str, Slice] = {}
         self._under_way: set[str] = set()
-        self._losses: Counter[str] = Counter()
-        self._at_most, self._listener = at_most, listener
+        self._at_most, self._shares, self._listener = at_most, shares, listener
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The next run; None: none for now."""
@@ -125,13 +123,15 @@ class _Queue(Searcher):
         if len(self._under_way) >= self._room():
             return None
         for run in list(self._waiting.values()):
+            if time.monotonic() < self._due.get(run.run_id, 0):
+                continue
             startable = self._listener.startable(run)
             if startable is None:
                 continue
             del self._waiting[run.run_id]
             if startable:
                 self._under_way.add(trial_id)
-                return {"run_id": run.run_id}
+                return self._config(run)
         # Tune ends with the first one that is finished.
         return None if self._waiting or self._under_way else cast("dict[str, Any]", Searcher.FINISHED)
 
@@ -139,13 +139,27 @@ class _Queue(Searcher):
         """A trial has come to its end, whatever that was."""
         self._under_way.discard(trial_id)
 
-    def again(self, run: Run) -> bool:
-        """Take a run back whose trial was lost before it ran, which Tune does not repeat; False: too often."""
-        self._losses[run.run_id] += 1
-        if self._losses[run.run_id] > RETRIES:
+    def again(self, run: Run, fault: Fault) -> bool:
+        """Take a run back after a fault that passes; false: it does not, or came too often."""
+        tries = self._tries[run.run_id]
+        passes = fault.kind == "infrastructure" and tries <= RETRIES
+        if not passes and not (
+            fault.kind == "GPU memory" and self._shares.grow("trial", run.algorithm.name, self._had[run.run_id])
+        ):
             return False
+        self._due[run.run_id] = time.monotonic() + pause_seconds(tries)
         self._waiting[run.run_id] = run
         return True
+
+    def tries(self, run: Run) -> int:
+        """How often a run was started."""
+        return self._tries[run.run_id]
+
+    def _config(self, run: Run) -> dict[str, Any]:
+        tries = self._tries[run.run_id]
+        self._tries[run.run_id] += 1
+        self._had[run.run_id] = self._shares.of("trial", run.algorithm.name)
+        return {"run_id": run.run_id, "share": tuple(self._had[run.run_id]), "tries": tries}
 
     def _room(self) -> int:
         room = self._listener.slots() + _AHEAD
@@ -169,24 +183,25 @@ class _Callback(tune.Callback):
         self.runs, self.queue, self.listener = runs, queue, listener
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """It came to its end, by a fault of its own perhaps."""
+        """It came to its end, by a fault perhaps."""
         fault, step = trial.last_result["fault"], trial.last_result["step"]
         if fault is None:
             self.listener.distilled(self._run(trial))
         else:
-            self.listener.faulted(self._run(trial), fault, step)
-
-    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """It was lost and starts again."""
-        self.listener.retried(self._run(trial).label, LOST)
+            self._faulted(trial, Fault(**fault), step)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """It was lost for good, or before it ran."""
-        log = Path(trial.error_file).read_text() if trial.error_file else ""
-        if trial.num_failures <= RETRIES and self.queue.again(self._run(trial)):
-            self.listener.retried(self._run(trial).label, LOST)
+        """It was lost itself, or could not begin."""
+        raised = trial.pickled_error_file
+        lost = Fault(LOST, "", "infrastructure")
+        self._faulted(trial, Fault.of(pickle.loads(Path(raised).read_bytes())) if raised else lost, None)
+
+    def _faulted(self, trial: Trial, fault: Fault, step: int | None) -> None:
+        run = self._run(trial)
+        if self.queue.again(run, fault):
+            self.listener.retried(run.label, fault.error)
         else:
-            self.listener.faulted(self._run(trial), {"error": f"{LOST}, {RETRIES + 1} times", "traceback": log}, None)
+            self.listener.faulted(run, fault.after(self.queue.tries(run)), step)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Tune's loop has gone round."""

@@ -5,8 +5,7 @@ A unit is an expert, a distillation, or the evaluation of a run with one network
 """
 
 import contextlib
-import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, NamedTuple
 
@@ -16,15 +15,17 @@ from glad_ray.data import Dataset, load_dataset
 from glad_ray.data.prepare import Decode, decode_here
 from glad_ray.distill import distilled
 from glad_ray.engine.events import Begun, ImagesPrepared, RunFailed
+from glad_ray.engine.faults import Fault
 from glad_ray.engine.view import View
-from glad_ray.errors import GladRayError, RunError
+from glad_ray.errors import RunError
 from glad_ray.experts import missing_experts
 from glad_ray.generators import Generator, build_generator, check_generator, read_file
+from glad_ray.interrupts import within
 from glad_ray.machine import keep_freed_memory
 from glad_ray.networks import check_network
 from glad_ray.plan import Plan, experts_needed
 from glad_ray.results import Failure, finished, read_trainings, write_failure
-from glad_ray.spec import ExpertSet, GeneratorRecord, Resources, Run, Slice, Sweep, Unit, dataset_facts
+from glad_ray.spec import ExpertSet, GeneratorRecord, Network, Resources, Run, Slice, Sweep, Unit, dataset_facts
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile
 
@@ -60,6 +61,11 @@ class DataKey(NamedTuple):
             decode=decode,
             on_progress=progressed,
         )
+
+
+def evaluation_bound(resources: Resources, *, or_exit: bool) -> contextlib.AbstractContextManager[None]:
+    """The time that an evaluation with one network may take; see `within`."""
+    return within(resources.evaluation_timeout_minutes, "resources.evaluation_timeout_minutes", or_exit=or_exit)
 
 
 class Left(NamedTuple):
@@ -206,20 +212,10 @@ def cpu_threads(cpus: float | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class Fault(NamedTuple):
-    """What went wrong, as text, which any process can read."""
-
-    error: str
-    """one line"""
-    traceback: str
-
-    @classmethod
-    def of(cls, error: BaseException) -> "Fault":
-        """Of an exception as it was caught."""
-        line = next(iter(str(error).strip().splitlines()), "")
-        if not isinstance(error, GladRayError):
-            line = f"{type(error).__name__}: {line}" if line else type(error).__name__
-        return cls(line, "".join(traceback.format_exception(error)))
+def fault_of_networks(faults: Sequence[tuple[Network, Fault]]) -> Fault:
+    """What went wrong in the evaluation of a run, with the networks it went wrong with; what others scored is kept."""
+    named = [f"{network.title}: {fault.error}" for network, fault in faults]
+    return Fault("; ".join(named), "\n".join(fault.traceback for _, fault in faults))
 
 
 def first_fault(run: Run, sweep: Sweep, faults: Mapping[ExpertSet, Fault], distilled: bool = False) -> Fault | None:

@@ -121,6 +121,9 @@ class Resources(Record):
     evaluation_cpus: float = Field(default=1, gt=0)
     evaluation_gpus: float = Field(default=0, ge=0)
     evaluation_memory_gib: float = Field(default=0, ge=0)
+    evaluation_timeout_minutes: float | None = Field(default=None, gt=0)
+    """for a run's evaluation with one network, all trainings that are left of it; what takes longer hangs: it is ended
+    and tried again, and recorded as a failure in the end. None: no bound"""
     expert_cpus: float = Field(default=1, gt=0)
     expert_gpus: float = Field(default=0, ge=0)
     expert_memory_gib: float = Field(default=0, ge=0)

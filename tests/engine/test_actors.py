@@ -9,7 +9,8 @@ import torch
 
 from glad_ray.engine.connection import connected
 from glad_ray.engine.expert_store import ExpertStore, RemoteTrajectories, start_expert_store
-from glad_ray.engine.tasks import RETRIES, Tasks
+from glad_ray.engine.faults import RETRIES
+from glad_ray.engine.tasks import Tasks
 from glad_ray.errors import DataError, UserError
 from glad_ray.experts import ExpertFiles
 from tests.engine import tiny
@@ -93,12 +94,19 @@ def lost_times(folder, times):
 @pytest.mark.parametrize("times", [1, RETRIES + 1])
 def test_lost_tasks_are_submitted_again(times, tmp_path):
     retried, ended, failed = [], [], []
-    tasks = Tasks(lambda what, error: retried.append(what))
-    tasks.submit("it", lambda: lost_times.remote(str(tmp_path), times), ended.append, failed.append)
+    tasks = Tasks(lambda what, error: retried.append(what), pause=lambda tries: 0.1)
+    tasks.submit(
+        "it",
+        lambda tries: lost_times.remote(str(tmp_path), times),
+        ended.append,
+        lambda error, fault: failed.append(fault),
+    )
     while len(tasks):
         tasks.poll(10)
     assert retried == ["it"] * min(times, RETRIES)
     assert (len(ended), len(failed)) == ((1, 0) if times <= RETRIES else (0, 1))
+    if failed:
+        assert failed[0].error == f"lost with its process or machine, {RETRIES + 1} times"
 
 
 def test_a_client_is_no_driver():

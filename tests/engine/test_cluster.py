@@ -5,11 +5,9 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
-import ray
 
 from glad_ray.engine.cluster import run_on_ray
 from glad_ray.engine.events import Begun, ExpertEpoch, Retried, RunDistilled, RunFailed, RunFinished, TrainingDone
@@ -19,6 +17,7 @@ from glad_ray.experts import missing_experts
 from glad_ray.results import finished, read_failures, read_trainings
 from tests.engine import tiny
 from tests.engine.conftest import Recorded
+from tests.faults.processes import until, workers, working
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -65,7 +64,7 @@ def test_killed_trials_and_replica(in_process, storage, view):
         for name in ("dm", "dc"):
             until(lambda name=name: storage.list(storage.checkpoint_folder(tiny.RUNS[name].run_id)))
         for pid, title in workers():
-            if title.startswith(("ray::ImplicitFunc", "ray::Replica")):
+            if title.startswith(("ray::distil_task", "ray::ImplicitFunc", "ray::Replica")):
                 os.kill(pid, signal.SIGKILL)
                 killed.append(title)
 
@@ -76,6 +75,7 @@ def test_killed_trials_and_replica(in_process, storage, view):
 
     assert any("Replica" in title for title in killed)
     assert any("ImplicitFunc" in title for title in killed)
+    assert any("distil_task" in title for title in killed)
     assert view.of(Retried)
     assert not view.of(RunFailed)
     assert tiny.rows(storage, *names) == tiny.rows(expected, *names)
@@ -132,6 +132,7 @@ from glad_ray.engine.cluster import run_on_ray
 from glad_ray.storage import Storage
 from tests.engine import tiny
 from tests.engine.conftest import Recorded
+from tests.faults.processes import until, workers, working
 
 run_on_ray(tiny.plan(*sys.argv[2:]), Storage.open(sys.argv[1]), address="local", view=Recorded())
 """
@@ -186,44 +187,6 @@ def files(storage):
     ended = ("distillation.json", ".arrow", "synthetic_set.safetensors")
     found = [str(path.relative_to(storage.uri)) for path in Path(storage.uri).rglob("*") if path.is_file()]
     return [path for path in found if path.startswith("results/") or path.endswith(ended)]
-
-
-def until(happens):
-    """Wait for something that must happen; pytest-timeout ends the wait if it does not."""
-    while not happens():
-        time.sleep(0.02)
-
-
-def workers():
-    """Process numbers and titles of this session's workers."""
-    socket = ray.nodes()[0]["RayletSocketName"]
-    raylets = [pid for pid, text in processes("cmdline") if "raylet/raylet" in text and socket in text]
-    return [(pid, text) for pid, text in processes("cmdline") if text.startswith("ray::") and parent(pid) in raylets]
-
-
-def working(mark):
-    """Workers that have a variable in their environment; Ray's idle agents take a minute to notice that it is gone."""
-    titles = dict(processes("cmdline"))
-    marked = [titles.get(pid, "") for pid, text in processes("environ") if mark in text.split("\0")]
-    return [title for title in marked if title.startswith("ray::") and "Agent" not in title]
-
-
-def processes(file):
-    """Every process, with the content of a file that the kernel has of it."""
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                yield int(folder.name), (folder / file).read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-
-
-def parent(pid):
-    """The process that started it, 0 if it has ended."""
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
 
 
 def test_no_run_can_start(storage, view):

@@ -1,10 +1,14 @@
 """The order in which runs are given to Ray Tune."""
 
+from types import SimpleNamespace
+
 import pytest
 from ray.tune.search import Searcher
 
-from glad_ray.engine.tasks import RETRIES
+from glad_ray.engine.faults import LOST, RETRIES, Fault
+from glad_ray.engine.shares import Shares
 from glad_ray.engine.trials import _AHEAD, _Queue
+from glad_ray.spec import Resources
 from tests.engine import tiny
 
 RUNS = [tiny.BASE.replace(seed=seed) for seed in range(6)]
@@ -23,7 +27,7 @@ class Listener:
 
 
 def queue(listener, at_most=None, runs=RUNS):
-    return _Queue(runs, at_most, listener)
+    return _Queue(runs, at_most, Shares(Resources(trial_gpus=0.25)), listener)
 
 
 def given(queue, count=99):
@@ -43,7 +47,7 @@ def test_no_more_than_there_is_room_for(slots, at_most, expected):
     made = queue(Listener(slots), at_most)
     assert given(made) == IDS[:expected]
     made.on_trial_complete("trial 0", error=True)
-    assert made.suggest("next") == {"run_id": IDS[expected]}
+    assert made.suggest("next")["run_id"] == IDS[expected]
     assert made.suggest("another") is None
 
 
@@ -55,7 +59,7 @@ def test_who_waits_for_its_experts_lets_others_pass():
         made.on_trial_complete(f"trial {number}")
     assert made.suggest("x") is None, "not the end: some wait"
     ready.add(IDS[1])
-    assert made.suggest("x") == {"run_id": IDS[1]}
+    assert made.suggest("x")["run_id"] == IDS[1]
 
 
 def test_runs_that_cannot_start_are_passed_over_and_asked_for_once():
@@ -77,14 +81,50 @@ def test_it_ends_when_the_last_trial_has():
     assert made.suggest("x") == Searcher.FINISHED
 
 
-def test_a_trial_lost_before_it_ran_is_given_again_so_often():
-    made = queue(Listener(), runs=RUNS[:1])
-    for number in range(RETRIES):
-        assert given(made) == IDS[:1]
-        assert made.again(RUNS[0]), number
+@pytest.fixture
+def clock(monkeypatch):
+    """The time that the queue sees; it stands still."""
+    now = [0.0]
+    monkeypatch.setattr("glad_ray.engine.trials.time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+def test_a_trial_that_was_lost_is_given_again_so_often_after_longer_and_longer(clock):
+    made, lost = queue(Listener(), runs=RUNS[:1]), Fault(LOST, "", "infrastructure")
+    for tries, pause in enumerate([1, 3, 9, 27, 81], 1):
+        suggestion = made.suggest("trial 0")
+        assert (suggestion["run_id"], suggestion["tries"]) == (IDS[0], tries - 1)
+        assert made.again(RUNS[0], lost)
         made.on_trial_complete("trial 0", error=True)
+        clock[0] += pause - 0.1
+        assert made.suggest("trial 0") is None
+        clock[0] += 0.1
+    assert tries == RETRIES
     assert given(made) == IDS[:1]
-    assert not made.again(RUNS[0])
+    assert not made.again(RUNS[0], lost)
+
+
+def test_a_run_whose_fault_it_was_is_not_given_again():
+    made = queue(Listener(), runs=RUNS[:1])
+    assert given(made) == IDS[:1]
+    assert not made.again(RUNS[0], Fault("the loss is not finite", ""))
+
+
+def test_more_of_a_gpu_after_its_memory_was_short_for_this_run_and_later_ones(clock):
+    made, short = queue(Listener()), Fault("CUDA out of memory", "", "GPU memory")
+    assert [made.suggest(str(number))["share"] for number in range(2)] == [(1, 0.25, 0)] * 2
+    for run in RUNS[:2]:
+        assert made.again(run, short)
+    clock[0] += 1
+    found = {}
+    for number in range(6):
+        suggestion = made.suggest(str(number))
+        found[suggestion["run_id"]] = suggestion["share"][1]
+    assert found == dict.fromkeys(IDS, 0.5)
+    assert made.again(RUNS[0], short)
+    clock[0] += 3
+    assert made.suggest("x")["share"] == (1, 1.0, 0)
+    assert not made.again(RUNS[0], short)
 
 
 def test_what_tasks_tell_is_taken_even_while_tune_waits_for_a_trial():

@@ -1,0 +1,97 @@
+"""What goes wrong, and whether it is tried again: the one place that tells whose fault it is.
+
+Infrastructure passes: a lost process, machine or actor, storage that cannot be written for a while, memory that others
+hold. Work is done again after pauses that grow. A fault of the work itself, or of its settings, would come again: it is
+recorded, once.
+
+Nothing here imports PyTorch or Ray, which processes of one kind or another go without.
+"""
+
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+from glad_ray.errors import GladRayError
+
+Kind = Literal["own", "infrastructure", "GPU memory"]
+
+RETRIES = 5
+"""of a unit of work that met a fault of infrastructure; the pauses before them are two minutes together"""
+LOST = "lost with its process or machine"
+
+_FIRST_PAUSE_SECONDS = 1.0
+_GROWTH = 3.0
+# What is not there, or in the way, stays so.
+_LASTING = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
+
+
+class Fault(NamedTuple):
+    """What went wrong, as text, which any process can read."""
+
+    error: str
+    """one line"""
+    traceback: str
+    kind: Kind = "own"
+
+    @classmethod
+    def of(cls, error: BaseException) -> "Fault":
+        """Of an exception as it was caught; one that another process raised is told as it was there."""
+        trace = "".join(traceback.format_exception(error))
+        if not isinstance(error, _loaded("ray.exceptions", "RayError")):
+            return cls(_line(error), trace, _kind(error))
+        if not isinstance(error, _loaded("ray.exceptions", "RayTaskError")):
+            return cls(LOST, trace, "infrastructure")
+        if isinstance(error.cause, BaseException):
+            return cls.of(error.cause)._replace(traceback=str(error))
+        return cls(_line(error), str(error))
+
+    def after(self, tries: int) -> "Fault":
+        """The same at the end of so many tries."""
+        return self if tries == 1 or self.kind == "own" else self._replace(error=f"{self.error}, {tries} times")
+
+
+def pause_seconds(tries: int) -> float:
+    """How long to wait after so many tries: a second, and three times as long after each of the next."""
+    return _FIRST_PAUSE_SECONDS * _GROWTH ** (tries - 1)
+
+
+def attempt(compute: Callable[[], None], on_retry: Callable[[str], None]) -> Fault | None:
+    """Compute in this process, again while infrastructure is at fault; returns what was wrong in the end, if anything.
+
+    `on_retry` is told each fault that passes. More memory of a GPU is nothing that this process could ask for.
+    """
+    for tries in range(1, RETRIES + 2):
+        try:
+            compute()
+        except Exception as error:
+            fault = Fault.of(error)
+            if fault.kind != "infrastructure" or tries > RETRIES:
+                return fault.after(tries)
+            on_retry(fault.error)
+            time.sleep(pause_seconds(tries))
+        else:
+            break
+    return None
+
+
+def _kind(error: BaseException) -> Kind:
+    if isinstance(error, _loaded("torch", "OutOfMemoryError")):
+        return "GPU memory"
+    if isinstance(error, OSError | MemoryError) and not isinstance(error, _LASTING):
+        return "infrastructure"
+    # PyTorch has no exception of its own for the memory of the machine.
+    return "infrastructure" if isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error) else "own"
+
+
+def _line(error: BaseException) -> str:
+    line = next(iter(str(error).strip().splitlines()), "")
+    if isinstance(error, GladRayError):
+        return line
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
+
+
+def _loaded(module: str, name: str) -> Any:
+    """An exception of a module that this process has imported; otherwise nothing here can be one."""
+    return getattr(sys.modules.get(module), name, ())

@@ -1,0 +1,120 @@
+"""What ends work before its time: SIGINT and SIGTERM, kept back while a step computes and told to a driver as
+exceptions; and a bound on its time.
+
+Handlers are left as they were found. A second signal never waits.
+"""
+
+import contextlib
+import faulthandler
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_GRACE_SECONDS = 10.0
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as `KeyboardInterrupt` is SIGINT."""
+
+
+@contextlib.contextmanager
+def kept_back() -> Iterator[Callable[[], bool]]:
+    """Within, the first signal waits for the end, where it does what it would have done; yields whether one waits.
+
+    A second one does so at once. Signals that are ignored stay so; outside the main thread, which alone gets them,
+    this does nothing.
+    """
+    waiting: list[int] = []
+
+    def received(number: int, frame: FrameType | None) -> None:
+        waiting.append(number)
+        if len(waiting) > 1:
+            restore()
+            signal.raise_signal(number)
+
+    with _handled(received) as restore:
+        try:
+            yield lambda: bool(waiting)
+        finally:
+            restore()
+            if len(waiting) == 1:
+                signal.raise_signal(signal.Signals(waiting[0]))
+
+
+@contextlib.contextmanager
+def raised() -> Iterator[Callable[[], int | None]]:
+    """Within, SIGINT raises `KeyboardInterrupt` and SIGTERM `Terminated`, once: a second ends the process at once.
+
+    Yields what tells the exit code that a shell expects (130 or 143), None while there was no signal.
+    """
+    code: int | None = None
+
+    def received(number: int, frame: FrameType | None) -> None:
+        nonlocal code
+        if code is not None:
+            os._exit(code)
+        code = 128 + number
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+    with _handled(received):
+        yield lambda: code
+
+
+@contextlib.contextmanager
+def found_again() -> Iterator[None]:
+    """What a library does to the signals that this process handles is undone at the end."""
+    found = {number: handler for number in _SIGNALS if callable(handler := signal.getsignal(number))}
+    yield
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in found.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def within(minutes: float | None, setting: str, *, or_exit: bool) -> Iterator[None]:
+    """Raise `TimeoutError` where a computation stands that has not ended in time; None: it may take any time.
+
+    `setting` is what bounds it, for the message. One that hangs outside Python, or goes on regardless, ends with its
+    process soon after if `or_exit`, which writes to standard error where all threads stood.
+    """
+    if minutes is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ended(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"no end within {minutes:g} minutes ({setting})")
+
+    found = signal.signal(signal.SIGALRM, ended)
+    signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
+    if or_exit:
+        faulthandler.dump_traceback_later(60 * minutes + _GRACE_SECONDS, exit=True)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, found)
+        if or_exit:
+            faulthandler.cancel_dump_traceback_later()
+
+
+@contextlib.contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[Callable[[], None]]:
+    """Handle the signals that are not ignored; yields what restores the handlers found before its end."""
+    found: dict[int, signal.Handlers | Callable[[int, FrameType | None], object] | int | None] = {}
+
+    def restore() -> None:
+        for number in list(found):
+            signal.signal(number, found.pop(number))
+
+    if threading.current_thread() is threading.main_thread():
+        for number in _SIGNALS:
+            # None: a handler that is not Python's, which could not be restored.
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                found[number] = signal.signal(number, handler)
+    try:
+        yield restore
+    finally:
+        restore()

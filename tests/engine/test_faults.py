@@ -1,0 +1,95 @@
+"""Which faults pass and which stay, how often work is tried again, and how shares of a GPU grow."""
+
+import pytest
+import ray
+import torch
+
+from glad_ray.engine import faults
+from glad_ray.engine.faults import RETRIES, Fault, attempt, pause_seconds
+from glad_ray.engine.shares import Shares
+from glad_ray.errors import DataError, RunError, UserError
+from glad_ray.spec import Resources, Share, Slice
+
+KINDS = [
+    (OSError(30, "Read-only file system"), "infrastructure"),
+    (OSError(28, "No space left on device"), "infrastructure"),
+    (ConnectionResetError(), "infrastructure"),
+    (MemoryError(), "infrastructure"),
+    (RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory"), "infrastructure"),
+    (ray.exceptions.WorkerCrashedError(), "infrastructure"),
+    (ray.exceptions.ObjectLostError("0" * 56, None, ""), "infrastructure"),
+    (torch.cuda.OutOfMemoryError("CUDA out of memory."), "GPU memory"),
+    (FileNotFoundError(2, "No such file"), "own"),
+    (UserError("x"), "own"),
+    (DataError("x"), "own"),
+    (RunError("the loss is not finite"), "own"),
+    (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "own"),
+    (ZeroDivisionError(), "own"),
+]
+
+
+@pytest.mark.parametrize(("error", "kind"), KINDS, ids=lambda value: type(value).__name__)
+def test_whose_fault(error, kind):
+    assert Fault.of(error).kind == kind
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize(("error", "kind"), [KINDS[0], KINDS[7], KINDS[10], KINDS[13]])
+def test_whose_fault_from_another_process(error, kind):
+    @ray.remote(max_retries=0, num_cpus=0)
+    def fails():
+        raise error
+
+    with pytest.raises(ray.exceptions.RayTaskError) as caught:
+        ray.get(fails.remote())
+    fault = Fault.of(caught.value)
+    assert (fault.kind, fault.error) == (kind, Fault.of(error).error)
+
+
+def test_pauses_grow():
+    pauses = [pause_seconds(tries) for tries in range(1, RETRIES + 1)]
+    assert pauses == [1, 3, 9, 27, 81]
+
+
+@pytest.mark.parametrize("times", [0, 2, RETRIES, RETRIES + 1])
+def test_attempts_in_this_process(times, monkeypatch):
+    left, retried, slept = [times], [], []
+    monkeypatch.setattr(faults.time, "sleep", slept.append)
+
+    def compute():
+        if left[0]:
+            left[0] -= 1
+            raise OSError(28, "No space left on device")
+
+    fault = attempt(compute, retried.append)
+    assert len(retried) == len(slept) == min(times, RETRIES)
+    if times <= RETRIES:
+        assert fault is None
+    else:
+        assert fault.error == f"OSError: [Errno 28] No space left on device, {times} times"
+
+
+def test_own_faults_are_not_tried_again():
+    calls = []
+
+    def compute():
+        calls.append(1)
+        raise RunError("nan")
+
+    assert attempt(compute, calls.append).error == "nan"
+    assert calls == [1]
+
+
+def test_shares_grow_with_what_is_learned():
+    shares = Shares(Resources(trial_gpus=0.25, shares={"mtt": Share(gpus=0.7)}), most_gpus=0.8)
+    had = shares.of("trial", "dm")
+    assert had == Slice(1, 0.25, 0)
+    assert shares.grow("trial", "dm", had)
+    assert shares.grow("trial", "dm", had), "it failed beside the first"
+    assert shares.of("trial", "dm").gpus == 0.5
+    assert shares.grow("trial", "dm", shares.of("trial", "dm"))
+    assert shares.of("trial", "dm").gpus == 0.8, "beside a generator there is no more"
+    assert not shares.grow("trial", "dm", shares.of("trial", "dm"))
+    assert shares.of("trial", "mtt").gpus == 0.7
+    assert shares.of("trial", "dc").gpus == 0.25
+    assert not shares.grow("evaluation", "vit", shares.of("evaluation", "vit")), "it has none"

@@ -1,0 +1,137 @@
+"""Signals: kept back while a step computes, told once as exceptions, and found again as they were."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from glad_ray.distill import State
+from glad_ray.engine.in_process import distill_in_process
+from glad_ray.interrupts import Terminated, found_again, kept_back, raised, within
+from tests.engine import tiny
+from tests.engine.conftest import Recorded
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    yield
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_the_first_signal_waits_for_the_end():
+    done = []
+
+    def work():
+        with kept_back() as waiting:
+            assert not waiting()
+            os.kill(os.getpid(), signal.SIGTERM)
+            done.append(waiting())
+
+    with raised(), pytest.raises(Terminated):
+        work()
+    assert done == [True]
+
+
+def test_the_second_does_not():
+    done = []
+
+    def work():
+        with kept_back():
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("never")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert not done
+
+
+def test_what_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with kept_back() as waiting:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert not waiting()
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_driver_is_told_by_an_exception_and_a_code(number, code):
+    with raised() as interrupted:
+        assert interrupted() is None
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+        assert interrupted() == code
+
+
+def test_a_second_signal_ends_the_driver_at_once():
+    script = """
+import os, signal
+from glad_ray.interrupts import raised
+with raised():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        os.kill(os.getpid(), signal.SIGINT)
+        print("never")
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (143, "", "")
+
+
+def test_what_takes_too_long_is_ended_where_it_stands():
+    def work():
+        with within(0.1 / 60, "resources.x", or_exit=False):
+            time.sleep(60)
+
+    with pytest.raises(TimeoutError, match=r"^no end within 0\.00166667 minutes \(resources\.x\)$"):
+        work()
+    with within(0.1 / 60, "resources.x", or_exit=True):
+        pass
+    time.sleep(0.2)
+
+
+def test_what_hangs_outside_python_ends_with_its_process():
+    script = """
+import signal, time
+from glad_ray import interrupts
+interrupts._GRACE_SECONDS = 0.5
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+with interrupts.within(0.1 / 60, "x", or_exit=True):
+    time.sleep(60)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert 'File "<string>", line 7' in ended.stderr
+
+
+def test_what_a_library_does_to_handlers_is_undone():
+    with raised(), found_again():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", ["dm", "mtt"])
+def test_a_distillation_told_to_end_keeps_its_step_and_resumes_bit_for_bit(name, number, in_process, storage):
+    expected, _ = in_process
+    run = tiny.RUNS[name]
+    steps = []
+
+    def told(event):
+        # A step that is no multiple of the checkpoints'.
+        if (progress := getattr(event, "progress", None)) is not None:
+            steps.append(progress.step)
+            if len(steps) == 3:
+                os.kill(os.getpid(), number)
+
+    with raised(), pytest.raises(KeyboardInterrupt):
+        distill_in_process(run, storage, device="cpu", view=Recorded(told))
+    newest = storage.list(storage.checkpoint_folder(run.run_id))[-1]
+    assert storage.step_of(newest) == 3
+    assert State.from_bytes(storage.read_bytes(newest), "cpu").step == 3
+    distill_in_process(run, storage, device="cpu", view=Recorded(told))
+    assert steps == list(range(1, run.steps + 1)), "no step is made twice"
+    tiny.assert_same(storage, expected, name)

@@ -1,0 +1,107 @@
+"""Sweeps on clusters of their own, each in a process of its own that prints what it saw as JSON."""
+
+import json
+import os
+import sys
+import tempfile
+import threading
+
+import ray
+import torch
+from ray.cluster_utils import Cluster
+
+from glad_ray.engine.cluster import run_on_ray
+from glad_ray.engine.events import Retried, RunFailed, RunFinished
+from glad_ray.engine.fan_out import Work
+from glad_ray.engine.faults import Fault
+from glad_ray.plan import make_plan
+from glad_ray.spec import Evaluation, Network, RandomReal, Resources, Run, Sweep
+from glad_ray.storage import Storage
+from tests.engine import tiny
+from tests.engine.conftest import Recorded
+from tests.faults.processes import until
+
+
+@ray.remote(num_cpus=0)
+class Log:
+    """What was begun: the kind of work and its share of a GPU."""
+
+    def __init__(self):
+        self.lines = []
+
+    def add(self, kind, gpus):
+        self.lines.append((kind, gpus))
+
+    def take(self):
+        return self.lines
+
+
+def _short(kind, enough):
+    """Raise what PyTorch raises where a GPU's memory is short, unless the share is enough."""
+    gpus = ray.get_runtime_context().get_assigned_resources()["GPU"]
+    ray.get(ray.get_actor("log").add.remote(kind, gpus))
+    if gpus < enough:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+
+def memory():
+    """Four runs whose distillations need half a GPU and whose evaluations need a whole one, and are given less."""
+    ray.init(address="local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False)
+    log = Log.options(name="log").remote()
+
+    def distil(run, shared):
+        try:
+            _short("trial", 0.5)
+        except torch.cuda.OutOfMemoryError as error:
+            return {"fault": Fault.of(error)._asdict(), "step": 0}
+        return {"fault": None, "step": 0}
+
+    def evaluation(run, evaluation, network, shared):
+        _short("evaluation", 1.0)
+
+    options = {"max_calls": 0, "max_retries": 0, "scheduling_strategy": "DEFAULT"}
+    work = Work(None, ray.remote(**options)(distil), ray.remote(**options)(evaluation), lambda *arguments: None)
+    base = Run(algorithm=RandomReal(), backbone=Network(width=8))
+    sweep = Sweep(
+        name="memory",
+        runs=tuple(base.replace(seed=seed) for seed in range(4)),
+        evaluations=Evaluation(networks=(Network(width=8),)),
+        resources=Resources(logical_gpus=True, trial_gpus=0.25, evaluation_gpus=0.3, max_trials=1),
+    )
+    view = Recorded()
+    with tempfile.TemporaryDirectory() as folder:
+        run_on_ray(make_plan(sweep), Storage.open(folder), address=None, view=view, work=work)
+    _print(view, begun=ray.get(log.take.remote()))
+
+
+def node(where):
+    """Two runs on two machines, one of which loses its raylet when both runs have checkpoints."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    second = cluster.add_node(num_cpus=1)
+    storage, view = Storage.open(where), Recorded()
+
+    def kill():
+        for name in ("dm", "mtt"):
+            until(lambda name=name: storage.list(storage.checkpoint_folder(tiny.RUNS[name].run_id)))
+        cluster.remove_node(second, allow_graceful=False)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    plan = tiny.plan("dm", "mtt", evaluations=(tiny.EVALUATION,))
+    run_on_ray(plan, storage, address=cluster.address, view=view)
+    killer.join()
+    _print(view)
+
+
+def _print(view, **more):
+    seen = {
+        "finished": len(view.of(RunFinished)),
+        "failed": [event.failure.error for event in view.of(RunFailed)],
+        "retried": [event.error for event in view.of(Retried)],
+    }
+    print(json.dumps(seen | more), flush=True)
+
+
+if __name__ == "__main__":
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    {"memory": memory, "node": node}[sys.argv[1]](*sys.argv[2:])

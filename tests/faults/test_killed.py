@@ -1,0 +1,134 @@
+"""Workers, actors and drivers that are killed or told to end in the middle of a sweep."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from glad_ray.engine.cluster import run_on_ray
+from glad_ray.engine.events import ExpertEpoch, Retried, RunDistilled, RunFailed, RunFinished, TrainingDone
+from glad_ray.engine.in_process import run_in_process
+from glad_ray.results import finished, read_trainings
+from tests.engine import tiny
+from tests.engine.conftest import Recorded
+from tests.faults.processes import Killer, until
+
+THROUGH_REPLICA = 1e-5
+EVALUATION_ID = tiny.EVALUATION.content_id
+# Who is killed: title of the process, the run, after its first checkpoint or at once, what is told.
+VICTIMS = {
+    "a distilling process": ("ray::distil_task", "dm", True, "again, with the run's name"),
+    "a trial's supervisor": ("ray::ImplicitFunc", "dm", True, "again, with the run's name"),
+    "an evaluating process": ("ray::_evaluation", "random", False, "again, with run and network"),
+    "a process that trains experts": ("ray::_experts", "mtt", False, "again, with the experts' numbers"),
+    "a generator's replica": ("ray::Replica", "dc", True, "nothing: Ray starts it again, its calls are repeated"),
+    "the store of experts": ("ray::ExpertStore", "mtt", True, "nothing: Ray starts it again, its calls are repeated"),
+    "the queue of events": ("ray::EventQueue", "dm", True, "nothing: Ray starts it again; progress on its way is lost"),
+}
+
+
+@pytest.mark.long_fault
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_killed(victim, in_process, storage, view, seen):
+    title, name, checkpointed, told = VICTIMS[victim]
+    run = tiny.RUNS[name]
+
+    def when():
+        return not checkpointed or storage.list(storage.checkpoint_folder(run.run_id))
+
+    with Killer(title, when) as killer:
+        run_on_ray(plan(name), storage, address=None, view=view)
+    assert killer.killed.startswith(title)
+    assert_same_table(storage, in_process[0], name, THROUGH_REPLICA if name == "dc" else 0.0)
+    assert_nothing_twice(view)
+    assert not view.of(RunFailed)
+    assert bool(view.of(Retried)) == told.startswith("again")
+    seen(f"SIGKILL of {victim}", told, "the same table")
+
+
+SWEEP = Path(__file__).with_name("sweep.py")
+NAMES = ("random", "dm")
+
+
+@pytest.mark.parametrize(
+    ("number", "engine"),
+    [
+        (signal.SIGTERM, "--in-process"),
+        (signal.SIGINT, "--in-process"),
+        pytest.param(signal.SIGTERM, None, marks=pytest.mark.long_fault),
+        pytest.param(signal.SIGINT, None, marks=pytest.mark.long_fault),
+        pytest.param(signal.SIGKILL, None, marks=pytest.mark.long_fault),
+    ],
+)
+def test_driver_told_to_end(number, engine, in_process, storage, seen, tmp_path):
+    """The whole group is signalled, as by Ctrl-C in a terminal."""
+    words = [sys.executable, "-m", "glad_ray", "sweep", SWEEP, "--storage", storage.uri, *filter(None, [engine])]
+    environment = os.environ | {"RAY_AUTH_MODE": "disabled"}
+    out, err = tmp_path / "out", tmp_path / "err"
+    with out.open("w") as stdout, err.open("w") as stderr:
+        driver = subprocess.Popen(words, env=environment, stdout=stdout, stderr=stderr, start_new_session=True)
+    folder = storage.checkpoint_folder(tiny.RUNS["dm"].run_id)
+    until(lambda: storage.list(folder) or driver.poll() is not None)
+    assert driver.poll() is None, err.read_text()
+    os.killpg(driver.pid, number)
+    code = driver.wait(timeout=60)
+    if number == signal.SIGKILL:
+        assert code == -signal.SIGKILL
+    else:
+        assert code == 128 + number
+        sentence = "glad-ray: Interrupted: what is finished is kept; the same command goes on from there.\n"
+        assert err.read_text().lstrip() == sentence
+    assert "Traceback" not in out.read_text()
+    made, steps = trainings(storage), [storage.step_of(path) for path in storage.list(folder)]
+    view = Recorded()
+    run_in_process(plan(*NAMES), storage, device="cpu", view=view)
+    assert_nothing_twice(view)
+    assert made <= trainings(storage)
+    assert {event.training for event in view.of(TrainingDone)} == trainings(storage) - made
+    assert_same_table(storage, in_process[0], "random")
+    assert_same_table(storage, in_process[0], "dm")
+    told = "nothing" if number == signal.SIGKILL else f"one sentence; exit code {128 + number}"
+    where = "the driver, in process" if engine else "the driver, on Ray"
+    seen(f"{number.name} of {where}", told, f"goes on from step {max(steps)}; the same table")
+
+
+def plan(*names, **resources):
+    return tiny.plan(*names, evaluations=(tiny.EVALUATION,), **resources)
+
+
+def trainings(storage):
+    """The recorded trainings; their times tell that these are they, and not others like them."""
+    return {
+        training
+        for name in NAMES
+        for network in tiny.EVALUATION.networks
+        for training in read_trainings(storage, tiny.RUNS[name].run_id, EVALUATION_ID, network.key)
+    }
+
+
+def assert_same_table(storage, expected, name, tolerance=0.0):
+    """As after a quiet run."""
+    quiet = [row for row in tiny.rows(expected, name) if row["evaluation_id"] == EVALUATION_ID]
+    ours = tiny.rows(storage, name)
+    accuracies = [[row.pop("accuracy") for row in rows] for rows in (ours, quiet)]
+    assert ours == quiet
+    assert accuracies[0] == pytest.approx(accuracies[1], abs=tolerance)
+    assert finished(storage, tiny.RUNS[name].run_id, EVALUATION_ID)
+    tiny.assert_same(storage, expected, name, tolerance)
+
+
+def assert_nothing_twice(view):
+    """No run was distilled, expert trained to its end or network trained twice."""
+    done = Counter()
+    for event in view.of(TrainingDone):
+        done[event.run.run_id, event.training.network, event.training.step, event.training.repeat] += 1
+    for event in view.of(ExpertEpoch):
+        done[event.expert_set.content_id, event.expert] += event.epoch == event.expert_set.experts.last_epoch
+    for kind in (RunDistilled, RunFinished):
+        done.update((kind, event.run.run_id) for event in view.of(kind))
+    assert max(done.values()) == 1

@@ -1,0 +1,131 @@
+"""Storage that fails for a while, and files that are damaged."""
+
+import contextlib
+import subprocess
+import threading
+
+import pytest
+
+from glad_ray.engine.cluster import run_on_ray
+from glad_ray.engine.events import Retried, RunFailed, RunProgressed
+from glad_ray.engine.in_process import run_in_process
+from glad_ray.storage import Storage
+from tests.engine import tiny
+from tests.engine.conftest import Recorded
+from tests.faults.processes import until
+from tests.faults.test_killed import NAMES, assert_nothing_twice, assert_same_table, plan
+
+MIB = 2**20
+
+
+def run(engine, made, storage, view):
+    """A sweep by one of the engines."""
+    if engine == "in process":
+        run_in_process(made, storage, device="cpu", view=view)
+    else:
+        run_on_ray(made, storage, address=None, view=view)
+
+
+ENGINES = ["in process", pytest.param("on Ray", marks=pytest.mark.long_fault)]
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of 8 MiB; mounting takes root, or a namespace in which one is root (unshare -rm)."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    _mount("-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder))
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_read_only_for_a_while(engine, in_process, disk, request, view, seen):
+    if engine == "on Ray":
+        request.getfixturevalue("ray_session")
+    storage = Storage.open(disk)
+    with _trouble(storage, lambda: _mount("-o", "remount,ro", str(disk)), view) as mended:
+        mended(lambda: _mount("-o", "remount,rw", str(disk)))
+        run(engine, plan(*NAMES), storage, view)
+    again = {event.error for event in view.of(Retried)}
+    assert any("Read-only file system" in error for error in again)
+    _assert_as_quiet(storage, in_process, view)
+    seen(f"storage read-only for a while, {engine}", "again, with the system's words", "the same table")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_disk_full_for_a_while(engine, in_process, disk, request, view, seen):
+    if engine == "on Ray":
+        request.getfixturevalue("ray_session")
+    storage = Storage.open(disk)
+    filler = disk / "filler"
+    with _trouble(storage, lambda: _fill(filler), view) as mended:
+        mended(filler.unlink)
+        run(engine, plan(*NAMES), storage, view)
+    again = {event.error for event in view.of(Retried)}
+    assert any("No space left on device" in error for error in again)
+    _assert_as_quiet(storage, in_process, view)
+    seen(f"disk full for a while, {engine}", "again, with the system's words", "the same table")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_newest_checkpoint_truncated(engine, in_process, storage, request, view, seen):
+    if engine == "on Ray":
+        request.getfixturevalue("ray_session")
+    folder = storage.checkpoint_folder(tiny.RUNS["dm"].run_id)
+
+    class Stopped(KeyboardInterrupt):
+        pass
+
+    def stop(event):
+        if isinstance(event, RunProgressed) and event.progress.step == 7:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run_in_process(plan("dm"), storage, device="cpu", view=Recorded(stop))
+    before, newest = storage.list(folder)
+    whole = storage.read_bytes(newest)
+    storage.local_path(newest).write_bytes(whole[: len(whole) // 2])
+    run(engine, plan("dm"), storage, view)
+    steps = [event.progress.step for event in view.of(RunProgressed)]
+    if engine == "in process":
+        assert steps[0] == storage.step_of(before) + 1
+    assert_nothing_twice(view)
+    assert_same_table(storage, in_process[0], "dm")
+    seen(f"newest checkpoint truncated, {engine}", "nothing", f"goes on from step {storage.step_of(before)}")
+
+
+@contextlib.contextmanager
+def _trouble(storage, begin, view):
+    """Trouble from the first checkpoint on, until something was tried again because of it."""
+    folder, mend = storage.checkpoint_folder(tiny.RUNS["dm"].run_id), []
+
+    def happen():
+        until(lambda: storage.list(folder))
+        begin()
+        until(lambda: view.of(Retried))
+        mend[0]()
+
+    thread = threading.Thread(target=happen, daemon=True)
+    thread.start()
+    yield mend.append
+    thread.join(60)
+
+
+def _assert_as_quiet(storage, in_process, view):
+    assert not view.of(RunFailed)
+    assert_nothing_twice(view)
+    for name in NAMES:
+        assert_same_table(storage, in_process[0], name)
+
+
+def _mount(*words):
+    subprocess.run(["mount", *words], check=True)
+
+
+def _fill(path):
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        for size in (MIB, 4096, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(b"\0" * size)
