@@ -40,6 +40,7 @@ class Storage:
     """an absolute local path, or a URI that pyarrow knows"""
 
     PLAN: ClassVar[str] = "plan.json"
+    DRIVER: ClassVar[str] = "driver.json"
     RUNS: ClassVar[str] = "runs"
     RESULTS: ClassVar[str] = "results"
     TUNE: ClassVar[str] = "tune"

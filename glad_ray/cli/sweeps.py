@@ -16,6 +16,7 @@ from glad_ray.cli.common import (
     run_plan,
     say_licences,
 )
+from glad_ray.engine.driver import driving
 from glad_ray.errors import GladRayError, UserError
 from glad_ray.plan import Plan, make_plan, write_plan
 from glad_ray.plan.show import differences_table, plan_tables
@@ -104,10 +105,11 @@ def execute(made: Plan, storage: Storage, address: str | None, device: str | Non
     """Run a plan through Ray, or in this process on `device`, then report it; raises `GladRayError` if a run failed."""
     from glad_ray.report import write_report
 
-    write_plan(made, storage)
-    say_licences(made.runs)
-    run_plan(made, storage, address, device)
-    console().print(f"The report is {storage}/{write_report(storage)}")
+    with driving(storage):
+        write_plan(made, storage)
+        say_licences(made.runs)
+        run_plan(made, storage, address, device)
+        console().print(f"The report is {storage}/{write_report(storage)}")
     failed = {run.run_id for run in made.runs} & {failure.run_id for failure in read_failures(storage)}
     if failed:
         raise GladRayError(f"{len(failed)} of {len(made.runs)} runs failed; the report says why.")
