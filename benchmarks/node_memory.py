@@ -22,7 +22,6 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from glad_ray.distill import Progress
 from glad_ray.engine import make_view, run_in_process
 from glad_ray.engine.connection import connected
 from glad_ray.engine.shared import sharing
@@ -31,6 +30,7 @@ from glad_ray.engine.units import Fault, left_of
 from glad_ray.machine import device_name
 from glad_ray.plan import make_plan, plan_experts
 from glad_ray.plan.parameters import expert_bytes
+from glad_ray.results import Progress
 from glad_ray.spec import DM, MTT, Evaluation, Experts, Network, Run, Sweep, dataset_facts
 from glad_ray.storage import Storage
 

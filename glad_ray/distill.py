@@ -23,7 +23,14 @@ from glad_ray.errors import RunError
 from glad_ray.generators import Generator, GeneratorSpace, Latents, PixelSpace, Space
 from glad_ray.machine import device_name, peak_memory_bytes, reset_peak_memory
 from glad_ray.randomness import rng_for
-from glad_ray.results import Distillation, package_versions, write_distillation, write_losses
+from glad_ray.results import (
+    Distillation,
+    Progress,
+    package_versions,
+    write_distillation,
+    write_entry,
+    write_losses,
+)
 from glad_ray.spec import DC, DM, MTT, Run, WholeDataset
 from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet
@@ -31,19 +38,9 @@ from glad_ray.trajectories import Trajectories
 
 _MOMENTUM = 0.5  # of the latents and the step size, in every algorithm's original code and in GLaD's
 _KEPT_CHECKPOINTS = 2
+_MADE = (".safetensors", ".png", ".parquet", "distillation.json")
 MIN_STEP_SIZE = 1e-6
 """The learned step size is kept at or above this; the paper's code lets it turn negative."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is."""
-
-    step: int
-    steps: int
-    loss: float
-    seconds: float
-    """since the run first began, pauses left out"""
 
 
 @dataclass
@@ -150,6 +147,7 @@ def distill(
     where = torch.device(device)
     reset_peak_memory(where)
     storage.write_bytes(storage.run_path(run.run_id), run.model_dump_json(indent=1).encode())
+    write_entry(storage, run.run_id, "started", device=device_name(where))
     seconds = 0.0
     if not isinstance(run.algorithm, WholeDataset):
         seconds = _make_set(run, space, dataset, trajectories, storage, where, on_progress)
@@ -160,6 +158,9 @@ def distill(
         versions=package_versions(),
     )
     write_distillation(storage, run.run_id, taken)
+    made = (*storage.list(storage.run_folder(run.run_id)), *storage.list(storage.set_folder(run.run_id)))
+    vouched = [path for path in made if path.endswith(_MADE)]
+    write_entry(storage, run.run_id, "distilled", device=taken.device, seconds=seconds, files=vouched)
     storage.delete(storage.checkpoint_folder(run.run_id))
 
 
@@ -277,8 +278,18 @@ def _synthetic_set(run: Run, state: State, space: Space, labels: Int64[Tensor, "
 
 def _save_checkpoint(run: Run, state: State, storage: Storage) -> None:
     storage.write_bytes(storage.checkpoint_path(run.run_id, state.step), state.to_bytes())
-    for path in storage.list(storage.checkpoint_folder(run.run_id))[:-_KEPT_CHECKPOINTS]:
+    paths = storage.list(storage.checkpoint_folder(run.run_id))
+    for path in paths[:-_KEPT_CHECKPOINTS]:
         storage.delete(path)
+    write_entry(
+        storage,
+        run.run_id,
+        "checkpoint",
+        step=state.step,
+        loss=state.losses[-1],
+        seconds=state.seconds,
+        files=paths[-_KEPT_CHECKPOINTS:],
+    )
 
 
 def _newest_checkpoint(run: Run, storage: Storage, device: torch.device) -> State | None:

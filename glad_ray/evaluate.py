@@ -25,9 +25,13 @@ from glad_ray.networks import build_network
 from glad_ray.randomness import rng_for
 from glad_ray.results import (
     Training,
+    completed,
+    evaluated,
     finished,
     read_distillation,
+    read_entry,
     read_trainings,
+    write_entry,
     write_results,
     write_trainings,
 )
@@ -209,6 +213,10 @@ def evaluate_network(
             trainings.append(training)
             write_trainings(storage, run.run_id, evaluation_id, network.key, trainings)
             on_training(training)
+    entry, taken = evaluated(evaluation_id, network.key), sum(training.seconds for training in trainings)
+    if read_entry(storage, run.run_id, entry) is None:
+        path = storage.trainings_path(run.run_id, evaluation_id, network.key)
+        write_entry(storage, run.run_id, entry, device=device_name(where), seconds=taken, files=[path])
     return trainings
 
 
@@ -242,6 +250,8 @@ def finish_run(sweep_name: str, run: Run, evaluation: Evaluation, storage: Stora
         for network in evaluation.networks
     }
     write_results(storage, run, evaluation, sweep_name, trainings, read_distillation(storage, run.run_id))
+    rows = storage.results_path(run.run_id, evaluation.content_id)
+    write_entry(storage, run.run_id, completed(evaluation.content_id), files=[rows])
 
 
 def read_set(path: Path) -> SyntheticSet:

@@ -24,6 +24,7 @@ for command in (
     runs.evaluate,
     runs.export,
     runs.experts,
+    sweeps.status,
     sweeps.report,
 ):
     app.command()(command)

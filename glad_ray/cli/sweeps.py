@@ -1,4 +1,4 @@
-"""The commands of whole sweeps: plan, sweep, report."""
+"""The commands of whole sweeps: plan, sweep, status, report."""
 
 from pathlib import Path
 from typing import Annotated
@@ -89,6 +89,22 @@ def sweep(
     made = _plan(sweep_file, conditions, assignments, small)
     where = device_in_process(in_process, device)
     execute(made, Storage.open(_storage_name(made.sweep, storage)), address, where)
+
+
+def status(
+    storage: Annotated[str, typer.Argument(metavar="DIR", help="The storage of a sweep: a folder or URI.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
+) -> None:
+    """Say what every run of a sweep is doing, while it goes on and after, from its storage alone."""
+    from glad_ray.engine.show_status import status_json, status_parts
+    from glad_ray.engine.status import read_status
+
+    now = read_status(Storage.open(storage, create=False))
+    if as_json:
+        typer.echo(status_json(now))
+        return
+    for part in status_parts(now):
+        console().print(part)
 
 
 def report(

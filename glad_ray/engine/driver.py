@@ -42,6 +42,17 @@ def _machine() -> str:
     return " ".join(parts)
 
 
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+        # A killed process keeps its number until its parent asks after it, and not every container's first does.
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+
+
 class Driver(Record):
     """Who drives, as the claim says it."""
 
@@ -64,15 +75,7 @@ class Driver(Record):
     @property
     def gone(self) -> bool:
         """Whether it ran on this machine and does no more."""
-        if self.machine != _machine():
-            return False
-        try:
-            os.kill(self.process, 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            return False
-        return False
+        return self.machine == _machine() and not _runs(self.process)
 
     @property
     def alive(self) -> bool:

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 
 from glad_ray.data import Dataset
-from glad_ray.distill import Progress, build_space, distill
+from glad_ray.distill import build_space, distill
 from glad_ray.engine.events import ExpertEpoch, RunDistilled, RunFinished, RunProgressed, TrainingDone
 from glad_ray.engine.units import (
     DataKey,
@@ -26,7 +26,7 @@ from glad_ray.evaluate import evaluate_network, finish_run
 from glad_ray.experts import ExpertFiles, missing_groups, train_experts
 from glad_ray.generators import Generator
 from glad_ray.plan import Plan
-from glad_ray.results import Training, clear_failure
+from glad_ray.results import Progress, Training, clear_failure
 from glad_ray.spec import ExpertSet, GeneratorRecord, Resources, Run
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile

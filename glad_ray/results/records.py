@@ -80,6 +80,17 @@ class Distillation:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far a run is."""
+
+    step: int
+    steps: int
+    loss: float
+    seconds: float
+    """since the run first began, pauses left out"""
+
+
+@dataclass(frozen=True)
 class LossCurve:
     """The matching loss at every step, from the first, and the seconds since the run began."""
 
@@ -170,6 +181,12 @@ def read_failures(storage: Storage) -> tuple[Failure, ...]:
     """The failures of all runs, by run id."""
     paths = [f"{folder}/failure.json" for folder in storage.list(storage.RUNS)]
     return tuple(_read_failure(storage, path) for path in paths if storage.exists(path))
+
+
+def read_failure(storage: Storage, run_id: str) -> Failure | None:
+    """Why a run failed, None if it did not; raises `DataError` if the file is damaged."""
+    path = storage.failure_path(run_id)
+    return _read_failure(storage, path) if storage.exists(path) else None
 
 
 def clear_failure(storage: Storage, run_id: str) -> None:

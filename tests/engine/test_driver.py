@@ -109,14 +109,18 @@ def test_of_several_that_begin_at_once_one_drives(folder, begin, tmp_path):
     assert sum("is driven by process" in line for line in said) == 2
 
 
-def test_a_killed_driver_holds_nothing(folder, begin, tmp_path):
+@pytest.mark.parametrize("reaped", [True, False])
+def test_a_killed_driver_holds_nothing(folder, begin, tmp_path, reaped):
     (tmp_path / "go").touch()
     first = begin(folder)
     assert first.stdout.readline() == "drives\n"
     with pytest.raises(UserError, match=f"process {first.pid} "), driving(folder):
         pass
     first.send_signal(signal.SIGKILL)
-    first.wait()
+    if reaped:
+        first.wait()
+    else:
+        os.waitid(os.P_PID, first.pid, os.WEXITED | os.WNOWAIT)
     began = time.monotonic()
     with driving(folder):
         assert read_driver(folder).process == os.getpid()
