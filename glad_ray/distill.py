@@ -5,6 +5,7 @@ optimiser, the learned step size and the step are one state, saved as one file; 
 the step, so that a resumed run is the uninterrupted one.
 """
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -26,7 +27,10 @@ from glad_ray.randomness import rng_for
 from glad_ray.results import (
     Distillation,
     Progress,
+    damage,
     package_versions,
+    read_entry,
+    sound,
     write_distillation,
     write_entry,
     write_losses,
@@ -122,8 +126,8 @@ def build_space(run: Run, dataset: Dataset, generator: Generator | None, device:
 
 
 def distilled(storage: Storage, run: Run) -> bool:
-    """Whether a run's synthetic set is on storage."""
-    return storage.exists(storage.distillation_path(run.run_id))
+    """Whether a run's synthetic set is on storage, as it was written."""
+    return storage.exists(storage.distillation_path(run.run_id)) and damage(storage, run.run_id, "distilled") is None
 
 
 def distill(
@@ -146,6 +150,9 @@ def distill(
         return
     where = torch.device(device)
     reset_peak_memory(where)
+    # Of a set that is not what was written.
+    storage.delete(storage.distillation_path(run.run_id))
+    storage.delete(storage.entry_path(run.run_id, "distilled"))
     storage.write_bytes(storage.run_path(run.run_id), run.model_dump_json(indent=1).encode())
     write_entry(storage, run.run_id, "started", device=device_name(where))
     seconds = 0.0
@@ -294,9 +301,10 @@ def _save_checkpoint(run: Run, state: State, storage: Storage) -> None:
 
 def _newest_checkpoint(run: Run, storage: Storage, device: torch.device) -> State | None:
     """The newest checkpoint that is whole; a damaged one is passed over for the one before."""
+    entry = read_entry(storage, run.run_id, "checkpoint")
     for path in reversed(storage.list(storage.checkpoint_folder(run.run_id))):
-        try:
-            return State.from_bytes(storage.read_bytes(path), device)
-        except (SafetensorError, KeyError):
-            continue
+        data = storage.read_bytes(path)
+        with contextlib.suppress(SafetensorError, KeyError):
+            if sound(entry, path, data):
+                return State.from_bytes(data, device)
     return None

@@ -11,7 +11,6 @@ from glad_ray.engine.events import ExpertEpoch, RunDistilled, RunFinished, RunPr
 from glad_ray.engine.units import (
     DataKey,
     Fault,
-    begun,
     check_generators,
     check_networks,
     cpu_threads,
@@ -20,6 +19,7 @@ from glad_ray.engine.units import (
     own_generator,
     raise_unless_recorded,
     record_failure,
+    show_begun,
 )
 from glad_ray.engine.view import View
 from glad_ray.evaluate import evaluate_network, finish_run
@@ -41,7 +41,7 @@ def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> 
     experts fail that are those of no run.
     """
     left, resources = left_of(plan, storage), plan.sweep.resources
-    view.show(begun(plan, left, storage))
+    show_begun(plan, left, storage, view)
     check_networks(plan, left)
     data = {key: key.load(view) for key in left.data}
     files = check_generators(left, shared_on=device, own_on=device)

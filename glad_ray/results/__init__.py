@@ -1,6 +1,6 @@
 """What runs scored and what that took, on storage: records of each run, and one table of all."""
 
-from glad_ray.results.ledger import Entry, completed, evaluated, read_entry, write_entry
+from glad_ray.results.ledger import Entry, completed, damage, evaluated, read_entry, sound, write_entry
 from glad_ray.results.records import (
     Distillation,
     Failure,
@@ -14,6 +14,7 @@ from glad_ray.results.records import (
     read_failures,
     read_losses,
     read_trainings,
+    sound_trainings,
     write_distillation,
     write_failure,
     write_losses,
@@ -32,6 +33,7 @@ __all__ = [
     "Training",
     "clear_failure",
     "completed",
+    "damage",
     "evaluated",
     "finished",
     "package_versions",
@@ -43,6 +45,8 @@ __all__ = [
     "read_results",
     "read_trainings",
     "select",
+    "sound",
+    "sound_trainings",
     "write_distillation",
     "write_entry",
     "write_failure",

@@ -80,15 +80,27 @@ def read_entry(storage: Storage, run_id: str, name: str) -> Entry | None:
         return None
 
 
-def damage(storage: Storage, run_id: str, name: str) -> str | None:
-    """What is wrong with the files that an entry vouches for, in a few words; None: nothing that is known of."""
+def sound(entry: Entry | None, path: str, data: bytes) -> bool:
+    """Whether the content of a file is what an entry says of it, if it says anything."""
+    written = None if entry is None else entry.files.get(path)
+    return written is None or written == _written(data)
+
+
+def damage(storage: Storage, run_id: str, name: str, *, missing: bool = True) -> str | None:
+    """What is wrong with the files that an entry vouches for, in a few words; None: nothing that is known of.
+
+    `missing`: a file that is gone counts too.
+    """
     entry = read_entry(storage, run_id, name)
-    for path, written in entry.files.items() if entry else ():
+    for path in entry.files if entry is not None else ():
         try:
-            if _written(storage.read_bytes(path)) != written:
-                return f"{path} is not what was written"
+            data = storage.read_bytes(path)
         except DataError:
-            return f"{path} is missing"
+            if missing:
+                return f"{path} is missing"
+            continue
+        if not sound(entry, path, data):
+            return f"{path} is not what was written"
     return None
 
 

@@ -11,7 +11,8 @@ from typing import Literal
 import pyarrow as pa
 from pydantic import AwareDatetime, Field
 
-from glad_ray.errors import UserError
+from glad_ray.errors import DataError, UserError
+from glad_ray.results.ledger import damage, evaluated
 from glad_ray.results.parquet import damaged, read_table, to_parquet
 from glad_ray.spec.record import Record
 from glad_ray.storage import Storage
@@ -170,6 +171,19 @@ def read_trainings(storage: Storage, run_id: str, evaluation_id: str, network_ke
     if not storage.exists(path):
         return []
     return [Training(**row) for row in read_table(storage, path, TRAININGS_SCHEMA).to_pylist()]
+
+
+def sound_trainings(
+    storage: Storage, run_id: str, evaluation_id: str, network_key: str
+) -> tuple[list[Training], str | None]:
+    """The recorded trainings of one network; none, and in a few words why, if they are not what was written."""
+    wrong = damage(storage, run_id, evaluated(evaluation_id, network_key))
+    if wrong is not None:
+        return [], wrong
+    try:
+        return read_trainings(storage, run_id, evaluation_id, network_key), None
+    except DataError:
+        return [], f"{storage.trainings_path(run_id, evaluation_id, network_key)} is damaged"
 
 
 def write_failure(storage: Storage, failure: Failure) -> None:
