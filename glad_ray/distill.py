@@ -5,6 +5,7 @@ optimiser, the learned step size and the step are one state, saved as one file; 
 the step, so that a resumed run is the uninterrupted one.
 """
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -24,7 +25,17 @@ from glad_ray.generators import Generator, GeneratorSpace, Latents, PixelSpace, 
 from glad_ray.interrupts import kept_back
 from glad_ray.machine import device_name, peak_memory_bytes, reset_peak_memory
 from glad_ray.randomness import rng_for
-from glad_ray.results import Distillation, package_versions, write_distillation, write_losses
+from glad_ray.results import (
+    Distillation,
+    Progress,
+    damage,
+    package_versions,
+    read_entry,
+    sound,
+    write_distillation,
+    write_entry,
+    write_losses,
+)
 from glad_ray.spec import DC, DM, MTT, Run, WholeDataset
 from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet
@@ -32,19 +43,9 @@ from glad_ray.trajectories import Trajectories
 
 _MOMENTUM = 0.5  # of the latents and the step size, in every algorithm's original code and in GLaD's
 _KEPT_CHECKPOINTS = 2
+_MADE = (".safetensors", ".png", ".parquet", "distillation.json")
 MIN_STEP_SIZE = 1e-6
 """The learned step size is kept at or above this; the paper's code lets it turn negative."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is."""
-
-    step: int
-    steps: int
-    loss: float
-    seconds: float
-    """since the run first began, pauses left out"""
 
 
 @dataclass
@@ -126,8 +127,8 @@ def build_space(run: Run, dataset: Dataset, generator: Generator | None, device:
 
 
 def distilled(storage: Storage, run: Run) -> bool:
-    """Whether a run's synthetic set is on storage."""
-    return storage.exists(storage.distillation_path(run.run_id))
+    """Whether a run's synthetic set is on storage, as it was written."""
+    return storage.exists(storage.distillation_path(run.run_id)) and damage(storage, run.run_id, "distilled") is None
 
 
 def distill(
@@ -152,7 +153,11 @@ def distill(
         return
     where = torch.device(device)
     reset_peak_memory(where)
+    # Of a set that is not what was written.
+    storage.delete(storage.distillation_path(run.run_id))
+    storage.delete(storage.entry_path(run.run_id, "distilled"))
     storage.write_bytes(storage.run_path(run.run_id), run.model_dump_json(indent=1).encode())
+    write_entry(storage, run.run_id, "started", device=device_name(where))
     seconds = 0.0
     if not isinstance(run.algorithm, WholeDataset):
         seconds = _make_set(run, space, dataset, trajectories, storage, where, on_progress)
@@ -163,6 +168,9 @@ def distill(
         versions=package_versions(),
     )
     write_distillation(storage, run.run_id, taken)
+    made = (*storage.list(storage.run_folder(run.run_id)), *storage.list(storage.set_folder(run.run_id)))
+    vouched = [path for path in made if path.endswith(_MADE)]
+    write_entry(storage, run.run_id, "distilled", device=taken.device, seconds=seconds, files=vouched)
     storage.delete(storage.checkpoint_folder(run.run_id))
 
 
@@ -294,15 +302,26 @@ def _synthetic_set(run: Run, state: State, space: Space, labels: Int64[Tensor, "
 
 def _save_checkpoint(run: Run, state: State, storage: Storage) -> None:
     storage.write_bytes(storage.checkpoint_path(run.run_id, state.step), state.to_bytes())
-    for path in storage.list(storage.checkpoint_folder(run.run_id))[:-_KEPT_CHECKPOINTS]:
+    paths = storage.list(storage.checkpoint_folder(run.run_id))
+    for path in paths[:-_KEPT_CHECKPOINTS]:
         storage.delete(path)
+    write_entry(
+        storage,
+        run.run_id,
+        "checkpoint",
+        step=state.step,
+        loss=state.losses[-1],
+        seconds=state.seconds,
+        files=paths[-_KEPT_CHECKPOINTS:],
+    )
 
 
 def _newest_checkpoint(run: Run, storage: Storage, device: torch.device) -> State | None:
     """The newest checkpoint that is whole; a damaged one is passed over for the one before."""
+    entry = read_entry(storage, run.run_id, "checkpoint")
     for path in reversed(storage.list(storage.checkpoint_folder(run.run_id))):
-        try:
-            return State.from_bytes(storage.read_bytes(path), device)
-        except (SafetensorError, KeyError):
-            continue
+        data = storage.read_bytes(path)
+        with contextlib.suppress(SafetensorError, KeyError):
+            if sound(entry, path, data):
+                return State.from_bytes(data, device)
     return None

@@ -25,9 +25,14 @@ from glad_ray.networks import build_network
 from glad_ray.randomness import rng_for
 from glad_ray.results import (
     Training,
+    completed,
+    evaluated,
     finished,
     read_distillation,
+    read_entry,
     read_trainings,
+    sound_trainings,
+    write_entry,
     write_results,
     write_trainings,
 )
@@ -190,7 +195,10 @@ def evaluate_network(
     `teachers` are those of `evaluation.teachers_of(run)`.
     """
     evaluation_id, where = evaluation.content_id, torch.device(device)
-    trainings = read_trainings(storage, run.run_id, evaluation_id, network.key)
+    entry = evaluated(evaluation_id, network.key)
+    trainings, wrong = sound_trainings(storage, run.run_id, evaluation_id, network.key)
+    if wrong is not None:
+        storage.delete(storage.entry_path(run.run_id, entry))
     done = {(training.step, training.repeat) for training in trainings}
     for step in run.snapshot_steps:
         missing = [repeat for repeat in range(evaluation.repeats) if (step, repeat) not in done]
@@ -209,6 +217,10 @@ def evaluate_network(
             trainings.append(training)
             write_trainings(storage, run.run_id, evaluation_id, network.key, trainings)
             on_training(training)
+    if read_entry(storage, run.run_id, entry) is None:
+        path = storage.trainings_path(run.run_id, evaluation_id, network.key)
+        taken = sum(training.seconds for training in trainings)
+        write_entry(storage, run.run_id, entry, device=device_name(where), seconds=taken, files=[path])
     return trainings
 
 
@@ -242,6 +254,8 @@ def finish_run(sweep_name: str, run: Run, evaluation: Evaluation, storage: Stora
         for network in evaluation.networks
     }
     write_results(storage, run, evaluation, sweep_name, trainings, read_distillation(storage, run.run_id))
+    rows = storage.results_path(run.run_id, evaluation.content_id)
+    write_entry(storage, run.run_id, completed(evaluation.content_id), files=[rows])
 
 
 def read_set(path: Path) -> SyntheticSet:

@@ -40,8 +40,10 @@ class Storage:
     """an absolute local path, or a URI that pyarrow knows"""
 
     PLAN: ClassVar[str] = "plan.json"
+    DRIVER: ClassVar[str] = "driver.json"
     RUNS: ClassVar[str] = "runs"
     RESULTS: ClassVar[str] = "results"
+    EXPERTS: ClassVar[str] = "experts"
     TUNE: ClassVar[str] = "tune"
     REPORT: ClassVar[str] = "report/index.html"
     REPORT_TABLE: ClassVar[str] = "report/table.csv"
@@ -108,6 +110,13 @@ class Storage:
         infos = self._filesystem.get_file_info(pafs.FileSelector(self._full(folder), allow_not_found=True))
         names = sorted(info.base_name for info in infos if info.base_name and not info.base_name.startswith("."))
         return tuple(f"{folder}/{name}" if folder else name for name in names)
+
+    def tree(self, folder: str) -> tuple[str, ...]:
+        """Paths of all files below a folder, in no order, asked for at once; none if it is not there."""
+        selector = pafs.FileSelector(self._full(folder), recursive=True, allow_not_found=True)
+        infos = self._filesystem.get_file_info(selector)
+        start = len(self._full("").rstrip("/")) + 1
+        return tuple(info.path[start:] for info in infos if info.type == pafs.FileType.File)
 
     def delete(self, path: str) -> None:
         """Delete a file or a folder with all it holds; nothing happens if it is not there."""
@@ -176,6 +185,16 @@ class Storage:
     def distillation_path(run_id: str) -> str:
         """What the distillation took; written last, so that it is there only if the run was distilled whole."""
         return f"runs/{run_id}/distillation.json"
+
+    @staticmethod
+    def ledger_folder(run_id: str) -> str:
+        """The entries of a run."""
+        return f"runs/{run_id}/ledger"
+
+    @staticmethod
+    def entry_path(run_id: str, name: str) -> str:
+        """One entry of a run."""
+        return f"runs/{run_id}/ledger/{name}.json"
 
     @staticmethod
     def failure_path(run_id: str) -> str:

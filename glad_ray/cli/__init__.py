@@ -25,6 +25,7 @@ for command in (
     runs.evaluate,
     runs.export,
     runs.experts,
+    sweeps.status,
     sweeps.report,
 ):
     app.command()(command)

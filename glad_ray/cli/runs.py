@@ -20,6 +20,7 @@ from glad_ray.cli.common import (
     run_plan,
     say_licences,
 )
+from glad_ray.engine.driver import driving
 from glad_ray.errors import UserError
 from glad_ray.plan import make_plan, plan_experts
 from glad_ray.spec import DATASETS, Evaluation, Experts, ExpertSet, Network, RandomStyleGAN, Run, Sweep, dataset_facts
@@ -76,7 +77,7 @@ def distill(
 
     kept = Storage.open(storage)
     say_licences(one.runs)
-    with make_view(make_plan(one)) as view:
+    with driving(kept), make_view(make_plan(one)) as view:
         distill_in_process(one.runs[0], kept, device=device_named(device), view=view, resources=one.resources)
     console().print(f"The synthetic set is {kept}/{kept.synthetic_set_path(one.runs[0].run_id)}")
 
@@ -170,16 +171,19 @@ def experts(
     expert_set, resources = override_experts(expert_set, assignments)
     where = device_in_process(in_process, device)
     kept = Storage.open(storage)
-    if replay_buffers:
-        from glad_ray.exchange import import_replay_buffers
-
-        with Progress(console=console(), transient=True) as progress:
-            task = progress.add_task("experts", total=expert_set.experts.count)
-            import_replay_buffers(
-                replay_buffers, expert_set, kept, lambda there: progress.update(task, completed=there)
-            )
-    run_plan(plan_experts(expert_set, resources=resources), kept, address, where)
+    with driving(kept):
+        if replay_buffers:
+            _import_replay_buffers(replay_buffers, expert_set, kept)
+        run_plan(plan_experts(expert_set, resources=resources), kept, address, where)
     console().print(f"{expert_set.label}: {kept}/experts/{expert_set.content_id}")
+
+
+def _import_replay_buffers(paths: list[Path], expert_set: ExpertSet, storage: Storage) -> None:
+    from glad_ray.exchange import import_replay_buffers
+
+    with Progress(console=console(), transient=True) as progress:
+        task = progress.add_task("experts", total=expert_set.experts.count)
+        import_replay_buffers(paths, expert_set, storage, lambda there: progress.update(task, completed=there))
 
 
 def _read_set(path: Path, dataset: str | None, labels: Path | None) -> "SyntheticSet":

@@ -1,4 +1,4 @@
-"""The commands of whole sweeps: plan, sweep, report."""
+"""The commands of whole sweeps: plan, sweep, status, report."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +16,7 @@ from glad_ray.cli.common import (
     run_plan,
     say_licences,
 )
+from glad_ray.engine.driver import driving
 from glad_ray.errors import GladRayError, UserError
 from glad_ray.plan import Plan, make_plan, write_plan
 from glad_ray.plan.show import differences_table, plan_tables
@@ -90,6 +91,22 @@ def sweep(
     execute(made, Storage.open(_storage_name(made.sweep, storage)), address, where)
 
 
+def status(
+    storage: Annotated[str, typer.Argument(metavar="DIR", help="The storage of a sweep: a folder or URI.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
+) -> None:
+    """Say what every run of a sweep is doing, while it goes on and after, from its storage alone."""
+    from glad_ray.engine.show_status import status_json, status_parts
+    from glad_ray.engine.status import read_status
+
+    now = read_status(Storage.open(storage, create=False))
+    if as_json:
+        typer.echo(status_json(now))
+        return
+    for part in status_parts(now):
+        console().print(part)
+
+
 def report(
     storage: Annotated[str, typer.Argument(metavar="DIR", help="The storage of a sweep: a folder or URI.")],
 ) -> None:
@@ -104,10 +121,11 @@ def execute(made: Plan, storage: Storage, address: str | None, device: str | Non
     """Run a plan through Ray, or in this process on `device`, then report it; raises `GladRayError` if a run failed."""
     from glad_ray.report import write_report
 
-    write_plan(made, storage)
-    say_licences(made.runs)
-    run_plan(made, storage, address, device)
-    console().print(f"The report is {storage}/{write_report(storage)}")
+    with driving(storage):
+        write_plan(made, storage)
+        say_licences(made.runs)
+        run_plan(made, storage, address, device)
+        console().print(f"The report is {storage}/{write_report(storage)}")
     failed = {run.run_id for run in made.runs} & {failure.run_id for failure in read_failures(storage)}
     if failed:
         raise GladRayError(f"{len(failed)} of {len(made.runs)} runs failed; the report says why.")

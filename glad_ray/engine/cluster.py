@@ -24,7 +24,6 @@ from glad_ray.engine.trials import run_trials
 from glad_ray.engine.units import (
     Left,
     Stage,
-    begun,
     check_generators,
     check_networks,
     fault_of_networks,
@@ -32,6 +31,7 @@ from glad_ray.engine.units import (
     left_of,
     raise_unless_recorded,
     record_failure,
+    show_begun,
 )
 from glad_ray.engine.view import View
 from glad_ray.errors import GladRayError
@@ -52,7 +52,7 @@ def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View,
     `RunError` if experts fail that are those of no run.
     """
     left = left_of(plan, storage)
-    view.show(begun(plan, left, storage))
+    show_begun(plan, left, storage, view)
     if not (left.to_distill or left.to_evaluate or left.expert_sets):
         return
     check_networks(plan, left)

@@ -5,12 +5,12 @@ from typing import Any
 
 import torch
 
-from glad_ray.distill import Progress, build_space, distill
+from glad_ray.distill import build_space, distill
 from glad_ray.engine.connection import share
 from glad_ray.engine.events import RunProgressed
 from glad_ray.engine.faults import Fault
 from glad_ray.engine.shared import Shared
-from glad_ray.results import clear_failure
+from glad_ray.results import Progress, clear_failure
 from glad_ray.spec import Run
 
 _TELL_SECONDS = 2.0  # every event costs the driver some time

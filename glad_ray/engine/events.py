@@ -6,8 +6,7 @@ An event may come twice, when a lost unit of work is done again: who counts, cou
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from glad_ray.distill import Progress
-from glad_ray.results import Failure, Training
+from glad_ray.results import Failure, Progress, Training
 from glad_ray.spec import ExpertSet, Run
 
 

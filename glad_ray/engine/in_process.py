@@ -6,13 +6,12 @@ from functools import partial
 import torch
 
 from glad_ray.data import Dataset
-from glad_ray.distill import Progress, build_space, distill
+from glad_ray.distill import build_space, distill
 from glad_ray.engine.events import ExpertEpoch, Retried, RunDistilled, RunFinished, RunProgressed, TrainingDone
 from glad_ray.engine.faults import Fault, attempt
 from glad_ray.engine.units import (
     DataKey,
     Stage,
-    begun,
     check_generators,
     check_networks,
     cpu_threads,
@@ -23,6 +22,7 @@ from glad_ray.engine.units import (
     own_generator,
     raise_unless_recorded,
     record_failure,
+    show_begun,
 )
 from glad_ray.engine.view import View
 from glad_ray.errors import GladRayError
@@ -30,7 +30,7 @@ from glad_ray.evaluate import evaluate_network, finish_run
 from glad_ray.experts import ExpertFiles, missing_groups, train_experts
 from glad_ray.generators import Generator
 from glad_ray.plan import Plan
-from glad_ray.results import Training, clear_failure
+from glad_ray.results import Progress, Training, clear_failure
 from glad_ray.spec import Evaluation, ExpertSet, GeneratorRecord, Network, Resources, Run
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile
@@ -45,7 +45,7 @@ def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> 
     experts fail that are those of no run.
     """
     left, resources = left_of(plan, storage), plan.sweep.resources
-    view.show(begun(plan, left, storage))
+    show_begun(plan, left, storage, view)
     check_networks(plan, left)
     data = {key: key.load(view) for key in left.data}
     files = check_generators(left, shared_on=device, own_on=device)

@@ -5,7 +5,6 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping
 from typing import NamedTuple
 
-from glad_ray.distill import Progress
 from glad_ray.engine.events import (
     Begun,
     Event,
@@ -20,7 +19,7 @@ from glad_ray.engine.events import (
 )
 from glad_ray.plan import Plan, experts_needed
 from glad_ray.plan.cost import estimate, evaluate_flops, expert_flops
-from glad_ray.results import Training
+from glad_ray.results import Progress, Training
 from glad_ray.spec import Evaluation, ExpertSet, Network, Run
 
 _SURE_AFTER_SECONDS = 5.0
@@ -101,13 +100,13 @@ class Tally:
     @property
     def trainings_total(self) -> int:
         """Trainings that the evaluation of all runs takes."""
-        return sum(self._trainings_of(run) for run in self.plan.runs)
+        return sum(self.trainings_of(run) for run in self.plan.runs)
 
     @property
     def trainings_done(self) -> int:
         """Trainings that were made."""
         return sum(
-            self._trainings_of(run) if run.run_id in self.finished else len(self._trainings[run.run_id])
+            self.trainings_of(run) if run.run_id in self.finished else len(self._trainings[run.run_id])
             for run in self.plan.runs
         )
 
@@ -115,14 +114,19 @@ class Tally:
         """Runs being evaluated, with the trainings made and all of them."""
         for run in self.plan.runs:
             if run.run_id in self.distilled - self.finished - self.failed:
-                yield run, len(self._trainings[run.run_id]), self._trainings_of(run)
+                yield run, len(self._trainings[run.run_id]), self.trainings_of(run)
 
     def seconds_left(self) -> float | None:
         """Time to the end at the measured rates, with as much going on at once as so far; None: too early to say."""
         elapsed = time.monotonic() - self.started
         if elapsed < _SURE_AFTER_SECONDS or self._rates.total_seconds == 0:
             return None
-        return self._rates.seconds(self._flops_left()) * elapsed / self._rates.total_seconds
+        return self.work_seconds_left * elapsed / self._rates.total_seconds
+
+    @property
+    def work_seconds_left(self) -> float:
+        """Time to the end at the measured rates, one thing after another; 0: nothing is left, or was measured."""
+        return self._rates.seconds(self._flops_left())
 
     def _flops_left(self) -> dict[str, float]:
         """Estimated operations left, by kind of work."""
@@ -150,7 +154,8 @@ class Tally:
     def _experts_needed(self, run: Run) -> tuple[ExpertSet, ...]:
         return experts_needed(run, self.plan.sweep, distilled=run.run_id in self.distilled)
 
-    def _trainings_of(self, run: Run) -> int:
+    def trainings_of(self, run: Run) -> int:
+        """Trainings that the evaluation of a run takes."""
         a_step = sum(len(each.networks) * each.repeats for each in self.plan.sweep.evaluations)
         return a_step * len(run.snapshot_steps)
 

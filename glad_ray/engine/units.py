@@ -7,6 +7,7 @@ A unit is an expert, a distillation, or the evaluation of a run with one network
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ import torch
 from glad_ray.data import Dataset, load_dataset
 from glad_ray.data.prepare import Decode, decode_here
 from glad_ray.distill import distilled
-from glad_ray.engine.events import Begun, ImagesPrepared, RunFailed
+from glad_ray.engine.events import Begun, ImagesPrepared, Retried, RunFailed
 from glad_ray.engine.faults import Fault
 from glad_ray.engine.view import View
 from glad_ray.errors import RunError
@@ -24,7 +25,7 @@ from glad_ray.interrupts import within
 from glad_ray.machine import keep_freed_memory
 from glad_ray.networks import check_network
 from glad_ray.plan import Plan, experts_needed
-from glad_ray.results import Failure, finished, read_trainings, write_failure
+from glad_ray.results import Failure, completed, damage, sound_trainings, write_failure
 from glad_ray.spec import ExpertSet, GeneratorRecord, Network, Resources, Run, Slice, Sweep, Unit, dataset_facts
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile
@@ -77,6 +78,8 @@ class Left(NamedTuple):
     """distilled already"""
     expert_sets: tuple[ExpertSet, ...]
     """needed by these runs, their experts may be there; or those with experts to be trained of a plan without runs"""
+    damaged: tuple[tuple[Run, str], ...]
+    """those that are set back by a file that is not what was written, and which in a few words"""
 
     @property
     def data(self) -> set[DataKey]:
@@ -114,27 +117,46 @@ class Left(NamedTuple):
 
 def left_of(plan: Plan, storage: Storage) -> Left:
     """What is left of a plan: storage alone tells."""
-
-    def state(run: Run) -> Literal["finished", "to evaluate", "to distill"]:
-        if all(finished(storage, run.run_id, each.content_id) for each in plan.sweep.evaluations):
-            return "finished"
-        return "to evaluate" if distilled(storage, run) else "to distill"
-
     # An object store takes its time over each question.
     with ThreadPoolExecutor(_QUESTIONS_AT_ONCE) as pool:
-        states = list(zip(plan.runs, pool.map(state, plan.runs), strict=True))
-    to_distill = tuple(run for run, its in states if its == "to distill")
-    to_evaluate = tuple(run for run, its in states if its == "to evaluate")
+        found = list(zip(plan.runs, pool.map(partial(_found, storage, plan.sweep), plan.runs), strict=True))
+    to_distill = tuple(run for run, (state, _) in found if state == "to distill")
+    to_evaluate = tuple(run for run, (state, _) in found if state == "to evaluate")
     # A plan may be of experts alone, without a run that needs them.
     needed = set() if plan.runs else {each for each in plan.expert_sets if missing_experts(storage, each)}
     needed |= {each for run in to_distill for each in experts_needed(run, plan.sweep)}
     needed |= {each for run in to_evaluate for each in experts_needed(run, plan.sweep, distilled=True)}
     return Left(
-        finished=tuple(run for run, its in states if its == "finished"),
+        finished=tuple(run for run, (state, _) in found if state == "finished"),
         to_distill=to_distill,
         to_evaluate=to_evaluate,
         expert_sets=tuple(each for each in plan.expert_sets if each in needed),
+        damaged=tuple((run, wrong) for run, (_, wrong) in found if wrong is not None),
     )
+
+
+def _found(
+    storage: Storage, sweep: Sweep, run: Run
+) -> tuple[Literal["finished", "to evaluate", "to distill"], str | None]:
+    """How far a run is, and in a few words which of its files is not what was written and sets it back."""
+    evaluations = [each.content_id for each in sweep.evaluations]
+    whole = all(storage.exists(storage.results_path(run.run_id, each)) for each in evaluations)
+    if not whole and not storage.exists(storage.distillation_path(run.run_id)):
+        return "to distill", None
+    # The set of a finished run may have been deleted to save room.
+    if wrong := damage(storage, run.run_id, "distilled", missing=not whole):
+        return "to distill", wrong
+    if whole:
+        wrong = next(filter(None, (damage(storage, run.run_id, completed(each)) for each in evaluations)), None)
+        if wrong is None:
+            return "finished", None
+        return "to evaluate" if distilled(storage, run) else "to distill", wrong
+    trained = (
+        sound_trainings(storage, run.run_id, each.content_id, network.key)
+        for each in sweep.evaluations
+        for network in each.networks
+    )
+    return "to evaluate", next((wrong for _, wrong in trained if wrong is not None), None)
 
 
 def check_networks(plan: Plan, left: Left) -> None:
@@ -150,9 +172,9 @@ def check_networks(plan: Plan, left: Left) -> None:
         check_network(network, channels=facts.channels, resolution=resolution, classes=facts.classes)
 
 
-def begun(plan: Plan, left: Left, storage: Storage) -> Begun:
-    """What lies on storage already, for a view."""
-    return Begun(
+def show_begun(plan: Plan, left: Left, storage: Storage, view: View) -> None:
+    """Show what lies on storage already, and what of it is made again because it is damaged."""
+    begun = Begun(
         finished=left.finished,
         distilled=left.to_evaluate,
         trainings=tuple(
@@ -160,12 +182,15 @@ def begun(plan: Plan, left: Left, storage: Storage) -> Begun:
             for run in left.to_evaluate
             for evaluation in plan.sweep.evaluations
             for network in evaluation.networks
-            for training in read_trainings(storage, run.run_id, evaluation.content_id, network.key)
+            for training in sound_trainings(storage, run.run_id, evaluation.content_id, network.key)[0]
         ),
         experts={
             each.content_id: each.experts.count - len(missing_experts(storage, each)) for each in plan.expert_sets
         },
     )
+    view.show(begun)
+    for run, wrong in left.damaged:
+        view.show(Retried(run.label, wrong))
 
 
 def check_generators(left: Left, *, shared_on: str, own_on: str) -> dict[GeneratorRecord, GeneratorFile]:

@@ -5,7 +5,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from datetime import timedelta
 from types import TracebackType
 from typing import Protocol, Self, final
 
@@ -16,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from glad_ray.engine import words
 from glad_ray.engine.events import (
     Begun,
     Event,
@@ -70,9 +70,9 @@ class PlainView:
         self.tally.add(event)
         line = self._line(event)
         if not line and time.monotonic() - self._said >= _SILENT_SECONDS:
-            steps = [f"; {run.label}: step {now.step}/{now.steps}" for run, now in self.tally.running.values()]
+            steps = [f"; {run.label}: {words.of_steps(now)}" for run, now in self.tally.running.values()]
             images = [
-                f"; {data}: {now.done}/{now.total} images{_left(now.seconds_left)}"
+                f"; {data}: {now.done}/{now.total} images{words.left(now.seconds_left)}"
                 for data, now in _preparing(self.tally)
             ]
             line = f"going on   {_head(self.tally).plain}{''.join(images + steps)}"
@@ -103,7 +103,7 @@ class PlainView:
             case RunDistilled(run):
                 return f"distilled  {run.label}"
             case RunFinished(run):
-                return f"finished   {run.label}{_left(self.tally.seconds_left())}"
+                return f"finished   {run.label}{words.left(self.tally.seconds_left())}"
             case _:
                 return _trouble(event)
 
@@ -152,33 +152,27 @@ class LiveView:
 
 
 def _head(tally: Tally) -> Text:
-    parts = []
-    if tally.plan.runs:
-        parts.append(f"[bold]{len(tally.finished)}/{len(tally.plan.runs)}[/] runs")
-    if tally.plan.expert_sets:
-        trained = sum(map(tally.experts, tally.plan.expert_sets))
-        parts.append(f"[bold]{trained}/{sum(each.experts.count for each in tally.plan.expert_sets)}[/] experts")
-    if tally.plan.runs:
-        parts.append(f"[bold]{tally.trainings_done}/{tally.trainings_total}[/] evaluation trainings")
-    if tally.failed:
-        parts.append(f"[red]{len(tally.failed)} failed[/]")
-    if tally.retries:
-        parts.append(f"[yellow]{tally.retries} retried[/]")
-    return Text.from_markup("  ".join([*parts, _clock(time.monotonic() - tally.started)]) + _left(tally.seconds_left()))
+    parts = [*words.counts(tally), words.clock(time.monotonic() - tally.started)]
+    return Text.from_markup("  ".join(parts) + words.left(tally.seconds_left()))
 
 
 def _rows(tally: Tally) -> Iterator[tuple[RenderableType, ...]]:
     for data, now in _preparing(tally):
-        yield escape(data), _bar(now.done, now.total), f"image {now.done}/{now.total}", _left(now.seconds_left).strip()
+        yield (
+            escape(data),
+            _bar(now.done, now.total),
+            f"image {now.done}/{now.total}",
+            words.left(now.seconds_left).strip(),
+        )
     for each in tally.plan.expert_sets:
         epochs, total = tally.expert_epochs(each), each.experts.count * each.experts.last_epoch
         if 0 < epochs < total:
             yield escape(each.label), _bar(epochs, total), f"epoch {epochs}/{total}", ""
     for run, progress in tally.running.values():
         bar = _bar(progress.step, progress.steps)
-        yield escape(run.label), bar, f"step {progress.step}/{progress.steps}", f"loss {progress.loss:.4g}"
+        yield escape(run.label), bar, words.of_steps(progress), words.of_loss(progress)
     for run, done, total in tally.evaluating():
-        yield escape(run.label), _bar(done, total), f"evaluation {done}/{total}", ""
+        yield escape(run.label), _bar(done, total), words.of_trainings(done, total), ""
 
 
 def _preparing(tally: Tally) -> list[tuple[str, Preparing]]:
@@ -192,8 +186,7 @@ def _bar(done: float, total: float) -> ProgressBar:
 def _trouble(event: Event) -> str | None:
     match event:
         case RunFailed(run, failure):
-            where = "" if failure.step is None else f" after step {failure.step}"
-            return f"failed     {run.label} ({failure.stage}{where}): {failure.error}"
+            return f"failed     {run.label} {words.of_failure(failure)}"
         case Retried(what, error):
             return f"again      {what}: {error}"
         case _:
@@ -208,12 +201,4 @@ def _summary(tally: Tally) -> str:
         parts.append(f"{len(tally.failed)} failed")
     if tally.retries:
         parts.append(f"{tally.retries} retried")
-    return ", ".join(parts) + f", in {_clock(time.monotonic() - tally.started)}"
-
-
-def _left(seconds: float | None) -> str:
-    return "" if not seconds else f"  about {_clock(seconds)} left"
-
-
-def _clock(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))
+    return ", ".join(parts) + f", in {words.clock(time.monotonic() - tally.started)}"

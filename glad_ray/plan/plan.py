@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from glad_ray.errors import UserError
+from glad_ray.errors import DataError, UserError
 from glad_ray.plan.cost import estimate
 from glad_ray.spec import ExpertSet, Resources, Run, Sweep
 from glad_ray.storage import Storage
@@ -41,6 +41,26 @@ def experts_needed(run: Run, sweep: Sweep, distilled: bool = False) -> tuple[Exp
     first = None if distilled else run.expert_set
     needed = (first, *(evaluation.teachers_of(run) for evaluation in sweep.evaluations))
     return tuple(dict.fromkeys(filter(None, needed)))
+
+
+def read_plan(storage: Storage) -> Plan:
+    """The plan that `write_plan` kept; raises `DataError` if there is none, or it is damaged or of another version."""
+    try:
+        kept = json.loads(storage.read_bytes(Storage.PLAN))
+        sweep = Sweep.model_validate(kept["sweep"])
+        runs = {run.run_id: run for run in sweep.runs}
+        needed = (each for run in sweep.runs for each in experts_needed(run, sweep))
+        expert_sets = {each.content_id: each for each in needed}
+        return Plan(
+            sweep, tuple(runs[each] for each in kept["runs"]), tuple(expert_sets[each] for each in kept["expert_sets"])
+        )
+    except DataError:
+        raise
+    except (UserError, ValueError, TypeError, LookupError) as error:
+        raise DataError(
+            f"{Storage.PLAN} in {storage} cannot be read: start the sweep again, which writes it, or read it with the "
+            "version that wrote it."
+        ) from error
 
 
 def write_plan(plan: Plan, storage: Storage) -> None:

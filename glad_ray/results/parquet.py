@@ -12,14 +12,14 @@ from glad_ray.storage import Storage
 def to_parquet(table: pa.Table) -> bytes:
     """A table as the content of a Parquet file."""
     buffer = io.BytesIO()
-    pq.write_table(table, buffer)
+    pq.write_table(table, buffer, write_page_checksum=True)
     return buffer.getvalue()
 
 
 def read_table(storage: Storage, path: str, schema: pa.Schema) -> pa.Table:
     """A Parquet file on storage; raises `DataError` if it is damaged or of another schema."""
     try:
-        table = pq.read_table(io.BytesIO(storage.read_bytes(path)))
+        table = pq.read_table(io.BytesIO(storage.read_bytes(path)), page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise damaged(storage, path) from error
     if not table.schema.equals(schema):

@@ -11,7 +11,8 @@ from typing import Literal
 import pyarrow as pa
 from pydantic import AwareDatetime, Field
 
-from glad_ray.errors import UserError
+from glad_ray.errors import DataError, UserError
+from glad_ray.results.ledger import damage, evaluated
 from glad_ray.results.parquet import damaged, read_table, to_parquet
 from glad_ray.spec.record import Record
 from glad_ray.storage import Storage
@@ -77,6 +78,17 @@ class Distillation:
     device: str
     versions: Mapping[str, str]
     """of the packages that did it"""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is."""
+
+    step: int
+    steps: int
+    loss: float
+    seconds: float
+    """since the run first began, pauses left out"""
 
 
 @dataclass(frozen=True)
@@ -161,6 +173,19 @@ def read_trainings(storage: Storage, run_id: str, evaluation_id: str, network_ke
     return [Training(**row) for row in read_table(storage, path, TRAININGS_SCHEMA).to_pylist()]
 
 
+def sound_trainings(
+    storage: Storage, run_id: str, evaluation_id: str, network_key: str
+) -> tuple[list[Training], str | None]:
+    """The recorded trainings of one network; none, and in a few words why, if they are not what was written."""
+    wrong = damage(storage, run_id, evaluated(evaluation_id, network_key))
+    if wrong is not None:
+        return [], wrong
+    try:
+        return read_trainings(storage, run_id, evaluation_id, network_key), None
+    except DataError:
+        return [], f"{storage.trainings_path(run_id, evaluation_id, network_key)} is damaged"
+
+
 def write_failure(storage: Storage, failure: Failure) -> None:
     """Record why a run failed, in place of an earlier failure of it."""
     storage.write_bytes(storage.failure_path(failure.run_id), failure.model_dump_json(indent=1).encode())
@@ -170,6 +195,12 @@ def read_failures(storage: Storage) -> tuple[Failure, ...]:
     """The failures of all runs, by run id."""
     paths = [f"{folder}/failure.json" for folder in storage.list(storage.RUNS)]
     return tuple(_read_failure(storage, path) for path in paths if storage.exists(path))
+
+
+def read_failure(storage: Storage, run_id: str) -> Failure | None:
+    """Why a run failed, None if it did not; raises `DataError` if the file is damaged."""
+    path = storage.failure_path(run_id)
+    return _read_failure(storage, path) if storage.exists(path) else None
 
 
 def clear_failure(storage: Storage, run_id: str) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from glad_ray.errors import DataError
+from glad_ray.results.ledger import completed, damage
 from glad_ray.results.parquet import read_table, to_parquet
 from glad_ray.results.records import Distillation, Training
 from glad_ray.results.selection import select
@@ -154,8 +155,9 @@ def write_results(
 
 
 def finished(storage: Storage, run_id: str, evaluation_id: str) -> bool:
-    """Whether the run has its results under this evaluation."""
-    return storage.exists(storage.results_path(run_id, evaluation_id))
+    """Whether the run has its results under this evaluation, as they were written."""
+    there = storage.exists(storage.results_path(run_id, evaluation_id))
+    return there and damage(storage, run_id, completed(evaluation_id)) is None
 
 
 def read_results(storage: Storage) -> pa.Table:

@@ -5,7 +5,6 @@ import io
 import pytest
 from rich.console import Console
 
-from glad_ray.distill import Progress
 from glad_ray.engine import make_view, tally
 from glad_ray.engine.events import (
     Begun,
@@ -19,7 +18,7 @@ from glad_ray.engine.events import (
     TrainingDone,
 )
 from glad_ray.engine.view import LiveView, PlainView
-from glad_ray.results import Failure, Training
+from glad_ray.results import Failure, Progress, Training
 from tests.engine import tiny
 
 DM, MTT = tiny.RUNS["dm"], tiny.RUNS["mtt"]

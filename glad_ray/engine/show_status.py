@@ -1,0 +1,108 @@
+"""A sweep's status for people, as a table, and for machines, as one JSON document."""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from rich.console import RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from glad_ray.engine import words
+from glad_ray.engine.status import RunStatus, State, Status
+
+_STYLES: Mapping[State, str] = {"failed": "red", "interrupted": "yellow", "finished": "green"}
+
+
+def status_parts(status: Status) -> Iterator[RenderableType]:
+    """What to print, one after another."""
+    yield Text.from_markup("  ".join(words.counts(status.tally)) + words.left(status.seconds_left))
+    yield Text(_driver_words(status))
+    for each in status.plan.expert_sets:
+        yield Text(f"{each.label}: {status.tally.experts(each)} of {each.experts.count} experts trained")
+    table = Table("run", "", "state", "", "last sign", "where")
+    for run in status.runs:
+        style = _STYLES.get(run.state, "")
+        table.add_row(
+            run.run.run_id,
+            escape(run.run.label),
+            Text(run.state, style=style),
+            Text(run.words(status.tally.trainings_of(run.run)), style=style),
+            "" if run.last is None else _ago(status.at, run.last.at),
+            _where(run),
+        )
+    yield table
+    yield Text(", ".join(f"{count} {state}" for state, count in status.counts.items()))
+
+
+def status_json(status: Status) -> str:
+    """One JSON object; docs/status.md says what its fields mean."""
+    driver = status.driver
+    return json.dumps(
+        {
+            "storage": str(status.storage),
+            "sweep": status.plan.sweep.name,
+            "at": status.at.isoformat(),
+            "driver": None
+            if driver is None
+            else {
+                "host": driver.host,
+                "process": driver.process,
+                "since": driver.since.isoformat(),
+                "last_sign": driver.renewed.isoformat(),
+                "alive": driver.alive,
+            },
+            "counts": status.counts,
+            "experts": [
+                {"label": each.label, "trained": status.tally.experts(each), "wanted": each.experts.count}
+                for each in status.plan.expert_sets
+            ],
+            "trainings": {"done": status.tally.trainings_done, "wanted": status.tally.trainings_total},
+            "seconds_left": status.seconds_left,
+            "runs": [_run_fields(each, status.tally.trainings_of(each.run)) for each in status.runs],
+        },
+        indent=1,
+    )
+
+
+def _run_fields(each: RunStatus, trainings_total: int) -> dict[str, Any]:
+    done = trainings_total if each.state == "finished" else len(each.trainings)
+    return {
+        "run_id": each.run.run_id,
+        "label": each.run.label,
+        "state": each.state,
+        "step": None if each.progress is None else each.progress.step,
+        "steps": each.run.steps,
+        "trainings": {"done": done, "wanted": trainings_total},
+        "last_sign": None if each.last is None else each.last.at.isoformat(),
+        "host": None if each.last is None else each.last.host,
+        "device": _device(each),
+        "failure": None
+        if each.failure is None
+        else {"stage": each.failure.stage, "step": each.failure.step, "error": each.failure.error},
+    }
+
+
+def _driver_words(status: Status) -> str:
+    driver = status.driver
+    if driver is None:
+        return "Nobody drives it."
+    who, last = f"process {driver.process} on {driver.host}", f"last sign {_ago(status.at, driver.renewed)}"
+    if driver.alive:
+        return f"Driven by {who} since {driver.since:%Y-%m-%d %H:%M:%S} UTC, {last}."
+    return f"Its driver, {who}, is gone, {last}: the same glad-ray sweep goes on with it."
+
+
+def _where(each: RunStatus) -> str:
+    return "" if each.last is None else ", ".join(filter(None, (each.last.host, _device(each))))
+
+
+def _device(each: RunStatus) -> str | None:
+    of = [entry for entry in each.entries.values() if entry.device is not None]
+    return max(of, key=lambda entry: entry.at).device if of else None
+
+
+def _ago(now: datetime, then: datetime) -> str:
+    return f"{words.clock(max((now - then).total_seconds(), 0.0))} ago"

@@ -1,0 +1,54 @@
+"""The words for how far a sweep is: the same in its view while it runs, and in its status from elsewhere."""
+
+from datetime import timedelta
+
+from glad_ray.engine.tally import Tally
+from glad_ray.results import Failure, Progress
+
+
+def counts(tally: Tally) -> list[str]:
+    """Runs, experts and trainings done of all, and what went wrong, each with rich's marks."""
+    parts = []
+    if tally.plan.runs:
+        parts.append(f"[bold]{len(tally.finished)}/{len(tally.plan.runs)}[/] runs")
+    if tally.plan.expert_sets:
+        trained = sum(map(tally.experts, tally.plan.expert_sets))
+        parts.append(f"[bold]{trained}/{sum(each.experts.count for each in tally.plan.expert_sets)}[/] experts")
+    if tally.plan.runs:
+        parts.append(f"[bold]{tally.trainings_done}/{tally.trainings_total}[/] evaluation trainings")
+    if tally.failed:
+        parts.append(f"[red]{len(tally.failed)} failed[/]")
+    if tally.retries:
+        parts.append(f"[yellow]{tally.retries} retried[/]")
+    return parts
+
+
+def of_steps(progress: Progress) -> str:
+    """How far a distillation is."""
+    return f"step {progress.step}/{progress.steps}"
+
+
+def of_loss(progress: Progress) -> str:
+    """The matching loss."""
+    return f"loss {progress.loss:.4g}"
+
+
+def of_trainings(done: int, total: int) -> str:
+    """How far an evaluation is."""
+    return f"evaluation {done}/{total}"
+
+
+def of_failure(failure: Failure) -> str:
+    """Where and why a run failed."""
+    where = "" if failure.step is None else f" after step {failure.step}"
+    return f"({failure.stage}{where}): {failure.error}"
+
+
+def left(seconds: float | None) -> str:
+    """The time left, if it is known and any is, after a space."""
+    return "" if not seconds else f"  about {clock(seconds)} left"
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    return str(timedelta(seconds=round(seconds)))
