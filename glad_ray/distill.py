@@ -241,9 +241,11 @@ def _loop(
             state.loss_seconds.append(state.seconds)
             if state.step in run.snapshot_steps:
                 _save_set(run, state, space, labels, dataset, storage)
-            on_progress(Progress(state.step, run.steps, loss, state.seconds))
             due = state.step % run.checkpoint_every == 0 and state.step < run.steps
-            if due or told_to_end():
+            if due:
+                _save_checkpoint(run, state, storage)
+            on_progress(Progress(state.step, run.steps, loss, state.seconds))
+            if told_to_end() and not due:
                 _save_checkpoint(run, state, storage)
 
 
