@@ -14,6 +14,9 @@ from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _GRACE_SECONDS = 10.0
+_AFTER_IMPORT_SECONDS = 0.2
+_EXIT_SECONDS = 2.0
+"""for what was raised to reach whoever waits for it"""
 
 
 class Terminated(KeyboardInterrupt):
@@ -77,14 +80,22 @@ def found_again() -> Iterator[None]:
 def within(minutes: float | None, setting: str, *, or_exit: bool) -> Iterator[None]:
     """Raise `TimeoutError` where a computation stands that has not ended in time; None: it may take any time.
 
-    `setting` is what bounds it, for the message. One that hangs outside Python, or goes on regardless, ends with its
-    process soon after if `or_exit`, which writes to standard error where all threads stood.
+    `setting` is what bounds it, for the message. With `or_exit` the process ends soon after, for whatever was cut off
+    may have left it in any state; one that hangs outside Python writes to standard error where all threads stood.
     """
     if minutes is None or threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def ended(number: int, frame: FrameType | None) -> None:
+        if _importing(frame):
+            # Half a module would stay behind, and fail whatever comes next.
+            signal.setitimer(signal.ITIMER_REAL, _AFTER_IMPORT_SECONDS)
+            return
+        if or_exit:
+            ending = threading.Timer(_EXIT_SECONDS, os._exit, (1,))
+            ending.daemon = True
+            ending.start()
         raise TimeoutError(f"no end within {minutes:g} minutes ({setting})")
 
     found = signal.signal(signal.SIGALRM, ended)
@@ -98,6 +109,14 @@ def within(minutes: float | None, setting: str, *, or_exit: bool) -> Iterator[No
         signal.signal(signal.SIGALRM, found)
         if or_exit:
             faulthandler.cancel_dump_traceback_later()
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextlib.contextmanager

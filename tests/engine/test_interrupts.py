@@ -94,6 +94,38 @@ def test_what_takes_too_long_is_ended_where_it_stands():
     time.sleep(0.2)
 
 
+def test_half_an_import_is_not_left_behind(tmp_path, monkeypatch):
+    (tmp_path / "slow_module.py").write_text("import time\ntime.sleep(0.5)\nwhole = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def work():
+        with within(0.1 / 60, "x", or_exit=False):
+            import slow_module
+
+            assert slow_module.whole
+            time.sleep(60)
+
+    with pytest.raises(TimeoutError):
+        work()
+    assert sys.modules["slow_module"].whole
+
+
+def test_a_process_that_was_cut_off_ends():
+    script = """
+import time
+from glad_ray import interrupts
+interrupts._EXIT_SECONDS = 0.5
+try:
+    with interrupts.within(0.1 / 60, "x", or_exit=True):
+        time.sleep(60)
+except TimeoutError as error:
+    print("told", flush=True)
+time.sleep(60)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "told\n")
+
+
 def test_what_hangs_outside_python_ends_with_its_process():
     script = """
 import signal, time

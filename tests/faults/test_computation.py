@@ -4,6 +4,7 @@ import pytest
 
 from glad_ray.engine.cluster import run_on_ray
 from glad_ray.engine.events import Retried, RunFailed, RunFinished, TrainingDone
+from glad_ray.engine.faults import LOST
 from glad_ray.engine.in_process import run_in_process
 from glad_ray.results import finished, read_failures, read_trainings
 from glad_ray.spec import Network
@@ -29,11 +30,14 @@ def test_hung_evaluation(engine, storage, view, request, seen, tmp_path):
     hung.mkdir()
     network = Network(name=f"{NETWORKS}:hangs", options={"folder": str(hung), "times": 2})
     evaluation = tiny.EVALUATION.replace(networks=(tiny.BACKBONE, network), epochs=1)
-    made = tiny.plan("random", evaluations=(evaluation,), evaluation_timeout_minutes=0.05)
+    # On Ray with time for what a new process imports, beside other work.
+    minutes = 0.05 if engine == "in process" else 0.25
+    made = tiny.plan("random", evaluations=(evaluation,), evaluation_timeout_minutes=minutes)
     run(engine, made, storage, view, request)
-    again = [event.error for event in view.of(Retried)]
+    # A process that is ended may take a task with it that was just given to it.
+    again = [event.error for event in view.of(Retried) if LOST not in event.error]
     assert len(again) == 2, again
-    assert all("no end within 0.05 minutes (resources.evaluation_timeout_minutes)" in error for error in again)
+    assert all(f"no end within {minutes:g} minutes (resources.evaluation_timeout_minutes)" in error for error in again)
     assert len(view.of(RunFinished)) == 1
     assert len(view.of(TrainingDone)) == 2 * evaluation.repeats * len(tiny.RUNS["random"].snapshot_steps)
     assert_nothing_twice(view)
