@@ -15,7 +15,7 @@ from types import FrameType
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _GRACE_SECONDS = 10.0
 _AFTER_IMPORT_SECONDS = 0.2
-_EXIT_SECONDS = 2.0
+_EXIT_SECONDS = 0.5
 """for what was raised to reach whoever waits for it"""
 
 
