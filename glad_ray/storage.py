@@ -44,7 +44,6 @@ class Storage:
     RUNS: ClassVar[str] = "runs"
     RESULTS: ClassVar[str] = "results"
     EXPERTS: ClassVar[str] = "experts"
-    TUNE: ClassVar[str] = "tune"
     REPORT: ClassVar[str] = "report/index.html"
     REPORT_TABLE: ClassVar[str] = "report/table.csv"
     REPORT_PUBLISHED: ClassVar[str] = "report/published.csv"
