@@ -11,7 +11,6 @@ import torch
 from ray.exceptions import RayTaskError
 
 from glad_ray.engine.shares import slices_of
-from glad_ray.engine.units import cpu_threads
 from glad_ray.errors import UserError
 from glad_ray.interrupts import found_again
 from glad_ray.spec import Resources, Unit
@@ -108,20 +107,6 @@ def result(reference: ray.ObjectRef[Any]) -> Any:
         return ray.get(reference)
     except RayTaskError as error:
         raise error.cause from error
-
-
-@contextlib.contextmanager
-def share(resources: Resources, unit: Unit, name: str) -> Iterator[str]:
-    """Compute with a unit of work's share: as many threads as whole CPUs, and the device, which it gives back."""
-    needed = resources.slice_of(unit, name)
-    with cpu_threads(needed.cpus):
-        device = unit_device(resources, needed.gpus)
-        try:
-            yield device
-        finally:
-            if device != "cpu":
-                # Ray divides GPUs by name only: what an idle process keeps of the memory, others lack.
-                torch.cuda.empty_cache()
 
 
 def unit_device(resources: Resources, gpus: float) -> str:

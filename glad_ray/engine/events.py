@@ -34,6 +34,22 @@ class ImagesPrepared:
 
 
 @dataclass(frozen=True)
+class ShareTaken:
+    """A unit of work has begun to compute."""
+
+    unit: tuple[str, ...]
+    gpus: float
+
+
+@dataclass(frozen=True)
+class Ending:
+    """A budget is spent: nothing new is started."""
+
+    budget: str
+    """which one, in words"""
+
+
+@dataclass(frozen=True)
 class ExpertEpoch:
     """An expert was trained for another epoch; the last one ends it."""
 
@@ -99,4 +115,6 @@ Event = (
     | RunFinished
     | RunFailed
     | Retried
+    | ShareTaken
+    | Ending
 )

@@ -45,6 +45,10 @@ class Listener(Protocol):
     def slots(self) -> int:
         """How many trials the cluster has room for at once."""
 
+    @property
+    def ending(self) -> bool:
+        """Whether nothing new is to be started."""
+
     def distilled(self, run: Run) -> None:
         """A run's synthetic set is on storage."""
 
@@ -120,6 +124,8 @@ class _Queue(Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The next run; None: none for now."""
         self._listener.poll()
+        if self._listener.ending:
+            self._waiting.clear()
         if len(self._under_way) >= self._room():
             return None
         for run in list(self._waiting.values()):
@@ -142,7 +148,7 @@ class _Queue(Searcher):
     def again(self, run: Run, fault: Fault) -> bool:
         """Take a run back after a fault that passes; false: it does not, or came too often."""
         tries = self._tries[run.run_id]
-        passes = fault.kind == "infrastructure" and tries <= RETRIES
+        passes = fault.kind == "infrastructure" and tries <= RETRIES and not self._listener.ending
         if not passes and not (
             fault.kind == "GPU memory" and self._shares.grow("trial", run.algorithm.name, self._had[run.run_id])
         ):

@@ -238,7 +238,12 @@ def cpu_threads(cpus: float | None) -> Iterator[None]:
 
 
 def fault_of_networks(faults: Sequence[tuple[Network, Fault]]) -> Fault:
-    """What went wrong in the evaluation of a run, with the networks it went wrong with; what others scored is kept."""
+    """What went wrong in the evaluation of a run, with the networks it went wrong with; what others scored is kept.
+
+    Nothing, if one of them was stopped: the run is not at its end.
+    """
+    if stopped := next((fault for _, fault in faults if fault.kind == "stopped"), None):
+        return stopped
     named = [f"{network.title}: {fault.error}" for network, fault in faults]
     return Fault("; ".join(named), "\n".join(fault.traceback for _, fault in faults))
 
@@ -250,8 +255,9 @@ def first_fault(run: Run, sweep: Sweep, faults: Mapping[ExpertSet, Fault], disti
 
 def raise_unless_recorded(sweep: Sweep, faults: Mapping[ExpertSet, Fault]) -> None:
     """Raise `RunError` for experts that failed, unless there are runs, which fail with them and say so."""
-    if faults and not sweep.runs:
-        raise RunError("; ".join(f"{expert_set.label}: {fault.error}" for expert_set, fault in faults.items()))
+    wrong = {expert_set: fault for expert_set, fault in faults.items() if fault.kind != "stopped"}
+    if wrong and not sweep.runs:
+        raise RunError("; ".join(f"{expert_set.label}: {fault.error}" for expert_set, fault in wrong.items()))
 
 
 def record_failure(run: Run, stage: Stage, fault: Fault, storage: Storage, view: View, step: int | None = None) -> None:

@@ -18,6 +18,7 @@ from rich.text import Text
 from glad_ray.engine import words
 from glad_ray.engine.events import (
     Begun,
+    Ending,
     Event,
     ExpertEpoch,
     ImagesPrepared,
@@ -189,6 +190,8 @@ def _trouble(event: Event) -> str | None:
             return f"failed     {run.label} {words.of_failure(failure)}"
         case Retried(what, error):
             return f"again      {what}: {error}"
+        case Ending(budget):
+            return f"ending     {words.spent(budget)}: nothing new is started, and distillations are kept at their step"
         case _:
             return None
 
@@ -201,4 +204,5 @@ def _summary(tally: Tally) -> str:
         parts.append(f"{len(tally.failed)} failed")
     if tally.retries:
         parts.append(f"{tally.retries} retried")
-    return ", ".join(parts) + f", in {words.clock(time.monotonic() - tally.started)}"
+    took = f", in {words.clock(time.monotonic() - tally.started)}"
+    return ", ".join(parts) + took + words.left(tally.seconds_left()).replace("  ", ", ")

@@ -44,6 +44,11 @@ def of_failure(failure: Failure) -> str:
     return f"({failure.stage}{where}): {failure.error}"
 
 
+def spent(budget: str) -> str:
+    """That a budget is spent, which is given in words."""
+    return f"{budget[:1].upper()}{budget[1:]} are spent"
+
+
 def left(seconds: float | None) -> str:
     """The time left, if it is known and any is, after a space."""
     return "" if not seconds else f"  about {clock(seconds)} left"

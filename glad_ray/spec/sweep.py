@@ -132,6 +132,11 @@ class Resources(Record):
     {"mtt": Share(gpus=0.5), "vit": Share(gpus=0.5)}"""
     logical_gpus: bool = False
     """GPUs are only counted, and everything computes on CPUs: to try on a machine without any how a sweep fills them"""
+    hours: float | None = Field(default=None, gt=0)
+    """that one command may take on the clock; then nothing new is started, distillations are kept at their step,
+    trainings under way come to their end, and the report says what is left. None: no bound"""
+    gpu_hours: float | None = Field(default=None, gt=0)
+    """the same for GPUs that units of work hold, in hours of a whole one, idle replicas left out"""
     max_trials: int | None = Field(default=None, ge=1)
     """distillations at once, whatever there is room for; None: no such bound"""
     experts_together: int = Field(default=1, ge=1)
@@ -182,6 +187,9 @@ class Sweep(Record):
     evaluations: Annotated[tuple[Evaluation, ...], BeforeValidator(_one_or_several)] = (Evaluation(),)
     """how every run is scored; one or several, each with rows of its own"""
     resources: Resources = Resources()
+    first: tuple[str, ...] = ()
+    """conditions, each on a field of a run (`algorithm.name=mtt`, `space=f12`): runs that have the first start before
+    those that have the second, and so on, all others after them; among equals the longest starts first"""
     description: str = ""
 
     @model_validator(mode="after")

@@ -16,6 +16,8 @@ IDS = [run.run_id for run in RUNS]
 
 
 class Listener:
+    ending = False
+
     def __init__(self, slots=10, startable=lambda run: True):
         self.polled, self._slots, self.startable = 0, slots, startable
 
@@ -133,3 +135,15 @@ def test_what_tasks_tell_is_taken_even_while_tune_waits_for_a_trial():
     for _ in range(3):
         assert made.suggest("x") is None
     assert listener.polled == 3
+
+
+def test_at_the_end_of_a_budget_nothing_more_is_given():
+    listener = Listener()
+    made = queue(listener)
+    assert given(made, 2) == IDS[:2]
+    listener.ending = True
+    assert made.suggest("x") is None, "two are under way"
+    assert not made.again(RUNS[0], Fault(LOST, "", "infrastructure"))
+    for number in range(2):
+        made.on_trial_complete(f"trial {number}")
+    assert made.suggest("x") == Searcher.FINISHED
