@@ -43,6 +43,7 @@ from glad_ray.trajectories import Trajectories
 
 _MOMENTUM = 0.5  # of the latents and the step size, in every algorithm's original code and in GLaD's
 _KEPT_CHECKPOINTS = 2
+_TRIED_STEPS = 2  # the second one has momenta beside everything else
 _MADE = (".safetensors", ".png", ".parquet", "distillation.json")
 OnProgress = Callable[[Progress], bool | None]
 """Told of a step; true: the work is to end."""
@@ -175,6 +176,18 @@ def distill(
     vouched = [path for path in made if path.endswith(_MADE)]
     write_entry(storage, run.run_id, "distilled", device=taken.device, seconds=seconds, files=vouched)
     storage.delete(storage.checkpoint_folder(run.run_id))
+
+
+def try_steps(
+    run: Run, *, space: Space, dataset: Dataset, trajectories: Trajectories | None, device: torch.device
+) -> None:
+    """Make the first steps of a run, or choose a baseline's images, and keep nothing: for what that takes of memory."""
+    labels = torch.arange(len(dataset.class_names)).repeat_interleave(run.images_per_class)
+    state = _first_state(run, space, labels, dataset, trajectories, device)
+    if isinstance(run.algorithm, DC | DM | MTT):
+        algorithm = build_algorithm(run, dataset, trajectories, device)
+        for _ in range(min(_TRIED_STEPS, run.steps)):
+            _step(run.algorithm, state, space, algorithm, labels.to(device))
 
 
 def _make_set(

@@ -228,6 +228,18 @@ def evaluate_network(
     return trainings
 
 
+def try_epoch(run: Run, evaluation: Evaluation, network: Network, dataset: Dataset, device: torch.device) -> None:
+    """Train a network for one epoch on a set of a run's size, test it, and keep nothing: for the memory that takes."""
+    if run.ipc is None:
+        training_set = _whole_dataset(dataset, device)
+    else:
+        labels = torch.arange(len(dataset.class_names), device=device).repeat_interleave(run.ipc)
+        images = torch.zeros(len(labels), *dataset.train_images.shape[1:], device=device)
+        training_set = TrainingSet(lambda batch: images[batch], labels, step=0)
+    decided = evaluation.decided_for(run).replace(epochs=1)
+    evaluate_set(training_set, run.run_id, decided, network, dataset, 0, device)
+
+
 def _training_set(
     synthetic: SyntheticSet, labels: Labels, teachers: Trajectories | None, device: torch.device
 ) -> TrainingSet:

@@ -17,9 +17,10 @@ from glad_ray.engine.connection import check_resources, connected
 from glad_ray.engine.events import Ending, Retried, RunDistilled, RunFinished, ShareTaken
 from glad_ray.engine.fan_out import REAL, FanOut, Work
 from glad_ray.engine.faults import Fault
+from glad_ray.engine.packing import pack
 from glad_ray.engine.preparation import decode_on_cluster
 from glad_ray.engine.shared import Shared, shared_generators, sharing
-from glad_ray.engine.shares import Shares, slices_of
+from glad_ray.engine.shares import Kind, Shares, slices_of
 from glad_ray.engine.tasks import Tasks
 from glad_ray.engine.trials import run_trials
 from glad_ray.engine.units import (
@@ -106,6 +107,7 @@ class _Driver:
         """
         if self.ending:
             return self.budget.spent
+        pack(left, self.shared, self._shares, self._tasks, self.view, self.work.measurement)
         for expert_set in left.expert_sets:
             ended = partial(self._expert_ended, expert_set)
             self._experts_left[expert_set] += self._fan_out.experts(expert_set, ended)
@@ -137,7 +139,7 @@ class _Driver:
     def slots(self) -> int:
         """See `Listener`."""
         if time.monotonic() - self._counted > _CLUSTER_SECONDS:
-            needed = {self._shares.of("trial", run.algorithm.name) for run in self._to_distill}
+            needed = {self._shares.of(Kind.of_trial(run)) for run in self._to_distill}
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
             self._slots = max(sum(slices_of(node, each) for node in nodes) for each in needed)
             self._counted = time.monotonic()

@@ -34,6 +34,10 @@ _OF_DRIVER = {
 }
 
 
+_LEAST_GPUS = 0.01
+"""that have to be there for what is measured"""
+
+
 @contextlib.contextmanager
 def connected(address: str | None) -> Iterator[None]:
     """A connection to the cluster at `address` (`auto`, or host:port), or to a new one on this machine.
@@ -87,6 +91,8 @@ def check_resources(resources: Resources, units: Iterable[tuple[Unit, str]], *, 
     used = {resources.generator_gpus}
     for unit, name in units:
         needed = resources.slice_of(unit, name)
+        if resources.measured(unit, name):
+            needed = needed._replace(gpus=_LEAST_GPUS)
         used.add(needed.gpus)
         if not any(slices_of(node, needed, held_gpus=held) for node in nodes):
             most = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)))

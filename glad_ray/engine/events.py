@@ -42,6 +42,18 @@ class ShareTaken:
 
 
 @dataclass(frozen=True)
+class SharePacked:
+    """What a kind of work takes of a GPU was measured, or could not be."""
+
+    what: str
+    bytes: int | None
+    at_once: int
+    """units of work on a GPU"""
+    unmeasured: str = ""
+    """why not"""
+
+
+@dataclass(frozen=True)
 class Ending:
     """A budget is spent: nothing new is started."""
 
@@ -116,5 +128,6 @@ Event = (
     | RunFailed
     | Retried
     | ShareTaken
+    | SharePacked
     | Ending
 )

@@ -9,15 +9,16 @@ import ray
 from glad_ray.engine.budget import Budget
 from glad_ray.engine.events import ExpertEpoch, TrainingDone
 from glad_ray.engine.faults import Fault
+from glad_ray.engine.packing import measure_task
 from glad_ray.engine.shared import Shared
-from glad_ray.engine.shares import Shares, ray_options
+from glad_ray.engine.shares import Kind, Shares, ray_options
 from glad_ray.engine.tasks import Tasks
 from glad_ray.engine.trials import distil_task
 from glad_ray.engine.units import evaluation_bound
 from glad_ray.evaluate import evaluate_network, finish_run
 from glad_ray.experts import missing_groups, train_experts
 from glad_ray.results import Training
-from glad_ray.spec import Evaluation, ExpertSet, Network, Run, Unit
+from glad_ray.spec import Evaluation, ExpertSet, Network, Run
 from glad_ray.storage import Storage
 
 Ended = Callable[[Fault | None], None]
@@ -32,6 +33,8 @@ class Work(NamedTuple):
     evaluation: Any
     finish: Callable[[str, Run, Evaluation, Storage], None]
     """writes the rows of a run that is evaluated, in the driver"""
+    measurement: Any = measure_task
+    """of what a unit takes of a GPU, where that is to be measured"""
 
 
 class FanOut:
@@ -47,7 +50,7 @@ class FanOut:
         for indices in groups:
             what = f"expert {', '.join(map(str, indices))} of {expert_set.label}"
             key = _expert_key(expert_set, indices)
-            self._submit(what, "expert", key, expert_set.network, self.work.experts, (expert_set, indices), ended)
+            self._submit(what, Kind.of_experts(expert_set), key, self.work.experts, (expert_set, indices), ended)
         return len(groups)
 
     def evaluation(self, run: Run, ended: Callable[[Network, Fault | None], None]) -> int:
@@ -56,32 +59,38 @@ class FanOut:
         for evaluation, network in pairs:
             what = f"evaluation of {run.label} with {network.title}"
             key, arguments = _evaluation_key(run, evaluation, network), (run, evaluation, network)
-            self._submit(what, "evaluation", key, network, self.work.evaluation, arguments, partial(ended, network))
+            self._submit(
+                what,
+                Kind.of_evaluation(run, evaluation, network),
+                key,
+                self.work.evaluation,
+                arguments,
+                partial(ended, network),
+            )
         return len(pairs)
 
     def _submit(
         self,
         what: str,
-        unit: Unit,
+        kind: Kind,
         which: tuple[str, ...],
-        network: Network,
         task: Any,
         arguments: tuple[Any, ...],
         ended: Ended,
     ) -> None:
-        had = self.shares.of(unit, network.name)
+        had = self.shares.of(kind)
 
         def start(tries: int) -> ray.ObjectRef[Any]:
             nonlocal had
-            had = self.shares.of(unit, network.name)
+            had = self.shares.of(kind)
             started: ray.ObjectRef[Any] = task.options(**ray_options(had, tries)).remote(*arguments, self._reference)
             return started
 
         def grow() -> bool:
-            return self.shares.grow(unit, network.name, had)
+            return self.shares.grow(kind, had)
 
         def finished(fault: Fault | None) -> None:
-            self.budget.given_back((unit, *which))
+            self.budget.given_back((kind.unit, *which))
             ended(fault)
 
         self.tasks.submit(what, start, finished, lambda error, fault: finished(fault), grow)

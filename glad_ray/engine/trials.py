@@ -24,7 +24,7 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from glad_ray.engine.faults import LOST, RETRIES, Fault, pause_seconds
-from glad_ray.engine.shares import Shares, ray_options
+from glad_ray.engine.shares import Kind, Shares, ray_options
 from glad_ray.spec import Run, Slice
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class _Queue(Searcher):
         tries = self._tries[run.run_id]
         passes = fault.kind == "infrastructure" and tries <= RETRIES and not self._listener.ending
         if not passes and not (
-            fault.kind == "GPU memory" and self._shares.grow("trial", run.algorithm.name, self._had[run.run_id])
+            fault.kind == "GPU memory" and self._shares.grow(Kind.of_trial(run), self._had[run.run_id])
         ):
             return False
         self._due[run.run_id] = time.monotonic() + pause_seconds(tries)
@@ -164,7 +164,7 @@ class _Queue(Searcher):
     def _config(self, run: Run) -> dict[str, Any]:
         tries = self._tries[run.run_id]
         self._tries[run.run_id] += 1
-        self._had[run.run_id] = self._shares.of("trial", run.algorithm.name)
+        self._had[run.run_id] = self._shares.of(Kind.of_trial(run))
         return {"run_id": run.run_id, "share": tuple(self._had[run.run_id]), "tries": tries}
 
     def _room(self) -> int:

@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Protocol, Self, final
 
@@ -26,12 +26,16 @@ from glad_ray.engine.events import (
     RunDistilled,
     RunFailed,
     RunFinished,
+    SharePacked,
 )
 from glad_ray.engine.tally import Preparing, Tally
 from glad_ray.plan import Plan
 from glad_ray.spec import ExpertSet
+from glad_ray.spec.generators import GIB
 
 _SILENT_SECONDS = 60.0
+_STYLES: Mapping[type[Event], str] = {RunFailed: "red", SharePacked: ""}
+"""of lines, where they are not yellow"""
 
 
 class View(Protocol):
@@ -106,7 +110,7 @@ class PlainView:
             case RunFinished(run):
                 return f"finished   {run.label}{words.left(self.tally.seconds_left())}"
             case _:
-                return _trouble(event)
+                return _notice(event)
 
 
 @final
@@ -124,9 +128,9 @@ class LiveView:
         """See `View`."""
         with self._lock:
             self.tally.add(event)
-        trouble = _trouble(event)
-        if trouble:
-            self.console.print(Text(trouble, style="red" if isinstance(event, RunFailed) else "yellow"))
+        notice = _notice(event)
+        if notice:
+            self.console.print(Text(notice, style=_STYLES.get(type(event), "yellow")))
 
     def __enter__(self) -> Self:
         """See `View`."""
@@ -184,12 +188,16 @@ def _bar(done: float, total: float) -> ProgressBar:
     return ProgressBar(total=max(total, 1), completed=done, width=24)
 
 
-def _trouble(event: Event) -> str | None:
+def _notice(event: Event) -> str | None:
     match event:
         case RunFailed(run, failure):
             return f"failed     {run.label} {words.of_failure(failure)}"
         case Retried(what, error):
             return f"again      {what}: {error}"
+        case SharePacked(what, None, _, unmeasured):
+            return f"packed     {what}: a whole GPU each ({unmeasured})"
+        case SharePacked(what, size, at_once) if size is not None:
+            return f"packed     {what}: {size / GIB:.1f} GiB, {at_once} on a GPU"
         case Ending(budget):
             return f"ending     {words.spent(budget)}: nothing new is started, and distillations are kept at their step"
         case _:
