@@ -67,6 +67,8 @@ class _MeasuredError(Exception):
 class _UntilAllRun:
     """A listener until every run has told of a step, which then measures."""
 
+    ending = False
+
     def __init__(self, runs: int, shared: Shared) -> None:
         self.runs, self.shared, self.seen = runs, shared, set[str]()
 

@@ -97,8 +97,9 @@ def check_resources(resources: Resources, units: Iterable[tuple[Unit, str]], *, 
         if not any(slices_of(node, needed, held_gpus=held) for node in nodes):
             most = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)))
             beside = f", {held:g} of them for generators" if held else ""
+            asked = "auto" if resources.measured(unit, name) else f"{needed.gpus:g}"
             raise UserError(
-                f"resources.{unit}_cpus={needed.cpus:g} with resources.{unit}_gpus={needed.gpus:g} and "
+                f"resources.{unit}_cpus={needed.cpus:g} with resources.{unit}_gpus={asked} and "
                 f"resources.{unit}_memory_gib={needed.memory_gib:g}, or what resources.shares has for {name}, is more "
                 f"than any machine here has ({most.get('CPU', 0):g} CPUs, {most.get('GPU', 0):g} GPUs{beside} and "
                 f"{most.get('memory', 0) / GIB:.1f} GiB at most): ask for less."

@@ -1,10 +1,11 @@
 """A named list of runs, how to evaluate them, and what resources each takes."""
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, field_validator, model_validator
 
 from glad_ray.errors import UserError, unknown
 from glad_ray.spec.algorithm import ALGORITHM_NAMES
@@ -103,7 +104,15 @@ class Slice(NamedTuple):
     memory_gib: float
 
 
-Gpus = Annotated[float, Field(ge=0)] | Literal["auto"]
+def _share_of_gpus(value: Any) -> float | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError("a share of GPUs is a number of at least 0, or auto")
+    return float(value)
+
+
+Gpus = Annotated[float | Literal["auto"], PlainValidator(_share_of_gpus)]
 """Of GPUs; `auto`: of one, as much as the memory of a first step asks for, which is measured before the sweep begins"""
 
 
