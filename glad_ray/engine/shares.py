@@ -6,6 +6,9 @@ from typing import Any
 from glad_ray.spec import Resources, Slice, Unit
 from glad_ray.spec.generators import GIB
 
+# Every trial of Tune's takes a byte of memory (trials.py): this many fit on a machine beside units that take all of it.
+_TRIALS = 4096
+
 
 def slices_of(node: Mapping[str, float], needed: Slice, *, held_gpus: float = 0) -> int:
     """How many units of work a machine has room for at once."""
@@ -20,7 +23,7 @@ def ray_options(needed: Slice, tries: int = 0) -> dict[str, Any]:
     options: dict[str, Any] = {
         "num_cpus": needed.cpus,
         "num_gpus": needed.gpus,
-        "memory": needed.memory_gib * GIB or None,
+        "memory": max(needed.memory_gib * GIB - _TRIALS, 1) if needed.memory_gib else None,
     }
     return options | {"scheduling_strategy": "SPREAD"} if tries else options
 

@@ -1,11 +1,11 @@
 """Distillations as trials of Ray Tune, one a run: given to Tune in order as they can start, and again where a fault of
 infrastructure ended them.
 
-A trial holds no share: it waits for the distillation, a task that the driver submits as it does the evaluations, so that
-one process serves both. The task has a share for as long as it computes: neither imports nor a trial that has distilled
-keep a share from others. Whatever goes wrong is a result and ends the trial normally, one that is itself lost apart,
-which the task survives; Tune repeats nothing. What is done lies on storage, not in Tune's state, which nobody reads: a
-distillation started again resumes from the run's own checkpoint.
+A trial holds no share: it waits for the distillation, a task that the driver submits as it does the evaluations, so
+that one process serves both. The task has a share for as long as it computes: neither imports nor a trial that has
+distilled keep a share from others. Whatever goes wrong is a result and ends the trial normally, one that is itself lost
+apart, which the task survives; Tune repeats nothing. What is done lies on storage, not in Tune's state, which nobody
+reads: a distillation started again resumes from the run's own checkpoint.
 
 Nothing here imports PyTorch, which the processes of trials go without.
 """
