@@ -14,6 +14,8 @@ _PROCESS_BYTES = 600 * 2**20
 """of a GPU by every process that uses it, for CUDA's own"""
 _MOST_ON_A_GPU = 16
 _NOT_OF_MEMORY = ("learning_rates", "iterations", "step_size", "step_size_lr")
+# Every trial of Tune's takes a byte of memory (trials.py): this many fit on a machine beside units that take all of it.
+_TRIALS = 4096
 
 
 class Kind(NamedTuple):
@@ -68,7 +70,7 @@ def ray_options(needed: Slice, tries: int = 0) -> dict[str, Any]:
     options: dict[str, Any] = {
         "num_cpus": needed.cpus,
         "num_gpus": needed.gpus,
-        "memory": needed.memory_gib * GIB or None,
+        "memory": max(needed.memory_gib * GIB - _TRIALS, 1) if needed.memory_gib else None,
     }
     return options | {"scheduling_strategy": "SPREAD"} if tries else options
 
