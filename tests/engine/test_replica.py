@@ -234,6 +234,26 @@ def test_another_replica_loads_nothing_until_the_first_is_crowded(shared, start)
     assert stats(another).loaded
 
 
+def test_clients_that_were_sent_on_come_home_when_the_first_has_leisure(start):
+    names = ["home", "away"]
+    home, away = map(start, names)
+    spaces = ("w+", "f1", "f2", "f3")
+    generators = [RemoteGenerator(names, tiny.GENERATOR) for _ in spaces]
+
+    def ask(generator, space, count):
+        steps(generator, space, 0, 1, torch.float32, count)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(ask, generators, spaces, [30] * 4))
+    assert stats(away).requests > 0
+    for generator, space in zip(generators, spaces, strict=True):
+        ask(generator, space, 30)
+    before = stats(home).requests, stats(away).requests
+    for generator, space in zip(generators, spaces, strict=True):
+        ask(generator, space, 4)
+    assert (stats(home).requests, stats(away).requests) == (before[0] + 4 * (1 + 2 * 4), before[1])
+
+
 @pytest.mark.parametrize(
     ("resources", "names", "shared"),
     [

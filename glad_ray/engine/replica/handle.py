@@ -15,14 +15,17 @@ from glad_ray.generators import Latents
 from glad_ray.spec import GeneratorRecord
 from glad_ray.spec.generators import Init
 
+_LOOKS_BACK = 16
+"""requests of a client that went on to a later replica, of which one is made of the replica before that"""
+
 
 @final
 class RemoteGenerator:
     """A `Generator` behind the names of the replicas of a machine, of which it asks the first until that is crowded.
 
     A crowded replica tells one of its clients now and then, who goes on to the next, which loads the generator if it
-    has none yet; so as many are in use as there is work for. On a CPU, results lie in Ray's shared memory: they are
-    only to be read.
+    has none yet, and comes back when the one before has leisure; so as many are in use as there is work for. On a CPU,
+    results lie in Ray's shared memory: they are only to be read.
     """
 
     def __init__(self, names: Sequence[str], record: GeneratorRecord) -> None:
@@ -30,6 +33,8 @@ class RemoteGenerator:
         self._record = record
         self._client = uuid.uuid4().hex
         self._asked = 0
+        self._requests = 0
+        """since it was sent on, or came back"""
 
     @property
     def spaces(self) -> tuple[str, ...]:
@@ -61,7 +66,15 @@ class RemoteGenerator:
         return {kind: tensor_of(grads[kind]).to(value) for kind, value in latents.items()}
 
     def _ask(self, method: str, *arguments: Any) -> Any:
-        served = result(getattr(self._actors[self._asked], method).remote(self._client, *arguments))
-        if served.crowded:
-            self._asked = (self._asked + 1) % len(self._actors)
+        self._requests += 1
+        back = self._asked > 0 and self._requests % _LOOKS_BACK == 0
+        asked = self._asked - back
+        served = result(getattr(self._actors[asked], method).remote(self._client, *arguments))
+        if back and served.at_leisure:
+            self._go(asked)
+        elif served.crowded and not back:
+            self._go((asked + 1) % len(self._actors))
         return served.value
+
+    def _go(self, to: int) -> None:
+        self._asked, self._requests = to, 0
