@@ -17,6 +17,7 @@ from glad_ray.engine.events import Retried, RunDistilled, RunFinished
 from glad_ray.engine.fan_out import REAL, FanOut, Work
 from glad_ray.engine.faults import Fault
 from glad_ray.engine.preparation import decode_on_cluster
+from glad_ray.engine.replica.watch import ReplicaWatch
 from glad_ray.engine.shared import Shared, shared_generators, sharing
 from glad_ray.engine.shares import Shares, slices_of
 from glad_ray.engine.tasks import Tasks
@@ -88,6 +89,7 @@ class _Driver:
         self._networks_left: Counter[str] = Counter()
         self._evaluation_faults: defaultdict[str, list[tuple[Network, Fault]]] = defaultdict(list)
         self._events = shared.events.take.remote()
+        self._replicas = ReplicaWatch(shared.replica_names, shared.storage, view.show)
         self._polled = self._counted = 0.0
         self._slots = 0
         self._to_distill: tuple[Run, ...] = ()
@@ -157,6 +159,7 @@ class _Driver:
         if ready:
             self._show(ray.get(self._events))
             self._events = self.shared.events.take.remote()
+        self._replicas.poll()
 
     def _show(self, events: list[bytes]) -> None:
         for event in events:

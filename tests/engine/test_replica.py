@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,9 +10,11 @@ import pytest
 import ray
 import torch
 
+from glad_ray.engine.replica import watch
 from glad_ray.engine.replica.actor import HEALTH, batches_at_once, start_replica
 from glad_ray.engine.replica.handle import RemoteGenerator
-from glad_ray.engine.shared import Shared, replica_stats, shared_generators
+from glad_ray.engine.replica.stats import read_replicas
+from glad_ray.engine.shared import shared_generators
 from glad_ray.engine.units import left_of
 from glad_ray.errors import UserError
 from glad_ray.generators import build_generator, read_file
@@ -244,10 +247,10 @@ def test_clients_that_were_sent_on_come_home_when_the_first_has_leisure(start):
         steps(generator, space, 0, 1, torch.float32, count)
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(ask, generators, spaces, [30] * 4))
+        list(pool.map(ask, generators, spaces, [20] * 4))
     assert stats(away).requests > 0
     for generator, space in zip(generators, spaces, strict=True):
-        ask(generator, space, 30)
+        ask(generator, space, 24)
     before = stats(home).requests, stats(away).requests
     for generator, space in zip(generators, spaces, strict=True):
         ask(generator, space, 4)
@@ -271,13 +274,28 @@ def test_generators_of_several_runs_are_shared(resources, names, shared, storage
     assert found == ({tiny.GENERATOR} if shared else set())
 
 
-def test_how_replicas_are_is_told_without_waiting_for_those_that_are_not_there(shared, start, storage):
+def test_the_driver_is_told_how_replicas_are_and_waits_for_none(shared, start, storage, monkeypatch):
+    monkeypatch.setattr(watch, "_ASK_SECONDS", 0.1)
     start("nowhere", resources=Resources(generator_gpus=1))
+    start("unused")
     RemoteGenerator(["shared"], tiny.GENERATOR).init("f2", LABELS, torch.Generator(), "sampled")
-    node = ray.nodes()[0]["NodeID"]
-    given = Shared(tiny.plan("dc").sweep, storage, {}, {}, {"generator": {node: ("shared", "nowhere")}}, {}, None)
-    (its,) = replica_stats(given)
-    assert (its.generator, its.node, its.loaded, its.waiting) == ("random StyleGAN-XL", node, True, 0)
+    shown = []
+    watching = watch.ReplicaWatch(["shared", "nowhere", "unused"], storage, shown.append)
+
+    def polled():
+        watching.poll()
+        return any(event.stats for event in shown)
+
+    until(polled)
+    (its,) = shown[-1].stats
+    assert (its.generator, its.host, its.waiting) == ("random StyleGAN-XL", socket.gethostname(), 0)
     assert its.requests >= its.batches > 0
     assert its.requests_per_second > 0
+    assert its.requests_per_batch >= 1
     assert its.memory_bytes > 2**20
+    assert read_replicas(storage) == (its,)
+    # Once in a while: what was left for other terminals is not written again at every answer.
+    shown.clear()
+    until(polled)
+    assert shown[-1].stats != (its,)
+    assert read_replicas(storage) == (its,)
