@@ -10,8 +10,9 @@ import pytest
 import ray
 import torch
 
-from glad_ray.engine.replica import watch
+from glad_ray.engine.replica import handle, watch
 from glad_ray.engine.replica.actor import HEALTH, batches_at_once, start_replica
+from glad_ray.engine.replica.arrays import arrays_of
 from glad_ray.engine.replica.handle import RemoteGenerator
 from glad_ray.engine.replica.stats import read_replicas
 from glad_ray.engine.shared import shared_generators
@@ -219,6 +220,22 @@ def test_a_wrong_call_is_its_own_callers_fault(shared):
     for match, future in told.items():
         with pytest.raises(UserError, match=match):
             future.result()
+
+
+def test_latents_cross_once_a_step_unless_they_change_within_it(shared, monkeypatch):
+    there, here = RemoteGenerator(["shared"], tiny.GENERATOR), build_generator(tiny.GENERATOR)
+    latents = here.init("f2", LABELS, torch.Generator().manual_seed(0), "sampled")
+    assert sum(value.nbytes for value in latents.values()) > handle._SENT_ALONG_BYTES
+    crossed = []
+    monkeypatch.setattr(handle, "arrays_of", lambda values: crossed.append(values) or arrays_of(values))
+    for changed_by, crossings in ((0, 1), (1, 2)):
+        crossed.clear()
+        image_grads = torch.ones_like(there.decode("f2", latents))
+        if changed_by:
+            latents["f"].add_(changed_by)
+        expected = here.pullback("f2", latents, image_grads)
+        torch.testing.assert_close(there.pullback("f2", latents, image_grads), expected)
+        assert len(crossed) == crossings
 
 
 def test_another_replica_loads_nothing_until_the_first_is_crowded(shared, start):
