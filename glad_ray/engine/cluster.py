@@ -19,6 +19,7 @@ from glad_ray.engine.fan_out import REAL, FanOut, Work
 from glad_ray.engine.faults import Fault
 from glad_ray.engine.packing import pack
 from glad_ray.engine.preparation import decode_on_cluster
+from glad_ray.engine.replica.watch import ReplicaWatch
 from glad_ray.engine.shared import Shared, shared_generators, sharing
 from glad_ray.engine.shares import Kind, Shares, slices_of
 from glad_ray.engine.tasks import Tasks
@@ -94,6 +95,7 @@ class _Driver:
         self._networks_left: Counter[str] = Counter()
         self._evaluation_faults: defaultdict[str, list[tuple[Network, Fault]]] = defaultdict(list)
         self._events = shared.events.take.remote(self.ending)
+        self._replicas = ReplicaWatch(shared.replica_names, shared.storage, view.show)
         self._polled = self._counted = 0.0
         self._slots = 0
         self._settled: set[str] = set()
@@ -175,6 +177,7 @@ class _Driver:
         if ready:
             self._show(ray.get(self._events))
             self._events = self.shared.events.take.remote(self.ending)
+        self._replicas.poll()
         self._watch_budget()
 
     def _watch_budget(self) -> None:

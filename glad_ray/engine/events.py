@@ -6,6 +6,7 @@ An event may come twice, when a lost unit of work is done again: who counts, cou
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from glad_ray.engine.replica.stats import ReplicaStats
 from glad_ray.results import Failure, Progress, Training
 from glad_ray.spec import ExpertSet, Run
 
@@ -117,6 +118,13 @@ class Retried:
     error: str
 
 
+@dataclass(frozen=True)
+class ReplicaHealth:
+    """How the generator replicas are that are loaded and have answered within some seconds."""
+
+    stats: tuple[ReplicaStats, ...]
+
+
 Event = (
     Begun
     | ImagesPrepared
@@ -130,4 +138,5 @@ Event = (
     | ShareTaken
     | SharePacked
     | Ending
+    | ReplicaHealth
 )

@@ -17,9 +17,8 @@ from glad_ray.engine.connection import unit_device
 from glad_ray.engine.event_queue import EventQueue
 from glad_ray.engine.events import Event, ShareTaken
 from glad_ray.engine.expert_store import RemoteTrajectories, start_expert_store
-from glad_ray.engine.replica.actor import HEALTH, start_replica
+from glad_ray.engine.replica.actor import start_replica
 from glad_ray.engine.replica.handle import RemoteGenerator
-from glad_ray.engine.replica.health import ReplicaStats
 from glad_ray.engine.shares import slices_of
 from glad_ray.engine.units import DataKey, Left, cpu_threads, own_generator
 from glad_ray.errors import StoppedError
@@ -45,6 +44,11 @@ class Shared:
     """names of actors, by the expert set's id"""
     events: Any
     """handle of the event queue"""
+
+    @property
+    def replica_names(self) -> list[str]:
+        """Of all replicas, on all machines."""
+        return [name for nodes in self.replicas.values() for names in nodes.values() for name in names]
 
     def dataset(self, of: Run | ExpertSet) -> Dataset:
         """The real images of a run or expert set, read where they lie."""
@@ -134,6 +138,8 @@ def sharing(
     finally:
         for actor in actors:
             ray.kill(actor)
+        with contextlib.suppress(OSError):
+            storage.delete(Storage.REPLICAS)
 
 
 def shared_generators(left: Left, resources: Resources) -> set[GeneratorRecord]:
@@ -150,16 +156,6 @@ def shared_generators(left: Left, resources: Resources) -> set[GeneratorRecord]:
     )
     fewest = 1 if resources.generator_gpus and not on_gpus else 2
     return {record for record, count in runs.items() if count >= fewest}
-
-
-def replica_stats(shared: Shared, timeout_seconds: float = 0.2) -> list[ReplicaStats]:
-    """How the replicas are that answer within a time; those that are being started, or started again, do not."""
-    names = [name for nodes in shared.replicas.values() for each in nodes.values() for name in each]
-    if not names:
-        return []
-    asked: list[Any] = [ray.get_actor(name).stats.options(concurrency_group=HEALTH).remote() for name in names]
-    answered, _ = ray.wait(asked, num_returns=len(asked), timeout=timeout_seconds)
-    return ray.get(answered)
 
 
 def _slots(node: Mapping[str, Any], left: Left, resources: Resources) -> int:

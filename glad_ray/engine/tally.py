@@ -10,6 +10,7 @@ from glad_ray.engine.events import (
     Event,
     ExpertEpoch,
     ImagesPrepared,
+    ReplicaHealth,
     Retried,
     RunDistilled,
     RunFailed,
@@ -17,6 +18,7 @@ from glad_ray.engine.events import (
     RunProgressed,
     TrainingDone,
 )
+from glad_ray.engine.replica.stats import ReplicaStats
 from glad_ray.plan import Plan, experts_needed
 from glad_ray.plan.cost import estimate, evaluate_flops, expert_flops
 from glad_ray.results import Progress, Training
@@ -41,6 +43,8 @@ class Tally:
         self.retries = 0
         self.preparing: dict[str, Preparing] = {}
         """real images being prepared, by what they are called"""
+        self.replicas: tuple[ReplicaStats, ...] = ()
+        """as they were last"""
         self.distilled: set[str] = set()
         """evaluated or not"""
         self._evaluations = {each.content_id: each for each in plan.sweep.evaluations}
@@ -86,6 +90,8 @@ class Tally:
                 self.failed.add(run.run_id)
             case Retried():
                 self.retries += 1
+            case ReplicaHealth(stats):
+                self.replicas = stats
 
     def experts(self, expert_set: ExpertSet) -> int:
         """Experts of a set that are there."""

@@ -28,6 +28,7 @@ from glad_ray.engine.events import (
     RunFinished,
     SharePacked,
 )
+from glad_ray.engine.replica.stats import ReplicaStats
 from glad_ray.engine.tally import Preparing, Tally
 from glad_ray.plan import Plan
 from glad_ray.spec import ExpertSet
@@ -36,6 +37,7 @@ from glad_ray.spec.generators import GIB
 _SILENT_SECONDS = 60.0
 _STYLES: Mapping[type[Event], str] = {RunFailed: "red", SharePacked: ""}
 """of lines, where they are not yellow"""
+_SHOWN_REPLICAS = 4
 
 
 class View(Protocol):
@@ -80,7 +82,11 @@ class PlainView:
                 f"; {data}: {now.done}/{now.total} images{words.left(now.seconds_left)}"
                 for data, now in _preparing(self.tally)
             ]
-            line = f"going on   {_head(self.tally).plain}{''.join(images + steps)}"
+            replicas = [
+                f"; {words.of_replica(each)}: {words.of_requests(each)}, {words.of_memory(each)}"
+                for each in _replicas(self.tally)
+            ]
+            line = f"going on   {_head(self.tally).plain}{''.join(images + replicas + steps)}"
         if line:
             print(line, flush=True)
             self._said = time.monotonic()
@@ -173,6 +179,8 @@ def _rows(tally: Tally) -> Iterator[tuple[RenderableType, ...]]:
         epochs, total = tally.expert_epochs(each), each.experts.count * each.experts.last_epoch
         if 0 < epochs < total:
             yield escape(each.label), _bar(epochs, total), f"epoch {epochs}/{total}", ""
+    for replica in _replicas(tally):
+        yield escape(words.of_replica(replica)), "", words.of_requests(replica), words.of_memory(replica)
     for run, progress in tally.running.values():
         bar = _bar(progress.step, progress.steps)
         yield escape(run.label), bar, words.of_steps(progress), words.of_loss(progress)
@@ -182,6 +190,11 @@ def _rows(tally: Tally) -> Iterator[tuple[RenderableType, ...]]:
 
 def _preparing(tally: Tally) -> list[tuple[str, Preparing]]:
     return [(data, now) for data, now in tally.preparing.items() if now.done < now.total]
+
+
+def _replicas(tally: Tally) -> list[ReplicaStats]:
+    """Those with most to do, where a cluster has many."""
+    return sorted(tally.replicas, key=lambda each: -each.waiting)[:_SHOWN_REPLICAS]
 
 
 def _bar(done: float, total: float) -> ProgressBar:

@@ -1,6 +1,7 @@
 """The view: what it counts, what it says when piped, what it draws on a terminal, and how long it says is left."""
 
 import io
+from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console
@@ -10,6 +11,7 @@ from glad_ray.engine.events import (
     Begun,
     ExpertEpoch,
     ImagesPrepared,
+    ReplicaHealth,
     Retried,
     RunDistilled,
     RunFailed,
@@ -17,6 +19,7 @@ from glad_ray.engine.events import (
     RunProgressed,
     TrainingDone,
 )
+from glad_ray.engine.replica.stats import ReplicaStats
 from glad_ray.engine.view import LiveView, PlainView
 from glad_ray.results import Failure, Progress, Training
 from tests.engine import tiny
@@ -57,6 +60,25 @@ def failure(run):
     return RunFailed(run, Failure(run_id=run.run_id, stage="distill", error="the [loss] is nan", traceback="", step=3))
 
 
+def replica(**fields):
+    said = ReplicaStats(
+        generator="random StyleGAN-XL",
+        host="box",
+        at=datetime.now(UTC),
+        loaded=True,
+        requests=360,
+        requests_per_second=12.0,
+        requests_per_batch=1.8,
+        waiting=0,
+        batches=200,
+        largest_batch_requests=4,
+        largest_batch_images=40,
+        memory_bytes=int(3.1 * 2**30),
+    )
+    return said.replace(**fields)
+
+
+WHICH = "generator random StyleGAN-XL on box"
 EVENTS = [
     NOTHING,
     *(ExpertEpoch(MTT.expert_set, expert, epoch) for expert in (0, 1) for epoch in (1, 2)),
@@ -115,6 +137,28 @@ def test_piped_tells_of_prepared_images(capsys, clock):
     assert "; imagenette 128px: 6697/13394 images  about 0:01:01 left" in under_way
     assert done == "prepared   imagenette 128px: 13,394 images"
     assert "imagenette" not in later
+
+
+def test_piped_tells_of_replicas_once_a_minute(capsys, clock):
+    view = PlainView(plan("dm"))
+    for waiting in (1, 0):
+        clock[0] += 31
+        view.show(ReplicaHealth((replica(waiting=waiting),)))
+    (said,) = capsys.readouterr().out.splitlines()
+    assert said.endswith(f"; {WHICH}: 12.0 requests/s in batches of 1.8, 0 waiting, 3.1 GiB")
+
+
+def test_replicas_are_drawn_a_row_each_the_busiest_first(clock):
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, height=30, color_system=None)
+    view = LiveView(plan("dm"), console)
+    view.show(ReplicaHealth(tuple(replica(waiting=waiting, requests_per_batch=0.0) for waiting in (1, 5, 0, 7, 2))))
+    _, *rows = drawn(console, view).splitlines()
+    assert [row.split("  ")[0] for row in rows] == [WHICH] * 4
+    for waiting, row in zip((7, 5, 2, 1), rows, strict=True):
+        assert f"12.0 requests/s, {waiting} waiting" in row
+    assert rows[0].rstrip().endswith("3.1 GiB")
+    view.show(ReplicaHealth(()))
+    assert WHICH not in drawn(console, view)
 
 
 def test_images_being_prepared_are_drawn_with_the_time_left(clock):
