@@ -3,7 +3,8 @@
 import time
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 from glad_ray.engine.events import (
     Begun,
@@ -20,9 +21,9 @@ from glad_ray.engine.events import (
 )
 from glad_ray.engine.replica.stats import ReplicaStats
 from glad_ray.plan import Plan, experts_needed
-from glad_ray.plan.cost import estimate, evaluate_flops, expert_flops
+from glad_ray.plan.cost import estimate, expert_flops, training_flops
 from glad_ray.results import Progress, Training
-from glad_ray.spec import Evaluation, ExpertSet, Network, Run
+from glad_ray.spec import ExpertSet, Run, Sweep
 
 _SURE_AFTER_SECONDS = 5.0
 
@@ -31,6 +32,7 @@ class Tally:
     """Counts events.
 
     Estimated operations weigh units of work of one kind against one another; measured times turn them into seconds.
+    With every run that ends one asks for the time left, so what is left is kept and not added up anew.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -47,14 +49,17 @@ class Tally:
         """as they were last"""
         self.distilled: set[str] = set()
         """evaluated or not"""
-        self._evaluations = {each.content_id: each for each in plan.sweep.evaluations}
-        self._trainings: dict[str, set[_Training]] = defaultdict(set)
+        self._works = {work.run_id: work for work in (_Work.of(run, plan.sweep) for run in plan.runs)}
+        self._trainings: defaultdict[str, set[_Training]] = defaultdict(set)
+        """of runs that are not finished"""
         self._epochs: dict[str, dict[int, int]] = defaultdict(dict)
         self._experts_before: dict[str, int] = {}
         self._rates = _Rates()
-        self._step_flops = {
-            run.run_id: estimate(run, plan.sweep.evaluations).distill_flops / max(run.steps, 1) for run in plan.runs
-        }
+        self._left: Counter[_Unit] = Counter()
+        self._left_of: dict[str, Counter[_Unit]] = {}
+        """what each run has in it, by id"""
+        self._changed = set(self._works)
+        """runs of which that is out of date"""
 
     def add(self, event: Event) -> None:
         """Count one event."""
@@ -65,62 +70,78 @@ class Tally:
                 self._experts_before = dict(event.experts)
                 for run, evaluation_id, training in event.trainings:
                     self._trainings[run.run_id].add(_Training.of(evaluation_id, training))
+                self._changed.update(self._works)
             case ImagesPrepared(data, done, total):
                 before = self.preparing.setdefault(data, Preparing(done, time.monotonic(), done, total))
                 self.preparing[data] = before._replace(done=done)
             case ExpertEpoch(expert_set, expert, epoch):
-                self._epochs[expert_set.content_id][expert] = epoch
-                self._rates.ticked(_training_experts(expert_set), (expert_set, expert), _epoch_flops(expert_set), epoch)
-            case RunProgressed(run, progress):
-                self.running[run.run_id] = (run, progress)
-                flops = self._step_flops[run.run_id]
-                self._rates.ticked(_distilling(run), run, flops, progress.step, progress.seconds)
-            case RunDistilled(run):
-                self.running.pop(run.run_id, None)
-                self.distilled.add(run.run_id)
-            case TrainingDone(run, evaluation_id, training):
-                self._trainings[run.run_id].add(_Training.of(evaluation_id, training))
-                evaluation = self._evaluations[evaluation_id]
-                network = next(each for each in evaluation.networks if each.key == training.network)
-                self._rates.took(_evaluating(network), _training_flops(run, evaluation, network), training.seconds)
-            case RunFinished(run):
-                self.finished.add(run.run_id)
-            case RunFailed(run):
-                self.running.pop(run.run_id, None)
-                self.failed.add(run.run_id)
+                expert_set_id = expert_set.content_id
+                self._epochs[expert_set_id][expert] = epoch
+                self._rates.ticked(_Unit.expert_epoch(expert_set), (expert_set_id, expert), epoch)
             case Retried():
                 self.retries += 1
             case ReplicaHealth(stats):
                 self.replicas = stats
+            case RunProgressed() | RunDistilled() | TrainingDone() | RunFinished() | RunFailed():
+                self._add_of_run(event.run.run_id, event)
+
+    def _add_of_run(
+        self, run_id: str, event: RunProgressed | RunDistilled | TrainingDone | RunFinished | RunFailed
+    ) -> None:
+        work = self._works[run_id]
+        self._changed.add(run_id)
+        match event:
+            case RunProgressed(run, progress):
+                self.running[run_id] = (run, progress)
+                self._rates.ticked(work.step, run_id, progress.step, progress.seconds)
+            case RunDistilled():
+                self.running.pop(run_id, None)
+                self.distilled.add(run_id)
+            case TrainingDone(_, evaluation_id, training):
+                # It may come after the end of its run.
+                if run_id not in self.finished:
+                    self._trainings[run_id].add(_Training.of(evaluation_id, training))
+                self._rates.took(work.trainings[evaluation_id, training.network].unit, 1, training.seconds)
+            case RunFinished():
+                self.finished.add(run_id)
+                self._trainings.pop(run_id, None)
+            case RunFailed():
+                self.running.pop(run_id, None)
+                self.failed.add(run_id)
 
     def experts(self, expert_set: ExpertSet) -> int:
         """Experts of a set that are there."""
-        ended = (epoch == expert_set.experts.last_epoch for epoch in self._epochs[expert_set.content_id].values())
-        return self._experts_before.get(expert_set.content_id, 0) + sum(ended)
+        expert_set_id = expert_set.content_id
+        ended = (epoch == expert_set.experts.last_epoch for epoch in self._epochs[expert_set_id].values())
+        return self._experts_before.get(expert_set_id, 0) + sum(ended)
 
     def expert_epochs(self, expert_set: ExpertSet) -> int:
         """Epochs that all experts of a set have made together."""
-        before = self._experts_before.get(expert_set.content_id, 0) * expert_set.experts.last_epoch
-        return before + sum(self._epochs[expert_set.content_id].values())
+        expert_set_id = expert_set.content_id
+        before = self._experts_before.get(expert_set_id, 0) * expert_set.experts.last_epoch
+        return before + sum(self._epochs[expert_set_id].values())
 
     @property
     def trainings_total(self) -> int:
         """Trainings that the evaluation of all runs takes."""
-        return sum(self.trainings_of(run) for run in self.plan.runs)
+        return sum(work.trainings_total for work in self._works.values())
 
     @property
     def trainings_done(self) -> int:
         """Trainings that were made."""
-        return sum(
-            self.trainings_of(run) if run.run_id in self.finished else len(self._trainings[run.run_id])
-            for run in self.plan.runs
-        )
+        of_finished = sum(self._works[run_id].trainings_total for run_id in self.finished)
+        return of_finished + sum(map(len, self._trainings.values()))
+
+    def trainings_of(self, run: Run) -> int:
+        """Trainings that the evaluation of a run takes."""
+        return self._works[run.run_id].trainings_total
 
     def evaluating(self) -> Iterator[tuple[Run, int, int]]:
         """Runs being evaluated, with the trainings made and all of them."""
-        for run in self.plan.runs:
-            if run.run_id in self.distilled - self.finished - self.failed:
-                yield run, len(self._trainings[run.run_id]), self.trainings_of(run)
+        under_way = self.distilled - self.finished - self.failed
+        for run_id, work in self._works.items():
+            if run_id in under_way:
+                yield work.run, len(self._trainings.get(run_id, ())), work.trainings_total
 
     def seconds_left(self) -> float | None:
         """Time to the end at the measured rates, with as much going on at once as so far; None: too early to say."""
@@ -132,38 +153,48 @@ class Tally:
     @property
     def work_seconds_left(self) -> float:
         """Time to the end at the measured rates, one thing after another; 0: nothing is left, or was measured."""
-        return self._rates.seconds(self._flops_left())
+        return self._rates.seconds(self._of_runs_left() + self._of_experts_left())
 
-    def _flops_left(self) -> dict[str, float]:
-        """Estimated operations left, by kind of work."""
-        left: defaultdict[str, float] = defaultdict(float)
-        runs = [run for run in self.plan.runs if run.run_id not in self.finished | self.failed]
-        of_runs = {each for run in runs for each in self._experts_needed(run)}
-        needed = of_runs if self.plan.runs else set(self.plan.expert_sets)
-        for expert_set in self.plan.expert_sets:
-            if expert_set not in needed:
-                continue
-            epochs = expert_set.experts.count * expert_set.experts.last_epoch - self.expert_epochs(expert_set)
-            left[_training_experts(expert_set)] += epochs * _epoch_flops(expert_set)
-        for run in runs:
-            if run.run_id not in self.distilled:
-                made = self.running[run.run_id][1].step if run.run_id in self.running else 0
-                left[_distilling(run)] += (run.steps - made) * self._step_flops[run.run_id]
-            done = Counter((each.evaluation_id, each.network) for each in self._trainings[run.run_id])
-            for evaluation in self.plan.sweep.evaluations:
-                for network in evaluation.networks:
-                    wanted = evaluation.repeats * len(run.snapshot_steps)
-                    missing = wanted - done[evaluation.content_id, network.key]
-                    left[_evaluating(network)] += missing * _training_flops(run, evaluation, network)
+    def _of_runs_left(self) -> Counter["_Unit"]:
+        """Steps and trainings left, of all runs."""
+        for run_id in self._changed:
+            self._left.subtract(self._left_of.get(run_id, {}))
+            self._left_of[run_id] = self._left_now(run_id)
+            self._left.update(self._left_of[run_id])
+        self._changed.clear()
+        return self._left
+
+    def _left_now(self, run_id: str) -> Counter["_Unit"]:
+        """Steps and trainings left of one run."""
+        left: Counter[_Unit] = Counter()
+        if run_id in self.finished or run_id in self.failed:
+            return left
+        work = self._works[run_id]
+        if run_id not in self.distilled:
+            made = self.running[run_id][1].step if run_id in self.running else 0
+            left[work.step] += work.run.steps - made
+        done = Counter((each.evaluation_id, each.network) for each in self._trainings.get(run_id, ()))
+        for key, (unit, number) in work.trainings.items():
+            left[unit] += number - done[key]
         return left
 
-    def _experts_needed(self, run: Run) -> tuple[ExpertSet, ...]:
-        return experts_needed(run, self.plan.sweep, distilled=run.run_id in self.distilled)
+    def _of_experts_left(self) -> Counter["_Unit"]:
+        """Epochs left, of the sets of experts that are still needed."""
+        left: Counter[_Unit] = Counter()
+        for expert_set in self.plan.expert_sets:
+            wanted = expert_set.experts.count * expert_set.experts.last_epoch
+            missing = wanted - self.expert_epochs(expert_set)
+            if missing and self._is_needed(expert_set):
+                left[_Unit.expert_epoch(expert_set)] += missing
+        return left
 
-    def trainings_of(self, run: Run) -> int:
-        """Trainings that the evaluation of a run takes."""
-        a_step = sum(len(each.networks) * each.repeats for each in self.plan.sweep.evaluations)
-        return a_step * len(run.snapshot_steps)
+    def _is_needed(self, expert_set: ExpertSet) -> bool:
+        """Whether some run still needs it; a plan may be of experts alone, without a run that needs them."""
+        return not self.plan.runs or any(
+            expert_set in (work.judges if run_id in self.distilled else work.expert_sets)
+            for run_id, work in self._works.items()
+            if run_id not in self.finished and run_id not in self.failed
+        )
 
 
 class Preparing(NamedTuple):
@@ -184,6 +215,66 @@ class Preparing(NamedTuple):
         return elapsed * (self.total - self.done) / (self.done - self.before)
 
 
+class _Unit(NamedTuple):
+    """A step, a training or an epoch: those that are equal take as long."""
+
+    kind: str
+    flops: float
+    """estimated"""
+
+    @classmethod
+    def step(cls, run: Run) -> Self:
+        """One of a run's distillation."""
+        return cls(f"distil {run.algorithm.name} {run.space}", estimate(run, ()).distill_flops / max(run.steps, 1))
+
+    @classmethod
+    def expert_epoch(cls, expert_set: ExpertSet) -> Self:
+        """One of one expert."""
+        flops = expert_flops(expert_set) / expert_set.experts.count / expert_set.experts.last_epoch
+        return cls(f"train experts {expert_set.network.key}", flops)
+
+
+class _Trainings(NamedTuple):
+    """Those of one network in one evaluation of a run."""
+
+    unit: _Unit
+    number: int
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a run takes, worked out once."""
+
+    run: Run
+    run_id: str
+    step: _Unit
+    trainings: Mapping[tuple[str, str], _Trainings]
+    """by the evaluation's id and the network's key"""
+    expert_sets: tuple[ExpertSet, ...]
+    """needed until it is finished"""
+    judges: tuple[ExpertSet, ...]
+    """those of them that are needed when it is distilled"""
+
+    @classmethod
+    def of(cls, run: Run, sweep: Sweep) -> Self:
+        """The work of a run of a sweep."""
+        trainings = {
+            (evaluation_id, network.key): _Trainings(
+                _Unit(f"evaluate {network.key}", training_flops(run, evaluation, network)),
+                evaluation.repeats * len(run.snapshot_steps),
+            )
+            for evaluation_id, evaluation in ((each.content_id, each) for each in sweep.evaluations)
+            for network in evaluation.networks
+        }
+        needed, judges = (experts_needed(run, sweep, distilled) for distilled in (False, True))
+        return cls(run, run.run_id, _Unit.step(run), trainings, needed, judges)
+
+    @property
+    def trainings_total(self) -> int:
+        """Trainings that its evaluation takes."""
+        return sum(each.number for each in self.trainings.values())
+
+
 class _Rates:
     """Seconds that an operation takes, by kind of work."""
 
@@ -197,25 +288,25 @@ class _Rates:
         """Measured so far, whatever went on at once."""
         return sum(self._seconds.values())
 
-    def took(self, kind: str, flops: float, seconds: float) -> None:
+    def took(self, unit: _Unit, count: int, seconds: float) -> None:
         """Add a measurement."""
-        self._seconds[kind] += seconds
-        self._flops[kind] += flops
+        self._seconds[unit.kind] += seconds
+        self._flops[unit.kind] += count * unit.flops
 
-    def ticked(self, kind: str, what: Hashable, flops: float, count: int, seconds: float | None = None) -> None:
-        """Something of `flops` a time has been done `count` times in all, now or at `seconds` on a clock of its own."""
+    def ticked(self, unit: _Unit, what: Hashable, count: int, seconds: float | None = None) -> None:
+        """Some unit has been done `count` times in all, now or at `seconds` on a clock of its own."""
         now = time.monotonic() if seconds is None else seconds
         before, then = self._last.get(what, (count, now))
         if count > before:
-            self.took(kind, (count - before) * flops, now - then)
+            self.took(unit, count - before, now - then)
         self._last[what] = (count, now)
 
-    def seconds(self, flops: Mapping[str, float]) -> float:
+    def seconds(self, units: Mapping[_Unit, int]) -> float:
         """Time for work of several kinds, one after another; a kind not seen yet is as fast as all others together."""
         mean = self.total_seconds / max(sum(self._flops.values()), 1.0)
         return sum(
-            count * (self._seconds[kind] / self._flops[kind] if self._flops[kind] else mean)
-            for kind, count in flops.items()
+            count * unit.flops * (self._seconds[unit.kind] / self._flops[unit.kind] if self._flops[unit.kind] else mean)
+            for unit, count in units.items()
         )
 
 
@@ -228,26 +319,5 @@ class _Training(NamedTuple):
     repeat: int
 
     @classmethod
-    def of(cls, evaluation_id: str, training: Training) -> "_Training":
+    def of(cls, evaluation_id: str, training: Training) -> Self:
         return cls(evaluation_id, training.network, training.step, training.repeat)
-
-
-def _training_flops(run: Run, evaluation: Evaluation, network: Network) -> float:
-    one = evaluate_flops(run, evaluation.replace(networks=(network,)))
-    return one / evaluation.repeats / len(run.snapshot_steps)
-
-
-def _training_experts(expert_set: ExpertSet) -> str:
-    return f"train experts {expert_set.network.key}"
-
-
-def _distilling(run: Run) -> str:
-    return f"distil {run.algorithm.name} {run.space}"
-
-
-def _evaluating(network: Network) -> str:
-    return f"evaluate {network.key}"
-
-
-def _epoch_flops(expert_set: ExpertSet) -> float:
-    return expert_flops(expert_set) / expert_set.experts.count / expert_set.experts.last_epoch

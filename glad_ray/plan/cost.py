@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from glad_ray.plan.multiply_adds import network_multiply_adds
-from glad_ray.spec import DC, DM, MTT, Evaluation, ExpertSet, Run, dataset_facts
+from glad_ray.spec import DC, DM, MTT, Evaluation, ExpertSet, Network, Run, dataset_facts
 
 GIGAFLOPS_PER_CPU = 40.0
 """10^9 operations a second of one core of a server CPU: about 80 were measured at the standard widths, and 20 to 35 in
@@ -52,14 +52,19 @@ def seconds(flops: float, gigaflops: float = GIGAFLOPS_PER_CPU) -> float:
 
 def evaluate_flops(run: Run, evaluation: Evaluation) -> float:
     """Operations of training every network of an evaluation on every kept snapshot of a run, and of testing it."""
+    of_each = sum(training_flops(run, evaluation, network) for network in evaluation.networks)
+    return len(run.snapshot_steps) * evaluation.repeats * of_each
+
+
+def training_flops(run: Run, evaluation: Evaluation, network: Network) -> float:
+    """Operations of training one network of an evaluation on one synthetic set of a run, and of testing it."""
     facts = run.facts
     images = facts.classes * run.images_per_class
     if run.ipc is None:
         images = facts.train_images - facts.classes * run.held_out
     trained = evaluation.decided_for(run).epochs * images * _TRAINING
     tested = (evaluation.test_images or facts.test_images) + facts.classes * run.held_out
-    passes = len(run.snapshot_steps) * evaluation.repeats * (trained + tested)
-    return sum(2.0 * network_multiply_adds(network, facts, run.pixels) * passes for network in evaluation.networks)
+    return 2.0 * network_multiply_adds(network, facts, run.pixels) * (trained + tested)
 
 
 def expert_flops(expert_set: ExpertSet) -> float:
