@@ -104,14 +104,15 @@ def test_piped(capsys, clock):
             view.show(event)
         clock[0] += 61
     assert isinstance(view, PlainView)
-    assert capsys.readouterr().out.splitlines() == [
+    *lines, summary = capsys.readouterr().out.splitlines()
+    assert lines == [
         f"trained    {MTT.expert_set.label}",
         "again      dm pixel: lost with its process or machine",
         f"distilled  {MTT.label}",
         f"finished   {MTT.label}",
         f"failed     {DM.label} (distill after step 3): the [loss] is nan",
-        "1 of 3 runs finished, 1 failed, 1 retried, in 0:01:01",
     ]
+    assert summary.startswith("1 of 3 runs finished, 1 failed, 1 retried, in 0:01:01, about ")
 
 
 def test_piped_says_once_a_minute_how_far_it_is(capsys, clock):
@@ -120,7 +121,8 @@ def test_piped_says_once_a_minute_how_far_it_is(capsys, clock):
             clock[0] += 25
             view.show(RunProgressed(DM, Progress(step=step, steps=40, loss=0.1, seconds=25.0 * step)))
     said = capsys.readouterr().out.splitlines()
-    assert [line.split("  ")[0] for line in said] == ["going on", "going on", "0 of 1 runs finished, in 0:02:30"]
+    assert [line.split(" ")[0] for line in said] == ["going", "going", "0"]
+    assert said[2].startswith("0 of 1 runs finished, in 0:02:30, about ")
     assert said[0].endswith(f"; {DM.label}: step 3/40")
     assert "0/8 evaluation trainings  0:01:15  about" in said[0]
 
@@ -236,9 +238,9 @@ def test_time_left_at_measured_rates(clock):
     # Two networks, two trainings at once, 2 s each: three of eight in 3 s leave five in 5 s, once steps are forgotten.
     counted = tally.Tally(plan("dm"))
     counted.add(Begun(finished=(), distilled=(DM,), trainings=(), experts={}))
-    for event in trainings(DM)[:6]:
+    for number, event in enumerate(trainings(DM)[:6]):
+        clock[0] += 0 if number % 2 else 2
         counted.add(event)
-    clock[0] += 6
     assert counted.seconds_left() == pytest.approx(2.0)
 
 
