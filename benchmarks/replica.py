@@ -78,17 +78,22 @@ class Measured(NamedTuple):
 def measure(work: Work, ways: Sequence[Way], clients: int, rounds: int) -> dict[str, Measured]:
     """Every way, with so many clients at once; a lone one also with a generator of its own."""
     node = ray.nodes()[0]["NodeID"]
+    latents = work.latents(build_generator(work.record))
     actors, calls = {}, {}
     for name, at_once, most_images in ways:
         named = f"{name} {clients}"
         actors[name] = start_replica(named, work.record, None, node, at_once, Resources(), most_images=most_images)
-        calls[name] = partial(_ask_together, work, [RemoteGenerator([named], work.record) for _ in range(clients)])
+        calls[name] = partial(
+            _ask_together, work, latents, [RemoteGenerator([named], work.record) for _ in range(clients)]
+        )
     if clients == 1:
         client = RemoteGenerator([f"{BATCHED} {clients}"], work.record)
-        calls[SENT_TWICE] = partial(_ask_together, work, [client], send_twice=True)
+        calls[SENT_TWICE] = partial(_ask_together, work, latents, [client], send_twice=True)
         actors[SENT_TWICE] = actors[BATCHED]
-        calls["own generator"] = partial(_ask_together, work, [build_generator(work.record)])
-        calls["own, graph kept"] = partial(_ask_together, work, [build_generator(work.record, keep_graph=True)])
+        calls["own generator"] = partial(_ask_together, work, latents, [build_generator(work.record)])
+        calls["own, graph kept"] = partial(
+            _ask_together, work, latents, [build_generator(work.record, keep_graph=True)]
+        )
     walls: dict[str, list[float]] = {name: [] for name in calls}
     cpus: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds + 1):
@@ -117,8 +122,7 @@ def _cpu_seconds(actor: Any) -> float:
     return time.process_time() + there
 
 
-def _ask_together(work: Work, generators: Sequence[Generator], send_twice: bool = False) -> None:
-    latents = work.latents(generators[0])
+def _ask_together(work: Work, latents: Latents, generators: Sequence[Generator], send_twice: bool = False) -> None:
     with ThreadPoolExecutor(len(generators)) as pool:
         list(pool.map(partial(work.ask, latents=latents, send_twice=send_twice), generators))
 
@@ -148,7 +152,14 @@ def main() -> None:
     torch.set_num_threads(1)
     title = f"{given.resolution}px from {given.space}, width {given.width}, {given.images} images; {device_name(CPU)}"
     table = Table("clients", "way", *("requests/s", "ratio", "per CPU second", "ratio", "per batch"), title=title)
-    ray.init(num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    ray.init(
+        address="local",
+        num_cpus=2,
+        num_gpus=0,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
     try:
         for clients in given.clients:
             ways = [Way(EACH_ALONE, 1, 1), Way(BATCHED, 1, None)]
