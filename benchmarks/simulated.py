@@ -95,7 +95,7 @@ class Simulated(NamedTuple):
             name, unit = of.network.name, f"{of.content_id} {arguments[0]}"
         else:
             evaluation, network, _ = arguments
-            name, unit = network.name, f"{of.run_id} {evaluation.content_id} {network.title}"
+            name, unit = network.name, f"{of.run_id} {evaluation.content_id} {network.key}"
         shortest, longest = self.lengths[self.kind]
         seconds = shortest + (longest - shortest) * zlib.crc32(unit.encode()) / 2**32
         return self.task.remote(self.kind, name, unit, seconds, self.journal, self.together)
