@@ -18,6 +18,7 @@ import ray
 
 if TYPE_CHECKING:
     from glad_ray.engine.fan_out import Work
+    from glad_ray.engine.shares import Measured
     from glad_ray.spec import Evaluation, ExpertSet, Run
     from glad_ray.storage import Storage
 
@@ -101,8 +102,13 @@ class Simulated(NamedTuple):
         return self.task.remote(self.kind, name, unit, seconds, self.journal, self.together)
 
 
-def simulated(journal: Journal, lengths: Lengths, trials_together: int = 1) -> "Work":
-    """Units of work that take these times; `trials_together` of the distillations begin before the first one ends."""
+def simulated(
+    journal: Journal, lengths: Lengths, trials_together: int = 1, measured: "Measured | None" = None
+) -> "Work":
+    """Units of work that take these times; `trials_together` of the distillations begin before the first one ends.
+
+    `measured`: what every kind of them takes of a GPU, where that is asked for.
+    """
     from glad_ray.engine.fan_out import Work
 
     return Work(
@@ -110,6 +116,7 @@ def simulated(journal: Journal, lengths: Lengths, trials_together: int = 1) -> "
         Simulated("trial", journal, lengths, trials_together),
         Simulated("evaluation", journal, lengths),
         partial(_finish, journal),
+        ray.remote(max_calls=0, max_retries=0)(lambda kind, example, shared: measured),
     )
 
 

@@ -18,6 +18,7 @@ from ray.cluster_utils import Cluster
 
 from benchmarks.simulated import Journal, simulated
 from glad_ray.engine.cluster import run_on_ray
+from glad_ray.engine.shares import Measured
 from glad_ray.plan import make_plan
 from glad_ray.spec import MTT, Evaluation, Experts, Network, RandomReal, Resources, Run, Sweep
 from glad_ray.spec.generators import GIB
@@ -33,7 +34,7 @@ NODES = (
 )
 """the first is in every cluster; each of the others joins it for the settings that want more"""
 BASE = Run(algorithm=RandomReal(), backbone=NETWORKS[0])
-BOUND_SECONDS = 60.0
+BOUND_SECONDS = 300.0
 """for a setting, whose units of work are a second together, and as many starts of processes"""
 
 
@@ -48,6 +49,8 @@ class Setting(NamedTuple):
     resources: Mapping[str, Any]
     trials_together: int = 1
     longest_seconds: float = 0.03
+    packed: int | None = None
+    """trials that fit on a GPU as their memory is measured"""
 
     @property
     def sweep(self) -> Sweep:
@@ -69,7 +72,8 @@ class NotEndedError(Exception):
 def carry_out(setting: Setting, journal: Journal, folder: str) -> str | None:
     """Run a sweep to its end; returns what was wrong with that, if anything."""
     lengths = dict.fromkeys(("expert", "trial", "evaluation"), (0.002, setting.longest_seconds))
-    work = simulated(journal, lengths, setting.trials_together)
+    measured = None if setting.packed is None else Measured(1000 * GIB, int(1200 * GIB * (setting.packed + 0.5)))
+    work = simulated(journal, lengths, setting.trials_together, measured)
     signal.setitimer(signal.ITIMER_REAL, BOUND_SECONDS)
     try:
         run_on_ray(make_plan(setting.sweep), Storage.open(folder), address=None, view=Recorded(), work=work)

@@ -22,6 +22,7 @@ NAMED = {
     "quarters": Setting(1, 9, 0, 2, FEW_CPUS | {"trial_gpus": 0.25, "evaluation_gpus": 0.25}, 4),
     "thirds": Setting(1, 7, 0, 2, FEW_CPUS | {"trial_gpus": 0.33, "evaluation_gpus": 0.33}, 3),
     "all of the memory": Setting(1, 2, 0, 1, {"trial_memory_gib": 2, "evaluation_memory_gib": 2}),
+    "packed as measured": Setting(1, 8, 0, 2, FEW_CPUS | {"trial_gpus": "auto", "evaluation_gpus": 0.2}, 5, packed=5),
     "a half and quarters": Setting(1, 5, 0, 4, FEW_CPUS | {"trial_gpus": 0.5, "evaluation_gpus": 0.25}, 1, 0.2),
 }
 # Every kind of work fits on the first machine, so that none is more than any machine has.
@@ -90,7 +91,11 @@ def test_every_unit_of_work_is_done_once(outcome):
 
 def test_no_share_is_given_twice(outcome):
     setting, log, _ = outcome
-    shares = {each: setting.sweep.resources.slice_of(each.kind, each.name) for each in log}
+    resources = setting.sweep.resources
+    shares = {each: resources.slice_of(each.kind, each.name) for each in log}
+    if setting.packed is not None:
+        measured = [each for each in log if resources.measured(each.kind, each.name)]
+        shares |= {each: shares[each]._replace(gpus=1 / setting.packed) for each in measured}
     for now in (each.begin for each in log):
         at_once = [each for each in log if each.begin <= now < each.end]
         for place in {each.node for each in at_once}:
@@ -107,7 +112,7 @@ def test_no_more_trials_than_asked_for(outcome):
     assert most_at_once(log, "trial") <= (setting.resources.get("max_trials") or setting.runs), setting
 
 
-@pytest.mark.parametrize("name", ["quarters", "thirds"])
+@pytest.mark.parametrize("name", ["quarters", "thirds", "packed as measured"])
 def test_as_many_trials_run_at_once_as_fit(name, outcomes):
     assert most_at_once(outcomes[name][1], "trial") == SETTINGS[name].trials_together
 
