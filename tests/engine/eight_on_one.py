@@ -46,7 +46,9 @@ PLAN = make_plan(
         runs=RUNS,
         evaluations=Evaluation(networks=(tiny.BACKBONE,), repeats=1, epochs=1, test_images=20),
         # A batch at a time, as on a GPU.
-        resources=Resources(logical_gpus=True, trial_gpus=0.1, generator_gpus=0.2, generator_memory_gib=0.75),
+        resources=Resources(
+            logical_gpus=True, trial_gpus=0.1, trial_cpus=0.1, generator_gpus=0.2, generator_memory_gib=0.75
+        ),
     )
 )
 
@@ -83,6 +85,10 @@ def distil_together(run, shared):
     return distil(run, shared)
 
 
+def no_evaluation(run, evaluation, network, shared):
+    """Sets are compared, and nothing else."""
+
+
 def replica_stats():
     """How all replicas are."""
     actors = [ray.get_actor(name) for name in ray.util.list_named_actors() if " generator " in name]
@@ -94,7 +100,7 @@ def main(results, built):
     os.environ[BUILT] = built
     watch._ASK_SECONDS = 0.1
     storage = Storage.open(results)
-    ray.init(address="local", num_cpus=len(RUNS), num_gpus=1, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
     crowd = Crowd.options(name="crowd").remote()
     until(lambda: ray.get(crowd.all_here.remote()) is False)
     distilled = set()
@@ -107,7 +113,11 @@ def main(results, built):
                 print(json.dumps({when: [each.model_dump(mode="json") for each in told[when]] for when in told}))
 
     options = {"max_calls": 0, "max_retries": 0, "scheduling_strategy": "DEFAULT"}
-    work = REAL._replace(distillation=ray.remote(**options)(distil_together))
+    work = REAL._replace(
+        distillation=ray.remote(**options)(distil_together),
+        evaluation=ray.remote(**options)(no_evaluation),
+        finish=lambda *arguments: None,
+    )
     run_on_ray(PLAN, storage, address=None, view=Recorded(look), work=work)
 
 
