@@ -1,7 +1,7 @@
 """Eight distillations at once on one GPU that is counted only, with one generator replica: in a process of its own.
 
 Run with a folder for the results and one in which whoever builds the generator leaves its title; prints one line of
-JSON, how the replicas were when all had distilled.
+JSON when all have distilled: how the replicas are, and how the driver has written that they were.
 """
 
 import json
@@ -15,7 +15,9 @@ import ray
 from glad_ray.engine.cluster import run_on_ray
 from glad_ray.engine.events import RunDistilled
 from glad_ray.engine.fan_out import REAL
+from glad_ray.engine.replica import watch
 from glad_ray.engine.replica.actor import HEALTH
+from glad_ray.engine.replica.stats import read_replicas
 from glad_ray.generators import build_generator
 from glad_ray.plan import make_plan
 from glad_ray.spec import DC, DM, CustomGenerator, Evaluation, Resources, Sweep, grid
@@ -44,7 +46,9 @@ PLAN = make_plan(
         runs=RUNS,
         evaluations=Evaluation(networks=(tiny.BACKBONE,), repeats=1, epochs=1, test_images=20),
         # A batch at a time, as on a GPU.
-        resources=Resources(logical_gpus=True, trial_gpus=0.1, generator_gpus=0.2, generator_memory_gib=0.75),
+        resources=Resources(
+            logical_gpus=True, trial_gpus=0.1, trial_cpus=0.1, generator_gpus=0.2, generator_memory_gib=0.75
+        ),
     )
 )
 
@@ -81,6 +85,10 @@ def distil_together(run, shared):
     return distil(run, shared)
 
 
+def no_evaluation(run, evaluation, network, shared):
+    """Sets are compared, and nothing else."""
+
+
 def replica_stats():
     """How all replicas are."""
     actors = [ray.get_actor(name) for name in ray.util.list_named_actors() if " generator " in name]
@@ -90,7 +98,9 @@ def replica_stats():
 def main(results, built):
     """Run the sweep."""
     os.environ[BUILT] = built
-    ray.init(address="local", num_cpus=len(RUNS), num_gpus=1, include_dashboard=False, log_to_driver=False)
+    watch._ASK_SECONDS = 0.1
+    storage = Storage.open(results)
+    ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
     crowd = Crowd.options(name="crowd").remote()
     until(lambda: ray.get(crowd.all_here.remote()) is False)
     distilled = set()
@@ -99,11 +109,16 @@ def main(results, built):
         if isinstance(event, RunDistilled):
             distilled.add(event.run)
             if len(distilled) == len(RUNS):
-                print(json.dumps([stats.model_dump(mode="json") for stats in replica_stats()]))
+                told = {"now": replica_stats(), "written": read_replicas(storage)}
+                print(json.dumps({when: [each.model_dump(mode="json") for each in told[when]] for when in told}))
 
     options = {"max_calls": 0, "max_retries": 0, "scheduling_strategy": "DEFAULT"}
-    work = REAL._replace(distillation=ray.remote(**options)(distil_together))
-    run_on_ray(PLAN, Storage.open(results), address=None, view=Recorded(look), work=work)
+    work = REAL._replace(
+        distillation=ray.remote(**options)(distil_together),
+        evaluation=ray.remote(**options)(no_evaluation),
+        finish=lambda *arguments: None,
+    )
+    run_on_ray(PLAN, storage, address=None, view=Recorded(look), work=work)
 
 
 if __name__ == "__main__":
