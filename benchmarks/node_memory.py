@@ -10,39 +10,24 @@ each trial's own stands beside it.
 """
 
 import argparse
-import logging
-import os
-import pickle
 import tempfile
-from collections.abc import Iterator
-from pathlib import Path
+from functools import partial
 from typing import NamedTuple
 
-import ray
 import torch
+from process_memory import MIB, TRIAL, called, processes, while_trials_run
 from rich.console import Console
 from rich.table import Table
 
 from glad_ray.engine import make_view, run_in_process
-from glad_ray.engine.connection import connected
-from glad_ray.engine.events import RunProgressed
-from glad_ray.engine.fan_out import REAL
-from glad_ray.engine.faults import Fault
-from glad_ray.engine.shared import Shared, sharing
-from glad_ray.engine.shares import Shares
-from glad_ray.engine.trials import run_trials
-from glad_ray.engine.units import left_of
 from glad_ray.machine import device_name
-from glad_ray.plan import make_plan, plan_experts
+from glad_ray.plan import plan_experts
 from glad_ray.plan.parameters import expert_bytes
 from glad_ray.spec import DM, MTT, Evaluation, Experts, Network, Run, Sweep, dataset_facts
 from glad_ray.storage import Storage
 
 CPU = torch.device("cpu")
-MIB, GIB = 2**20, 2**30
 _STEPS = 1_000_000
-_STORE = "/plasma"
-_TRIAL = "ray::distil_task"
 
 
 class Memory(NamedTuple):
@@ -57,113 +42,16 @@ class Memory(NamedTuple):
     """all other pages of a trial, their mean"""
 
 
-class _MeasuredError(Exception):
-    """All trials have made steps and were measured: the end."""
-
-    def __init__(self, memory: Memory) -> None:
-        self.memory = memory
-
-
-class _UntilAllRun:
-    """A listener until every run has told of a step, which then measures."""
-
-    def __init__(self, runs: int, shared: Shared) -> None:
-        self.runs, self.shared, self.seen = runs, shared, set[str]()
-
-    def startable(self, run: Run) -> bool:
-        return True
-
-    def slots(self) -> int:
-        return self.runs
-
-    def distilled(self, run: Run) -> None:
-        raise AssertionError("a trial ended before all of them ran")
-
-    def faulted(self, run: Run, fault: Fault, step: int | None) -> None:
-        raise RuntimeError(f"{run.label}: {fault.error}")
-
-    def retried(self, what: str, error: str) -> None:
-        pass
-
-    def poll(self) -> None:
-        events = map(pickle.loads, ray.get(self.shared.events.take.remote()))
-        self.seen |= {event.run.run_id for event in events if isinstance(event, RunProgressed)}
-        if len(self.seen) == self.runs:
-            raise _MeasuredError(_read(self.runs))
-
-
-def measure(sweep: Sweep, storage: Storage) -> Memory:
-    """Run the trials of a sweep, all at once, until each has made steps; experts are there already."""
-    plan = make_plan(sweep)
-    left = left_of(plan, storage)
-    ray.init(
-        address="local",
-        num_cpus=len(sweep.runs),
-        num_gpus=0,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=2 * GIB,
-    )
-    try:
-        data = {key: ray.put(key.load(make_view(plan))) for key in left.data}
-        with connected(None), sharing(sweep, left, storage, data, {}) as shared:
-            try:
-                listener = _UntilAllRun(len(sweep.runs), shared)
-                run_trials(sweep.runs, shared, Shares(sweep.resources), listener, REAL.distillation)
-            except _MeasuredError as measured:
-                return measured.memory
-        raise AssertionError("the trials ended before they were measured")
-    finally:
-        ray.shutdown()
-
-
-def _read(trials: int) -> Memory:
-    processes = [os.getpid(), *_descendants(os.getpid())]
-    sizes = {process: _sizes(process) for process in processes}
-    of_trials = [sizes[process] for process in processes if _TRIAL in Path(f"/proc/{process}/cmdline").read_text()]
-    assert len(of_trials) == trials, f"{len(of_trials)} processes are called {_TRIAL}"
+def measure(trials: int) -> Memory:
+    """What so many trials take now."""
+    found = processes()
+    of_trials = called(TRIAL, found, trials)
     return Memory(
         trials=trials,
-        shared=sum(size.shared for size in sizes.values()),
-        mapped=sum(size.mapped for size in of_trials),
-        own=sum(size.own for size in of_trials) // trials,
+        shared=sum(each.shared for each in found),
+        mapped=sum(each.mapped for each in of_trials),
+        own=sum(each.own for each in of_trials) // trials,
     )
-
-
-class _Sizes(NamedTuple):
-    """Of a process, in bytes."""
-
-    shared: int
-    """its proportion of the object store"""
-    mapped: int
-    """what it sees of the object store"""
-    own: int
-    """its proportion of everything else"""
-
-
-def _sizes(process: int) -> _Sizes:
-    shared = mapped = own = 0
-    of_store = False
-    for line in Path(f"/proc/{process}/smaps").read_text().splitlines():
-        name, value, *_ = line.split()
-        if "-" in name:
-            of_store = _STORE in line
-        elif name == "Pss:":
-            if of_store:
-                shared += int(value) * 1024
-            else:
-                own += int(value) * 1024
-        elif name == "Rss:" and of_store:
-            mapped += int(value) * 1024
-    return _Sizes(shared, mapped, own)
-
-
-def _descendants(process: int) -> Iterator[int]:
-    for task in Path(f"/proc/{process}/task").iterdir():
-        for child in map(int, (task / "children").read_text().split()):
-            yield child
-            yield from _descendants(child)
 
 
 def main() -> None:
@@ -196,7 +84,7 @@ def main() -> None:
             training = plan_experts(runs[0].experts_of(experts))
             with make_view(training) as view:
                 run_in_process(training, storage, device="cpu", view=view)
-            rows.append(measure(sweep, storage))
+            rows.append(while_trials_run(sweep, storage, partial(measure, trials), at_once=trials))
     facts = dataset_facts(given.dataset)
     images = (facts.train_images + facts.test_images) * facts.channels * given.resolution**2
     print_table(f"{given.dataset} {given.resolution}px", images, expert_bytes(runs[0].experts_of(experts)), rows)

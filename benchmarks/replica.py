@@ -32,6 +32,8 @@ from glad_ray.spec import RandomStyleGAN, Resources
 
 CPU = torch.device("cpu")
 EACH_ALONE = "each alone"
+BATCHED = "batched"
+SENT_TWICE = "latents sent twice"
 
 
 class Work(NamedTuple):
@@ -46,11 +48,13 @@ class Work(NamedTuple):
         """To start from."""
         return generator.init(self.space, torch.arange(self.images), torch.Generator().manual_seed(0), "sampled")
 
-    def ask(self, generator: Generator, latents: Latents) -> None:
-        """All steps, from the same latents."""
+    def ask(self, generator: Generator, latents: Latents, send_twice: bool = False) -> None:
+        """All steps, from the same latents; `send_twice`: a pullback sends those that were decoded once more."""
         for _ in range(self.steps):
             images = generator.decode(self.space, latents)
-            generator.pullback(self.space, latents, torch.ones_like(images))
+            # Other tensors over the same memory are not known to be the same latents.
+            again = {kind: value.view_as(value) for kind, value in latents.items()} if send_twice else latents
+            generator.pullback(self.space, again, torch.ones_like(images))
 
 
 class Way(NamedTuple):
@@ -74,14 +78,22 @@ class Measured(NamedTuple):
 def measure(work: Work, ways: Sequence[Way], clients: int, rounds: int) -> dict[str, Measured]:
     """Every way, with so many clients at once; a lone one also with a generator of its own."""
     node = ray.nodes()[0]["NodeID"]
+    latents = work.latents(build_generator(work.record))
     actors, calls = {}, {}
     for name, at_once, most_images in ways:
         named = f"{name} {clients}"
         actors[name] = start_replica(named, work.record, None, node, at_once, Resources(), most_images=most_images)
-        calls[name] = partial(_ask_together, work, [RemoteGenerator([named], work.record) for _ in range(clients)])
+        calls[name] = partial(
+            _ask_together, work, latents, [RemoteGenerator([named], work.record) for _ in range(clients)]
+        )
     if clients == 1:
-        calls["own generator"] = partial(_ask_together, work, [build_generator(work.record)])
-        calls["own, graph kept"] = partial(_ask_together, work, [build_generator(work.record, keep_graph=True)])
+        client = RemoteGenerator([f"{BATCHED} {clients}"], work.record)
+        calls[SENT_TWICE] = partial(_ask_together, work, latents, [client], send_twice=True)
+        actors[SENT_TWICE] = actors[BATCHED]
+        calls["own generator"] = partial(_ask_together, work, latents, [build_generator(work.record)])
+        calls["own, graph kept"] = partial(
+            _ask_together, work, latents, [build_generator(work.record, keep_graph=True)]
+        )
     walls: dict[str, list[float]] = {name: [] for name in calls}
     cpus: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds + 1):
@@ -92,7 +104,7 @@ def measure(work: Work, ways: Sequence[Way], clients: int, rounds: int) -> dict[
                 walls[name].append(time.perf_counter() - wall)
                 cpus[name].append(_cpu_seconds(actors.get(name)) - cpu)
     counted = {name: ray.get(actor.stats.remote()) for name, actor in actors.items()}
-    for actor in actors.values():
+    for actor in set(actors.values()):
         ray.kill(actor)
     requests = 2 * work.steps * clients
     batches = {name: stats.requests / stats.batches for name, stats in counted.items()}
@@ -110,10 +122,9 @@ def _cpu_seconds(actor: Any) -> float:
     return time.process_time() + there
 
 
-def _ask_together(work: Work, generators: Sequence[Generator]) -> None:
-    latents = work.latents(generators[0])
+def _ask_together(work: Work, latents: Latents, generators: Sequence[Generator], send_twice: bool = False) -> None:
     with ThreadPoolExecutor(len(generators)) as pool:
-        list(pool.map(partial(work.ask, latents=latents), generators))
+        list(pool.map(partial(work.ask, latents=latents, send_twice=send_twice), generators))
 
 
 def main() -> None:
@@ -141,10 +152,17 @@ def main() -> None:
     torch.set_num_threads(1)
     title = f"{given.resolution}px from {given.space}, width {given.width}, {given.images} images; {device_name(CPU)}"
     table = Table("clients", "way", *("requests/s", "ratio", "per CPU second", "ratio", "per batch"), title=title)
-    ray.init(num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    ray.init(
+        address="local",
+        num_cpus=2,
+        num_gpus=0,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
     try:
         for clients in given.clients:
-            ways = [Way(EACH_ALONE, 1, 1), Way("batched", 1, None)]
+            ways = [Way(EACH_ALONE, 1, 1), Way(BATCHED, 1, None)]
             if clients > 1:
                 ways.append(Way("side by side", clients, None))
             measured = measure(work, ways, clients, given.rounds)

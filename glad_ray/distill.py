@@ -20,7 +20,7 @@ from torch import Tensor
 from glad_ray.algorithms import SOFT_LABELS, Algorithm, build_algorithm
 from glad_ray.coresets import choose_images
 from glad_ray.data import Dataset, real_images
-from glad_ray.errors import RunError
+from glad_ray.errors import RunError, StoppedError
 from glad_ray.generators import Generator, GeneratorSpace, Latents, PixelSpace, Space
 from glad_ray.interrupts import kept_back
 from glad_ray.machine import device_name, peak_memory_bytes, reset_peak_memory
@@ -43,7 +43,10 @@ from glad_ray.trajectories import Trajectories
 
 _MOMENTUM = 0.5  # of the latents and the step size, in every algorithm's original code and in GLaD's
 _KEPT_CHECKPOINTS = 2
+_TRIED_STEPS = 2  # the second one has momenta beside everything else
 _MADE = (".safetensors", ".png", ".parquet", "distillation.json")
+OnProgress = Callable[[Progress], bool | None]
+"""Told of a step; true: the work is to end."""
 MIN_STEP_SIZE = 1e-6
 """The learned step size is kept at or above this; the paper's code lets it turn negative."""
 
@@ -139,11 +142,12 @@ def distill(
     trajectories: Trajectories | None,
     storage: Storage,
     device: str,
-    on_progress: Callable[[Progress], None],
+    on_progress: OnProgress,
 ) -> None:
     """Distil a run to its last step and write all it makes; resumes from its newest whole checkpoint.
 
-    SIGINT and SIGTERM end it after a checkpoint of the step that it is making; a second one ends it at once.
+    SIGINT and SIGTERM end it after a checkpoint of the step that it is making; a second one ends it at once. So does
+    `on_progress`, told of every step, by returning true: then `StoppedError` is raised.
 
     A baseline's images are chosen instead; the whole dataset is what it is, and no set is written.
 
@@ -174,6 +178,18 @@ def distill(
     storage.delete(storage.checkpoint_folder(run.run_id))
 
 
+def try_steps(
+    run: Run, *, space: Space, dataset: Dataset, trajectories: Trajectories | None, device: torch.device
+) -> None:
+    """Make the first steps of a run, or choose a baseline's images, and keep nothing: for what that takes of memory."""
+    labels = torch.arange(len(dataset.class_names)).repeat_interleave(run.images_per_class)
+    state = _first_state(run, space, labels, dataset, trajectories, device)
+    if isinstance(run.algorithm, DC | DM | MTT):
+        algorithm = build_algorithm(run, dataset, trajectories, device)
+        for _ in range(min(_TRIED_STEPS, run.steps)):
+            _step(run.algorithm, state, space, algorithm, labels.to(device))
+
+
 def _make_set(
     run: Run,
     space: Space,
@@ -181,7 +197,7 @@ def _make_set(
     trajectories: Trajectories | None,
     storage: Storage,
     device: torch.device,
-    on_progress: Callable[[Progress], None],
+    on_progress: OnProgress,
 ) -> float:
     """Write the synthetic set of a run and its losses; returns the seconds that took, pauses left out."""
     labels = torch.arange(len(dataset.class_names)).repeat_interleave(run.images_per_class)
@@ -227,7 +243,7 @@ def _loop(
     labels: Int64[Tensor, " n"],
     dataset: Dataset,
     storage: Storage,
-    on_progress: Callable[[Progress], None],
+    on_progress: OnProgress,
 ) -> None:
     settings = run.algorithm
     assert isinstance(settings, DC | DM | MTT), "a baseline makes no steps"
@@ -244,9 +260,11 @@ def _loop(
             due = state.step % run.checkpoint_every == 0 and state.step < run.steps
             if due:
                 _save_checkpoint(run, state, storage)
-            on_progress(Progress(state.step, run.steps, loss, state.seconds))
-            if told_to_end() and not due:
+            ended = on_progress(Progress(state.step, run.steps, loss, state.seconds)) and state.step < run.steps
+            if (ended or told_to_end()) and not due:
                 _save_checkpoint(run, state, storage)
+        if ended:
+            raise StoppedError(f"ended before its time, after step {state.step} of {run.steps}")
 
 
 def _step(

@@ -19,6 +19,14 @@ class DataError(UserError):
     """A data file is missing, corrupt or of the wrong form; its message names the file."""
 
 
+class BudgetError(GladRayError):
+    """What one command may take is spent; what is left goes on with the next."""
+
+
+class StoppedError(GladRayError):
+    """Work was told to end before its own end: it is neither done nor failed, and goes on another time."""
+
+
 class RunError(GladRayError):
     """A run failed for a reason of its own (a loss that is not finite, say): recorded, never retried."""
 

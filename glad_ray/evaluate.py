@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from glad_ray.data import Dataset, by_index, load_dataset, test_subset
 from glad_ray.data.dataset import Split
 from glad_ray.data.prepare import OnProgress
-from glad_ray.errors import DataError, RunError, UserError
+from glad_ray.errors import DataError, RunError, StoppedError, UserError
 from glad_ray.machine import device_name, peak_memory_bytes, reset_peak_memory
 from glad_ray.networks import build_network
 from glad_ray.randomness import rng_for
@@ -188,11 +188,12 @@ def evaluate_network(
     *,
     teachers: Trajectories | None,
     device: str,
-    on_training: Callable[[Training], None],
+    on_training: Callable[[Training], bool | None],
 ) -> list[Training]:
     """Score every kept snapshot of a run with one network; what is on storage already is not trained again.
 
-    `teachers` are those of `evaluation.teachers_of(run)`.
+    `teachers` are those of `evaluation.teachers_of(run)`. Where `on_training`, told of each, returns true, the next one
+    is not made: `StoppedError` is raised.
     """
     evaluation_id, where = evaluation.content_id, torch.device(device)
     entry = evaluated(evaluation_id, network.key)
@@ -200,6 +201,7 @@ def evaluate_network(
     if wrong is not None:
         storage.delete(storage.entry_path(run.run_id, entry))
     done = {(training.step, training.repeat) for training in trainings}
+    ended: bool | None = False
     for step in run.snapshot_steps:
         missing = [repeat for repeat in range(evaluation.repeats) if (step, repeat) not in done]
         if not missing:
@@ -211,17 +213,31 @@ def evaluate_network(
             synthetic = SyntheticSet.from_bytes(storage.read_bytes(path), path)
             training_set = _training_set(synthetic, evaluation.labels_of(run), teachers, where)
         for repeat in missing:
+            if ended:
+                raise StoppedError(f"ended before its time, after {len(trainings)} trainings")
             training = evaluate_set(
                 training_set, run.run_id, evaluation.decided_for(run), network, dataset, repeat, where
             )
             trainings.append(training)
             write_trainings(storage, run.run_id, evaluation_id, network.key, trainings)
-            on_training(training)
+            ended = on_training(training)
     if read_entry(storage, run.run_id, entry) is None:
         path = storage.trainings_path(run.run_id, evaluation_id, network.key)
         taken = sum(training.seconds for training in trainings)
         write_entry(storage, run.run_id, entry, device=device_name(where), seconds=taken, files=[path])
     return trainings
+
+
+def try_epoch(run: Run, evaluation: Evaluation, network: Network, dataset: Dataset, device: torch.device) -> None:
+    """Train a network for one epoch on a set of a run's size, test it, and keep nothing: for the memory that takes."""
+    if run.ipc is None:
+        training_set = _whole_dataset(dataset, device)
+    else:
+        labels = torch.arange(len(dataset.class_names), device=device).repeat_interleave(run.ipc)
+        images = torch.zeros(len(labels), *dataset.train_images.shape[1:], device=device)
+        training_set = TrainingSet(lambda batch: images[batch], labels, step=0)
+    decided = evaluation.decided_for(run).replace(epochs=1)
+    evaluate_set(training_set, run.run_id, decided, network, dataset, 0, device)
 
 
 def _training_set(

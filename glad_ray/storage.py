@@ -41,6 +41,7 @@ class Storage:
 
     PLAN: ClassVar[str] = "plan.json"
     DRIVER: ClassVar[str] = "driver.json"
+    REPLICAS: ClassVar[str] = "replicas.json"
     RUNS: ClassVar[str] = "runs"
     RESULTS: ClassVar[str] = "results"
     EXPERTS: ClassVar[str] = "experts"

@@ -102,6 +102,18 @@ def test_a_small_sweep_runs(capsys):
     assert Path("runs/small-small/report/index.html").exists()
 
 
+def test_a_spent_budget_ends_with_code_3_and_a_report(capsys):
+    Path("small.py").write_text(SWEEP)
+    words = ["sweep", "small.py", "--in-process", "--device", "cpu", "--first", "algorithm.name=random"]
+    assert main([*words, "--set", "resources.hours=1e-9"]) == 3
+    printed = capsys.readouterr()
+    assert "nothing is lost, and the same command goes on with what is left" in printed.err
+    assert "0 of 2 runs finished" in printed.out
+    assert "Not finished" in Path("runs/small/report/index.html").read_text()
+    assert main(words) == 0
+    assert capsys.readouterr().out.startswith("distilled  random")
+
+
 def test_generator_files(capsys):
     shutil.copy(OFFICIAL, "small.pkl")
     assert main(["generator", "inspect", "small.pkl"]) == 0

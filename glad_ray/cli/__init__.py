@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from glad_ray.cli import generators, runs, sweeps
-from glad_ray.errors import GladRayError, UserError
+from glad_ray.errors import BudgetError, GladRayError, UserError
 from glad_ray.interrupts import raised
 from glad_ray.version import __version__
 
@@ -53,8 +53,8 @@ _UsageError: Any = typer.BadParameter.__base__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0; 2 after bad input; 1 after a failed run; 130 or 143 if interrupted
-    by SIGINT or SIGTERM.
+    """Run the command and return its exit code: 0; 2 after bad input; 1 after a failed run; 3 where a budget ended it;
+    130 or 143 if interrupted by SIGINT or SIGTERM.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     with raised() as interrupted:
@@ -67,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _complain(str(error), 2)
         except _UsageError as error:
             return _complain(error.format_message(), 2)
+        except BudgetError as error:
+            return _complain(str(error), 3)
         except GladRayError as error:
             return _complain(str(error), 1)
         except (KeyboardInterrupt, typer.Abort):

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from glad_ray.errors import UserError
+from glad_ray.engine import words
+from glad_ray.errors import BudgetError, UserError
 from glad_ray.plan import Plan
 from glad_ray.spec import Run
 from glad_ray.storage import Storage
@@ -42,15 +43,22 @@ def say_licences(runs: Iterable[Run]) -> None:
             console().print(note)
 
 
-def run_plan(made: Plan, storage: Storage, address: str | None, device: str | None) -> None:
-    """Run a plan through Ray, or in this process on `device`, and show how it goes."""
+def run_plan(made: Plan, storage: Storage, address: str | None, device: str | None) -> str | None:
+    """Run a plan through Ray, or in this process on `device`, and show how it goes; returns the budget that ended it,
+    if one did.
+    """
     from glad_ray.engine import make_view, run_in_process, run_on_ray
 
     with make_view(made) as view:
         if device is None:
-            run_on_ray(made, storage, address=address, view=view)
-        else:
-            run_in_process(made, storage, device=device, view=view)
+            return run_on_ray(made, storage, address=address, view=view)
+        return run_in_process(made, storage, device=device, view=view)
+
+
+def check_spent(budget: str | None) -> None:
+    """Raise `BudgetError` if a budget ended it before all was done."""
+    if budget is not None:
+        raise BudgetError(f"{words.spent(budget)}: nothing is lost, and the same command goes on with what is left.")
 
 
 def device_in_process(in_process: bool, name: str) -> str | None:

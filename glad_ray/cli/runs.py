@@ -14,6 +14,7 @@ from glad_ray.cli.common import (
     Device,
     DeviceInProcess,
     InProcess,
+    check_spent,
     console,
     device_in_process,
     device_named,
@@ -77,8 +78,10 @@ def distill(
 
     kept = Storage.open(storage)
     say_licences(one.runs)
-    with driving(kept), make_view(make_plan(one)) as view:
-        distill_in_process(one.runs[0], kept, device=device_named(device), view=view, resources=one.resources)
+    made = make_plan(one)
+    with driving(kept), make_view(made) as view:
+        budget = distill_in_process(made, kept, device=device_named(device), view=view)
+    check_spent(budget)
     console().print(f"The synthetic set is {kept}/{kept.synthetic_set_path(one.runs[0].run_id)}")
 
 
@@ -174,7 +177,8 @@ def experts(
     with driving(kept):
         if replay_buffers:
             _import_replay_buffers(replay_buffers, expert_set, kept)
-        run_plan(plan_experts(expert_set, resources=resources), kept, address, where)
+        budget = run_plan(plan_experts(expert_set, resources=resources), kept, address, where)
+    check_spent(budget)
     console().print(f"{expert_set.label}: {kept}/experts/{expert_set.content_id}")
 
 

@@ -11,6 +11,7 @@ from glad_ray.cli.common import (
     Assignments,
     DeviceInProcess,
     InProcess,
+    check_spent,
     console,
     device_in_process,
     run_plan,
@@ -22,7 +23,7 @@ from glad_ray.plan import Plan, make_plan, write_plan
 from glad_ray.plan.show import differences_table, plan_tables
 from glad_ray.results import finished, read_failures
 from glad_ray.spec import Sweep, dataset_facts
-from glad_ray.spec.overrides import only, override_sweep
+from glad_ray.spec.overrides import first, only, override_sweep
 from glad_ray.spec.small import small as shrink
 from glad_ray.spec.sweep_file import load_sweep
 from glad_ray.storage import Storage
@@ -34,6 +35,12 @@ Conditions = Annotated[
         "--only",
         metavar="KEY=VALUE",
         help="Take only the runs that have it. Repeated: one of the values of a key, and so for every key.",
+    ),
+]
+First = Annotated[
+    list[str],
+    typer.Option(
+        "--first", metavar="KEY=VALUE", help="Start the runs that have it before the others. Repeated: in that order."
     ),
 ]
 Small = Annotated[
@@ -51,6 +58,7 @@ def plan(
     sweep_file: SweepFile,
     assignments: Assignments = [],  # noqa: B006
     conditions: Conditions = [],  # noqa: B006
+    wanted_first: First = [],  # noqa: B006
     small: Small = False,
     storage: StorageOption = None,
     explain: Annotated[
@@ -58,7 +66,7 @@ def plan(
     ] = False,
 ) -> None:
     """Print what a sweep would run, in order, what it needs first and what it would cost; start nothing."""
-    made = _plan(sweep_file, conditions, assignments, small)
+    made = _plan(sweep_file, conditions, wanted_first, assignments, small)
     where = _storage_name(made.sweep, storage)
     there = storage is not None or Path(where).is_dir()
     done = finished_runs(made, Storage.open(where, create=False)) if there else set()
@@ -80,13 +88,14 @@ def sweep(
     ] = None,
     assignments: Assignments = [],  # noqa: B006
     conditions: Conditions = [],  # noqa: B006
+    wanted_first: First = [],  # noqa: B006
     small: Small = False,
     address: Address = None,
     in_process: InProcess = False,
     device: DeviceInProcess = "auto",
 ) -> None:
     """Run a sweep and report it; the same command again continues where it stopped, and repeats nothing finished."""
-    made = _plan(sweep_file, conditions, assignments, small)
+    made = _plan(sweep_file, conditions, wanted_first, assignments, small)
     where = device_in_process(in_process, device)
     execute(made, Storage.open(_storage_name(made.sweep, storage)), address, where)
 
@@ -118,14 +127,17 @@ def report(
 
 
 def execute(made: Plan, storage: Storage, address: str | None, device: str | None) -> None:
-    """Run a plan through Ray, or in this process on `device`, then report it; raises `GladRayError` if a run failed."""
+    """Run a plan through Ray, or in this process on `device`, then report it; raises `GladRayError` if a run failed, or
+    a budget ended it.
+    """
     from glad_ray.report import write_report
 
     with driving(storage):
         write_plan(made, storage)
         say_licences(made.runs)
-        run_plan(made, storage, address, device)
+        budget = run_plan(made, storage, address, device)
         console().print(f"The report is {storage}/{write_report(storage)}")
+    check_spent(budget)
     failed = {run.run_id for run in made.runs} & {failure.run_id for failure in read_failures(storage)}
     if failed:
         raise GladRayError(f"{len(failed)} of {len(made.runs)} runs failed; the report says why.")
@@ -137,8 +149,10 @@ def finished_runs(made: Plan, storage: Storage) -> set[str]:
     return {run.run_id for run in made.runs if all(finished(storage, run.run_id, each) for each in ids)}
 
 
-def _plan(sweep_file: Path, conditions: list[str], assignments: list[str], small: bool) -> Plan:
-    chosen = only(load_sweep(sweep_file), conditions)
+def _plan(
+    sweep_file: Path, conditions: list[str], wanted_first: list[str], assignments: list[str], small: bool
+) -> Plan:
+    chosen = only(first(load_sweep(sweep_file), wanted_first), conditions)
     return make_plan(override_sweep(shrink(chosen) if small else chosen, assignments))
 
 

@@ -12,13 +12,16 @@ from functools import partial
 import ray
 
 from glad_ray.data import find_dataset
+from glad_ray.engine.budget import Budget
 from glad_ray.engine.connection import check_resources, connected
-from glad_ray.engine.events import Retried, RunDistilled, RunFinished
+from glad_ray.engine.events import Ending, Retried, RunDistilled, RunFinished, ShareTaken
 from glad_ray.engine.fan_out import REAL, FanOut, Work
 from glad_ray.engine.faults import Fault
+from glad_ray.engine.packing import pack
 from glad_ray.engine.preparation import decode_on_cluster
+from glad_ray.engine.replica.watch import ReplicaWatch
 from glad_ray.engine.shared import Shared, shared_generators, sharing
-from glad_ray.engine.shares import Shares, slices_of
+from glad_ray.engine.shares import Kind, Shares, slices_of
 from glad_ray.engine.tasks import Tasks
 from glad_ray.engine.trials import run_trials
 from glad_ray.engine.units import (
@@ -44,17 +47,19 @@ _POLL_SECONDS = 0.25
 _CLUSTER_SECONDS = 2.0
 
 
-def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View, work: Work = REAL) -> None:
+def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View, work: Work = REAL) -> str | None:
     """Run what is left of a plan on a cluster; a run that fails is recorded, and the others go on.
 
-    `address` is `auto` or host:port; None: a cluster of this machine alone. Raises `UserError` before anything is
+    Returns the budget that ended it before all was done, in words; None: none did. `address` is `auto` or host:port;
+    None: a cluster of this machine alone. Raises `UserError` before anything is
     started if data is not there, or the cluster, or what a unit of work asks of it, or some network cannot be built;
     `RunError` if experts fail that are those of no run.
     """
+    budget = Budget(plan.sweep.resources)
     left = left_of(plan, storage)
     show_begun(plan, left, storage, view)
     if not (left.to_distill or left.to_evaluate or left.expert_sets):
-        return
+        return None
     check_networks(plan, left)
     for key in left.data:
         find_dataset(key.dataset)
@@ -72,29 +77,39 @@ def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View,
         # The object store holds the only copy: a driver that kept another would double it.
         data = {key: ray.put(key.load(view, partial(decode_on_cluster, view))) for key in left.data}
         with sharing(plan.sweep, left, storage, data, files) as shared:
-            _Driver(shared, shares, view, work).run(left)
+            return _Driver(shared, shares, budget, view, work).run(left)
 
 
 class _Driver:
     """Submits what is left, in its order, and takes what comes back."""
 
-    def __init__(self, shared: Shared, shares: Shares, view: View, work: Work) -> None:
-        self.shared, self.view, self.work = shared, view, work
+    def __init__(self, shared: Shared, shares: Shares, budget: Budget, view: View, work: Work) -> None:
+        self.shared, self.budget, self.view, self.work = shared, budget, view, work
+        self.ending = False
+        self._watch_budget()
         self._tasks = Tasks(self.retried)
         self._shares = shares
-        self._fan_out = FanOut(self._tasks, shared, shares, work)
+        self._fan_out = FanOut(self._tasks, shared, shares, budget, work)
         self._experts_left: Counter[ExpertSet] = Counter()
         self._expert_faults: dict[ExpertSet, Fault] = {}
         self._networks_left: Counter[str] = Counter()
         self._evaluation_faults: defaultdict[str, list[tuple[Network, Fault]]] = defaultdict(list)
-        self._events = shared.events.take.remote()
+        self._events = shared.events.take.remote(self.ending)
+        self._replicas = ReplicaWatch(shared.replica_names, shared.storage, view.show)
         self._polled = self._counted = 0.0
         self._slots = 0
+        self._settled: set[str] = set()
+        """ids of runs that are finished, or failed"""
         self._to_distill: tuple[Run, ...] = ()
         self._to_evaluate: list[Run] = []
 
-    def run(self, left: Left) -> None:
-        """Experts, and beside them the trials and evaluations that need none or have theirs; to the end of all."""
+    def run(self, left: Left) -> str | None:
+        """Experts, and beside them the trials and evaluations that need none or have theirs; to the end of all, or of
+        a budget, which is returned.
+        """
+        if self.ending:
+            return self.budget.spent
+        pack(left, self.shared, self._shares, self._tasks, self.view, self.work.measurement)
         for expert_set in left.expert_sets:
             ended = partial(self._expert_ended, expert_set)
             self._experts_left[expert_set] += self._fan_out.experts(expert_set, ended)
@@ -108,8 +123,11 @@ class _Driver:
         while len(self._tasks):
             self._take(_POLL_SECONDS)
         self._show(ray.get(self._events))
-        self._show(ray.get(self.shared.events.take.remote()))
+        self._show(ray.get(self.shared.events.take.remote(self.ending)))
         raise_unless_recorded(self.shared.sweep, self._expert_faults)
+        unsettled = {run.run_id for run in (*left.to_distill, *left.to_evaluate)} - self._settled
+        stopped = any(fault.kind == "stopped" for fault in self._expert_faults.values())
+        return self.budget.spent if unsettled or stopped else None
 
     def startable(self, run: Run, distilled: bool = False) -> bool | None:
         """See `Listener`: whether its experts are trained; it fails with them."""
@@ -123,7 +141,7 @@ class _Driver:
     def slots(self) -> int:
         """See `Listener`."""
         if time.monotonic() - self._counted > _CLUSTER_SECONDS:
-            needed = {self._shares.of("trial", run.algorithm.name) for run in self._to_distill}
+            needed = {self._shares.of(Kind.of_trial(run)) for run in self._to_distill}
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
             self._slots = max(sum(slices_of(node, each) for node in nodes) for each in needed)
             self._counted = time.monotonic()
@@ -131,12 +149,14 @@ class _Driver:
 
     def distilled(self, run: Run) -> None:
         """See `Listener`."""
+        self.budget.given_back(("trial", run.run_id))
         self.view.show(RunDistilled(run))
         self._to_evaluate.append(run)
         self._evaluate_ready()
 
     def faulted(self, run: Run, fault: Fault, step: int | None) -> None:
         """See `Listener`."""
+        self.budget.given_back(("trial", run.run_id))
         self._failed(run, "distill", fault, step)
 
     def retried(self, what: str, error: str) -> None:
@@ -156,11 +176,21 @@ class _Driver:
         ready, _ = ray.wait([self._events], timeout=0)
         if ready:
             self._show(ray.get(self._events))
-            self._events = self.shared.events.take.remote()
+            self._events = self.shared.events.take.remote(self.ending)
+        self._replicas.poll()
+        self._watch_budget()
+
+    def _watch_budget(self) -> None:
+        if not self.ending and (spent := self.budget.spent):
+            self.ending = True
+            self.view.show(Ending(spent))
 
     def _show(self, events: list[bytes]) -> None:
-        for event in events:
-            self.view.show(pickle.loads(event))
+        for event in map(pickle.loads, events):
+            if isinstance(event, ShareTaken):
+                self.budget.taken(event.unit, event.gpus)
+            else:
+                self.view.show(event)
 
     def _expert_ended(self, expert_set: ExpertSet, fault: Fault | None) -> None:
         self._experts_left[expert_set] -= 1
@@ -194,9 +224,13 @@ class _Driver:
     def _finish(self, run: Run) -> None:
         for evaluation in self.shared.sweep.evaluations:
             self.work.finish(self.shared.sweep.name, run, evaluation, self.shared.storage)
+        self._settled.add(run.run_id)
         self.view.show(RunFinished(run))
 
     def _failed(self, run: Run, stage: Stage, fault: Fault, step: int | None = None) -> None:
+        if fault.kind == "stopped" or (self.ending and fault.kind == "infrastructure"):
+            return  # it goes on with the next command
+        self._settled.add(run.run_id)
         what = f"record of the failure of {run.label}"
         record = partial(record_failure, run, stage, fault, self.shared.storage, self.view, step)
         self._tasks.here(what, record, partial(_unrecorded, what))

@@ -11,7 +11,6 @@ import torch
 from ray.exceptions import RayTaskError
 
 from glad_ray.engine.shares import slices_of
-from glad_ray.engine.units import cpu_threads
 from glad_ray.errors import UserError
 from glad_ray.interrupts import found_again
 from glad_ray.spec import Resources, Unit
@@ -30,9 +29,15 @@ _OF_DRIVER = {
     "TUNE_WARN_THRESHOLD_S": "1000000",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S_AUTOSCALER": "1000000",
+    # The queue gives no more than there is room for; Tune would make one trial at a time.
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000",
     # An interrupt ends the sweep at once: nothing finished is lost by it.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
+
+
+_LEAST_GPUS = 0.01
+"""that have to be there for what is measured"""
 
 
 @contextlib.contextmanager
@@ -88,12 +93,15 @@ def check_resources(resources: Resources, units: Iterable[tuple[Unit, str]], *, 
     used = {resources.generator_gpus}
     for unit, name in units:
         needed = resources.slice_of(unit, name)
+        if resources.measured(unit, name):
+            needed = needed._replace(gpus=_LEAST_GPUS)
         used.add(needed.gpus)
         if not any(slices_of(node, needed, held_gpus=held) for node in nodes):
             most = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)))
             beside = f", {held:g} of them for generators" if held else ""
+            asked = "auto" if resources.measured(unit, name) else f"{needed.gpus:g}"
             raise UserError(
-                f"resources.{unit}_cpus={needed.cpus:g} with resources.{unit}_gpus={needed.gpus:g} and "
+                f"resources.{unit}_cpus={needed.cpus:g} with resources.{unit}_gpus={asked} and "
                 f"resources.{unit}_memory_gib={needed.memory_gib:g}, or what resources.shares has for {name}, is more "
                 f"than any machine here has ({most.get('CPU', 0):g} CPUs, {most.get('GPU', 0):g} GPUs{beside} and "
                 f"{most.get('memory', 0) / GIB:.1f} GiB at most): ask for less."
@@ -108,20 +116,6 @@ def result(reference: ray.ObjectRef[Any]) -> Any:
         return ray.get(reference)
     except RayTaskError as error:
         raise error.cause from error
-
-
-@contextlib.contextmanager
-def share(resources: Resources, unit: Unit, name: str) -> Iterator[str]:
-    """Compute with a unit of work's share: as many threads as whole CPUs, and the device, which it gives back."""
-    needed = resources.slice_of(unit, name)
-    with cpu_threads(needed.cpus):
-        device = unit_device(resources, needed.gpus)
-        try:
-            yield device
-        finally:
-            if device != "cpu":
-                # Ray divides GPUs by name only: what an idle process keeps of the memory, others lack.
-                torch.cuda.empty_cache()
 
 
 def unit_device(resources: Resources, gpus: float) -> str:

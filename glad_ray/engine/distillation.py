@@ -6,7 +6,6 @@ from typing import Any
 import torch
 
 from glad_ray.distill import build_space, distill
-from glad_ray.engine.connection import share
 from glad_ray.engine.events import RunProgressed
 from glad_ray.engine.faults import Fault
 from glad_ray.engine.shared import Shared
@@ -20,16 +19,18 @@ def distil(run: Run, shared: Shared) -> dict[str, Any]:
     """Distil a run; returns its `fault`, or None, and the last `step` it made here, in types of every process."""
     step, told = None, time.monotonic()
 
-    def progressed(progress: Progress) -> None:
+    def progressed(progress: Progress) -> bool:
         nonlocal step, told
         step = progress.step
-        if time.monotonic() - told > _TELL_SECONDS:
-            shared.tell(RunProgressed(run, progress))
-            told = time.monotonic()
+        if time.monotonic() - told <= _TELL_SECONDS:
+            return False
+        ending = shared.tell(RunProgressed(run, progress))
+        told = time.monotonic()
+        return ending
 
     try:
         clear_failure(shared.storage, run.run_id)
-        with share(shared.sweep.resources, "trial", run.algorithm.name) as device:
+        with shared.share("trial", run.algorithm.name, run.run_id) as device:
             dataset = shared.dataset(run)
             distill(
                 run,

@@ -1,4 +1,4 @@
-"""The way of events from units of work to the driver, which shows them: an actor that keeps them in between.
+"""The way of events from units of work to the driver, which shows them, and back: an actor that keeps them in between.
 
 They pass as bytes, so that the actor needs no module that they come from.
 """
@@ -9,12 +9,15 @@ class EventQueue:
 
     def __init__(self) -> None:
         self.events: list[bytes] = []
+        self.ending = False
 
-    def put(self, event: bytes) -> None:
-        """Keep an event."""
+    def put(self, event: bytes) -> bool:
+        """Keep an event; returns whether the work that it comes from is to end."""
         self.events.append(event)
+        return self.ending
 
-    def take(self) -> list[bytes]:
-        """All events since the last call."""
+    def take(self, ending: bool) -> list[bytes]:
+        """All events since the last call; `ending`: whether all work is to end."""
+        self.ending = ending
         events, self.events = self.events, []
         return events

@@ -6,6 +6,7 @@ An event may come twice, when a lost unit of work is done again: who counts, cou
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from glad_ray.engine.replica.stats import ReplicaStats
 from glad_ray.results import Failure, Progress, Training
 from glad_ray.spec import ExpertSet, Run
 
@@ -31,6 +32,34 @@ class ImagesPrepared:
     """which ones, for people"""
     done: int
     total: int
+
+
+@dataclass(frozen=True)
+class ShareTaken:
+    """A unit of work has begun to compute."""
+
+    unit: tuple[str, ...]
+    gpus: float
+
+
+@dataclass(frozen=True)
+class SharePacked:
+    """What a kind of work takes of a GPU was measured, or could not be."""
+
+    what: str
+    bytes: int | None
+    at_once: int
+    """units of work on a GPU"""
+    unmeasured: str = ""
+    """why not"""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """A budget is spent: nothing new is started."""
+
+    budget: str
+    """which one, in words"""
 
 
 @dataclass(frozen=True)
@@ -89,6 +118,13 @@ class Retried:
     error: str
 
 
+@dataclass(frozen=True)
+class ReplicaHealth:
+    """How the generator replicas are that are loaded and have answered within some seconds."""
+
+    stats: tuple[ReplicaStats, ...]
+
+
 Event = (
     Begun
     | ImagesPrepared
@@ -99,4 +135,8 @@ Event = (
     | RunFinished
     | RunFailed
     | Retried
+    | ShareTaken
+    | SharePacked
+    | Ending
+    | ReplicaHealth
 )

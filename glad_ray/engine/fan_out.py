@@ -6,18 +6,19 @@ from typing import Any, NamedTuple
 
 import ray
 
-from glad_ray.engine.connection import share
+from glad_ray.engine.budget import Budget
 from glad_ray.engine.events import ExpertEpoch, TrainingDone
 from glad_ray.engine.faults import Fault
+from glad_ray.engine.packing import measure_task
 from glad_ray.engine.shared import Shared
-from glad_ray.engine.shares import Shares, ray_options
+from glad_ray.engine.shares import Kind, Shares, ray_options
 from glad_ray.engine.tasks import Tasks
 from glad_ray.engine.trials import distil_task
 from glad_ray.engine.units import evaluation_bound
 from glad_ray.evaluate import evaluate_network, finish_run
 from glad_ray.experts import missing_groups, train_experts
 from glad_ray.results import Training
-from glad_ray.spec import Evaluation, ExpertSet, Network, Run, Unit
+from glad_ray.spec import Evaluation, ExpertSet, Network, Run
 from glad_ray.storage import Storage
 
 Ended = Callable[[Fault | None], None]
@@ -32,13 +33,15 @@ class Work(NamedTuple):
     evaluation: Any
     finish: Callable[[str, Run, Evaluation, Storage], None]
     """writes the rows of a run that is evaluated, in the driver"""
+    measurement: Any = measure_task
+    """of what a unit takes of a GPU, where that is to be measured"""
 
 
 class FanOut:
     """Submits tasks; `shared` is sent once, not with every task."""
 
-    def __init__(self, tasks: Tasks, shared: Shared, shares: Shares, work: Work) -> None:
-        self.tasks, self.shared, self.shares, self.work = tasks, shared, shares, work
+    def __init__(self, tasks: Tasks, shared: Shared, shares: Shares, budget: Budget, work: Work) -> None:
+        self.tasks, self.shared, self.shares, self.budget, self.work = tasks, shared, shares, budget, work
         self._reference = ray.put(shared)
 
     def experts(self, expert_set: ExpertSet, ended: Ended) -> int:
@@ -46,7 +49,8 @@ class FanOut:
         groups = missing_groups(self.shared.storage, expert_set, self.shared.sweep.resources.experts_together)
         for indices in groups:
             what = f"expert {', '.join(map(str, indices))} of {expert_set.label}"
-            self._submit(what, "expert", expert_set.network, self.work.experts, (expert_set, indices), ended)
+            key = _expert_key(expert_set, indices)
+            self._submit(what, Kind.of_experts(expert_set), key, self.work.experts, (expert_set, indices), ended)
         return len(groups)
 
     def evaluation(self, run: Run, ended: Callable[[Network, Fault | None], None]) -> int:
@@ -54,26 +58,50 @@ class FanOut:
         pairs = [(each, network) for each in self.shared.sweep.evaluations for network in each.networks]
         for evaluation, network in pairs:
             what = f"evaluation of {run.label} with {network.title}"
+            key, arguments = _evaluation_key(run, evaluation, network), (run, evaluation, network)
             self._submit(
-                what, "evaluation", network, self.work.evaluation, (run, evaluation, network), partial(ended, network)
+                what,
+                Kind.of_evaluation(run, evaluation, network),
+                key,
+                self.work.evaluation,
+                arguments,
+                partial(ended, network),
             )
         return len(pairs)
 
     def _submit(
-        self, what: str, unit: Unit, network: Network, task: Any, arguments: tuple[Any, ...], ended: Ended
+        self,
+        what: str,
+        kind: Kind,
+        which: tuple[str, ...],
+        task: Any,
+        arguments: tuple[Any, ...],
+        ended: Ended,
     ) -> None:
-        had = self.shares.of(unit, network.name)
+        had = self.shares.of(kind)
 
         def start(tries: int) -> ray.ObjectRef[Any]:
             nonlocal had
-            had = self.shares.of(unit, network.name)
+            had = self.shares.of(kind)
             started: ray.ObjectRef[Any] = task.options(**ray_options(had, tries)).remote(*arguments, self._reference)
             return started
 
         def grow() -> bool:
-            return self.shares.grow(unit, network.name, had)
+            return self.shares.grow(kind, had)
 
-        self.tasks.submit(what, start, ended, lambda error, fault: ended(fault), grow)
+        def finished(fault: Fault | None) -> None:
+            self.budget.given_back((kind.unit, *which))
+            ended(fault)
+
+        self.tasks.submit(what, start, finished, lambda error, fault: finished(fault), grow)
+
+
+def _expert_key(expert_set: ExpertSet, indices: list[int]) -> tuple[str, ...]:
+    return expert_set.content_id, *map(str, indices)
+
+
+def _evaluation_key(run: Run, evaluation: Evaluation, network: Network) -> tuple[str, ...]:
+    return run.run_id, evaluation.content_id, network.key
 
 
 # A process serves many tasks (max_calls=0), with a GPU too: importing torch anew takes longer than a short task.
@@ -83,9 +111,8 @@ def _experts(expert_set: ExpertSet, indices: list[int], shared: Shared) -> Fault
     def epoch_ended(index: int, epoch: int) -> None:
         shared.tell(ExpertEpoch(expert_set, index, epoch))
 
-    resources = shared.sweep.resources
     try:
-        with share(resources, "expert", expert_set.network.name) as device:
+        with shared.share("expert", expert_set.network.name, *_expert_key(expert_set, indices)) as device:
             dataset = shared.dataset(expert_set)
             train_experts(expert_set, indices, dataset, shared.storage, device=device, on_epoch=epoch_ended)
     except Exception as error:
@@ -95,12 +122,13 @@ def _experts(expert_set: ExpertSet, indices: list[int], shared: Shared) -> Fault
 
 @ray.remote(max_calls=0, max_retries=0)
 def _evaluation(run: Run, evaluation: Evaluation, network: Network, shared: Shared) -> Fault | None:
-    def training_ended(training: Training) -> None:
-        shared.tell(TrainingDone(run, evaluation.content_id, training))
+    def training_ended(training: Training) -> bool:
+        return shared.tell(TrainingDone(run, evaluation.content_id, training))
 
-    resources = shared.sweep.resources
+    which = _evaluation_key(run, evaluation, network)
     try:
-        with evaluation_bound(resources, or_exit=True), share(resources, "evaluation", network.name) as device:
+        bound = evaluation_bound(shared.sweep.resources, or_exit=True)
+        with bound, shared.share("evaluation", network.name, *which) as device:
             evaluate_network(
                 run,
                 evaluation,

@@ -13,9 +13,10 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from glad_ray.errors import GladRayError
+from glad_ray.errors import GladRayError, StoppedError
 
-Kind = Literal["own", "infrastructure", "GPU memory"]
+Kind = Literal["own", "infrastructure", "GPU memory", "stopped"]
+"""`stopped`: nothing went wrong, it was told to end"""
 
 RETRIES = 5
 """of a unit of work that met a fault of infrastructure; the pauses before them are two minutes together"""
@@ -49,7 +50,11 @@ class Fault(NamedTuple):
 
     def after(self, tries: int) -> "Fault":
         """The same at the end of so many tries."""
-        return self if tries == 1 or self.kind == "own" else self._replace(error=f"{self.error}, {tries} times")
+        return (
+            self
+            if tries == 1 or self.kind in ("own", "stopped")
+            else self._replace(error=f"{self.error}, {tries} times")
+        )
 
 
 def pause_seconds(tries: int) -> float:
@@ -77,6 +82,8 @@ def attempt(compute: Callable[[], None], on_retry: Callable[[str], None]) -> Fau
 
 
 def _kind(error: BaseException) -> Kind:
+    if isinstance(error, StoppedError):
+        return "stopped"
     if isinstance(error, _loaded("torch", "OutOfMemoryError")):
         return "GPU memory"
     if isinstance(error, OSError | MemoryError) and not isinstance(error, _LASTING):

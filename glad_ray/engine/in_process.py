@@ -1,13 +1,13 @@
 """The engine without Ray: every unit of work in this process, one after another."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 import torch
 
-from glad_ray.data import Dataset
-from glad_ray.distill import build_space, distill
-from glad_ray.engine.events import ExpertEpoch, Retried, RunDistilled, RunFinished, RunProgressed, TrainingDone
+from glad_ray.distill import OnProgress, build_space, distill
+from glad_ray.engine.budget import Budget
+from glad_ray.engine.events import Ending, ExpertEpoch, Retried, RunDistilled, RunFinished, RunProgressed, TrainingDone
 from glad_ray.engine.faults import Fault, attempt
 from glad_ray.engine.units import (
     DataKey,
@@ -25,182 +25,208 @@ from glad_ray.engine.units import (
     show_begun,
 )
 from glad_ray.engine.view import View
-from glad_ray.errors import GladRayError
+from glad_ray.errors import GladRayError, StoppedError
 from glad_ray.evaluate import evaluate_network, finish_run
 from glad_ray.experts import ExpertFiles, missing_groups, train_experts
 from glad_ray.generators import Generator
 from glad_ray.plan import Plan
 from glad_ray.results import Progress, Training, clear_failure
-from glad_ray.spec import Evaluation, ExpertSet, GeneratorRecord, Network, Resources, Run
+from glad_ray.spec import Evaluation, ExpertSet, GeneratorRecord, Network, Run
 from glad_ray.storage import Storage
-from glad_ray.stylegan.files import GeneratorFile
-
-STANDARD = Resources()
 
 
-def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> None:
+def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> str | None:
     """Run what is left of a plan on one device; a run that fails is recorded, and the others go on.
 
-    Raises `UserError` before anything is started if data is not there, or some network cannot be built; `RunError` if
-    experts fail that are those of no run.
+    Returns the budget that ended it before all was done, in words; None: none did. Raises `UserError` before anything
+    is started if data is not there, or some network cannot be built; `RunError` if experts fail that are those of no
+    run.
     """
-    left, resources = left_of(plan, storage), plan.sweep.resources
-    show_begun(plan, left, storage, view)
-    check_networks(plan, left)
-    data = {key: key.load(view) for key in left.data}
-    files = check_generators(left, shared_on=device, own_on=device)
-    faults: dict[ExpertSet, Fault] = {}
-    for each in left.expert_sets:
-        with cpu_threads(resources.slice_of("expert", each.network.name).cpus):
-            train = partial(_train_experts, each, data[DataKey.of(each)], storage, device, view, resources)
-            if fault := attempt(train, partial(_retried, view, each.label)):
-                faults[each] = fault
-    raise_unless_recorded(plan.sweep, faults)
-    for run in left.to_evaluate:
-        clear_failure(storage, run.run_id)
-        if fault := first_fault(run, plan.sweep, faults, distilled=True):
-            _record(run, "experts", fault, storage, view)
+    engine = _Engine(plan, storage, device, view)
+    try:
+        engine.run()
+    except _SpentError as error:
+        return str(error)
+    return None
+
+
+def distill_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> str | None:
+    """Distil the one run of a plan, after the experts it needs, with as many threads as PyTorch takes.
+
+    Returns what `run_in_process` does; raises what the run raises.
+    """
+    engine = _Engine(plan, storage, device, view)
+    try:
+        engine.distil_alone()
+    except StoppedError:
+        return engine.budget.spent
+    return None
+
+
+class _SpentError(Exception):
+    """A budget is spent; its words."""
+
+
+class _Engine:
+    """One pass over what is left of a plan."""
+
+    def __init__(self, plan: Plan, storage: Storage, device: str, view: View) -> None:
+        self.plan, self.storage, self.device, self.view = plan, storage, device, view
+        self.resources = plan.sweep.resources
+        self.budget = Budget(self.resources)
+        self.budget.taken("this process", 0.0 if device == "cpu" else 1.0)
+        self._ending = False
+        self.left = left_of(plan, storage)
+        show_begun(plan, self.left, storage, view)
+        check_networks(plan, self.left)
+        self._data = {key: key.load(view) for key in self.left.data}
+        self._files = check_generators(self.left, shared_on=device, own_on=device)
+        self._generators: dict[GeneratorRecord, Generator] = {}
+
+    def run(self) -> None:
+        """Everything, in the plan's order; raises `_SpentError` where a budget ends it."""
+        faults = {}
+        for each in self.left.expert_sets:
+            with cpu_threads(self.resources.slice_of("expert", each.network.name).cpus):
+                if fault := self._attempt(each.label, partial(self._train_experts, each)):
+                    faults[each] = fault
+        raise_unless_recorded(self.plan.sweep, faults)
+        for run in self.left.to_evaluate:
+            clear_failure(self.storage, run.run_id)
+            if fault := first_fault(run, self.plan.sweep, faults, distilled=True):
+                self._record(run, "experts", fault)
+            else:
+                self._evaluate(run)
+        for run in self.left.to_distill:
+            clear_failure(self.storage, run.run_id)
+            if fault := first_fault(run, self.plan.sweep, faults):
+                self._record(run, "experts", fault)
+            elif self._distilled(run):
+                self._evaluate(run)
+
+    def distil_alone(self) -> None:
+        """The distillation of the one run, without its evaluation; raises `StoppedError` where a budget ends it."""
+        (run,) = self.plan.runs
+
+        def progressed(progress: Progress) -> bool:
+            self.view.show(RunProgressed(run, progress))
+            return self._to_end()
+
+        with cpu_threads(None):
+            if run.expert_set is not None:
+                self._train_experts(run.expert_set)
+            if run in self.left.to_distill:
+                self._distil(run, progressed)
+        self.view.show(RunDistilled(run))
+
+    def _to_end(self) -> bool:
+        """Whether a budget is spent, which is shown once."""
+        if not self._ending and (spent := self.budget.spent):
+            self._ending = True
+            self.view.show(Ending(spent))
+        return self._ending
+
+    def _attempt(self, what: str, compute: Callable[[], None]) -> Fault | None:
+        """Compute, again where infrastructure is at fault; raises `_SpentError` if it is not to be, or was ended."""
+        if self._to_end():
+            raise _SpentError(self.budget.spent)
+        fault = attempt(compute, lambda error: self.view.show(Retried(what, error)))
+        if fault is not None and fault.kind == "stopped":
+            raise _SpentError(self.budget.spent)
+        return fault
+
+    def _train_experts(self, expert_set: ExpertSet) -> None:
+        """Train the experts of a set that are not there yet; raises what an expert raises."""
+
+        def epoch_ended(index: int, epoch: int) -> None:
+            self.view.show(ExpertEpoch(expert_set, index, epoch))
+
+        for indices in missing_groups(self.storage, expert_set, self.resources.experts_together):
+            if self._to_end():
+                raise StoppedError("ended before its time")
+            dataset = self._data[DataKey.of(expert_set)]
+            train_experts(expert_set, indices, dataset, self.storage, device=self.device, on_epoch=epoch_ended)
+
+    def _distilled(self, run: Run) -> bool:
+        """Distil a run and say whether it succeeded; its failure is recorded."""
+        step = None
+
+        def progressed(progress: Progress) -> bool:
+            nonlocal step
+            step = progress.step
+            self.view.show(RunProgressed(run, progress))
+            return self._to_end()
+
+        with cpu_threads(self.resources.slice_of("trial", run.algorithm.name).cpus):
+            fault = self._attempt(run.label, partial(self._distil, run, progressed))
+        if fault is not None:
+            self._record(run, "distill", fault, step)
+            return False
+        self.view.show(RunDistilled(run))
+        return True
+
+    def _distil(self, run: Run, on_progress: OnProgress) -> None:
+        dataset = self._data[DataKey.of(run)]
+        distill(
+            run,
+            space=build_space(run, dataset, self._generator(run), torch.device(self.device)),
+            dataset=dataset,
+            trajectories=None if run.expert_set is None else ExpertFiles(self.storage, run.expert_set),
+            storage=self.storage,
+            device=self.device,
+            on_progress=on_progress,
+        )
+
+    def _generator(self, run: Run) -> Generator | None:
+        """The run's, which the runs after it share unless it learns."""
+        if run.generator is None:
+            return None
+        file = self._files.get(run.generator)
+        if run.learn_generator:
+            return own_generator(run, self.resources, self.device, file)
+        if run.generator not in self._generators:
+            self._generators[run.generator] = own_generator(run, self.resources, self.device, file)
+        return self._generators[run.generator]
+
+    def _evaluate(self, run: Run) -> None:
+        """Score a run with every network and write its results; its failure is recorded."""
+        what = f"evaluation of {run.label}"
+        pairs = [(each, network) for each in self.plan.sweep.evaluations for network in each.networks]
+        ended = [(network, self._attempt(what, partial(self._train, run, each, network))) for each, network in pairs]
+        faults = [(network, fault) for network, fault in ended if fault is not None]
+        if faults:
+            self._record(run, "evaluate", fault_of_networks(faults))
+        elif fault := attempt(partial(self._finish, run), lambda error: self.view.show(Retried(what, error))):
+            self._record(run, "evaluate", fault)
         else:
-            _evaluate(plan, run, data[DataKey.of(run)], storage, device, view)
-    generators: dict[GeneratorRecord, Generator] = {}
-    for run in left.to_distill:
-        clear_failure(storage, run.run_id)
-        if fault := first_fault(run, plan.sweep, faults):
-            _record(run, "experts", fault, storage, view)
-            continue
-        generator = _generator(run, plan.sweep.resources, device, files, generators)
-        if _distilled(plan, run, data[DataKey.of(run)], generator, storage, device, view):
-            _evaluate(plan, run, data[DataKey.of(run)], storage, device, view)
+            self.view.show(RunFinished(run))
 
+    def _train(self, run: Run, evaluation: Evaluation, network: Network) -> None:
+        def training_ended(training: Training) -> bool:
+            self.view.show(TrainingDone(run, evaluation.content_id, training))
+            return self._to_end()
 
-def distill_in_process(
-    run: Run, storage: Storage, *, device: str, view: View, resources: Resources = STANDARD, cpus: float | None = None
-) -> None:
-    """Distil one run, after the experts it needs; None `cpus`: with as many threads as PyTorch takes.
-
-    Raises what the run raises.
-    """
-    dataset = DataKey.of(run).load(view)
-    with cpu_threads(cpus):
-        if run.expert_set is not None:
-            _train_experts(run.expert_set, dataset, storage, device, view, resources)
-        generator = None if run.generator is None else own_generator(run, resources, device)
-        _distill(run, dataset, generator, storage, device, lambda progress: view.show(RunProgressed(run, progress)))
-    view.show(RunDistilled(run))
-
-
-def _generator(
-    run: Run,
-    resources: Resources,
-    device: str,
-    files: Mapping[GeneratorRecord, GeneratorFile],
-    held: dict[GeneratorRecord, Generator],
-) -> Generator | None:
-    """The run's, which the runs after it share unless it learns."""
-    if run.generator is None:
-        return None
-    if run.learn_generator:
-        return own_generator(run, resources, device, files.get(run.generator))
-    if run.generator not in held:
-        held[run.generator] = own_generator(run, resources, device, files.get(run.generator))
-    return held[run.generator]
-
-
-def _train_experts(
-    expert_set: ExpertSet, dataset: Dataset, storage: Storage, device: str, view: View, resources: Resources
-) -> None:
-    """Train the experts of a set that are not there yet; raises what an expert raises."""
-
-    def epoch_ended(index: int, epoch: int) -> None:
-        view.show(ExpertEpoch(expert_set, index, epoch))
-
-    for indices in missing_groups(storage, expert_set, resources.experts_together):
-        train_experts(expert_set, indices, dataset, storage, device=device, on_epoch=epoch_ended)
-
-
-def _distilled(
-    plan: Plan, run: Run, dataset: Dataset, generator: Generator | None, storage: Storage, device: str, view: View
-) -> bool:
-    """Distil a run and say whether it succeeded; its failure is recorded."""
-    step = None
-
-    def progressed(progress: Progress) -> None:
-        nonlocal step
-        step = progress.step
-        view.show(RunProgressed(run, progress))
-
-    with cpu_threads(plan.sweep.resources.slice_of("trial", run.algorithm.name).cpus):
-        distil = partial(_distill, run, dataset, generator, storage, device, progressed)
-        fault = attempt(distil, partial(_retried, view, run.label))
-    if fault is not None:
-        _record(run, "distill", fault, storage, view, step)
-        return False
-    view.show(RunDistilled(run))
-    return True
-
-
-def _distill(
-    run: Run,
-    dataset: Dataset,
-    generator: Generator | None,
-    storage: Storage,
-    device: str,
-    on_progress: Callable[[Progress], None],
-) -> None:
-    distill(
-        run,
-        space=build_space(run, dataset, generator, torch.device(device)),
-        dataset=dataset,
-        trajectories=None if run.expert_set is None else ExpertFiles(storage, run.expert_set),
-        storage=storage,
-        device=device,
-        on_progress=on_progress,
-    )
-
-
-def _evaluate(plan: Plan, run: Run, dataset: Dataset, storage: Storage, device: str, view: View) -> None:
-    """Score a run with every network and write its results; its failure is recorded."""
-
-    def training_ended(evaluation_id: str, training: Training) -> None:
-        view.show(TrainingDone(run, evaluation_id, training))
-
-    def train(evaluation: Evaluation, network: Network) -> None:
         teachers = evaluation.teachers_of(run)
-        threads = cpu_threads(plan.sweep.resources.slice_of("evaluation", network.name).cpus)
-        with threads, evaluation_bound(plan.sweep.resources, or_exit=False):
+        threads = cpu_threads(self.resources.slice_of("evaluation", network.name).cpus)
+        with threads, evaluation_bound(self.resources, or_exit=False):
             evaluate_network(
                 run,
                 evaluation,
                 network,
-                dataset,
-                storage,
-                teachers=None if teachers is None else ExpertFiles(storage, teachers),
-                device=device,
-                on_training=partial(training_ended, evaluation.content_id),
+                self._data[DataKey.of(run)],
+                self.storage,
+                teachers=None if teachers is None else ExpertFiles(self.storage, teachers),
+                device=self.device,
+                on_training=training_ended,
             )
 
-    def finish() -> None:
-        for evaluation in plan.sweep.evaluations:
-            finish_run(plan.sweep.name, run, evaluation, storage)
+    def _finish(self, run: Run) -> None:
+        for evaluation in self.plan.sweep.evaluations:
+            finish_run(self.plan.sweep.name, run, evaluation, self.storage)
 
-    retried = partial(_retried, view, f"evaluation of {run.label}")
-    networks = [(each, network) for each in plan.sweep.evaluations for network in each.networks]
-    ended = [(network, attempt(partial(train, each, network), retried)) for each, network in networks]
-    faults = [(network, fault) for network, fault in ended if fault is not None]
-    fault = fault_of_networks(faults) if faults else attempt(finish, retried)
-    if fault is None:
-        view.show(RunFinished(run))
-    else:
-        _record(run, "evaluate", fault, storage, view)
-
-
-def _record(run: Run, stage: Stage, fault: Fault, storage: Storage, view: View, step: int | None = None) -> None:
-    """Write down why a run failed; raises `GladRayError` if that cannot be written, again and again."""
-    what = f"record of the failure of {run.label}"
-    record = partial(record_failure, run, stage, fault, storage, view, step)
-    if unwritten := attempt(record, partial(_retried, view, what)):
-        raise GladRayError(f"The {what} could not be written: {unwritten.error}.")
-
-
-def _retried(view: View, what: str, error: str) -> None:
-    view.show(Retried(what, error))
+    def _record(self, run: Run, stage: Stage, fault: Fault, step: int | None = None) -> None:
+        """Write down why a run failed; raises `GladRayError` if that cannot be written, again and again."""
+        what = f"record of the failure of {run.label}"
+        record = partial(record_failure, run, stage, fault, self.storage, self.view, step)
+        if unwritten := attempt(record, lambda error: self.view.show(Retried(what, error))):
+            raise GladRayError(f"The {what} could not be written: {unwritten.error}.")

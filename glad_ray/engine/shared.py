@@ -10,18 +10,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
+import torch
 
 from glad_ray.data import Dataset
+from glad_ray.engine.connection import unit_device
 from glad_ray.engine.event_queue import EventQueue
-from glad_ray.engine.events import Event
+from glad_ray.engine.events import Event, ShareTaken
 from glad_ray.engine.expert_store import RemoteTrajectories, start_expert_store
-from glad_ray.engine.replica.actor import HEALTH, start_replica
+from glad_ray.engine.replica.actor import start_replica
 from glad_ray.engine.replica.handle import RemoteGenerator
-from glad_ray.engine.replica.health import ReplicaStats
 from glad_ray.engine.shares import slices_of
-from glad_ray.engine.units import DataKey, Left, own_generator
+from glad_ray.engine.units import DataKey, Left, cpu_threads, own_generator
+from glad_ray.errors import StoppedError
 from glad_ray.generators import Generator
-from glad_ray.spec import ExpertSet, GeneratorRecord, Resources, Run, Sweep
+from glad_ray.spec import ExpertSet, GeneratorRecord, Resources, Run, Sweep, Unit
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile
 
@@ -42,6 +44,11 @@ class Shared:
     """names of actors, by the expert set's id"""
     events: Any
     """handle of the event queue"""
+
+    @property
+    def replica_names(self) -> list[str]:
+        """Of all replicas, on all machines."""
+        return [name for nodes in self.replicas.values() for names in nodes.values() for name in names]
 
     def dataset(self, of: Run | ExpertSet) -> Dataset:
         """The real images of a run or expert set, read where they lie."""
@@ -65,9 +72,29 @@ class Shared:
         """The trajectories of an expert set, if one is needed."""
         return None if expert_set is None else RemoteTrajectories(self.expert_stores[expert_set.content_id], expert_set)
 
-    def tell(self, event: Event) -> None:
-        """Send an event to the view; it has arrived before the unit of work ends."""
-        ray.get(self.events.put.remote(pickle.dumps(event)))
+    def tell(self, event: Event) -> bool:
+        """Send an event to the driver; it has arrived before the unit of work ends. Returns whether that is to end."""
+        ending: bool = ray.get(self.events.put.remote(pickle.dumps(event)))
+        return ending
+
+    @contextlib.contextmanager
+    def share(self, unit: Unit, name: str, *which: str) -> Iterator[str]:
+        """Compute with the share of a unit of work, `which` by ids: as many threads as whole CPUs, and the device,
+        which it gives back. Raises `StoppedError` if nothing is to be started.
+        """
+        assigned = ray.get_runtime_context().get_assigned_resources()
+        if self.tell(ShareTaken((unit, *which), assigned.get("GPU", 0.0))):
+            raise StoppedError("not started: work is to end")
+        resources = self.sweep.resources
+        needed = resources.slice_of(unit, name)
+        with cpu_threads(needed.cpus):
+            device = unit_device(resources, needed.gpus)
+            try:
+                yield device
+            finally:
+                if device != "cpu":
+                    # Ray divides GPUs by name only: what an idle process keeps of the memory, others lack.
+                    torch.cuda.empty_cache()
 
 
 @contextlib.contextmanager
@@ -111,6 +138,8 @@ def sharing(
     finally:
         for actor in actors:
             ray.kill(actor)
+        with contextlib.suppress(OSError):
+            storage.delete(Storage.REPLICAS)
 
 
 def shared_generators(left: Left, resources: Resources) -> set[GeneratorRecord]:
@@ -127,16 +156,6 @@ def shared_generators(left: Left, resources: Resources) -> set[GeneratorRecord]:
     )
     fewest = 1 if resources.generator_gpus and not on_gpus else 2
     return {record for record, count in runs.items() if count >= fewest}
-
-
-def replica_stats(shared: Shared, timeout_seconds: float = 0.2) -> list[ReplicaStats]:
-    """How the replicas are that answer within a time; those that are being started, or started again, do not."""
-    names = [name for nodes in shared.replicas.values() for each in nodes.values() for name in each]
-    if not names:
-        return []
-    asked: list[Any] = [ray.get_actor(name).stats.options(concurrency_group=HEALTH).remote() for name in names]
-    answered, _ = ray.wait(asked, num_returns=len(asked), timeout=timeout_seconds)
-    return ray.get(answered)
 
 
 def _slots(node: Mapping[str, Any], left: Left, resources: Resources) -> int:

@@ -1,10 +1,60 @@
-"""Shares of machines in Ray's words, and how they grow where they were too small."""
+"""Shares of machines in Ray's words: what units of work take, and how it grows where it was too little."""
 
+import json
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from glad_ray.spec import Resources, Slice, Unit
+from glad_ray.spec import Evaluation, ExpertSet, Network, Resources, Run, Slice, Unit
 from glad_ray.spec.generators import GIB
+
+_MARGIN = 1.15
+"""of what the first steps took: fragments, and batches that differ"""
+_PROCESS_BYTES = 600 * 2**20
+"""of a GPU by every process that uses it, for CUDA's own"""
+_MOST_ON_A_GPU = 16
+_NOT_OF_MEMORY = ("learning_rates", "iterations", "step_size", "step_size_lr")
+# Every trial of Tune's takes a byte of memory (trials.py): this many fit on a machine beside units that take all of it.
+_TRIALS = 4096
+
+
+class Kind(NamedTuple):
+    """Units of work that take as much memory as one another."""
+
+    unit: Unit
+    name: str
+    """of the algorithm (a trial) or network (the others)"""
+    title: str
+    like: tuple[Any, ...] = ()
+    """what decides on its memory, as hashable values"""
+
+    @classmethod
+    def of_trial(cls, run: Run) -> "Kind":
+        """Distillations of runs that differ in rates, numbers of steps and seeds alone."""
+        algorithm = json.dumps(run.algorithm.model_dump(mode="json", exclude=set(_NOT_OF_MEMORY)), sort_keys=True)
+        like = (run.dataset, run.pixels, run.ipc, run.space, run.generator, run.learn_generator, run.backbone)
+        title = f"{run.algorithm.name} {run.space} {run.dataset} {run.pixels}px ipc {run.ipc}"
+        return cls("trial", run.algorithm.name, title, (*like, run.augmentation, algorithm))
+
+    @classmethod
+    def of_evaluation(cls, run: Run, evaluation: Evaluation, network: Network) -> "Kind":
+        """Trainings of a network on as many images."""
+        title = f"evaluation with {network.title}, {run.dataset} {run.pixels}px ipc {run.ipc}"
+        like = (network, run.dataset, run.pixels, run.ipc, evaluation.batch_size)
+        return cls("evaluation", network.name, title, like)
+
+    @classmethod
+    def of_experts(cls, expert_set: ExpertSet) -> "Kind":
+        """Experts of a set."""
+        return cls("expert", expert_set.network.name, f"training of {expert_set.label}", (expert_set.content_id,))
+
+
+class Measured(NamedTuple):
+    """What the first steps of a unit of work took of a GPU."""
+
+    bytes: int
+    gpu_bytes: int
+    """that the GPU has"""
 
 
 def slices_of(node: Mapping[str, float], needed: Slice, *, held_gpus: float = 0) -> int:
@@ -20,33 +70,43 @@ def ray_options(needed: Slice, tries: int = 0) -> dict[str, Any]:
     options: dict[str, Any] = {
         "num_cpus": needed.cpus,
         "num_gpus": needed.gpus,
-        "memory": needed.memory_gib * GIB or None,
+        "memory": max(needed.memory_gib * GIB - _TRIALS, 1) if needed.memory_gib else None,
     }
     return options | {"scheduling_strategy": "SPREAD"} if tries else options
 
 
 class Shares:
-    """What units of work take: what the sweep says, or what was learned from those that lacked memory of a GPU.
+    """What units of work take: what the sweep says, what was measured, or what was learned from those that lacked
+    memory of a GPU.
 
     `most_gpus` is what a unit can be given of one GPU.
     """
 
     def __init__(self, resources: Resources, most_gpus: float = 1.0) -> None:
-        self._resources, self._most_gpus = resources, most_gpus
-        self._learned: dict[tuple[Unit, str], float] = {}
+        self.resources, self.most_gpus = resources, most_gpus
+        self._learned: dict[Kind, float] = {}
 
-    def of(self, unit: Unit, name: str) -> Slice:
-        """What a unit of work takes whose algorithm (a trial) or network (the others) has a name."""
-        asked = self._resources.slice_of(unit, name)
-        return asked._replace(gpus=self._learned.get((unit, name), asked.gpus))
+    def of(self, kind: Kind) -> Slice:
+        """What a unit of work takes."""
+        asked = self.resources.slice_of(kind.unit, kind.name)
+        if self.resources.measured(kind.unit, kind.name):
+            asked = asked._replace(gpus=self.most_gpus)
+        return asked._replace(gpus=self._learned.get(kind, asked.gpus))
 
-    def grow(self, unit: Unit, name: str, had: Slice) -> bool:
+    def pack(self, kind: Kind, measured: Measured) -> int:
+        """Give every unit of a kind as much of a GPU as its memory asks for; returns how many are on one then."""
+        needed = _MARGIN * measured.bytes + _PROCESS_BYTES
+        at_once = max(1, min(int(self.most_gpus * measured.gpu_bytes / needed), _MOST_ON_A_GPU))
+        # Ray counts in ten thousandths.
+        self._learned[kind] = math.floor(1e4 * self.most_gpus / at_once) / 1e4
+        return at_once
+
+    def grow(self, kind: Kind, had: Slice) -> bool:
         """Give this unit and later ones of its kind twice what it had of a GPU, as far as there is more; false if not.
 
         Units that ran out of memory together make it grow once.
         """
-        if not 0 < had.gpus < self._most_gpus:
+        if not 0 < had.gpus < self.most_gpus:
             return False
-        now = self.of(unit, name).gpus
-        self._learned[unit, name] = max(now, min(2 * had.gpus, self._most_gpus))
+        self._learned[kind] = max(self.of(kind).gpus, min(2 * had.gpus, self.most_gpus))
         return True

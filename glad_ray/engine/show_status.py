@@ -22,6 +22,9 @@ def status_parts(status: Status) -> Iterator[RenderableType]:
     yield Text(_driver_words(status))
     for each in status.plan.expert_sets:
         yield Text(f"{each.label}: {status.tally.experts(each)} of {each.experts.count} experts trained")
+    for replica in status.replicas:
+        busy, memory = words.of_requests(replica), words.of_memory(replica)
+        yield Text(f"{words.of_replica(replica)}: {busy}, {memory}, {_ago(status.at, replica.at)}")
     table = Table("run", "", "state", "", "last sign", "where")
     for run in status.runs:
         style = _STYLES.get(run.state, "")
@@ -59,6 +62,7 @@ def status_json(status: Status) -> str:
                 {"label": each.label, "trained": status.tally.experts(each), "wanted": each.experts.count}
                 for each in status.plan.expert_sets
             ],
+            "replicas": [each.model_dump(mode="json", exclude={"loaded"}) for each in status.replicas],
             "trainings": {"done": status.tally.trainings_done, "wanted": status.tally.trainings_total},
             "seconds_left": status.seconds_left,
             "runs": [_run_fields(each, status.tally.trainings_of(each.run)) for each in status.runs],

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 from glad_ray.engine import words
 from glad_ray.engine.driver import Driver, read_driver
 from glad_ray.engine.events import Begun, Event, RunDistilled, RunFailed, RunProgressed, TrainingDone
+from glad_ray.engine.replica.stats import ReplicaStats, read_replicas
 from glad_ray.engine.tally import Tally
 from glad_ray.errors import DataError, UserError
 from glad_ray.plan import Plan, experts_needed, read_plan
@@ -78,6 +79,8 @@ class Status:
     at: datetime
     runs: tuple[RunStatus, ...]
     """in the plan's order"""
+    replicas: tuple[ReplicaStats, ...]
+    """of generators, that this driver has; as they were when it wrote that down"""
     tally: Tally
 
     @property
@@ -112,7 +115,7 @@ def read_status(storage: Storage) -> Status:
     tally = Tally(reading.plan)
     for event in reading.events(runs):
         tally.add(event)
-    return Status(storage, reading.plan, reading.driver, datetime.now(UTC), runs, tally)
+    return Status(storage, reading.plan, reading.driver, datetime.now(UTC), runs, reading.replicas(), tally)
 
 
 class _Reading:
@@ -154,6 +157,12 @@ class _Reading:
             entries=entries,
             failure=failure,
         )
+
+    def replicas(self) -> tuple[ReplicaStats, ...]:
+        """Those of a driver that lives."""
+        if self.driver is None or not self.driver.alive:
+            return ()
+        return tuple(each for each in read_replicas(self.storage) if each.at >= self.driver.since)
 
     def events(self, runs: Sequence[RunStatus]) -> Iterator[Event]:
         """What a view would have been told."""

@@ -1,5 +1,6 @@
 """What is done of a plan, what is left of it, and how long that takes at the rates measured so far."""
 
+import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping
@@ -11,6 +12,7 @@ from glad_ray.engine.events import (
     Event,
     ExpertEpoch,
     ImagesPrepared,
+    ReplicaHealth,
     Retried,
     RunDistilled,
     RunFailed,
@@ -18,6 +20,7 @@ from glad_ray.engine.events import (
     RunProgressed,
     TrainingDone,
 )
+from glad_ray.engine.replica.stats import ReplicaStats
 from glad_ray.plan import Plan, experts_needed
 from glad_ray.plan.cost import estimate, expert_flops, training_flops
 from glad_ray.results import Progress, Training
@@ -43,6 +46,8 @@ class Tally:
         self.retries = 0
         self.preparing: dict[str, Preparing] = {}
         """real images being prepared, by what they are called"""
+        self.replicas: tuple[ReplicaStats, ...] = ()
+        """as they were last"""
         self.distilled: set[str] = set()
         """evaluated or not"""
         self._works = {work.run_id: work for work in (_Work.of(run, plan.sweep) for run in plan.runs)}
@@ -76,7 +81,9 @@ class Tally:
                 self._rates.ticked(_Unit.expert_epoch(expert_set), (expert_set_id, expert), epoch)
             case Retried():
                 self.retries += 1
-            case _:
+            case ReplicaHealth(stats):
+                self.replicas = stats
+            case RunProgressed() | RunDistilled() | TrainingDone() | RunFinished() | RunFailed():
                 self._add_of_run(event.run.run_id, event)
 
     def _add_of_run(
@@ -139,8 +146,11 @@ class Tally:
 
     def seconds_left(self) -> float | None:
         """Time to the end at the measured rates, with as much going on at once as so far; None: too early to say."""
-        elapsed = time.monotonic() - self.started
-        if elapsed < _SURE_AFTER_SECONDS or self._rates.total_seconds == 0:
+        if self._rates.total_seconds == 0:
+            return None
+        # What comes before the first unit of work, the start of processes say, does not come again.
+        elapsed = time.monotonic() - self._rates.began
+        if elapsed < _SURE_AFTER_SECONDS:
             return None
         return self.work_seconds_left * elapsed / self._rates.total_seconds
 
@@ -276,6 +286,8 @@ class _Rates:
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._flops: defaultdict[str, float] = defaultdict(float)
         self._last: dict[Hashable, tuple[int, float]] = {}
+        self.began = math.inf
+        """when the first of what was measured began, on this process's clock"""
 
     @property
     def total_seconds(self) -> float:
@@ -283,7 +295,8 @@ class _Rates:
         return sum(self._seconds.values())
 
     def took(self, unit: _Unit, count: int, seconds: float) -> None:
-        """Add a measurement."""
+        """Add a measurement of what has just ended."""
+        self.began = min(self.began, time.monotonic() - seconds)
         self._seconds[unit.kind] += seconds
         self._flops[unit.kind] += count * unit.flops
 

@@ -1,10 +1,11 @@
 """Distillations as trials of Ray Tune, one a run: given to Tune in order as they can start, and again where a fault of
 infrastructure ended them.
 
-A trial holds no share: it submits the distillation as a task, which has one for as long as it computes, in a process
-that goes on to the next one: neither imports nor a trial that has distilled keep a share from others. Whatever goes
-wrong is a result and ends it normally, a trial that is itself lost apart; Tune repeats nothing. What is done lies on
-storage, not in Tune's state, which nobody reads: a trial started again resumes from the run's own checkpoint.
+A trial holds no share: it waits for the distillation, a task that the driver submits as it does the evaluations, so
+that one process serves both. The task has a share for as long as it computes: neither imports nor a trial that has
+distilled keep a share from others. Whatever goes wrong is a result and ends the trial normally, one that is itself lost
+apart, which the task survives; Tune repeats nothing. What is done lies on storage, not in Tune's state, which nobody
+reads: a distillation started again resumes from the run's own checkpoint.
 
 Nothing here imports PyTorch, which the processes of trials go without.
 """
@@ -13,7 +14,7 @@ import pickle
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -24,7 +25,7 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from glad_ray.engine.faults import LOST, RETRIES, Fault, pause_seconds
-from glad_ray.engine.shares import Shares, ray_options
+from glad_ray.engine.shares import Kind, Shares, ray_options
 from glad_ray.spec import Run, Slice
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ _AHEAD = 2
 _NO_SHARE: dict[str, float] = {"cpu": 0, "memory": 1}
 
 
+Start = Callable[[Run, Slice, int], "ray.ObjectRef[Any]"]
+"""Submits a run's distillation with a share, after so many tries before."""
+
+
 class Listener(Protocol):
     """Who knows what trials need and is told how they get on, in the driver's thread."""
 
@@ -44,6 +49,10 @@ class Listener(Protocol):
 
     def slots(self) -> int:
         """How many trials the cluster has room for at once."""
+
+    @property
+    def ending(self) -> bool:
+        """Whether nothing new is to be started."""
 
     def distilled(self, run: Run) -> None:
         """A run's synthetic set is on storage."""
@@ -61,12 +70,16 @@ class Listener(Protocol):
 def run_trials(runs: Sequence[Run], shared: "Shared", shares: Shares, listener: Listener, work: Any) -> None:
     """Distil runs in their order by the task `work` (see `distil_task`), as many at once as there are shares."""
     by_id = {run.run_id: run for run in runs}
-    queue = _Queue(runs, shared.sweep.resources.max_trials, shares, listener)
-    reference = [ray.put(shared)]  # in a list, which Tune does not look into
+    reference = ray.put(shared)
+
+    def start(run: Run, share: Slice, tries: int) -> "ray.ObjectRef[Any]":
+        return work.options(**ray_options(share, tries)).remote(run, reference)
+
+    queue = _Queue(runs, shared.sweep.resources.max_trials, shares, listener, start)
     # Not on the sweep's storage: what Tune keeps is of no use after it, and storage may fail for a while.
     with tempfile.TemporaryDirectory(prefix="glad-ray-tune-", ignore_cleanup_errors=True) as folder:
         tune.Tuner(
-            tune.with_resources(tune.with_parameters(_trial, runs=by_id, work=work, shared=reference), _NO_SHARE),
+            tune.with_resources(_trial, _NO_SHARE),
             tune_config=tune.TuneConfig(
                 search_alg=queue,
                 num_samples=-1,
@@ -85,7 +98,7 @@ def _name(trial: Trial) -> str:
     return str(trial.config["run_id"])
 
 
-@ray.remote(max_calls=0, max_retries=0, scheduling_strategy="DEFAULT")
+@ray.remote(max_calls=0, max_retries=0)
 def distil_task(run: Run, shared: "Shared") -> dict[str, Any]:
     """Distil a run; returns its `fault`, or None, and the last `step` it made."""
     from glad_ray.engine.distillation import distil
@@ -93,11 +106,10 @@ def distil_task(run: Run, shared: "Shared") -> dict[str, Any]:
     return distil(run, shared)
 
 
-def _trial(config: Mapping[str, Any], *, runs: Mapping[str, Run], work: Any, shared: list[ray.ObjectRef[Any]]) -> None:
+def _trial(config: Mapping[str, Any]) -> None:
     """What a trial does, in a process of its own."""
-    task = work.options(**ray_options(Slice(*config["share"]), config["tries"]))
     try:
-        result = ray.get(task.remote(runs[config["run_id"]], *shared))
+        (result,) = ray.get(config["distillation"])
     except RayError as error:
         result = {"fault": Fault.of(error)._asdict(), "step": None}
     # With nothing of its own in it, Tune would print that a trial completed.
@@ -107,7 +119,9 @@ def _trial(config: Mapping[str, Any], *, runs: Mapping[str, Run], work: Any, sha
 class _Queue(Searcher):
     """Gives Tune the runs in their order, each as soon as it can start and there is room for it."""
 
-    def __init__(self, runs: Sequence[Run], at_most: int | None, shares: Shares, listener: Listener) -> None:
+    def __init__(
+        self, runs: Sequence[Run], at_most: int | None, shares: Shares, listener: Listener, start: Start
+    ) -> None:
         super().__init__(metric="step", mode="max")
         self._waiting = {run.run_id: run for run in runs}
         self._due: dict[str, float] = {}
@@ -115,11 +129,15 @@ class _Queue(Searcher):
         self._tries: Counter[str] = Counter()
         self._had: dict[str, Slice] = {}
         self._under_way: set[str] = set()
-        self._at_most, self._shares, self._listener = at_most, shares, listener
+        self._started: dict[str, ray.ObjectRef[Any]] = {}
+        """distillations that no trial has told the end of, by their runs' ids"""
+        self._at_most, self._shares, self._listener, self._start = at_most, shares, listener, start
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The next run; None: none for now."""
         self._listener.poll()
+        if self._listener.ending:
+            self._waiting.clear()
         if len(self._under_way) >= self._room():
             return None
         for run in list(self._waiting.values()):
@@ -139,12 +157,16 @@ class _Queue(Searcher):
         """A trial has come to its end, whatever that was."""
         self._under_way.discard(trial_id)
 
+    def told(self, run: Run) -> None:
+        """The distillation has come to its end; until then, a trial in the place of one that was lost waits for it."""
+        del self._started[run.run_id]
+
     def again(self, run: Run, fault: Fault) -> bool:
         """Take a run back after a fault that passes; false: it does not, or came too often."""
         tries = self._tries[run.run_id]
-        passes = fault.kind == "infrastructure" and tries <= RETRIES
+        passes = fault.kind == "infrastructure" and tries <= RETRIES and not self._listener.ending
         if not passes and not (
-            fault.kind == "GPU memory" and self._shares.grow("trial", run.algorithm.name, self._had[run.run_id])
+            fault.kind == "GPU memory" and self._shares.grow(Kind.of_trial(run), self._had[run.run_id])
         ):
             return False
         self._due[run.run_id] = time.monotonic() + pause_seconds(tries)
@@ -156,10 +178,12 @@ class _Queue(Searcher):
         return self._tries[run.run_id]
 
     def _config(self, run: Run) -> dict[str, Any]:
-        tries = self._tries[run.run_id]
+        if run.run_id not in self._started:
+            self._had[run.run_id] = self._shares.of(Kind.of_trial(run))
+            self._started[run.run_id] = self._start(run, self._had[run.run_id], self._tries[run.run_id])
         self._tries[run.run_id] += 1
-        self._had[run.run_id] = self._shares.of("trial", run.algorithm.name)
-        return {"run_id": run.run_id, "share": tuple(self._had[run.run_id]), "tries": tries}
+        # In a list, which Tune does not look into.
+        return {"run_id": run.run_id, "distillation": [self._started[run.run_id]]}
 
     def _room(self) -> int:
         room = self._listener.slots() + _AHEAD
@@ -185,6 +209,7 @@ class _Callback(tune.Callback):
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """It came to its end, by a fault perhaps."""
         fault, step = trial.last_result["fault"], trial.last_result["step"]
+        self.queue.told(self._run(trial))
         if fault is None:
             self.listener.distilled(self._run(trial))
         else:

@@ -17,6 +17,7 @@ from glad_ray.data.prepare import Decode, decode_here
 from glad_ray.distill import distilled
 from glad_ray.engine.events import Begun, ImagesPrepared, Retried, RunFailed
 from glad_ray.engine.faults import Fault
+from glad_ray.engine.process_state import restored
 from glad_ray.engine.view import View
 from glad_ray.errors import RunError
 from glad_ray.experts import missing_experts
@@ -168,8 +169,9 @@ def check_networks(plan: Plan, left: Left) -> None:
         for network in (run.backbone, *evaluation.networks)
     }
     needed |= {(each.network, dataset_facts(each.dataset), each.resolution): None for each in left.expert_sets}
-    for network, facts, resolution in needed:
-        check_network(network, channels=facts.channels, resolution=resolution, classes=facts.classes)
+    with restored():
+        for network, facts, resolution in needed:
+            check_network(network, channels=facts.channels, resolution=resolution, classes=facts.classes)
 
 
 def show_begun(plan: Plan, left: Left, storage: Storage, view: View) -> None:
@@ -219,26 +221,26 @@ def own_generator(run: Run, resources: Resources, device: str, file: GeneratorFi
 
 @contextlib.contextmanager
 def cpu_threads(cpus: float | None) -> Iterator[None]:
-    """Compute with as many threads as whole CPUs, and give back the number there was; None: leave it.
+    """Compute with as many threads as whole CPUs, None: as many as there are; and give back the process as it was.
 
     The allocator keeps what is freed from then on.
 
     The number of threads decides the order of sums, so both engines set it alike.
     """
     keep_freed_memory()
-    if cpus is None:
+    with restored():
+        if cpus is not None:
+            torch.set_num_threads(max(1, int(cpus)))
         yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, int(cpus)))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def fault_of_networks(faults: Sequence[tuple[Network, Fault]]) -> Fault:
-    """What went wrong in the evaluation of a run, with the networks it went wrong with; what others scored is kept."""
+    """What went wrong in the evaluation of a run, with the networks it went wrong with; what others scored is kept.
+
+    Nothing, if one of them was stopped: the run is not at its end.
+    """
+    if stopped := next((fault for _, fault in faults if fault.kind == "stopped"), None):
+        return stopped
     named = [f"{network.title}: {fault.error}" for network, fault in faults]
     return Fault("; ".join(named), "\n".join(fault.traceback for _, fault in faults))
 
@@ -250,8 +252,9 @@ def first_fault(run: Run, sweep: Sweep, faults: Mapping[ExpertSet, Fault], disti
 
 def raise_unless_recorded(sweep: Sweep, faults: Mapping[ExpertSet, Fault]) -> None:
     """Raise `RunError` for experts that failed, unless there are runs, which fail with them and say so."""
-    if faults and not sweep.runs:
-        raise RunError("; ".join(f"{expert_set.label}: {fault.error}" for expert_set, fault in faults.items()))
+    wrong = {expert_set: fault for expert_set, fault in faults.items() if fault.kind != "stopped"}
+    if wrong and not sweep.runs:
+        raise RunError("; ".join(f"{expert_set.label}: {fault.error}" for expert_set, fault in wrong.items()))
 
 
 def record_failure(run: Run, stage: Stage, fault: Fault, storage: Storage, view: View, step: int | None = None) -> None:

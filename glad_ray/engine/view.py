@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Protocol, Self, final
 
@@ -18,6 +18,7 @@ from rich.text import Text
 from glad_ray.engine import words
 from glad_ray.engine.events import (
     Begun,
+    Ending,
     Event,
     ExpertEpoch,
     ImagesPrepared,
@@ -25,12 +26,18 @@ from glad_ray.engine.events import (
     RunDistilled,
     RunFailed,
     RunFinished,
+    SharePacked,
 )
+from glad_ray.engine.replica.stats import ReplicaStats
 from glad_ray.engine.tally import Preparing, Tally
 from glad_ray.plan import Plan
 from glad_ray.spec import ExpertSet
+from glad_ray.spec.generators import GIB
 
 _SILENT_SECONDS = 60.0
+_STYLES: Mapping[type[Event], str] = {RunFailed: "red", SharePacked: ""}
+"""of lines, where they are not yellow"""
+_SHOWN_REPLICAS = 4
 
 
 class View(Protocol):
@@ -75,7 +82,11 @@ class PlainView:
                 f"; {data}: {now.done}/{now.total} images{words.left(now.seconds_left)}"
                 for data, now in _preparing(self.tally)
             ]
-            line = f"going on   {_head(self.tally).plain}{''.join(images + steps)}"
+            replicas = [
+                f"; {words.of_replica(each)}: {words.of_requests(each)}, {words.of_memory(each)}"
+                for each in _replicas(self.tally)
+            ]
+            line = f"going on   {_head(self.tally).plain}{''.join(images + replicas + steps)}"
         if line:
             print(line, flush=True)
             self._said = time.monotonic()
@@ -105,7 +116,7 @@ class PlainView:
             case RunFinished(run):
                 return f"finished   {run.label}{words.left(self.tally.seconds_left())}"
             case _:
-                return _trouble(event)
+                return _notice(event)
 
 
 @final
@@ -123,9 +134,9 @@ class LiveView:
         """See `View`."""
         with self._lock:
             self.tally.add(event)
-        trouble = _trouble(event)
-        if trouble:
-            self.console.print(Text(trouble, style="red" if isinstance(event, RunFailed) else "yellow"))
+        notice = _notice(event)
+        if notice:
+            self.console.print(Text(notice, style=_STYLES.get(type(event), "yellow")))
 
     def __enter__(self) -> Self:
         """See `View`."""
@@ -168,6 +179,8 @@ def _rows(tally: Tally) -> Iterator[tuple[RenderableType, ...]]:
         epochs, total = tally.expert_epochs(each), each.experts.count * each.experts.last_epoch
         if 0 < epochs < total:
             yield escape(each.label), _bar(epochs, total), f"epoch {epochs}/{total}", ""
+    for replica in _replicas(tally):
+        yield escape(words.of_replica(replica)), "", words.of_requests(replica), words.of_memory(replica)
     for run, progress in tally.running.values():
         bar = _bar(progress.step, progress.steps)
         yield escape(run.label), bar, words.of_steps(progress), words.of_loss(progress)
@@ -179,16 +192,27 @@ def _preparing(tally: Tally) -> list[tuple[str, Preparing]]:
     return [(data, now) for data, now in tally.preparing.items() if now.done < now.total]
 
 
+def _replicas(tally: Tally) -> list[ReplicaStats]:
+    """Those with most to do, where a cluster has many."""
+    return sorted(tally.replicas, key=lambda each: -each.waiting)[:_SHOWN_REPLICAS]
+
+
 def _bar(done: float, total: float) -> ProgressBar:
     return ProgressBar(total=max(total, 1), completed=done, width=24)
 
 
-def _trouble(event: Event) -> str | None:
+def _notice(event: Event) -> str | None:
     match event:
         case RunFailed(run, failure):
             return f"failed     {run.label} {words.of_failure(failure)}"
         case Retried(what, error):
             return f"again      {what}: {error}"
+        case SharePacked(what, None, _, unmeasured):
+            return f"packed     {what}: a whole GPU each ({unmeasured})"
+        case SharePacked(what, size, at_once) if size is not None:
+            return f"packed     {what}: {size / GIB:.1f} GiB, {at_once} on a GPU"
+        case Ending(budget):
+            return f"ending     {words.spent(budget)}: nothing new is started, and distillations are kept at their step"
         case _:
             return None
 
@@ -201,4 +225,5 @@ def _summary(tally: Tally) -> str:
         parts.append(f"{len(tally.failed)} failed")
     if tally.retries:
         parts.append(f"{tally.retries} retried")
-    return ", ".join(parts) + f", in {words.clock(time.monotonic() - tally.started)}"
+    took = f", in {words.clock(time.monotonic() - tally.started)}"
+    return ", ".join(parts) + took + words.left(tally.seconds_left()).replace("  ", ", ")

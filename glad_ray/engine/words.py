@@ -2,8 +2,10 @@
 
 from datetime import timedelta
 
+from glad_ray.engine.replica.stats import ReplicaStats
 from glad_ray.engine.tally import Tally
 from glad_ray.results import Failure, Progress
+from glad_ray.spec.generators import GIB
 
 
 def counts(tally: Tally) -> list[str]:
@@ -42,6 +44,27 @@ def of_failure(failure: Failure) -> str:
     """Where and why a run failed."""
     where = "" if failure.step is None else f" after step {failure.step}"
     return f"({failure.stage}{where}): {failure.error}"
+
+
+def spent(budget: str) -> str:
+    """That a budget is spent, which is given in words."""
+    return f"{budget[:1].upper()}{budget[1:]} are spent"
+
+
+def of_replica(stats: ReplicaStats) -> str:
+    """Which generator a replica holds, and where."""
+    return f"generator {stats.generator} on {stats.host}"
+
+
+def of_requests(stats: ReplicaStats) -> str:
+    """How busy a replica is."""
+    batches = f" in batches of {stats.requests_per_batch:.1f}" if stats.requests_per_batch else ""
+    return f"{stats.requests_per_second:.1f} requests/s{batches}, {stats.waiting} waiting"
+
+
+def of_memory(stats: ReplicaStats) -> str:
+    """The memory of a replica."""
+    return f"{stats.memory_bytes / GIB:.1f} GiB"
 
 
 def left(seconds: float | None) -> str:

@@ -12,7 +12,7 @@ from glad_ray.experts.files import (
     read_only_tensor,
     write_trajectory,
 )
-from glad_ray.experts.train import missing_groups, train_experts
+from glad_ray.experts.train import missing_groups, train_experts, try_expert_epoch
 
 __all__ = [
     "ExpertFiles",
@@ -23,5 +23,6 @@ __all__ = [
     "parameter_shapes",
     "read_only_tensor",
     "train_experts",
+    "try_expert_epoch",
     "write_trajectory",
 ]

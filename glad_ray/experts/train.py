@@ -5,9 +5,11 @@ but for the order of sums: in float32 they drift apart as two machines' would.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from glad_ray.data import Dataset, by_index
 from glad_ray.errors import RunError
@@ -44,7 +46,35 @@ def train_experts(
 
     `on_epoch` is told an expert and the epochs it has been trained for. Raises `RunError` if a loss is not finite.
     """
-    settings, identity, target = expert_set.experts, expert_set.content_id, torch.device(device)
+    snapshots, losses = [], []
+    for epoch, (snapshot, loss) in enumerate(_epochs(expert_set, indices, dataset, torch.device(device))):
+        snapshots.append(snapshot)
+        losses.append(loss)
+        for index in indices if epoch else ():
+            on_epoch(index, epoch)
+    shapes = parameter_shapes(_begun(expert_set, indices[0], dataset))
+    for number, index in enumerate(indices):
+        own = (
+            (snapshot.view(len(indices), -1)[number].numpy(), loss[number])
+            for snapshot, loss in zip(snapshots, losses, strict=True)
+        )
+        write_trajectory(storage, expert_set, index, shapes, own)
+
+
+def try_expert_epoch(expert_set: ExpertSet, indices: Sequence[int], dataset: Dataset, device: torch.device) -> None:
+    """Train some experts for one epoch and keep nothing: for the memory that takes."""
+    epochs = _epochs(expert_set, indices, dataset, device)
+    for _ in range(2):
+        next(epochs)
+
+
+def _epochs(
+    expert_set: ExpertSet, indices: Sequence[int], dataset: Dataset, target: torch.device
+) -> Iterator[tuple[Float[Tensor, " p"], list[float]]]:
+    """Flat parameters of some experts, one after another, and the loss of each: before their training (NaN), and after
+    every epoch. Raises `RunError` if a loss is not finite.
+    """
+    settings, identity = expert_set.experts, expert_set.content_id
     networks = [_begun(expert_set, index, dataset).to(target) for index in indices]
     # One by itself is not batched, which would only take it longer.
     network = networks[0] if len(networks) == 1 else Ensemble(networks)
@@ -53,31 +83,21 @@ def train_experts(
     optimiser = torch.optim.SGD(
         network.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
     )
-    snapshots, losses = [flat_parameters(network).cpu()], [[math.nan] * len(indices)]
+    yield flat_parameters(network).cpu(), [math.nan] * len(indices)
     for epoch in range(settings.last_epoch):
-        losses.append(
-            train_epoch_together(
-                network,
-                optimiser,
-                images,
-                labels,
-                batch_size=settings.batch_size,
-                augmentation=settings.augmentation,
-                rngs=[rng_for(identity, "expert epoch", index, epoch) for index in indices],
-            )
+        losses = train_epoch_together(
+            network,
+            optimiser,
+            images,
+            labels,
+            batch_size=settings.batch_size,
+            augmentation=settings.augmentation,
+            rngs=[rng_for(identity, "expert epoch", index, epoch) for index in indices],
         )
-        for index, loss in zip(indices, losses[-1], strict=True):
+        for index, loss in zip(indices, losses, strict=True):
             if not math.isfinite(loss):
                 raise RunError(f"the loss of expert {index} is {loss} in epoch {epoch}: lower the experts' lr")
-        snapshots.append(flat_parameters(network).cpu())
-        for index in indices:
-            on_epoch(index, epoch + 1)
-    for number, index in enumerate(indices):
-        own = (
-            (snapshot.view(len(indices), -1)[number].numpy(), loss[number])
-            for snapshot, loss in zip(snapshots, losses, strict=True)
-        )
-        write_trajectory(storage, expert_set, index, parameter_shapes(networks[0]), own)
+        yield flat_parameters(network).cpu(), losses
 
 
 def _begun(expert_set: ExpertSet, index: int, dataset: Dataset) -> Classifier:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from glad_ray.errors import DataError, UserError
 from glad_ray.plan.cost import estimate
 from glad_ray.spec import ExpertSet, Resources, Run, Sweep
+from glad_ray.spec.overrides import rank
 from glad_ray.storage import Storage
 
 _STANDARD = Resources()
@@ -17,7 +18,8 @@ class Plan:
 
     sweep: Sweep
     runs: tuple[Run, ...]
-    """in the order they start: the longest distillation first, so that the last to end is a short one"""
+    """in the order they start: those that the sweep wants first, and among these as among the others the longest
+    distillation first, so that the last to end is a short one"""
     expert_sets: tuple[ExpertSet, ...]
     """networks to be trained on real data before the runs that need them, each once"""
 
@@ -26,7 +28,10 @@ def make_plan(sweep: Sweep) -> Plan:
     """The plan of a sweep; raises `UserError` if it has no runs."""
     if not sweep.runs:
         raise UserError(f"Sweep {sweep.name} has no runs: list at least one in Sweep(runs=...).")
-    runs = sorted(sweep.runs, key=lambda run: -estimate(run, sweep.evaluations).distill_flops)
+    runs = sorted(
+        sweep.runs,
+        key=lambda run: (rank(run, sweep.first), -estimate(run, sweep.evaluations).distill_flops),
+    )
     needed = [expert_set for run in runs for expert_set in experts_needed(run, sweep)]
     return Plan(sweep=sweep, runs=tuple(runs), expert_sets=tuple(dict.fromkeys(needed)))
 

@@ -7,6 +7,7 @@ from typing import Any
 from glad_ray.errors import UserError, unknown
 from glad_ray.spec.experts import ExpertSet
 from glad_ray.spec.record import R, field_paths, replace_at, value_at
+from glad_ray.spec.run import Run
 from glad_ray.spec.sweep import Resources, Sweep
 
 
@@ -61,16 +62,39 @@ def override_experts(expert_set: ExpertSet, assignments: Sequence[str]) -> tuple
     return expert_set, resources
 
 
+def rank(run: Run, conditions: Sequence[str]) -> int:
+    """Which of the conditions `key=value` a run meets, the first one; their number if it meets none."""
+    paths = set(field_paths(run))
+    met = (key in paths and value_at(run, key) == value for key, value in map(parse_assignment, conditions))
+    return next((number for number, meets in enumerate(met) if meets), len(conditions))
+
+
+def _parsed_conditions(sweep: Sweep, conditions: Sequence[str], option: str) -> list[tuple[str, Any]]:
+    """Keys and values; raises `UserError` if a condition is of another form, or no run has such a field."""
+    known = {path for run in sweep.runs for path in field_paths(run)}
+    pairs = [parse_assignment(condition, option) for condition in conditions]
+    for key, _ in pairs:
+        if key not in known:
+            raise unknown("key", key, sorted(known))
+    return pairs
+
+
+def first(sweep: Sweep, conditions: Sequence[str]) -> Sweep:
+    """The sweep with runs that meet these conditions before those that the file itself puts first.
+
+    Raises `UserError` if a condition is of another form than `key=value`, or its key no field of any run.
+    """
+    _parsed_conditions(sweep, (*conditions, *sweep.first), "first")
+    return sweep.replace(first=(*conditions, *sweep.first))
+
+
 def only(sweep: Sweep, conditions: Sequence[str]) -> Sweep:
     """The sweep with those of its runs that have `key=value`: for every key that is named, one of the values named.
 
     Raises `UserError` if a key is no field of any run or no run is left.
     """
     allowed: dict[str, list[Any]] = {}
-    for key, value in (parse_assignment(condition, "--only") for condition in conditions):
-        known = {path for run in sweep.runs for path in field_paths(run)}
-        if key not in known:
-            raise unknown("key", key, sorted(known))
+    for key, value in _parsed_conditions(sweep, conditions, "--only"):
         allowed.setdefault(key, []).append(value)
     runs = sweep.runs
     for key, values in allowed.items():

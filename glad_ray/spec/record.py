@@ -92,7 +92,8 @@ def explain(record: type[Record], error: ValidationError) -> UserError:
         case "missing":
             return UserError(f"{where} is missing: it has no default and must be set.")
         case _:
-            return UserError(f"{where} is {value!r}: {first['msg'][0].lower()}{first['msg'][1:]}.")
+            message = first["msg"].removeprefix("Value error, ")
+            return UserError(f"{where} is {value!r}: {message[0].lower()}{message[1:]}.")
 
 
 def field_paths(record: Record, prefix: str = "") -> Iterator[str]:

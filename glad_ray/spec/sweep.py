@@ -1,10 +1,11 @@
 """A named list of runs, how to evaluate them, and what resources each takes."""
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, field_validator, model_validator
 
 from glad_ray.errors import UserError, unknown
 from glad_ray.spec.algorithm import ALGORITHM_NAMES
@@ -103,11 +104,23 @@ class Slice(NamedTuple):
     memory_gib: float
 
 
+def _share_of_gpus(value: Any) -> float | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError("a share of GPUs is a number of at least 0, or auto")
+    return float(value)
+
+
+Gpus = Annotated[float | Literal["auto"], PlainValidator(_share_of_gpus)]
+"""Of GPUs; `auto`: of one, as much as the memory of a first step asks for, which is measured before the sweep begins"""
+
+
 class Share(Record):
     """What some units of work take otherwise than the rest; None: the same."""
 
     cpus: float | None = Field(default=None, gt=0)
-    gpus: float | None = Field(default=None, ge=0)
+    gpus: Gpus | None = None
     memory_gib: float | None = Field(default=None, ge=0)
 
 
@@ -115,23 +128,30 @@ class Resources(Record):
     """What one unit of work takes of the cluster; never part of a run's identity."""
 
     trial_cpus: float = Field(default=1, gt=0)
-    trial_gpus: float = Field(default=0, ge=0)
+    trial_gpus: Gpus = 0
+    """`auto` measures the first step of every kind of run, and packs as many on a GPU as its memory holds. Where GPUs
+    are only counted, or it cannot be measured, each gets a whole one"""
     trial_memory_gib: float = Field(default=0, ge=0)
     """of the machine, not of its GPU; 0: not counted"""
     evaluation_cpus: float = Field(default=1, gt=0)
-    evaluation_gpus: float = Field(default=0, ge=0)
+    evaluation_gpus: Gpus = 0
     evaluation_memory_gib: float = Field(default=0, ge=0)
     evaluation_timeout_minutes: float | None = Field(default=None, gt=0)
     """for a run's evaluation with one network, all trainings that are left of it; what takes longer hangs: it is ended
     and tried again, and recorded as a failure in the end. None: no bound"""
     expert_cpus: float = Field(default=1, gt=0)
-    expert_gpus: float = Field(default=0, ge=0)
+    expert_gpus: Gpus = 0
     expert_memory_gib: float = Field(default=0, ge=0)
     shares: Mapping[str, Share] = {}
     """what differs, by the name of an algorithm (its distillations) or of a network (experts and evaluations of it):
     {"mtt": Share(gpus=0.5), "vit": Share(gpus=0.5)}"""
     logical_gpus: bool = False
     """GPUs are only counted, and everything computes on CPUs: to try on a machine without any how a sweep fills them"""
+    hours: float | None = Field(default=None, gt=0)
+    """that one command may take on the clock; then nothing new is started, distillations are kept at their step,
+    trainings under way come to their end, and the report says what is left. None: no bound"""
+    gpu_hours: float | None = Field(default=None, gt=0)
+    """the same for GPUs that units of work hold, in hours of a whole one, idle replicas left out"""
     max_trials: int | None = Field(default=None, ge=1)
     """distillations at once, whatever there is room for; None: no such bound"""
     experts_together: int = Field(default=1, ge=1)
@@ -160,14 +180,20 @@ class Resources(Record):
         return shares
 
     def slice_of(self, unit: Unit, name: str) -> Slice:
-        """What a unit of work takes whose algorithm (a trial) or network (the others) has a name."""
-        share = self.shares.get(name, Share())
+        """What a unit of work takes whose algorithm (a trial) or network (the others) has a name; a whole GPU where
+        that is to be measured.
+        """
+        gpus = self._part(unit, "gpus", name)
+        whole = 1.0 if gpus == "auto" else float(gpus)
+        return Slice(float(self._part(unit, "cpus", name)), whole, float(self._part(unit, "memory_gib", name)))
 
-        def part(what: str) -> float:
-            own = getattr(share, what)
-            return float(getattr(self, f"{unit}_{what}") if own is None else own)
+    def measured(self, unit: Unit, name: str) -> bool:
+        """Whether what such a unit of work takes of a GPU is to be measured."""
+        return self._part(unit, "gpus", name) == "auto"
 
-        return Slice(part("cpus"), part("gpus"), part("memory_gib"))
+    def _part(self, unit: Unit, what: str, name: str) -> Any:
+        own = getattr(self.shares.get(name, Share()), what)
+        return getattr(self, f"{unit}_{what}") if own is None else own
 
 
 def _one_or_several(value: Any) -> Any:
@@ -182,6 +208,9 @@ class Sweep(Record):
     evaluations: Annotated[tuple[Evaluation, ...], BeforeValidator(_one_or_several)] = (Evaluation(),)
     """how every run is scored; one or several, each with rows of its own"""
     resources: Resources = Resources()
+    first: tuple[str, ...] = ()
+    """conditions, each on a field of a run (`algorithm.name=mtt`, `space=f12`): runs that have the first start before
+    those that have the second, and so on, all others after them; among equals the longest starts first"""
     description: str = ""
 
     @model_validator(mode="after")

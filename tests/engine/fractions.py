@@ -1,87 +1,136 @@
-"""The driver with units of work that only take time, on a cluster whose GPUs are counted only: prints what ran when.
+"""The driver with units of work that only take time, on logical nodes: prints what ran when, a line of JSON a setting.
 
-python -m tests.engine.fractions GPUS CPUS '[[runs, trials at once, {resources}], ...]'
+python -m tests.engine.fractions < settings.json; see `Setting`
 """
 
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import ray
+from ray.cluster_utils import Cluster
 
+from benchmarks.simulated import Journal, simulated
 from glad_ray.engine.cluster import run_on_ray
-from glad_ray.engine.fan_out import Work
+from glad_ray.engine.shares import Measured
 from glad_ray.plan import make_plan
-from glad_ray.spec import Evaluation, Network, RandomReal, Resources, Run, Sweep
+from glad_ray.spec import MTT, Evaluation, Experts, Network, RandomReal, Resources, Run, Sweep
+from glad_ray.spec.generators import GIB
 from glad_ray.storage import Storage
 from tests.engine.conftest import Recorded
 
-PATIENCE_SECONDS = 60
-NETWORKS = (Network(width=4), Network(name="alexnet"))
+NETWORKS = (Network(width=4), Network(name="alexnet"), Network(width=4, depth=1), Network(name="vgg11"))
+NODES = (
+    {"num_gpus": 1, "num_cpus": 2, "memory": 2 * GIB},
+    {"num_gpus": 2, "num_cpus": 8, "memory": 4 * GIB},
+    {"num_gpus": 0, "num_cpus": 4, "memory": 1 * GIB},
+    {"num_gpus": 1, "num_cpus": 1, "memory": 4 * GIB},
+)
+"""the first is in every cluster; each of the others joins it for the settings that want more"""
+BASE = Run(algorithm=RandomReal(), backbone=NETWORKS[0])
+BOUND_SECONDS = 300.0
+"""for a setting, whose units of work are a second together, and as many starts of processes"""
 
 
-@ray.remote(num_cpus=0)
-class Log:
-    """When each unit of work ran: kind, name, process, begin, end; and how many trials ran at once."""
+class Setting(NamedTuple):
+    """One sweep on one cluster."""
 
-    def __init__(self):
-        self.entries, self.running, self.most = [], 0, 0
+    nodes: int
+    runs: int
+    """every other one needs experts, if there are any"""
+    experts: int
+    networks: int
+    resources: Mapping[str, Any]
+    trials_together: int = 1
+    longest_seconds: float = 0.03
+    packed: int | None = None
+    """trials that fit on a GPU as their memory is measured"""
 
-    def began(self, kind):
-        self.running += kind == "trial"
-        self.most = max(self.most, self.running)
-
-    def ended(self, *entry):
-        self.running -= entry[0] == "trial"
-        self.entries.append(entry)
-
-    def at_once(self):
-        return self.most
-
-    def take(self):
-        taken, self.entries, self.most = self.entries, [], 0
-        return taken
-
-
-def worked(kind, name, trials_at_once):
-    """Trials wait until so many have run at once, or much longer than that should take."""
-    log, began = ray.get_actor("log"), time.monotonic()
-    ray.get(log.began.remote(kind))
-    while ray.get(log.at_once.remote()) < trials_at_once and time.monotonic() < began + PATIENCE_SECONDS:
-        time.sleep(0.05)
-    time.sleep(0.1)
-    ray.get(log.ended.remote(kind, name, os.getpid(), began, time.monotonic()))
-
-
-def main(gpus, cpus, settings):
-    """Run every setting, print a line of JSON for each."""
-    ray.init(address="local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, log_to_driver=False)
-    log = Log.options(name="log").remote()
-    base = Run(algorithm=RandomReal(), backbone=NETWORKS[0])
-    for runs, trials_at_once, resources in settings:
-
-        def distil(run, shared, at_once=trials_at_once):
-            worked("trial", run.algorithm.name, at_once)
-            return {"fault": None, "step": 0}
-
-        def evaluation(run, evaluation, network, shared):
-            worked("evaluation", network.name, 0)
-
-        options = {"max_calls": 0, "max_retries": 0, "scheduling_strategy": "DEFAULT"}
-        work = Work(None, ray.remote(**options)(distil), ray.remote(**options)(evaluation), lambda *arguments: None)
-        sweep = Sweep(
+    @property
+    def sweep(self) -> Sweep:
+        """What is done."""
+        matching = MTT(experts=Experts(count=max(1, self.experts)))
+        algorithms = [matching if self.experts and seed % 2 else BASE.algorithm for seed in range(self.runs)]
+        return Sweep(
             name="fractions",
-            runs=tuple(base.replace(seed=seed) for seed in range(runs)),
-            evaluations=Evaluation(networks=NETWORKS),
-            resources=Resources(logical_gpus=True, **resources),
+            runs=tuple(BASE.replace(seed=seed, algorithm=each) for seed, each in enumerate(algorithms)),
+            evaluations=Evaluation(networks=NETWORKS[: self.networks]),
+            resources=Resources(logical_gpus=True, **self.resources),
         )
-        with tempfile.TemporaryDirectory() as folder:
-            run_on_ray(make_plan(sweep), Storage.open(folder), address=None, view=Recorded(), work=work)
-        print(json.dumps(ray.get(log.take.remote())), flush=True)
+
+
+class NotEndedError(Exception):
+    """A sweep did not come to its end in time."""
+
+
+def carry_out(setting: Setting, journal: Journal, folder: str) -> str | None:
+    """Run a sweep to its end; returns what was wrong with that, if anything."""
+    lengths = dict.fromkeys(("expert", "trial", "evaluation"), (0.002, setting.longest_seconds))
+    measured = None if setting.packed is None else Measured(1000 * GIB, int(1200 * GIB * (setting.packed + 0.5)))
+    work = simulated(journal, lengths, setting.trials_together, measured)
+    signal.setitimer(signal.ITIMER_REAL, BOUND_SECONDS)
+    try:
+        run_on_ray(make_plan(setting.sweep), Storage.open(folder), address=None, view=Recorded(), work=work)
+        until_free()
+    except Exception as error:
+        # Ray tells what is raised in its midst as an error of its own.
+        if not isinstance(error, NotEndedError) and not isinstance(error.__cause__, NotEndedError):
+            raise
+        return f"not ended after {BOUND_SECONDS:g} s, with {held()} held"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return None
+
+
+def until_free():
+    """Wait until nothing is under way: all that the cluster has is there to be had."""
+    while held():
+        time.sleep(0.02)
+
+
+def held() -> dict[str, float]:
+    """What units of work hold of the cluster."""
+    free = ray.available_resources()
+    return {
+        part: all_of_it - free.get(part, 0)
+        for part, all_of_it in ray.cluster_resources().items()
+        if part in ("CPU", "GPU", "memory") and free.get(part, 0) < all_of_it
+    }
+
+
+def not_ended(number, frame):
+    """The handler of the alarm."""
+    raise NotEndedError
+
+
+def main(settings: Sequence[Setting]) -> None:
+    """Run every setting, on clusters that grow, print a line of JSON for each."""
+    signal.signal(signal.SIGALRM, not_ended)
+    os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_idle_worker_killing_time_threshold_ms": "600000"}
+    common = {"include_dashboard": False, "object_store_memory": 100 * 2**20}
+    cluster = Cluster(initialize_head=True, head_node_args=NODES[0] | common)
+    ray.init(address=cluster.address, log_to_driver=False)
+    names = [ray.nodes()[0]["NodeID"]]
+    for setting in settings:
+        for node in NODES[len(names) : setting.nodes]:
+            names.append(cluster.add_node(**node, object_store_memory=common["object_store_memory"]).node_id)
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            journal, began = Journal(Path(folder, "journal")), time.monotonic()
+            wrong = carry_out(setting, journal, folder)
+            entries = [each._replace(node=names.index(each.node)) for each in journal.entries()]
+            seconds = time.monotonic() - began
+            print(json.dumps([wrong, entries, journal.finished(), seconds]), flush=True)
+        if wrong:
+            break
+    ray.shutdown()
+    cluster.shutdown()
 
 
 if __name__ == "__main__":
-    os.environ["RAY_AUTH_MODE"] = "disabled"
-    main(float(sys.argv[1]), float(sys.argv[2]), json.loads(sys.argv[3]))
+    main([Setting(*each) for each in json.load(sys.stdin)])

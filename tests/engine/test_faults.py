@@ -6,9 +6,10 @@ import torch
 
 from glad_ray.engine import faults
 from glad_ray.engine.faults import RETRIES, Fault, attempt, pause_seconds
-from glad_ray.engine.shares import Shares
+from glad_ray.engine.shares import Kind, Shares
 from glad_ray.errors import DataError, RunError, UserError
 from glad_ray.spec import Resources, Share, Slice
+from tests.engine import tiny
 
 KINDS = [
     (OSError(30, "Read-only file system"), "infrastructure"),
@@ -81,15 +82,17 @@ def test_own_faults_are_not_tried_again():
 
 
 def test_shares_grow_with_what_is_learned():
+    dm, mtt, dc = (Kind.of_trial(tiny.RUNS[name]) for name in ("dm", "mtt", "dc"))
     shares = Shares(Resources(trial_gpus=0.25, shares={"mtt": Share(gpus=0.7)}), most_gpus=0.8)
-    had = shares.of("trial", "dm")
+    had = shares.of(dm)
     assert had == Slice(1, 0.25, 0)
-    assert shares.grow("trial", "dm", had)
-    assert shares.grow("trial", "dm", had), "it failed beside the first"
-    assert shares.of("trial", "dm").gpus == 0.5
-    assert shares.grow("trial", "dm", shares.of("trial", "dm"))
-    assert shares.of("trial", "dm").gpus == 0.8, "beside a generator there is no more"
-    assert not shares.grow("trial", "dm", shares.of("trial", "dm"))
-    assert shares.of("trial", "mtt").gpus == 0.7
-    assert shares.of("trial", "dc").gpus == 0.25
-    assert not shares.grow("evaluation", "vit", shares.of("evaluation", "vit")), "it has none"
+    assert shares.grow(dm, had)
+    assert shares.grow(dm, had), "it failed beside the first"
+    assert shares.of(dm).gpus == 0.5
+    assert shares.grow(dm, shares.of(dm))
+    assert shares.of(dm).gpus == 0.8, "beside a generator there is no more"
+    assert not shares.grow(dm, shares.of(dm))
+    assert shares.of(mtt).gpus == 0.7
+    assert shares.of(dc).gpus == 0.25
+    evaluation = Kind.of_evaluation(tiny.RUNS["dm"], tiny.EVALUATION, tiny.BACKBONE)
+    assert not shares.grow(evaluation, shares.of(evaluation)), "it has none"

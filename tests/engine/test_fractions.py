@@ -1,57 +1,137 @@
-"""Fractions of a GPU, on a cluster where it is counted only: nothing deadlocks, nothing is overcommitted."""
+"""Fractions of logical machines: whatever is asked for, nothing deadlocks, and nothing is given twice.
+
+FRACTIONS_SETTINGS=40 tries so many mixes instead of a few.
+"""
 
 import json
+import os
+import random
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-SETTINGS = {
-    "quarters": (9, {"trial_gpus": 0.25, "evaluation_gpus": 0.25}),
-    "thirds": (7, {"trial_gpus": 0.33, "evaluation_gpus": 0.33}),
-    "half and quarters": (5, {"trial_gpus": 0.5, "evaluation_gpus": 0.25}),
-    "whole and tenths": (3, {"trial_gpus": 1, "evaluation_gpus": 0.1}),
-    "uneven": (5, {"trial_gpus": 0.3, "evaluation_gpus": 0.9, "shares": {"alexnet": {"gpus": 0.05}}}),
-    "one at a time": (3, {"trial_gpus": 0.1, "evaluation_gpus": 0.1, "max_trials": 1}),
+from benchmarks.simulated import Entry
+from glad_ray.spec.generators import GIB
+from tests.engine.fractions import BOUND_SECONDS, NETWORKS, NODES, Setting
+
+FEW_CPUS = {"trial_cpus": 0.01, "evaluation_cpus": 0.01}
+NAMED = {
+    "quarters": Setting(1, 9, 0, 2, FEW_CPUS | {"trial_gpus": 0.25, "evaluation_gpus": 0.25}, 4),
+    "thirds": Setting(1, 7, 0, 2, FEW_CPUS | {"trial_gpus": 0.33, "evaluation_gpus": 0.33}, 3),
+    "all of the memory": Setting(1, 2, 0, 1, {"trial_memory_gib": 2, "evaluation_memory_gib": 2}),
+    "packed as measured": Setting(1, 8, 0, 2, FEW_CPUS | {"trial_gpus": "auto", "evaluation_gpus": 0.2}, 5, packed=5),
+    "a half and quarters": Setting(1, 5, 0, 4, FEW_CPUS | {"trial_gpus": 0.5, "evaluation_gpus": 0.25}, 1, 0.2),
 }
-MOST = {"quarters": 4, "thirds": 3, "whole and tenths": 1, "one at a time": 1}
+# Every kind of work fits on the first machine, so that none is more than any machine has.
+GPUS = (0, 0.05, 0.1, 0.25, 0.3, 1 / 3, 0.5, 0.7, 0.9, 1)
+CPUS = (0.01, 0.5, 1, 1.5, 2)
+MEMORY_GIB = (0, 0, 0.3, 1, 2)
+
+
+def mixed(seed):
+    """A setting drawn at random."""
+    rng = random.Random(seed)
+
+    def share():
+        return {"gpus": rng.choice(GPUS), "cpus": rng.choice(CPUS), "memory_gib": rng.choice(MEMORY_GIB)}
+
+    resources = {f"{unit}_{part}": of for unit in ("trial", "evaluation", "expert") for part, of in share().items()}
+    names = rng.sample(["random", "mtt", "convnet", "alexnet", "vgg11"], rng.choice([0, 0, 1, 2, 5]))
+    resources |= {"shares": {name: share() for name in names}, "max_trials": rng.choice([None, 1, 2, 3])}
+    return Setting(
+        nodes=(1, 2, 4)[seed * 3 // MIXES],
+        runs=rng.randint(1, 4),
+        experts=rng.choice([0, 0, 1, 3]),
+        networks=rng.randint(1, len(NETWORKS)),
+        resources=resources | {"experts_together": rng.choice([1, 2])},
+    )
+
+
+MIXES = int(os.environ.get("FRACTIONS_SETTINGS", "9"))
+SETTINGS = NAMED | {f"mix {seed}": mixed(seed) for seed in range(MIXES)}
 
 
 @pytest.fixture(scope="module")
-def logs():
-    """What ran when, by setting: kind, name, process, begin, end."""
-    few_cpus = {"trial_cpus": 0.01, "evaluation_cpus": 0.01}
-    settings = json.dumps([[runs, MOST.get(key, 1), few_cpus | each] for key, (runs, each) in SETTINGS.items()])
-    command = [sys.executable, "-m", "tests.engine.fractions", "1", "4", settings]
-    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]).stdout
-    found = [json.loads(line) for line in said.splitlines() if line.startswith("[[")]
-    return dict(zip(SETTINGS, found, strict=True))
+def outcomes():
+    """What came of every setting: what was wrong, what ran when, how often each run was finished."""
+    command = [sys.executable, "-m", "tests.engine.fractions"]
+    patience = BOUND_SECONDS * (len(SETTINGS) + 1)
+    given = json.dumps(list(SETTINGS.values()))
+    root = Path(__file__).parents[2]
+    said = subprocess.run(command, input=given, stdout=subprocess.PIPE, text=True, timeout=patience, cwd=root).stdout
+    found = [json.loads(line) for line in said.splitlines() if line.startswith("[")]
+    return {
+        name: (wrong, [Entry(*each)._replace(gpus=tuple(each[4])) for each in entries], finished)
+        for name, (wrong, entries, finished, _) in zip(SETTINGS, found, strict=False)
+    }
 
 
-def gpus(setting, kind, name):
-    resources = SETTINGS[setting][1]
-    return resources.get("shares", {}).get(name, {}).get("gpus", resources[f"{kind}_gpus"])
+@pytest.fixture(params=SETTINGS)
+def outcome(request, outcomes):
+    """A setting and what came of it."""
+    assert request.param in outcomes, "the settings before it did not end"
+    setting, (wrong, *rest) = SETTINGS[request.param], outcomes[request.param]
+    assert wrong is None, f"{setting}: {wrong}"
+    return setting, *rest
 
 
-def at_once(log, weight):
-    """The most that the weights of what runs at one time add up to."""
-    moments = [begin for _, _, _, begin, _ in log]
-    return max(sum(weight(kind, name) for kind, name, _, begin, end in log if begin <= now < end) for now in moments)
+def test_every_unit_of_work_is_done_once(outcome):
+    setting, log, finished = outcome
+    runs = [run.run_id for run in setting.sweep.runs]
+    units = Counter(each.kind for each in log)
+    groups = -(-setting.experts // setting.resources.get("experts_together", 1)) if setting.runs > 1 else 0
+    wanted = {"trial": setting.runs, "evaluation": setting.runs * setting.networks, "expert": groups}
+    assert (units, set(Counter(each.unit for each in log).values())) == (+Counter(wanted), {1}), setting
+    assert finished == dict.fromkeys(runs, 1), setting
+    assert all(each.end is not None for each in log), setting
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
-def test_every_unit_of_work_is_done_once_and_no_share_is_given_twice(setting, logs):
-    log, runs = logs[setting], SETTINGS[setting][0]
-    assert sorted(kind for kind, *_ in log) == ["evaluation"] * 2 * runs + ["trial"] * runs
-    assert at_once(log, lambda kind, name: gpus(setting, kind, name)) <= 1 + 1e-9
+def test_no_share_is_given_twice(outcome):
+    setting, log, _ = outcome
+    resources = setting.sweep.resources
+    shares = {each: resources.slice_of(each.kind, each.name) for each in log}
+    if setting.packed is not None:
+        measured = [each for each in log if resources.measured(each.kind, each.name)]
+        shares |= {each: shares[each]._replace(gpus=1 / setting.packed) for each in measured}
+    for now in (each.begin for each in log):
+        at_once = [each for each in log if each.begin <= now < each.end]
+        for place in {each.node for each in at_once}:
+            here, node = [each for each in at_once if each.node == place], NODES[place]
+            assert sum(shares[each].cpus for each in here) <= node["num_cpus"] + 1e-6, setting
+            assert sum(shares[each].memory_gib for each in here) * GIB <= node["memory"] + 1e-6, setting
+            for gpu in map(str, range(node["num_gpus"])):
+                assert sum(shares[each].gpus for each in here if gpu in each.gpus) <= 1 + 1e-6, setting
+            assert all(bool(each.gpus) == bool(shares[each].gpus) for each in here), setting
 
 
-@pytest.mark.parametrize("setting", MOST)
-def test_as_many_trials_run_at_once_as_fit(setting, logs):
-    assert at_once(logs[setting], lambda kind, name: kind == "trial") == MOST[setting]
+def test_no_more_trials_than_asked_for(outcome):
+    setting, log, _ = outcome
+    assert most_at_once(log, "trial") <= (setting.resources.get("max_trials") or setting.runs), setting
 
 
-def test_processes_go_on_to_the_next_unit_of_work(logs):
-    log = logs["quarters"]
-    assert len({process for *_, process, _, _ in log}) < len(log) / 2
+@pytest.mark.parametrize("name", ["quarters", "thirds", "packed as measured"])
+def test_as_many_trials_run_at_once_as_fit(name, outcomes):
+    assert most_at_once(outcomes[name][1], "trial") == SETTINGS[name].trials_together
+
+
+def test_evaluations_run_beside_a_trial(outcomes):
+    _, log, _ = outcomes["a half and quarters"]
+    assert most_at_once(log, "evaluation") > 1
+
+
+def test_processes_go_on_to_the_next_unit_of_work_of_any_kind(outcomes):
+    _, log, _ = outcomes["quarters"]
+    kinds = {
+        process: {each.kind for each in log if each.process == process} for process in {each.process for each in log}
+    }
+    assert len(kinds) < len(log) / 2
+    assert {"trial", "evaluation"} in kinds.values()
+
+
+def most_at_once(log, kind):
+    """The most units of a kind that ran at one time."""
+    same = [each for each in log if each.kind == kind]
+    return max(sum(each.begin <= one.begin < each.end for each in same) for one in same)

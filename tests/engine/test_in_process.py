@@ -66,7 +66,8 @@ def test_single_units(storage, view):
     run_in_process(tiny.experts(expert_set), storage, device="cpu", view=view)
     assert missing_experts(storage, expert_set) == []
     assert [(event.expert, event.epoch) for event in view.of(ExpertEpoch)] == [(0, 1), (0, 2), (1, 1), (1, 2)]
-    distill_in_process(tiny.RUNS["mtt"], storage, device="cpu", view=view)
+    distill_in_process(tiny.plan("mtt"), storage, device="cpu", view=view)
     assert len(view.of(ExpertEpoch)) == 4
+    assert view.of(Begun)[-1].experts[expert_set.content_id] == 2
     with pytest.raises(RunError):
-        distill_in_process(tiny.RUNS["failing"], storage, device="cpu", view=view)
+        distill_in_process(tiny.plan("failing"), storage, device="cpu", view=view)

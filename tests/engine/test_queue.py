@@ -16,6 +16,8 @@ IDS = [run.run_id for run in RUNS]
 
 
 class Listener:
+    ending = False
+
     def __init__(self, slots=10, startable=lambda run: True):
         self.polled, self._slots, self.startable = 0, slots, startable
 
@@ -26,8 +28,15 @@ class Listener:
         self.polled += 1
 
 
-def queue(listener, at_most=None, runs=RUNS):
-    return _Queue(runs, at_most, Shares(Resources(trial_gpus=0.25)), listener)
+def queue(listener, at_most=None, runs=RUNS, started=None):
+    """`started` gets what distillations are started with: the run's id, GPUs, tries before."""
+    started = [] if started is None else started
+
+    def start(run, share, tries):
+        started.append((run.run_id, share.gpus, tries))
+        return started[-1]
+
+    return _Queue(runs, at_most, Shares(Resources(trial_gpus=0.25)), listener, start)
 
 
 def given(queue, count=99):
@@ -90,10 +99,11 @@ def clock(monkeypatch):
 
 
 def test_a_trial_that_was_lost_is_given_again_so_often_after_longer_and_longer(clock):
-    made, lost = queue(Listener(), runs=RUNS[:1]), Fault(LOST, "", "infrastructure")
+    started, lost = [], Fault(LOST, "", "infrastructure")
+    made = queue(Listener(), runs=RUNS[:1], started=started)
     for tries, pause in enumerate([1, 3, 9, 27, 81], 1):
-        suggestion = made.suggest("trial 0")
-        assert (suggestion["run_id"], suggestion["tries"]) == (IDS[0], tries - 1)
+        assert made.suggest("trial 0")["distillation"] == [(IDS[0], 0.25, tries - 1)]
+        made.told(RUNS[0])
         assert made.again(RUNS[0], lost)
         made.on_trial_complete("trial 0", error=True)
         clock[0] += pause - 0.1
@@ -102,6 +112,18 @@ def test_a_trial_that_was_lost_is_given_again_so_often_after_longer_and_longer(c
     assert tries == RETRIES
     assert given(made) == IDS[:1]
     assert not made.again(RUNS[0], lost)
+    assert len(started) == RETRIES + 1
+
+
+def test_a_distillation_survives_its_trial_and_the_next_one_waits_for_it(clock):
+    started = []
+    made = queue(Listener(), runs=RUNS[:1], started=started)
+    first = made.suggest("trial 0")
+    assert made.again(RUNS[0], Fault(LOST, "", "infrastructure"))
+    made.on_trial_complete("trial 0", error=True)
+    clock[0] += 1
+    assert made.suggest("trial 1") == first
+    assert len(started) == 1
 
 
 def test_a_run_whose_fault_it_was_is_not_given_again():
@@ -111,19 +133,23 @@ def test_a_run_whose_fault_it_was_is_not_given_again():
 
 
 def test_more_of_a_gpu_after_its_memory_was_short_for_this_run_and_later_ones(clock):
-    made, short = queue(Listener()), Fault("CUDA out of memory", "", "GPU memory")
-    assert [made.suggest(str(number))["share"] for number in range(2)] == [(1, 0.25, 0)] * 2
+    started, short = [], Fault("CUDA out of memory", "", "GPU memory")
+    made = queue(Listener(), started=started)
+    for number in range(2):
+        made.suggest(str(number))
     for run in RUNS[:2]:
+        made.told(run)
         assert made.again(run, short)
     clock[0] += 1
-    found = {}
     for number in range(6):
-        suggestion = made.suggest(str(number))
-        found[suggestion["run_id"]] = suggestion["share"][1]
-    assert found == dict.fromkeys(IDS, 0.5)
+        made.suggest(str(number))
+    assert [gpus for _, gpus, _ in started[:2]] == [0.25] * 2
+    assert {run_id: gpus for run_id, gpus, _ in started[2:]} == dict.fromkeys(IDS, 0.5)
+    made.told(RUNS[0])
     assert made.again(RUNS[0], short)
     clock[0] += 3
-    assert made.suggest("x")["share"] == (1, 1.0, 0)
+    made.suggest("x")
+    assert started[-1] == (IDS[0], 1.0, 2)
     assert not made.again(RUNS[0], short)
 
 
@@ -133,3 +159,15 @@ def test_what_tasks_tell_is_taken_even_while_tune_waits_for_a_trial():
     for _ in range(3):
         assert made.suggest("x") is None
     assert listener.polled == 3
+
+
+def test_at_the_end_of_a_budget_nothing_more_is_given():
+    listener = Listener()
+    made = queue(listener)
+    assert given(made, 2) == IDS[:2]
+    listener.ending = True
+    assert made.suggest("x") is None, "two are under way"
+    assert not made.again(RUNS[0], Fault(LOST, "", "infrastructure"))
+    for number in range(2):
+        made.on_trial_complete(f"trial {number}")
+    assert made.suggest("x") == Searcher.FINISHED

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,9 +10,12 @@ import pytest
 import ray
 import torch
 
+from glad_ray.engine.replica import handle, watch
 from glad_ray.engine.replica.actor import HEALTH, batches_at_once, start_replica
+from glad_ray.engine.replica.arrays import arrays_of
 from glad_ray.engine.replica.handle import RemoteGenerator
-from glad_ray.engine.shared import Shared, replica_stats, shared_generators
+from glad_ray.engine.replica.stats import read_replicas
+from glad_ray.engine.shared import shared_generators
 from glad_ray.engine.units import left_of
 from glad_ray.errors import UserError
 from glad_ray.generators import build_generator, read_file
@@ -218,6 +222,22 @@ def test_a_wrong_call_is_its_own_callers_fault(shared):
             future.result()
 
 
+def test_latents_cross_once_a_step_unless_they_change_within_it(shared, monkeypatch):
+    there, here = RemoteGenerator(["shared"], tiny.GENERATOR), build_generator(tiny.GENERATOR)
+    latents = here.init("f2", LABELS, torch.Generator().manual_seed(0), "sampled")
+    assert sum(value.nbytes for value in latents.values()) > handle._SENT_ALONG_BYTES
+    crossed = []
+    monkeypatch.setattr(handle, "arrays_of", lambda values: crossed.append(values) or arrays_of(values))
+    for changed_by, crossings in ((0, 1), (1, 2)):
+        crossed.clear()
+        image_grads = torch.ones_like(there.decode("f2", latents))
+        if changed_by:
+            latents["f"].add_(changed_by)
+        expected = here.pullback("f2", latents, image_grads)
+        torch.testing.assert_close(there.pullback("f2", latents, image_grads), expected)
+        assert len(crossed) == crossings
+
+
 def test_another_replica_loads_nothing_until_the_first_is_crowded(shared, start):
     another = start("another")
     names = ["shared", "another"]
@@ -232,6 +252,26 @@ def test_another_replica_loads_nothing_until_the_first_is_crowded(shared, start)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(one, ("w+", "f1", "f2", "f3")))
     assert stats(another).loaded
+
+
+def test_clients_that_were_sent_on_come_home_when_the_first_has_leisure(start):
+    names = ["home", "away"]
+    home, away = map(start, names)
+    spaces = ("w+", "f1", "f2", "f3")
+    generators = [RemoteGenerator(names, tiny.GENERATOR) for _ in spaces]
+
+    def ask(generator, space, count):
+        steps(generator, space, 0, 1, torch.float32, count)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(ask, generators, spaces, [20] * 4))
+    assert stats(away).requests > 0
+    for generator, space in zip(generators, spaces, strict=True):
+        ask(generator, space, 24)
+    before = stats(home).requests, stats(away).requests
+    for generator, space in zip(generators, spaces, strict=True):
+        ask(generator, space, 4)
+    assert (stats(home).requests, stats(away).requests) == (before[0] + 4 * (1 + 2 * 4), before[1])
 
 
 @pytest.mark.parametrize(
@@ -251,13 +291,28 @@ def test_generators_of_several_runs_are_shared(resources, names, shared, storage
     assert found == ({tiny.GENERATOR} if shared else set())
 
 
-def test_how_replicas_are_is_told_without_waiting_for_those_that_are_not_there(shared, start, storage):
+def test_the_driver_is_told_how_replicas_are_and_waits_for_none(shared, start, storage, monkeypatch):
+    monkeypatch.setattr(watch, "_ASK_SECONDS", 0.1)
     start("nowhere", resources=Resources(generator_gpus=1))
+    start("unused")
     RemoteGenerator(["shared"], tiny.GENERATOR).init("f2", LABELS, torch.Generator(), "sampled")
-    node = ray.nodes()[0]["NodeID"]
-    given = Shared(tiny.plan("dc").sweep, storage, {}, {}, {"generator": {node: ("shared", "nowhere")}}, {}, None)
-    (its,) = replica_stats(given)
-    assert (its.generator, its.node, its.loaded, its.waiting) == ("random StyleGAN-XL", node, True, 0)
+    shown = []
+    watching = watch.ReplicaWatch(["shared", "nowhere", "unused"], storage, shown.append)
+
+    def polled():
+        watching.poll()
+        return any(event.stats for event in shown)
+
+    until(polled)
+    (its,) = shown[-1].stats
+    assert (its.generator, its.host, its.waiting) == ("random StyleGAN-XL", socket.gethostname(), 0)
     assert its.requests >= its.batches > 0
     assert its.requests_per_second > 0
+    assert its.requests_per_batch >= 1
     assert its.memory_bytes > 2**20
+    assert read_replicas(storage) == (its,)
+    # Once in a while: what was left for other terminals is not written again at every answer.
+    shown.clear()
+    until(polled)
+    assert shown[-1].stats != (its,)
+    assert read_replicas(storage) == (its,)

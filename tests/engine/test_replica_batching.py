@@ -139,3 +139,20 @@ def test_a_lone_client_is_never_sent_on():
     bench.go.set()
     assert not any(bench.batching.serve("client", "a", 1, n).crowded for n in range(40))
     assert {batch.requests for batch in bench.batches} == {1}
+
+
+def test_a_client_that_looks_back_may_stay_where_little_is_computed():
+    def compute(key, calls):
+        time.sleep(0.02 if key == "long" else 0)
+        return calls
+
+    batching = Batching(compute, lambda key: Room(1, 1), at_once=1, memory_bytes=1, on_batch=lambda batch: None)
+    assert batching.serve("first", "short", 1, None).at_leisure, "nothing was computed yet"
+    with ThreadPoolExecutor(3) as pool:
+        busy = list(pool.map(lambda n: batching.serve(f"client {n % 3}", "long", 1, n).at_leisure, range(30)))
+    assert not any(busy[18:])
+    quiet = []
+    for _ in range(18):
+        time.sleep(0.05)
+        quiet.append(batching.serve("client", "short", 1, None).at_leisure)
+    assert quiet[-1]

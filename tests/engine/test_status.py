@@ -17,6 +17,7 @@ from glad_ray.cli import main
 from glad_ray.engine.driver import driving
 from glad_ray.engine.events import RunProgressed
 from glad_ray.engine.in_process import run_in_process
+from glad_ray.engine.replica.stats import write_replicas
 from glad_ray.engine.show_status import status_json, status_parts
 from glad_ray.engine.status import read_status
 from glad_ray.errors import UserError
@@ -25,6 +26,7 @@ from glad_ray.results import clear_failure
 from glad_ray.storage import Storage
 from tests.engine import tiny
 from tests.engine.conftest import Recorded
+from tests.engine.test_view import WHICH, replica
 
 NAMES = ("dm", "mtt", "random", "failing")
 PLAN = tiny.plan(*NAMES, evaluations=(tiny.EVALUATION,))
@@ -115,6 +117,25 @@ def test_the_document(seen):
     page = (Path(__file__).parents[2] / "docs/status.md").read_text()
     for fields in (document, document["runs"][0], document["experts"][0], document["trainings"]):
         assert all(f"`{name}`" in page for name in fields)
+
+
+def test_replicas_of_a_living_driver_are_told(tmp_path):
+    storage = Storage.open(tmp_path)
+    write_plan(PLAN, storage)
+    before = replica()
+    with driving(storage):
+        write_replicas(storage, [before, now := replica(waiting=3)])
+        status = read_status(storage)
+        assert status.replicas == (now,), "another driver's are none of this one's"
+        assert f"{WHICH}: 12.0 requests/s in batches of 1.8, 3 waiting, 3.1 GiB, 0:00:00 ago" in printed(status)
+        (its,) = json.loads(status_json(status))["replicas"]
+        assert its["at"] == now.at.isoformat().replace("+00:00", "Z")
+        page = (Path(__file__).parents[2] / "docs/status.md").read_text()
+        assert all(f"`{name}`" in page for name in its)
+        storage.write_bytes(Storage.REPLICAS, b"[{")
+        assert read_status(storage).replicas == ()
+        write_replicas(storage, [now])
+    assert read_status(storage).replicas == ()
 
 
 SWEEP = """

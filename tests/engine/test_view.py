@@ -1,6 +1,7 @@
 """The view: what it counts, what it says when piped, what it draws on a terminal, and how long it says is left."""
 
 import io
+from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console
@@ -10,6 +11,7 @@ from glad_ray.engine.events import (
     Begun,
     ExpertEpoch,
     ImagesPrepared,
+    ReplicaHealth,
     Retried,
     RunDistilled,
     RunFailed,
@@ -17,6 +19,7 @@ from glad_ray.engine.events import (
     RunProgressed,
     TrainingDone,
 )
+from glad_ray.engine.replica.stats import ReplicaStats
 from glad_ray.engine.view import LiveView, PlainView
 from glad_ray.results import Failure, Progress, Training
 from tests.engine import tiny
@@ -57,6 +60,25 @@ def failure(run):
     return RunFailed(run, Failure(run_id=run.run_id, stage="distill", error="the [loss] is nan", traceback="", step=3))
 
 
+def replica(**fields):
+    said = ReplicaStats(
+        generator="random StyleGAN-XL",
+        host="box",
+        at=datetime.now(UTC),
+        loaded=True,
+        requests=360,
+        requests_per_second=12.0,
+        requests_per_batch=1.8,
+        waiting=0,
+        batches=200,
+        largest_batch_requests=4,
+        largest_batch_images=40,
+        memory_bytes=int(3.1 * 2**30),
+    )
+    return said.replace(**fields)
+
+
+WHICH = "generator random StyleGAN-XL on box"
 EVENTS = [
     NOTHING,
     *(ExpertEpoch(MTT.expert_set, expert, epoch) for expert in (0, 1) for epoch in (1, 2)),
@@ -82,14 +104,15 @@ def test_piped(capsys, clock):
             view.show(event)
         clock[0] += 61
     assert isinstance(view, PlainView)
-    assert capsys.readouterr().out.splitlines() == [
+    *lines, summary = capsys.readouterr().out.splitlines()
+    assert lines == [
         f"trained    {MTT.expert_set.label}",
         "again      dm pixel: lost with its process or machine",
         f"distilled  {MTT.label}",
         f"finished   {MTT.label}",
         f"failed     {DM.label} (distill after step 3): the [loss] is nan",
-        "1 of 3 runs finished, 1 failed, 1 retried, in 0:01:01",
     ]
+    assert summary.startswith("1 of 3 runs finished, 1 failed, 1 retried, in 0:01:01, about ")
 
 
 def test_piped_says_once_a_minute_how_far_it_is(capsys, clock):
@@ -98,7 +121,8 @@ def test_piped_says_once_a_minute_how_far_it_is(capsys, clock):
             clock[0] += 25
             view.show(RunProgressed(DM, Progress(step=step, steps=40, loss=0.1, seconds=25.0 * step)))
     said = capsys.readouterr().out.splitlines()
-    assert [line.split("  ")[0] for line in said] == ["going on", "going on", "0 of 1 runs finished, in 0:02:30"]
+    assert [line.split(" ")[0] for line in said] == ["going", "going", "0"]
+    assert said[2].startswith("0 of 1 runs finished, in 0:02:30, about ")
     assert said[0].endswith(f"; {DM.label}: step 3/40")
     assert "0/8 evaluation trainings  0:01:15  about" in said[0]
 
@@ -115,6 +139,28 @@ def test_piped_tells_of_prepared_images(capsys, clock):
     assert "; imagenette 128px: 6697/13394 images  about 0:01:01 left" in under_way
     assert done == "prepared   imagenette 128px: 13,394 images"
     assert "imagenette" not in later
+
+
+def test_piped_tells_of_replicas_once_a_minute(capsys, clock):
+    view = PlainView(plan("dm"))
+    for waiting in (1, 0):
+        clock[0] += 31
+        view.show(ReplicaHealth((replica(waiting=waiting),)))
+    (said,) = capsys.readouterr().out.splitlines()
+    assert said.endswith(f"; {WHICH}: 12.0 requests/s in batches of 1.8, 0 waiting, 3.1 GiB")
+
+
+def test_replicas_are_drawn_a_row_each_the_busiest_first(clock):
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, height=30, color_system=None)
+    view = LiveView(plan("dm"), console)
+    view.show(ReplicaHealth(tuple(replica(waiting=waiting, requests_per_batch=0.0) for waiting in (1, 5, 0, 7, 2))))
+    _, *rows = drawn(console, view).splitlines()
+    assert [row.split("  ")[0] for row in rows] == [WHICH] * 4
+    for waiting, row in zip((7, 5, 2, 1), rows, strict=True):
+        assert f"12.0 requests/s, {waiting} waiting" in row
+    assert rows[0].rstrip().endswith("3.1 GiB")
+    view.show(ReplicaHealth(()))
+    assert WHICH not in drawn(console, view)
 
 
 def test_images_being_prepared_are_drawn_with_the_time_left(clock):
@@ -192,9 +238,9 @@ def test_time_left_at_measured_rates(clock):
     # Two networks, two trainings at once, 2 s each: three of eight in 3 s leave five in 5 s, once steps are forgotten.
     counted = tally.Tally(plan("dm"))
     counted.add(Begun(finished=(), distilled=(DM,), trainings=(), experts={}))
-    for event in trainings(DM)[:6]:
+    for number, event in enumerate(trainings(DM)[:6]):
+        clock[0] += 0 if number % 2 else 2
         counted.add(event)
-    clock[0] += 6
     assert counted.seconds_left() == pytest.approx(2.0)
 
 

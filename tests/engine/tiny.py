@@ -94,16 +94,25 @@ def rows(storage, *names):
 
 def synthetic_set(storage, name):
     """What a run made."""
-    path = storage.synthetic_set_path(RUNS[name].run_id)
-    return SyntheticSet.from_bytes(storage.read_bytes(path), path)
+    return _set_of(storage, RUNS[name].run_id)
 
 
 def assert_same(storage, expected, name, tolerance=0.0):
     """Two executions of a run made the same latents, images and losses, bit for bit if no tolerance is given."""
-    ours, theirs = synthetic_set(storage, name), synthetic_set(expected, name)
+    assert_same_run(storage, expected, RUNS[name].run_id, tolerance)
+
+
+def assert_same_run(storage, expected, run_id, tolerance=0.0):
+    """The same, by the run's id."""
+    ours, theirs = _set_of(storage, run_id), _set_of(expected, run_id)
     assert ours.latents.keys() == theirs.latents.keys()
     for kind, value in theirs.latents.items():
         torch.testing.assert_close(ours.latents[kind], value, rtol=tolerance, atol=tolerance)
     torch.testing.assert_close(ours.images, theirs.images, rtol=tolerance, atol=tolerance)
-    losses = [torch.tensor(read_losses(each, RUNS[name].run_id).losses) for each in (storage, expected)]
+    losses = [torch.tensor(read_losses(each, run_id).losses) for each in (storage, expected)]
     torch.testing.assert_close(*losses, rtol=tolerance, atol=tolerance)
+
+
+def _set_of(storage, run_id):
+    path = storage.synthetic_set_path(run_id)
+    return SyntheticSet.from_bytes(storage.read_bytes(path), path)

@@ -1,11 +1,15 @@
 """Work that goes wrong by itself: numbers that are not finite, a training that hangs, memory of a GPU that is short."""
 
+import html
+
 import pytest
 
 from glad_ray.engine.cluster import run_on_ray
 from glad_ray.engine.events import Retried, RunFailed, RunFinished, TrainingDone
 from glad_ray.engine.faults import LOST
 from glad_ray.engine.in_process import run_in_process
+from glad_ray.plan import write_plan
+from glad_ray.report import write_report
 from glad_ray.results import finished, read_failures, read_trainings
 from glad_ray.spec import Network
 from tests.engine import tiny
@@ -48,7 +52,8 @@ def test_hung_evaluation(engine, storage, view, request, seen, tmp_path):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_not_finite_in_a_distillation(engine, in_process, storage, view, request, seen):
-    run(engine, plan("failing", "random"), storage, view, request)
+    made = plan("failing", "random")
+    run(engine, made, storage, view, request)
     (failure,) = read_failures(storage)
     assert failure.run_id == tiny.RUNS["failing"].run_id
     assert "not finite at step 1" in failure.error
@@ -56,7 +61,13 @@ def test_not_finite_in_a_distillation(engine, in_process, storage, view, request
     assert not view.of(Retried), view.of(Retried)
     assert len(view.of(RunFailed)) == 1
     assert_same_table(storage, in_process[0], "random")
-    seen(f"NaN in a distillation, {engine}", "failed, with step and reason", "not tried again; the others' same rows")
+    write_plan(made, storage)
+    assert failure.error in html.unescape(storage.read_bytes(write_report(storage)).decode())
+    seen(
+        f"NaN in a distillation, {engine}",
+        "failed, with step and reason; so says the report",
+        "not tried again; the others' same rows",
+    )
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -95,6 +95,37 @@ def test_newest_checkpoint_truncated(engine, in_process, storage, request, view,
     seen(f"newest checkpoint truncated, {engine}", "nothing", f"goes on from step {storage.step_of(before)}")
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_entries_of_the_ledger_half_written(engine, in_process, storage, request, view, seen):
+    if engine == "on Ray":
+        request.getfixturevalue("ray_session")
+    run_in_process(plan("random"), storage, device="cpu", view=view)
+
+    class Stopped(KeyboardInterrupt):
+        pass
+
+    def stop(event):
+        if isinstance(event, RunProgressed) and event.progress.step == 7:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run_in_process(plan(*NAMES), storage, device="cpu", view=Recorded(stop))
+    entries = [path for path in storage.tree(Storage.RUNS) if "/ledger/" in path]
+    assert {path.rpartition("/")[2].partition("-")[0] for path in entries} >= {"distilled.json", "checkpoint.json"}
+    for path in entries:
+        whole = storage.read_bytes(path)
+        storage.local_path(path).write_bytes(whole[: len(whole) // 2])
+    made = plan(*NAMES)
+    run(engine, made, storage, view)
+    steps = [event.progress.step for event in view.of(RunProgressed) if event.run == tiny.RUNS["dm"]]
+    if engine == "in process":
+        assert steps[0] == 7
+    assert_nothing_twice(view)
+    for name in NAMES:
+        assert_same_table(storage, in_process[0], name)
+    seen(f"entries of the ledger half-written, {engine}", "nothing", "the files decide: goes on from step 6")
+
+
 @contextlib.contextmanager
 def _trouble(storage, begin, view):
     """Trouble from the first checkpoint on, until something was tried again because of it."""

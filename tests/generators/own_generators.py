@@ -35,6 +35,26 @@ def blobs(device, side=16):
     return Blobs(device, side)
 
 
+class OfASmallGPU(Blobs):
+    """One that has memory for so many images and graphs of images at a time."""
+
+    def __init__(self, device, side, images, graphs):
+        super().__init__(device, side)
+        self.most_images, self.most_graphs = images, graphs
+
+    def images(self, space, latents):
+        if len(latents["w"]) > (self.most_graphs if torch.is_grad_enabled() else self.most_images):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return super().images(space, latents)
+
+    def pullback_bytes(self, space):
+        return 2**20
+
+
+def of_a_small_gpu(device, side, images, graphs):
+    return OfASmallGPU(device, side, images, graphs)
+
+
 def not_a_generator(device):
     return object()
 

@@ -5,6 +5,7 @@ computed together (`batching`). The calls are pure functions, so that one lost w
 trial notices.
 
 Arrays cross, for Ray copies tensors and shares arrays. A call copies the bytes of its arguments once, into the object
-store of the machine, and those of its result once, into the same; both are read where they lie. A batch of several
+store of the machine, and those of its result once, into the same; both are read where they lie. The pullback of what
+was just decoded finds its latents there. A batch of several
 requests copies their arguments once more, to join them, and a GPU to itself and back.
 """

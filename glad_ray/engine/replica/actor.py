@@ -22,7 +22,8 @@ from glad_ray.engine.replica.calls import (
     pullback_key,
     start_key,
 )
-from glad_ray.engine.replica.health import Health, ReplicaStats
+from glad_ray.engine.replica.health import Health
+from glad_ray.engine.replica.stats import ReplicaStats
 from glad_ray.spec import GeneratorRecord, Resources
 from glad_ray.spec.generators import GIB, Init
 from glad_ray.stylegan.files import GeneratorFile
@@ -50,7 +51,7 @@ class Replica:
     ) -> None:
         self._record, self._file, self._resources = record, file, resources
         self._at_once, self._most_images, self._dtype = at_once, most_images, dtype
-        self._health = Health(record.title, ray.get_runtime_context().get_node_id())
+        self._health = Health(record.title)
         self._beginning = threading.Lock()
         self._begun: Batching | None = None
         self._held: HeldGenerator | None = None

@@ -1,6 +1,12 @@
-"""The generator that a replica holds, and what it computes of a batch: joined, computed at once, and parted again."""
+"""The generator that a replica holds, and what it computes of a batch: joined, computed at once, and parted again.
 
-from collections.abc import Sequence
+How much memory that takes is foretold. Where a GPU has less, as others there take more than their part, the budget is
+cut and the batch computed again. The trial that asked is never told that a GPU lacks memory: it would ask for a larger
+share of its own, which leaves the replica less.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -10,9 +16,11 @@ from glad_ray.engine.connection import unit_device
 from glad_ray.engine.replica.arrays import array_of, arrays_of, tensor_of
 from glad_ray.engine.replica.batching import Room
 from glad_ray.engine.replica.calls import IMAGE_GRADS, Array, Arrays, Key, Start, image_count
+from glad_ray.errors import UserError
 from glad_ray.generators import Latents, build_generator
 from glad_ray.machine import peak_memory_bytes
 from glad_ray.spec import GeneratorRecord, Resources
+from glad_ray.spec.generators import GIB
 from glad_ray.stylegan.files import GeneratorFile
 from glad_ray.stylegan.settings import WORKING_BYTES
 
@@ -32,13 +40,14 @@ class HeldGenerator:
         """Raises `UserError` for what cannot be built; `dtype`: the name of PyTorch's, in place of the record's."""
         self._threads = max(1, int(resources.trial_cpus))
         self._device = torch.device(unit_device(resources, resources.generator_gpus))
-        self._generator = build_generator(
-            record,
-            device=self._device,
-            memory_gib=resources.generator_memory_gib / at_once,
-            file=file,
-            dtype=None if dtype is None else getattr(torch, dtype),
-        )
+        with _memory_for(f"the weights of {record.title}"):
+            self._generator = build_generator(
+                record,
+                device=self._device,
+                memory_gib=resources.generator_memory_gib / at_once,
+                file=file,
+                dtype=None if dtype is None else getattr(torch, dtype),
+            )
 
     @property
     def memory_bytes(self) -> int:
@@ -47,15 +56,37 @@ class HeldGenerator:
 
     def room(self, key: Key) -> Room:
         """For a batch: as many images as a pullback takes at a time; raises `UserError` for an unknown space."""
+        with _memory_for(f"one image from {key.space}"):
+            image_bytes = self._generator.pullback_bytes(key.space)
         images = self._generator.chunk_size(key.space)
-        return Room(images, WORKING_BYTES + images * self._generator.pullback_bytes(key.space))
+        return Room(images, WORKING_BYTES + images * image_bytes)
 
     def compute(self, key: Key, calls: Sequence[Any]) -> list[Any]:
-        """What comes of each call of a batch."""
+        """What comes of each call of a batch; raises `UserError` where a GPU has no memory for an image at a time."""
         # Of this thread: others compute beside it.
         torch.set_num_threads(self._threads)
         if key.kind == "init":
-            return [self._start(key.space, call) for call in calls]
+            with _memory_for(f"latents of {key.space} to start from"):
+                return [self._start(key.space, call) for call in calls]
+        while (images := self._images_at_once(key, calls)) > 1:
+            with contextlib.suppress(torch.OutOfMemoryError):
+                return self._through(key, calls)
+            # Only here does nothing refer any more to what it computed so far.
+            torch.cuda.empty_cache()
+            self._allow(key, images // 2)
+        with _memory_for(f"one image from {key.space}"):
+            return self._through(key, calls)
+
+    def _images_at_once(self, key: Key, calls: Sequence[Arrays]) -> int:
+        return min(self._generator.chunk_size(key.space), sum(map(image_count, calls)))
+
+    def _allow(self, key: Key, images: int) -> None:
+        """Cut the budget to so many images at a time, for good; other spaces have as many as go with that."""
+        image_bytes = self._generator.pullback_bytes(key.space)
+        self._generator.memory_gib = (WORKING_BYTES + (images + 0.5) * image_bytes) / GIB
+
+    def _through(self, key: Key, calls: Sequence[Arrays]) -> list[Any]:
+        """Decoded images or gradients of each call."""
         tensors = {kind: self._joined([call[kind] for call in calls]) for kind in calls[0]}
         counts = [image_count(call) for call in calls]
         if key.kind == "decode":
@@ -80,3 +111,16 @@ class HeldGenerator:
 
 def _parted(values: Array, counts: Sequence[int]) -> list[Array]:
     return [values[begin:end] for begin, end in pairwise(accumulate(counts, initial=0))]
+
+
+@contextlib.contextmanager
+def _memory_for(what: str) -> Iterator[None]:
+    """Raise `UserError` if a GPU has no memory for something that cannot be made smaller."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"The GPU has no memory left for {what} in the replica that its trials share: raise "
+            "resources.generator_gpus, so that less else runs on it, or lower resources.generator_memory_gib, if it "
+            "has replicas of several generators."
+        ) from error

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, final
 
 import ray
@@ -15,14 +16,44 @@ from glad_ray.generators import Latents
 from glad_ray.spec import GeneratorRecord
 from glad_ray.spec.generators import Init
 
+# Ray sends less along with the call, which takes it less time.
+_SENT_ALONG_BYTES = 100 * 2**10
+_LOOKS_BACK = 16
+"""requests of a client that went on to a later replica, of which one is made of the replica before that"""
+
+
+@dataclass(frozen=True)
+class _InStore:
+    """Latents that lie in the object store."""
+
+    latents: Latents
+    versions: dict[str, int]
+    arrays: ray.ObjectRef[Any]
+
+    @classmethod
+    def of(cls, latents: Latents) -> "_InStore":
+        return cls(dict(latents), _versions(latents), ray.put(arrays_of(latents)))
+
+    def are(self, latents: Latents) -> bool:
+        """Whether they are these very tensors, unchanged since."""
+        return (
+            latents.keys() == self.latents.keys()
+            and all(value is self.latents[kind] for kind, value in latents.items())
+            and _versions(latents) == self.versions
+        )
+
+
+def _versions(latents: Latents) -> dict[str, int]:
+    return {kind: value._version for kind, value in latents.items()}
+
 
 @final
 class RemoteGenerator:
     """A `Generator` behind the names of the replicas of a machine, of which it asks the first until that is crowded.
 
     A crowded replica tells one of its clients now and then, who goes on to the next, which loads the generator if it
-    has none yet; so as many are in use as there is work for. On a CPU, results lie in Ray's shared memory: they are
-    only to be read.
+    has none yet, and comes back when the one before has leisure; so as many are in use as there is work for. On a CPU,
+    results lie in Ray's shared memory: they are only to be read.
     """
 
     def __init__(self, names: Sequence[str], record: GeneratorRecord) -> None:
@@ -30,6 +61,10 @@ class RemoteGenerator:
         self._record = record
         self._client = uuid.uuid4().hex
         self._asked = 0
+        self._requests = 0
+        """since it was sent on, or came back"""
+        self._decoded: _InStore | None = None
+        """what a pullback of the same step asks with again"""
 
     @property
     def spaces(self) -> tuple[str, ...]:
@@ -52,16 +87,31 @@ class RemoteGenerator:
 
     def decode(self, space: str, latents: Latents) -> Float[Tensor, "n c h w"]:
         """See `Generator.decode`."""
-        images = self._ask("decode", space, arrays_of(latents))
+        self._decoded = _InStore.of(latents) if _bytes(latents) > _SENT_ALONG_BYTES else None
+        images = self._ask("decode", space, arrays_of(latents) if self._decoded is None else self._decoded.arrays)
         return tensor_of(images).to(next(iter(latents.values())))
 
     def pullback(self, space: str, latents: Latents, image_grads: Float[Tensor, "n c h w"]) -> Latents:
         """See `Generator.pullback`."""
-        grads = self._ask("pullback", space, arrays_of(latents), array_of(image_grads))
+        decoded, self._decoded = self._decoded, None
+        arrays = decoded.arrays if decoded is not None and decoded.are(latents) else arrays_of(latents)
+        grads = self._ask("pullback", space, arrays, array_of(image_grads))
         return {kind: tensor_of(grads[kind]).to(value) for kind, value in latents.items()}
 
     def _ask(self, method: str, *arguments: Any) -> Any:
-        served = result(getattr(self._actors[self._asked], method).remote(self._client, *arguments))
-        if served.crowded:
-            self._asked = (self._asked + 1) % len(self._actors)
+        self._requests += 1
+        back = self._asked > 0 and self._requests % _LOOKS_BACK == 0
+        asked = self._asked - back
+        served = result(getattr(self._actors[asked], method).remote(self._client, *arguments))
+        if back and served.at_leisure:
+            self._go(asked)
+        elif served.crowded and not back:
+            self._go((asked + 1) % len(self._actors))
         return served.value
+
+    def _go(self, to: int) -> None:
+        self._asked, self._requests = to, 0
+
+
+def _bytes(latents: Latents) -> int:
+    return sum(value.nbytes for value in latents.values())

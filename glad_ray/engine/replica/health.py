@@ -1,46 +1,26 @@
 """How a replica is: a small record that it returns when asked, and metrics that Ray's dashboard shows."""
 
+import socket
 import threading
 import time
 from collections import deque
-from typing import NamedTuple
+from datetime import UTC, datetime
 
 from ray.util.metrics import Counter, Gauge, Histogram
 
 from glad_ray.engine.replica.batching import Batch
+from glad_ray.engine.replica.stats import ReplicaStats
 
 _RATE_SECONDS = 30.0
 _SIZES = [2.0**power for power in range(10)]
 _SECONDS = [0.001, 0.01, 0.1, 1, 10, 100]
 
 
-class ReplicaStats(NamedTuple):
-    """How a replica is; counts are since it was started, or started again."""
-
-    generator: str
-    """its title"""
-    node: str
-    """the machine's id in Ray"""
-    loaded: bool
-    """whether it holds the generator yet: the first call lets it"""
-    requests: int
-    requests_per_second: float
-    """over the last half minute"""
-    waiting: int
-    """requests that are not being computed"""
-    batches: int
-    largest_batch_requests: int
-    largest_batch_images: int
-    """a request that has more images than there is memory for is a batch alone, and decoded a part at a time"""
-    memory_bytes: int
-    """the most it took so far: of its GPU, or as a process; 0 until it is loaded"""
-
-
 class Health:
     """What a replica counts of itself."""
 
-    def __init__(self, generator: str, node: str) -> None:
-        self._generator, self._node = generator, node
+    def __init__(self, generator: str) -> None:
+        self._generator = generator
         self._lock = threading.Lock()
         self._begin = time.monotonic()
         self._requests = self._batches = self._largest_requests = self._largest_images = 0
@@ -82,12 +62,15 @@ class Health:
         with self._lock:
             self._forget(now)
             seconds = min(_RATE_SECONDS, now - self._begin)
+            latest = sum(requests for _, requests in self._latest)
             return ReplicaStats(
                 generator=self._generator,
-                node=self._node,
+                host=socket.gethostname(),
+                at=datetime.now(UTC),
                 loaded=memory_bytes is not None,
                 requests=self._requests,
-                requests_per_second=sum(requests for _, requests in self._latest) / seconds,
+                requests_per_second=latest / seconds,
+                requests_per_batch=latest / max(len(self._latest), 1),
                 waiting=waiting,
                 batches=self._batches,
                 largest_batch_requests=self._largest_requests,

@@ -1,0 +1,45 @@
+"""What one command may take, and what it has taken so far."""
+
+import time
+from collections.abc import Callable, Hashable
+
+from glad_ray.spec import Resources
+
+_SECONDS_PER_HOUR = 3600.0
+
+
+class Budget:
+    """Hours on the clock, and hours of GPUs that units of work held."""
+
+    def __init__(self, resources: Resources, clock: Callable[[], float] = time.monotonic) -> None:
+        self._hours, self._gpu_hours, self._clock = resources.hours, resources.gpu_hours, clock
+        self._began = clock()
+        self._held: dict[Hashable, tuple[float, float]] = {}
+        """GPUs, and since when, by unit of work"""
+        self._gpu_seconds = 0.0
+
+    def taken(self, unit: Hashable, gpus: float) -> None:
+        """A unit of work has begun to compute with a share, which ends one that it had before and was lost with."""
+        self.given_back(unit)
+        self._held[unit] = (gpus, self._clock())
+
+    def given_back(self, unit: Hashable) -> None:
+        """A unit of work has ended."""
+        gpus, since = self._held.pop(unit, (0.0, 0.0))
+        self._gpu_seconds += gpus * (self._clock() - since)
+
+    @property
+    def gpu_hours(self) -> float:
+        """Held so far."""
+        now = self._clock()
+        held = sum(gpus * (now - since) for gpus, since in self._held.values())
+        return (self._gpu_seconds + held) / _SECONDS_PER_HOUR
+
+    @property
+    def spent(self) -> str | None:
+        """Which budget is spent, in words; None: none is."""
+        if self._hours is not None and self._clock() - self._began >= self._hours * _SECONDS_PER_HOUR:
+            return f"the {self._hours:g} hours that this command may take (resources.hours)"
+        if self._gpu_hours is not None and self.gpu_hours >= self._gpu_hours:
+            return f"the {self._gpu_hours:g} GPU hours that this command may take (resources.gpu_hours)"
+        return None

@@ -1,0 +1,82 @@
+"""How many units of work a GPU is given, from what their first steps took."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from glad_ray.data import load_dataset
+from glad_ray.engine.packing import try_unit
+from glad_ray.engine.shares import Kind, Measured, Shares
+from glad_ray.engine.units import own_generator
+from glad_ray.spec import DM, MTT, LearningRates, Network, Resources, Share
+from glad_ray.spec.generators import GIB
+from tests.engine import tiny
+
+AUTO = Resources(trial_gpus="auto", shares={"mtt": Share(gpus=0.5)})
+DM_KIND = Kind.of_trial(tiny.RUNS["dm"])
+
+
+def test_a_whole_gpu_until_it_is_measured():
+    shares = Shares(AUTO)
+    assert AUTO.measured("trial", "dm")
+    assert not AUTO.measured("trial", "mtt")
+    assert not AUTO.measured("evaluation", "convnet")
+    assert shares.of(DM_KIND).gpus == 1
+    assert shares.of(Kind.of_trial(tiny.RUNS["mtt"])).gpus == 0.5
+    assert Shares(AUTO, most_gpus=0.75).of(DM_KIND).gpus == 0.75
+
+
+@pytest.mark.parametrize(
+    ("took_gib", "most_gpus", "at_once"),
+    [(20, 1.0, 3), (10, 1.0, 6), (10, 0.5, 3), (79, 1.0, 1), (200, 1.0, 1), (0.001, 1.0, 16)],
+)
+def test_as_many_as_have_room_with_a_margin(took_gib, most_gpus, at_once):
+    shares = Shares(AUTO, most_gpus)
+    assert shares.pack(DM_KIND, Measured(int(took_gib * GIB), 80 * GIB)) == at_once
+    gpus = shares.of(DM_KIND).gpus
+    assert gpus * at_once <= most_gpus
+    assert gpus * (at_once + 1) > most_gpus
+
+
+def test_what_was_too_little_in_spite_of_it_is_doubled_once():
+    shares = Shares(AUTO)
+    shares.pack(DM_KIND, Measured(10 * GIB, 80 * GIB))
+    had = shares.of(DM_KIND)
+    assert shares.grow(DM_KIND, had)
+    assert shares.grow(DM_KIND, had), "of those that ran out together the second one, too, is tried again"
+    assert shares.of(DM_KIND).gpus == 2 * had.gpus
+
+
+def test_kinds_differ_in_what_takes_memory_alone():
+    run = tiny.RUNS["dm"]
+    rates = LearningRates(pixels=1.0, f=1.0, w=1.0)
+    assert Kind.of_trial(run.replace(seed=7, algorithm=run.algorithm.replace(learning_rates=rates))) == DM_KIND
+    assert Kind.of_trial(run.replace(algorithm=run.algorithm.replace(iterations=3))) == DM_KIND
+    others = [
+        run.replace(algorithm=DM(iterations=40, real_batch_size=16)),
+        run.replace(images_per_class=2),
+        run.replace(backbone=Network(width=16)),
+        run.replace(resolution=64),
+        tiny.RUNS["dm f3"],
+        run.replace(algorithm=MTT()),
+    ]
+    assert len({DM_KIND, *map(Kind.of_trial, others)}) == 1 + len(others)
+
+
+@pytest.mark.parametrize("name", tiny.SOUND)
+def test_first_steps_are_made_and_nothing_is_kept(name, storage):
+    run, cpu = tiny.RUNS[name], torch.device("cpu")
+    evaluation = tiny.EVALUATION
+    shared = SimpleNamespace(
+        sweep=tiny.plan(name).sweep,
+        storage=storage,
+        dataset=lambda of: load_dataset(run.dataset, resolution=32, held_out=5),
+        generator=lambda run, device: None if run.generator is None else own_generator(run, Resources(), device),
+    )
+    if run.ipc is not None:
+        try_unit((run,), shared, cpu)
+    try_unit((run, evaluation, evaluation.networks[0]), shared, cpu)
+    if run.expert_set is not None:
+        try_unit((run.expert_set,), shared, cpu)
+    assert storage.tree("") == ()
