@@ -199,7 +199,7 @@ class _Driver:
     """A driver that is watched, and killed with all that it started."""
 
     def __init__(self, storage: Storage, environment: dict[str, str], output: TextIO) -> None:
-        self.storage, self.mark = storage, f"{_MARK}={uuid.uuid4().hex}"
+        self.storage, self.output, self.mark = storage, output, f"{_MARK}={uuid.uuid4().hex}"
         self.before = _finished(storage)
         self.started = time.perf_counter()
         name, _, token = self.mark.partition("=")
@@ -225,7 +225,8 @@ class _Driver:
             self._kill()
         code = self.process.wait()
         if code not in (0, -signal.SIGKILL):
-            raise RuntimeError(f"The driver ended by itself with exit code {code}.")
+            said = Path(self.output.name).read_text().splitlines()[-20:]
+            raise RuntimeError("\n".join([f"The driver ended by itself with exit code {code}:", *said]))
         return Attempt(
             seconds=time.perf_counter() - self.started,
             killed=code != 0,
@@ -239,7 +240,11 @@ class _Driver:
         return int(found[1]) if found else 0
 
     def _kill(self) -> None:
-        """Everything that has its mark: whoever was being started meets the next look."""
+        """Everything that has its mark: whoever was being started meets the next look.
+
+        The driver first, which must not see others go.
+        """
+        self.process.kill()
         while processes := list(_marked(self.mark)):
             for process in processes:
                 with contextlib.suppress(ProcessLookupError):

@@ -71,11 +71,9 @@ class Tasks:
             call()
         if not self._under_way and self._waiting:
             time.sleep(timeout_seconds)
-        while self._under_way:
-            ready, _ = ray.wait(list(self._under_way), timeout=timeout_seconds)
-            if not ready:
-                return
-            timeout_seconds = 0
+        references = list(self._under_way)
+        if references and ray.wait(references, timeout=timeout_seconds)[0]:
+            ready, _ = ray.wait(references, num_returns=len(references), timeout=0)
             for reference in ready:
                 self._ended(reference, self._under_way.pop(reference))
 
