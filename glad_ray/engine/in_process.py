@@ -42,7 +42,7 @@ def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> 
     is started if data is not there, or some network cannot be built; `RunError` if experts fail that are those of no
     run.
     """
-    engine = _Engine(plan, storage, device, view)
+    engine = _Engine(plan, storage, device, view, evaluates=True)
     try:
         engine.run()
     except _SpentError as error:
@@ -55,7 +55,7 @@ def distill_in_process(plan: Plan, storage: Storage, *, device: str, view: View)
 
     Returns what `run_in_process` does; raises what the run raises.
     """
-    engine = _Engine(plan, storage, device, view)
+    engine = _Engine(plan, storage, device, view, evaluates=False)
     try:
         engine.distil_alone()
     except StoppedError:
@@ -70,7 +70,7 @@ class _SpentError(Exception):
 class _Engine:
     """One pass over what is left of a plan."""
 
-    def __init__(self, plan: Plan, storage: Storage, device: str, view: View) -> None:
+    def __init__(self, plan: Plan, storage: Storage, device: str, view: View, *, evaluates: bool) -> None:
         self.plan, self.storage, self.device, self.view = plan, storage, device, view
         self.resources = plan.sweep.resources
         self.budget = Budget(self.resources)
@@ -78,7 +78,8 @@ class _Engine:
         self._ending = False
         self.left = left_of(plan, storage)
         show_begun(plan, self.left, storage, view)
-        check_networks(plan, self.left)
+        if evaluates:
+            check_networks(plan, self.left)
         self._data = {key: key.load(view) for key in self.left.data}
         self._files = check_generators(self.left, shared_on=device, own_on=device)
         self._generators: dict[GeneratorRecord, Generator] = {}

@@ -149,7 +149,7 @@ def test_what_a_library_does_to_handlers_is_undone():
 @pytest.mark.parametrize("name", ["dm", "mtt"])
 def test_a_distillation_told_to_end_keeps_its_step_and_resumes_bit_for_bit(name, number, in_process, storage):
     expected, _ = in_process
-    run = tiny.RUNS[name]
+    plan, run = tiny.plan(name), tiny.RUNS[name]
     steps = []
 
     def told(event):
@@ -160,10 +160,10 @@ def test_a_distillation_told_to_end_keeps_its_step_and_resumes_bit_for_bit(name,
                 os.kill(os.getpid(), number)
 
     with raised(), pytest.raises(KeyboardInterrupt):
-        distill_in_process(run, storage, device="cpu", view=Recorded(told))
+        distill_in_process(plan, storage, device="cpu", view=Recorded(told))
     newest = storage.list(storage.checkpoint_folder(run.run_id))[-1]
     assert storage.step_of(newest) == 3
     assert State.from_bytes(storage.read_bytes(newest), "cpu").step == 3
-    distill_in_process(run, storage, device="cpu", view=Recorded(told))
+    distill_in_process(plan, storage, device="cpu", view=Recorded(told))
     assert steps == list(range(1, run.steps + 1)), "no step is made twice"
     tiny.assert_same(storage, expected, name)
