@@ -11,6 +11,7 @@ from typing import Any
 
 import ray
 import torch
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from glad_ray.data import Dataset
 from glad_ray.engine.connection import unit_device
@@ -113,7 +114,12 @@ def sharing(
     """
     prefix = f"glad-ray {sweep.name} {uuid.uuid4().hex[:6]}"
     nodes = [node for node in ray.nodes() if node["Alive"]]
-    actors: list[Any] = [ray.remote(EventQueue).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()]
+    # Where the driver is: a machine that is lost takes no events of others with it, nor makes them wait.
+    beside_driver = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    queue: Any = ray.remote(EventQueue).options(
+        num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=beside_driver
+    )
+    actors: list[Any] = [queue.remote()]
     held = {record.content_id: ray.put(file) for record, file in files.items()}
     replicas: dict[str, dict[str, tuple[str, ...]]] = {}
     rooms = [(node, _slots(node, left, sweep.resources)) for node in nodes]

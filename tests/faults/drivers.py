@@ -19,7 +19,9 @@ from glad_ray.spec import Evaluation, Network, RandomReal, Resources, Run, Sweep
 from glad_ray.storage import Storage
 from tests.engine import tiny
 from tests.engine.conftest import Recorded
-from tests.faults.processes import until
+from tests.faults.processes import until, workers
+
+UNITS = ("ray::distil_task", "ray::_experts", "ray::_evaluation")
 
 
 @ray.remote(num_cpus=0)
@@ -75,14 +77,13 @@ def memory():
 
 
 def node(where):
-    """Two runs on two machines, one of which loses its raylet when both runs have checkpoints."""
+    """Two runs on two machines, one of which loses its raylet as soon as it computes something."""
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     second = cluster.add_node(num_cpus=1)
     storage, view = Storage.open(where), Recorded()
 
     def kill():
-        for name in ("dm", "mtt"):
-            until(lambda name=name: storage.list(storage.checkpoint_folder(tiny.RUNS[name].run_id)))
+        until(lambda: any(title.startswith(UNITS) for _, title in workers(second.raylet_socket_name)))
         cluster.remove_node(second, allow_graceful=False)
 
     killer = threading.Thread(target=kill)

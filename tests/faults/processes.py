@@ -15,9 +15,9 @@ def until(happens):
         time.sleep(0.02)
 
 
-def workers():
-    """Process numbers and titles of this session's workers."""
-    socket = ray.nodes()[0]["RayletSocketName"]
+def workers(socket=None):
+    """Process numbers and titles of the workers of a machine, by its raylet's socket; of the first if none is named."""
+    socket = socket or ray.nodes()[0]["RayletSocketName"]
     raylets = [pid for pid, text in processes("cmdline") if "raylet/raylet" in text and socket in text]
     return [(pid, text) for pid, text in processes("cmdline") if text.startswith("ray::") and parent(pid) in raylets]
 

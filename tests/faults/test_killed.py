@@ -22,7 +22,7 @@ EVALUATION_ID = tiny.EVALUATION.content_id
 # Who is killed: title of the process, the run, after its first checkpoint or at once, what is told.
 VICTIMS = {
     "a distilling process": ("ray::distil_task", "dm", True, "again, with the run's name"),
-    "a trial's supervisor": ("ray::ImplicitFunc", "dm", True, "again, with the run's name"),
+    "a trial's supervisor": ("ray::ImplicitFunc", "dm", False, "again, with the run's name"),
     "an evaluating process": ("ray::_evaluation", "random", False, "again, with run and network"),
     "a process that trains experts": ("ray::_experts", "mtt", False, "again, with the experts' numbers"),
     "a generator's replica": ("ray::Replica", "dc", True, "nothing: Ray starts it again, its calls are repeated"),
