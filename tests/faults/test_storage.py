@@ -26,6 +26,20 @@ def run(engine, made, storage, view):
         run_on_ray(made, storage, address=None, view=view)
 
 
+def stop_after_step_7(made, storage):
+    """A sweep in this process that is ended in the middle of its distillation."""
+
+    class Stopped(KeyboardInterrupt):
+        pass
+
+    def stop(event):
+        if isinstance(event, RunProgressed) and event.progress.step == 7:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run_in_process(made, storage, device="cpu", view=Recorded(stop))
+
+
 ENGINES = ["in process", pytest.param("on Ray", marks=pytest.mark.long_fault)]
 
 
@@ -73,16 +87,7 @@ def test_newest_checkpoint_truncated(engine, in_process, storage, request, view,
     if engine == "on Ray":
         request.getfixturevalue("ray_session")
     folder = storage.checkpoint_folder(tiny.RUNS["dm"].run_id)
-
-    class Stopped(KeyboardInterrupt):
-        pass
-
-    def stop(event):
-        if isinstance(event, RunProgressed) and event.progress.step == 7:
-            raise Stopped
-
-    with pytest.raises(Stopped):
-        run_in_process(plan("dm"), storage, device="cpu", view=Recorded(stop))
+    stop_after_step_7(plan("dm"), storage)
     before, newest = storage.list(folder)
     whole = storage.read_bytes(newest)
     storage.local_path(newest).write_bytes(whole[: len(whole) // 2])
@@ -100,23 +105,13 @@ def test_entries_of_the_ledger_half_written(engine, in_process, storage, request
     if engine == "on Ray":
         request.getfixturevalue("ray_session")
     run_in_process(plan("random"), storage, device="cpu", view=view)
-
-    class Stopped(KeyboardInterrupt):
-        pass
-
-    def stop(event):
-        if isinstance(event, RunProgressed) and event.progress.step == 7:
-            raise Stopped
-
-    with pytest.raises(Stopped):
-        run_in_process(plan(*NAMES), storage, device="cpu", view=Recorded(stop))
+    stop_after_step_7(plan(*NAMES), storage)
     entries = [path for path in storage.tree(Storage.RUNS) if "/ledger/" in path]
     assert {path.rpartition("/")[2].partition("-")[0] for path in entries} >= {"distilled.json", "checkpoint.json"}
     for path in entries:
         whole = storage.read_bytes(path)
         storage.local_path(path).write_bytes(whole[: len(whole) // 2])
-    made = plan(*NAMES)
-    run(engine, made, storage, view)
+    run(engine, plan(*NAMES), storage, view)
     steps = [event.progress.step for event in view.of(RunProgressed) if event.run == tiny.RUNS["dm"]]
     if engine == "in process":
         assert steps[0] == 7
