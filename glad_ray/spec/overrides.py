@@ -84,7 +84,8 @@ def first(sweep: Sweep, conditions: Sequence[str]) -> Sweep:
 
     Raises `UserError` if a condition is of another form than `key=value`, or its key no field of any run.
     """
-    _parsed_conditions(sweep, (*conditions, *sweep.first), "first")
+    _parsed_conditions(sweep, conditions, "--first")
+    _parsed_conditions(sweep, sweep.first, "first")
     return sweep.replace(first=(*conditions, *sweep.first))
 
 
