@@ -19,12 +19,17 @@ class Budget:
         self._gpu_seconds = 0.0
 
     def taken(self, unit: Hashable, gpus: float) -> None:
-        """A unit of work has begun to compute with a share, which ends one that it had before and was lost with."""
-        self.given_back(unit)
+        """A unit of work has begun to compute with a share; one that it had before was lost."""
+        self.lost(unit)
         self._held[unit] = (gpus, self._clock())
 
-    def given_back(self, unit: Hashable) -> None:
-        """A unit of work has ended."""
+    def given_back(self, unit: Hashable, gpus: float, seconds: float) -> None:
+        """A unit of work has ended, which held a share for so long."""
+        self._held.pop(unit, None)
+        self._gpu_seconds += gpus * seconds
+
+    def lost(self, unit: Hashable) -> None:
+        """A unit of work has ended that tells nothing any more."""
         gpus, since = self._held.pop(unit, (0.0, 0.0))
         self._gpu_seconds += gpus * (self._clock() - since)
 

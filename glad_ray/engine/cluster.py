@@ -14,7 +14,7 @@ import ray
 from glad_ray.data import find_dataset
 from glad_ray.engine.budget import Budget
 from glad_ray.engine.connection import check_resources, connected
-from glad_ray.engine.events import Ending, Retried, RunDistilled, RunFinished, ShareTaken
+from glad_ray.engine.events import Ending, Retried, RunDistilled, RunFinished, ShareGivenBack, ShareTaken
 from glad_ray.engine.fan_out import REAL, FanOut, Work
 from glad_ray.engine.faults import Fault
 from glad_ray.engine.packing import pack
@@ -51,9 +51,9 @@ def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View,
     """Run what is left of a plan on a cluster; a run that fails is recorded, and the others go on.
 
     Returns the budget that ended it before all was done, in words; None: none did. `address` is `auto` or host:port;
-    None: a cluster of this machine alone. Raises `UserError` before anything is
-    started if data is not there, or the cluster, or what a unit of work asks of it, or some network cannot be built;
-    `RunError` if experts fail that are those of no run.
+    None: a cluster of this machine alone. Raises `UserError` before anything is started if data is not there, or the
+    cluster, or what a unit of work asks of it, or some network cannot be built; `RunError` if experts fail that are
+    those of no run.
     """
     budget = Budget(plan.sweep.resources)
     left = left_of(plan, storage)
@@ -149,14 +149,14 @@ class _Driver:
 
     def distilled(self, run: Run) -> None:
         """See `Listener`."""
-        self.budget.given_back(("trial", run.run_id))
         self.view.show(RunDistilled(run))
         self._to_evaluate.append(run)
         self._evaluate_ready()
 
     def faulted(self, run: Run, fault: Fault, step: int | None) -> None:
         """See `Listener`."""
-        self.budget.given_back(("trial", run.run_id))
+        if fault.kind == "infrastructure":
+            self.budget.lost(("trial", run.run_id))
         self._failed(run, "distill", fault, step)
 
     def retried(self, what: str, error: str) -> None:
@@ -187,10 +187,13 @@ class _Driver:
 
     def _show(self, events: list[bytes]) -> None:
         for event in map(pickle.loads, events):
-            if isinstance(event, ShareTaken):
-                self.budget.taken(event.unit, event.gpus)
-            else:
-                self.view.show(event)
+            match event:
+                case ShareTaken(unit, gpus):
+                    self.budget.taken(unit, gpus)
+                case ShareGivenBack(unit, gpus, seconds):
+                    self.budget.given_back(unit, gpus, seconds)
+                case _:
+                    self.view.show(event)
 
     def _expert_ended(self, expert_set: ExpertSet, fault: Fault | None) -> None:
         self._experts_left[expert_set] -= 1

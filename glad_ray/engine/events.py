@@ -43,6 +43,15 @@ class ShareTaken:
 
 
 @dataclass(frozen=True)
+class ShareGivenBack:
+    """A unit of work has ended; of one that is lost, nothing comes."""
+
+    unit: tuple[str, ...]
+    gpus: float
+    seconds: float
+
+
+@dataclass(frozen=True)
 class SharePacked:
     """What a kind of work takes of a GPU was measured, or could not be."""
 
@@ -136,6 +145,7 @@ Event = (
     | RunFailed
     | Retried
     | ShareTaken
+    | ShareGivenBack
     | SharePacked
     | Ending
     | ReplicaHealth

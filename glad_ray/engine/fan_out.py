@@ -89,11 +89,11 @@ class FanOut:
         def grow() -> bool:
             return self.shares.grow(kind, had)
 
-        def finished(fault: Fault | None) -> None:
-            self.budget.given_back((kind.unit, *which))
+        def lost(error: Exception, fault: Fault) -> None:
+            self.budget.lost((kind.unit, *which))
             ended(fault)
 
-        self.tasks.submit(what, start, finished, lambda error, fault: finished(fault), grow)
+        self.tasks.submit(what, start, ended, lost, grow)
 
 
 def _expert_key(expert_set: ExpertSet, indices: list[int]) -> tuple[str, ...]:

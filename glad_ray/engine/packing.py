@@ -81,7 +81,7 @@ def _unmeasured(kind: Kind, view: View, fault: Fault | None) -> None:
 def measure_task(kind: Kind, example: tuple[Any, ...], shared: Shared) -> Measured | Fault | None:
     """Make the first steps of a unit of work; returns what that took of a GPU, None if there is none."""
     try:
-        with shared.share(kind.unit, kind.name, "measured", kind.title) as device:
+        with shared.computing(kind.unit, kind.name) as device:
             if device == "cpu":
                 return None
             where = torch.device(device)

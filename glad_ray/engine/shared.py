@@ -2,6 +2,7 @@
 
 import contextlib
 import pickle
+import time
 import uuid
 import zlib
 from collections import Counter
@@ -16,7 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from glad_ray.data import Dataset
 from glad_ray.engine.connection import unit_device
 from glad_ray.engine.event_queue import EventQueue
-from glad_ray.engine.events import Event, ShareTaken
+from glad_ray.engine.events import Event, ShareGivenBack, ShareTaken
 from glad_ray.engine.expert_store import RemoteTrajectories, start_expert_store
 from glad_ray.engine.replica.actor import start_replica
 from glad_ray.engine.replica.handle import RemoteGenerator
@@ -80,12 +81,24 @@ class Shared:
 
     @contextlib.contextmanager
     def share(self, unit: Unit, name: str, *which: str) -> Iterator[str]:
-        """Compute with the share of a unit of work, `which` by ids: as many threads as whole CPUs, and the device,
-        which it gives back. Raises `StoppedError` if nothing is to be started.
+        """`computing`, and the driver is told of it; `which` unit it is, by ids. Raises `StoppedError` if nothing is to
+        be started.
         """
-        assigned = ray.get_runtime_context().get_assigned_resources()
-        if self.tell(ShareTaken((unit, *which), assigned.get("GPU", 0.0))):
-            raise StoppedError("not started: work is to end")
+        gpus = ray.get_runtime_context().get_assigned_resources().get("GPU", 0.0)
+        began, ending = time.monotonic(), self.tell(ShareTaken((unit, *which), gpus))
+        try:
+            if ending:
+                raise StoppedError("not started: work is to end")
+            with self.computing(unit, name) as device:
+                yield device
+        finally:
+            self.tell(ShareGivenBack((unit, *which), gpus, time.monotonic() - began))
+
+    @contextlib.contextmanager
+    def computing(self, unit: Unit, name: str) -> Iterator[str]:
+        """Compute with the share of a unit of work: as many threads as whole CPUs, and the device, which it gives
+        back.
+        """
         resources = self.sweep.resources
         needed = resources.slice_of(unit, name)
         with cpu_threads(needed.cpus):

@@ -43,8 +43,9 @@ def test_hours_of_gpus():
     budget.taken(("trial", "b"), 0.5)
     clock.seconds = 3600
     assert budget.gpu_hours == pytest.approx(0.75)
-    budget.given_back(("trial", "b"))
-    budget.given_back(("trial", "never begun"))
+    budget.given_back(("trial", "b"), 0.5, 3600)
+    # What ends before it is known to have begun counts too, and holds nothing.
+    budget.lost(("trial", "never begun"))
     # Lost and begun again: it holds one share, not two.
     budget.taken(("trial", "a"), 0.25)
     clock.seconds = 5400
@@ -52,6 +53,16 @@ def test_hours_of_gpus():
     assert budget.spent is None
     clock.seconds = 7200
     assert budget.spent == "the 1 GPU hours that this command may take (resources.gpu_hours)"
+
+
+def test_what_a_unit_says_it_held_counts_once():
+    clock = Clock()
+    budget = Budget(Resources(gpu_hours=1), clock)
+    budget.taken(("trial", "a"), 1.0)
+    clock.seconds = 100
+    budget.given_back(("trial", "a"), 1.0, 90)
+    clock.seconds = 7200
+    assert budget.gpu_hours == pytest.approx(90 / 3600)
 
 
 def test_no_bound():
@@ -108,7 +119,7 @@ def test_nothing_begins(storage, view, spend):
 def test_on_ray(in_process, storage, view, spend):
     names = ("dm", "random", "kmeans", "mtt", "whole")
     plan = tiny.plan(*names)
-    view.on_event = lambda event: spend() if isinstance(event, TrainingDone) else None
+    view.on_event = lambda event: spend() if isinstance(event, RunDistilled) else None
     assert run_on_ray(plan, storage, address=None, view=view) == "the hours of this test"
     assert len(view.of(Ending)) == 1
     assert not view.of(RunFailed)
