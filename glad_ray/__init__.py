@@ -4,21 +4,37 @@ What a sweep file needs is here; it loads neither torch nor Ray.
 """
 
 from glad_ray.spec import (
+    CMAES,
     DC,
     DM,
+    GP,
     MTT,
+    TPE,
+    Choice,
     CustomGenerator,
+    DatasetFacts,
     DiffusersAutoencoder,
     Evaluation,
     Experts,
+    FloatRange,
+    Grid,
+    Halving,
     Herding,
+    Hyperband,
+    IntRange,
     KMeans,
+    Layers,
     LearningRates,
+    Median,
     Network,
+    Never,
+    Random,
     RandomReal,
     RandomStyleGAN,
     Resources,
     Run,
+    Rung,
+    Search,
     Share,
     StyleGANFile,
     Sweep,
@@ -30,30 +46,49 @@ from glad_ray.version import __version__
 
 
 def main() -> None:
-    """Make a sweep file a script: `python sweeps/x.py ...` does what `glad-ray sweep sweeps/x.py ...` does."""
+    """Make a sweep file a script, or a search file: `python sweeps/x.py ...` does what `glad-ray sweep sweeps/x.py ...`
+    does, or `glad-ray search ...`.
+    """
     import sys
 
     from glad_ray.cli import main
 
-    sys.exit(main(["sweep", *sys.argv]))
+    command = "search" if hasattr(sys.modules["__main__"], "search") else "sweep"
+    sys.exit(main([command, *sys.argv]))
 
 
 __all__ = [
+    "CMAES",
     "DC",
     "DM",
+    "GP",
     "MTT",
+    "TPE",
+    "Choice",
     "CustomGenerator",
+    "DatasetFacts",
     "DiffusersAutoencoder",
     "Evaluation",
     "Experts",
+    "FloatRange",
+    "Grid",
+    "Halving",
     "Herding",
+    "Hyperband",
+    "IntRange",
     "KMeans",
+    "Layers",
     "LearningRates",
+    "Median",
     "Network",
+    "Never",
+    "Random",
     "RandomReal",
     "RandomStyleGAN",
     "Resources",
     "Run",
+    "Rung",
+    "Search",
     "Share",
     "StyleGANFile",
     "Sweep",

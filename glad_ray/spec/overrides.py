@@ -8,6 +8,7 @@ from glad_ray.errors import UserError, unknown
 from glad_ray.spec.experts import ExpertSet
 from glad_ray.spec.record import R, field_paths, replace_at, value_at
 from glad_ray.spec.run import Run
+from glad_ray.spec.search import Search
 from glad_ray.spec.sweep import Resources, Sweep
 
 
@@ -48,6 +49,21 @@ def override_sweep(sweep: Sweep, assignments: Sequence[str]) -> Sweep:
         else:
             sweep = sweep.replace(runs=override(sweep.runs, key, value, also=shared))
     return sweep
+
+
+def override_search(search: Search, assignments: Sequence[str]) -> Search:
+    """A search with `key=value` applied: to a field of its own (`trials`, `evaluation.epochs`, `resources.trial_gpus`),
+    or of the run that varies.
+    """
+    of_run = "base."
+    for key, value in map(parse_assignment, assignments):
+        own = set(field_paths(search))
+        path = of_run + key if key not in own and of_run + key in own else key
+        known = {name.removeprefix(of_run) for name in own}
+        if path not in own:
+            raise unknown("key", key, sorted(known))
+        search = replace_at(search, path, value)
+    return search
 
 
 def override_experts(expert_set: ExpertSet, assignments: Sequence[str]) -> tuple[ExpertSet, Resources]:

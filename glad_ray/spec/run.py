@@ -254,6 +254,12 @@ class Run(Record):
         )
 
     @property
+    def latent_kinds(self) -> tuple[str, ...]:
+        """What is optimised, each with a learning rate: pixels, or f, w and both; and g, a generator's weights."""
+        kinds = ("pixels",) if self.generator is None else tuple(self.generator.latent_shapes(self.space))
+        return (*kinds, "g") if self.learn_generator else kinds
+
+    @property
     def layer(self) -> int | None:
         """Number n of an `f<n>` space, else None."""
         return int(self.space[1:]) if _FEATURE_SPACE.fullmatch(self.space) else None

@@ -1,0 +1,299 @@
+"""From a search to the runs it may try: which parameters there are, which of them a run has, what is drawn for them.
+
+A parameter is a range with a name. The name is the field's path, unless what may be chosen depends on the rest of the
+run (the layers of one of several generators, the ways to begin in pixels or in latents): then it says on what.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from glad_ray.errors import UserError, unknown
+from glad_ray.spec.algorithm import DC, DM, MTT
+from glad_ray.spec.record import Record, field_paths, replace_at, value_at
+from glad_ray.spec.run import Run
+from glad_ray.spec.search import AnyRange, Choice, FloatRange, IntRange, Layers, Search
+
+# What decides which other fields a run has comes first.
+_FIRST = ("algorithm", "generator", "space")
+# What a machine has to hold for a run, and what its shares are: kept ready for every value that may be drawn.
+_DECIDING = (*_FIRST, "backbone", "resolution", "antialias")
+_RATES = "algorithm.learning_rates."
+_EXPERTS = "algorithm.experts"
+_FIXED = ("dataset", "own_dataset", "held_out")
+_PAPER_LAYERS = {"dc": "f16", "dm": "f20", "mtt": "f12"}
+"""best for unseen networks at 128 pixels (GLaD, Figure 3)"""
+
+Label = str | float | int | bool | None
+"""A value as a study, or a table, has it"""
+
+
+class Parameter(NamedTuple):
+    """What is drawn."""
+
+    name: str
+    path: str
+    range: Choice | FloatRange | IntRange
+
+    def label(self, value: Any) -> Label:
+        """A value in words, different for every value of a choice."""
+        if isinstance(value, str | float | int | None):
+            return value
+        if isinstance(value, Record):
+            return f"{getattr(value, 'name', None) or getattr(value, 'kind', type(value).__name__)} {value.content_id}"
+        return json.dumps(value)
+
+    @property
+    def labels(self) -> dict[Label, Any]:
+        """The values of a choice by their labels, in order."""
+        assert isinstance(self.range, Choice), f"{self.name} is a range of numbers"
+        return {self.label(value): value for value in self.range.values}
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is in range."""
+        if isinstance(self.range, Choice):
+            return value in self.range.values
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and self.range.low <= value <= self.range.high
+
+
+Ask = Callable[[Parameter], Any]
+"""Draws a value."""
+
+
+def propose(search: Search, ask: Ask) -> Run:
+    """The run that is made of what `ask` draws; raises `UserError` if no run can be made of it."""
+    run = search.base
+    drawn: dict[str, Any] = {}
+    for path, range_ in _ordered(search.vary):
+        if not _has(run, path) or not all(drawn.get(other) in values for other, values in range_.when.items()):
+            continue
+        drawn[path] = ask(_parameter(search, run, path, range_))
+        run = _changed(run, path, drawn[path])
+    return run
+
+
+def check_search(search: Search) -> None:
+    """Raise the `UserError` of the first mistake in what may vary, or in the first points: a field that does not exist,
+    a value that no run has, a layer no generator has.
+    """
+    known = {path for path in _known_paths(search) if path not in _FIXED}
+    for path, range_ in search.vary.items():
+        if path in _FIXED:
+            raise UserError(
+                f"{path} cannot vary: runs are compared on the same held-out images. Search each by itself."
+            )
+        if path not in known:
+            raise unknown("field of a run in vary", path, sorted(known))
+        if path.startswith(_EXPERTS) and not isinstance(range_, Choice):
+            raise UserError(f"{path} decides which experts are trained: name its values in a Choice.")
+        for other in range_.when:
+            if other not in search.vary:
+                raise unknown(f"field in when of {path}", other, search.vary)
+    for end in ("low", "high"):
+        for number in range(_most_values(search)):
+            propose(search, partial(_end, end, number))
+    for point in search.first:
+        for path in point:
+            if path not in search.vary:
+                raise unknown("field in first", path, search.vary)
+        _labels_of(search, point, strict=True)
+
+
+def first_points(search: Search) -> list[dict[str, Label]]:
+    """What is tried first, each as far as it is given: what the search says, then the paper's choices, of every
+    algorithm in question, as far as they are in range. The paper's layers are those of its own generators; where there
+    is none of that name, the base run's space takes its place.
+    """
+    points = [_labels_of(search, point, strict=True) for point in search.first]
+    points += [_labels_of(search, point, strict=False) for point in _paper_points(search)]
+    return [point for number, point in enumerate(points) if point and point not in points[:number]]
+
+
+def grid_points(search: Search, points: int) -> Iterator[dict[str, Label]]:
+    """Every combination, of `points` values of each range of numbers, over the last parameter fastest."""
+
+    def values_of(parameter: Parameter) -> Sequence[Any]:
+        match parameter.range:
+            case Choice(values=values):
+                return values
+            case IntRange(low=low, high=high, log=log):
+                return sorted({round(number) for number in _spread(low, high, log, points)})
+            case FloatRange(low=low, high=high, log=log):
+                return _spread(low, high, log, points)
+
+    for _, drawn in _combinations(search, values_of):
+        yield {parameter.name: parameter.label(value) for parameter, value in drawn}
+
+
+def representatives(search: Search) -> tuple[Run, ...]:
+    """Runs that between them need all that any run of the search does: images, generators, experts, shares."""
+    made = (run for end in ("low", "high") for run, _ in _combinations(search, partial(_needed, end)))
+    return tuple({run.run_id: run for run in made}.values())
+
+
+def _needed(end: str, parameter: Parameter) -> Sequence[Any]:
+    """Every value of a choice that decides on what is kept ready; of others the first, of numbers one end."""
+    if not isinstance(parameter.range, Choice):
+        return (getattr(parameter.range, end),)
+    deciding = parameter.path in _DECIDING or parameter.path.startswith(_EXPERTS)
+    return parameter.range.values if deciding else parameter.range.values[:1]
+
+
+def _combinations(
+    search: Search, values_of: Callable[[Parameter], Sequence[Any]]
+) -> Iterator[tuple[Run, list[tuple[Parameter, Any]]]]:
+    """Every run that can be made of some values of each parameter, and what it is made of."""
+    chosen: list[int] = []
+    while True:
+        run, drawn, sizes = _combination(search, values_of, chosen)
+        yield run, drawn
+        # Count up: the last parameter's next value, or of the last one that has any left.
+        chosen += [0] * (len(sizes) - len(chosen))
+        del chosen[len(sizes) :]
+        while chosen and chosen[-1] == sizes[len(chosen) - 1] - 1:
+            chosen.pop()
+        if not chosen:
+            return
+        chosen[-1] += 1
+
+
+def _combination(
+    search: Search, values_of: Callable[[Parameter], Sequence[Any]], chosen: Sequence[int]
+) -> tuple[Run, list[tuple[Parameter, Any]], list[int]]:
+    """The run of the chosen values of the first parameters and the first values of the others; what it is made of, and
+    how many values each parameter has.
+    """
+    drawn: list[tuple[Parameter, Any]] = []
+    sizes: list[int] = []
+
+    def ask(parameter: Parameter) -> Any:
+        values = values_of(parameter)
+        value = values[chosen[len(sizes)] if len(sizes) < len(chosen) else 0]
+        sizes.append(len(values))
+        drawn.append((parameter, value))
+        return value
+
+    return propose(search, ask), drawn, sizes
+
+
+def _spread(low: float, high: float, log: bool, points: int) -> list[float]:
+    """So many numbers from `low` to `high`, evenly, over orders of magnitude with `log`; the middle where it is one."""
+    if low == high:
+        return [low]
+    if points == 1:
+        return [math.sqrt(low * high) if log else (low + high) / 2]
+    spread = np.geomspace(low, high, points) if log else np.linspace(low, high, points)
+    return [low, *(float(number) for number in spread[1:-1]), high]
+
+
+def _paper_points(search: Search) -> Iterator[dict[str, Any]]:
+    vary = search.vary
+    candidates = vary.get("algorithm")
+    algorithms = candidates.values if isinstance(candidates, Choice) else (search.base.algorithm,)
+    for algorithm in algorithms:
+        paper, point = search.base.replace(algorithm=type(algorithm)()), {}
+        for path in vary:
+            if path == "algorithm":
+                point[path] = algorithm
+            elif path == "space":
+                layer = _PAPER_LAYERS.get(algorithm.name, "")
+                legal = paper.generator is not None and layer in paper.generator.spaces
+                point[path] = layer if legal else paper.space
+            elif path in set(field_paths(paper)):
+                point[path] = value_at(paper, path)
+        yield point
+
+
+def _labels_of(search: Search, point: Mapping[str, Any], *, strict: bool) -> dict[str, Label]:
+    """The labels of what a point gives, by the names of parameters; what is out of range is left out, or, `strict`,
+    raises `UserError`.
+    """
+    found: dict[str, Label] = {}
+
+    def ask(parameter: Parameter) -> Any:
+        given = parameter.path in point
+        value = point.get(parameter.path)
+        if given and parameter.holds(value):
+            found[parameter.name] = parameter.label(value)
+            return value
+        if given and strict:
+            raise UserError(f"A first point has {parameter.path}={value!r}, which is out of its range: mend first.")
+        return _end("low", 0, parameter)
+
+    propose(search, ask)
+    return found
+
+
+def _end(end: str, number: int, parameter: Parameter) -> Any:
+    range_ = parameter.range
+    return range_.values[number % len(range_.values)] if isinstance(range_, Choice) else getattr(range_, end)
+
+
+def _most_values(search: Search) -> int:
+    """Of the choices of the search: so many proposals name every value once."""
+    spaces = [len(each.generator.spaces) + 1 for each in _generated(search) if each.generator is not None]
+    return max([1, *spaces, *(len(each.values) for each in search.vary.values() if isinstance(each, Choice))])
+
+
+def _generated(search: Search) -> Iterator[Run]:
+    yield search.base
+    generators = search.vary.get("generator")
+    for generator in generators.values if isinstance(generators, Choice) else ():
+        if isinstance(generator, Record) and search.base.generator is not None:
+            yield search.base.replace(generator=generator, space=generator.spaces[0])  # type: ignore[attr-defined]
+
+
+def _known_paths(search: Search) -> Iterator[str]:
+    """Fields of the base run, and of every algorithm there is."""
+    yield from field_paths(search.base)
+    for algorithm in (DC(), DM(), MTT()):
+        yield from (f"algorithm.{path}" for path in field_paths(algorithm))
+    for range_ in search.vary.values():
+        for value in range_.values if isinstance(range_, Choice) else ():
+            if isinstance(value, Record):
+                yield from (f"generator.{path}" for path in field_paths(value))
+
+
+def _ordered(vary: Mapping[str, AnyRange]) -> list[tuple[str, AnyRange]]:
+    return sorted(vary.items(), key=lambda item: _FIRST.index(item[0]) if item[0] in _FIRST else len(_FIRST))
+
+
+def _has(run: Run, path: str) -> bool:
+    """Whether a field says anything of a run."""
+    if path.startswith(_RATES):
+        return path.removeprefix(_RATES) in run.latent_kinds
+    return path in set(field_paths(run))
+
+
+def _parameter(search: Search, run: Run, path: str, range_: AnyRange) -> Parameter:
+    if isinstance(range_, Layers):
+        if run.generator is None:
+            raise UserError(
+                "Layers are those of a generator, and the base run has no generator: give it one, and a space."
+            )
+        name = f"{path} of {run.generator_name}" if "generator" in search.vary else path
+        return Parameter(name, path, Choice(values=(*(("pixel",) if range_.pixel else ()), *run.generator.spaces)))
+    if path == "init" and isinstance(range_, Choice):
+        legal = ("real", "noise") if run.generator is None else run.generator.inits
+        where = "pixels" if run.generator is None else "latents"
+        values = tuple(value for value in range_.values if value in legal)
+        return Parameter(f"{path} of {where}", path, Choice(values=values))
+    return Parameter(path, path, range_)
+
+
+def _changed(run: Run, path: str, value: Any) -> Run:
+    """A run with a field changed, and with what that implies."""
+    if path == "space" and value == "pixel":
+        # The same images: of the generator's size.
+        without = {"generator": None, "generator_classes": (), "learn_generator": False, "init": None}
+        return run.replace(space="pixel", resolution=run.resolution, **without)
+    if path == "space" and run.init == "gaussian":
+        assert run.generator is not None, "only generators have such an init"
+        has_f = "f" in run.generator.latent_shapes(value)
+        return run.replace(space=value) if has_f else run.replace(space=value, init=None)
+    return replace_at(run, path, value)
