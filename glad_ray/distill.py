@@ -143,8 +143,12 @@ def distill(
     storage: Storage,
     device: str,
     on_progress: OnProgress,
+    until: int | None = None,
 ) -> None:
     """Distil a run to its last step and write all it makes; resumes from its newest whole checkpoint.
+
+    With `until`, no further than to that step, of which the set and a checkpoint are kept; where there is a later
+    checkpoint, to the step of that.
 
     SIGINT and SIGTERM end it after a checkpoint of the step that it is making; a second one ends it at once. So does
     `on_progress`, told of every step, by returning true: then `StoppedError` is raised.
@@ -164,7 +168,11 @@ def distill(
     write_entry(storage, run.run_id, "started", device=device_name(where))
     seconds = 0.0
     if not isinstance(run.algorithm, WholeDataset):
-        seconds = _make_set(run, space, dataset, trajectories, storage, where, on_progress)
+        last = run.steps if until is None else min(until, run.steps)
+        state = _make_set(run, space, dataset, trajectories, storage, where, on_progress, last)
+        if state.step < run.steps:
+            return
+        seconds = state.seconds
     taken = Distillation(
         seconds=seconds,
         peak_memory_bytes=peak_memory_bytes(where),
@@ -198,8 +206,9 @@ def _make_set(
     storage: Storage,
     device: torch.device,
     on_progress: OnProgress,
-) -> float:
-    """Write the synthetic set of a run and its losses; returns the seconds that took, pauses left out."""
+    last: int,
+) -> State:
+    """Make the steps of a run up to `last`; after those of the run itself, write its synthetic set and its losses."""
     labels = torch.arange(len(dataset.class_names)).repeat_interleave(run.images_per_class)
     state = _newest_checkpoint(run, storage, device)
     if state is None:
@@ -208,14 +217,17 @@ def _make_set(
     if run.distils:
         algorithm = build_algorithm(run, dataset, trajectories, device)
         algorithm.load_state(state.algorithm)
-        _loop(run, state, space, algorithm, labels, dataset, storage, on_progress)
+        _loop(run, state, space, algorithm, labels, dataset, storage, on_progress, last)
+        if state.step < run.steps:
+            _save_set(run, state, space, labels, dataset, storage)
+            return state
     else:
         _save_set(run, state, space, labels, dataset, storage)
     final = _synthetic_set(run, state, space, labels, dataset)
     storage.write_bytes(storage.synthetic_set_path(run.run_id), final.to_bytes())
     storage.write_bytes(storage.images_path(run.run_id), final.png_grid())
     write_losses(storage, run.run_id, state.losses, state.loss_seconds)
-    return state.seconds
+    return state
 
 
 def _first_state(
@@ -244,11 +256,12 @@ def _loop(
     dataset: Dataset,
     storage: Storage,
     on_progress: OnProgress,
+    last: int,
 ) -> None:
     settings = run.algorithm
     assert isinstance(settings, DC | DM | MTT), "a baseline makes no steps"
     before, started = state.seconds, time.monotonic()
-    while state.step < run.steps:
+    while state.step < last:
         # No checkpoint holds half a step, and whoever is told to end keeps the steps it made.
         with kept_back() as told_to_end:
             loss = _step(settings, state, space, algorithm, labels)
@@ -257,7 +270,7 @@ def _loop(
             state.loss_seconds.append(state.seconds)
             if state.step in run.snapshot_steps:
                 _save_set(run, state, space, labels, dataset, storage)
-            due = state.step % run.checkpoint_every == 0 and state.step < run.steps
+            due = state.step < run.steps and (state.step == last or state.step % run.checkpoint_every == 0)
             if due:
                 _save_checkpoint(run, state, storage)
             ended = on_progress(Progress(state.step, run.steps, loss, state.seconds)) and state.step < run.steps

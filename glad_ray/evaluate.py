@@ -24,15 +24,18 @@ from glad_ray.machine import device_name, peak_memory_bytes, reset_peak_memory
 from glad_ray.networks import build_network
 from glad_ray.randomness import rng_for
 from glad_ray.results import (
+    Look,
     Training,
     completed,
     evaluated,
     finished,
     read_distillation,
     read_entry,
+    read_look,
     read_trainings,
     sound_trainings,
     write_entry,
+    write_look,
     write_results,
     write_trainings,
 )
@@ -147,6 +150,75 @@ def evaluate_set(
     """Train one network on a set and test it; draws follow from `identity`, network, step and repeat."""
     started = time.monotonic()
     reset_peak_memory(device)
+    lr = evaluation.learning_rate(network)
+    if evaluation.learned_step_size and training_set.step_size is not None:
+        lr = training_set.step_size
+    averaged = _trained(training_set, identity, evaluation, network, lr, dataset, repeat, device)
+    held_out = None
+    if len(dataset.held_out_labels):
+        held_out = _tested(averaged, _held_out(dataset), dataset, device)
+    return Training(
+        step=training_set.step,
+        network=network.key,
+        repeat=repeat,
+        accuracy=_tested(averaged, test_subset(dataset, evaluation.test_images), dataset, device),
+        held_out_accuracy=held_out,
+        learning_rate=lr,
+        seconds=time.monotonic() - started,
+        peak_memory_bytes=peak_memory_bytes(device),
+        device=device_name(device),
+    )
+
+
+def look_at(
+    run: Run,
+    step: int,
+    evaluation: Evaluation,
+    network: Network,
+    dataset: Dataset,
+    storage: Storage,
+    *,
+    device: str,
+    on_training: Callable[[], bool],
+) -> Look:
+    """Score a run's set after some steps, or the first later one that there is, with one network on held-out training
+    images alone; each training is kept, and none is made twice.
+
+    Labels are the set's own, or hard. Draws follow as those of `evaluate_set` do. `on_training` is called after each
+    and ends it by returning true: then `StoppedError` is raised.
+    """
+    path = storage.look_path(run.run_id, step, evaluation.content_id, network.key)
+    seen, where = read_look(storage, path), torch.device(device)
+    while len(seen.accuracies) < evaluation.repeats:
+        started = time.monotonic()
+        path_of_set = _set_after(run, step, storage)
+        synthetic = SyntheticSet.from_bytes(storage.read_bytes(path_of_set), path_of_set)
+        labels: Labels = "hard" if synthetic.soft_labels is None else "own"
+        repeat, training_set = len(seen.accuracies), _training_set(synthetic, labels, None, where)
+        lr = evaluation.learning_rate(network)
+        averaged = _trained(training_set, run.run_id, evaluation, network, lr, dataset, repeat, where)
+        score = _tested(averaged, _held_out(dataset), dataset, where)
+        seen = Look(accuracies=(*seen.accuracies, score), seconds=seen.seconds + time.monotonic() - started)
+        write_look(storage, path, seen)
+        if on_training() and len(seen.accuracies) < evaluation.repeats:
+            raise StoppedError(f"ended before its time, after {len(seen.accuracies)} trainings")
+    return seen
+
+
+def _set_after(run: Run, step: int, storage: Storage) -> str:
+    return next(path for path in storage.list(storage.set_folder(run.run_id)) if storage.step_of(path) >= step)
+
+
+def _trained(
+    training_set: TrainingSet,
+    identity: str,
+    evaluation: Evaluation,
+    network: Network,
+    lr: float,
+    dataset: Dataset,
+    repeat: int,
+    device: torch.device,
+) -> nn.Module:
     rng = rng_for(identity, f"evaluate {network.key}", training_set.step, repeat)
     module = build_network(
         network,
@@ -155,28 +227,15 @@ def evaluate_set(
         classes=len(dataset.class_names),
         rng=rng,
     ).to(device)
-    lr = evaluation.learning_rate(network)
-    if evaluation.learned_step_size and training_set.step_size is not None:
-        lr = training_set.step_size
-    averaged = train_network(module, training_set.images, training_set.labels, evaluation, lr=lr, rng=rng)
+    return train_network(module, training_set.images, training_set.labels, evaluation, lr=lr, rng=rng)
 
-    def test(split: Split) -> float:
-        return accuracy(averaged, by_index(split.images, dataset, device), torch.tensor(split.labels, device=device))
 
-    held_out = None
-    if len(dataset.held_out_labels):
-        held_out = test(Split(dataset.held_out_images, dataset.held_out_labels))
-    return Training(
-        step=training_set.step,
-        network=network.key,
-        repeat=repeat,
-        accuracy=test(test_subset(dataset, evaluation.test_images)),
-        held_out_accuracy=held_out,
-        learning_rate=lr,
-        seconds=time.monotonic() - started,
-        peak_memory_bytes=peak_memory_bytes(device),
-        device=device_name(device),
-    )
+def _tested(network: nn.Module, split: Split, dataset: Dataset, device: torch.device) -> float:
+    return accuracy(network, by_index(split.images, dataset, device), torch.tensor(split.labels, device=device))
+
+
+def _held_out(dataset: Dataset) -> Split:
+    return Split(dataset.held_out_images, dataset.held_out_labels)
 
 
 def evaluate_network(

@@ -49,6 +49,12 @@ class Storage:
     REPORT_TABLE: ClassVar[str] = "report/table.csv"
     REPORT_PUBLISHED: ClassVar[str] = "report/published.csv"
     REPORT_SCORES: ClassVar[str] = "report/scores.csv"
+    SEARCH: ClassVar[str] = "search/search.json"
+    SEARCH_OWNER: ClassVar[str] = "search/owner"
+    SEARCH_STUDY: ClassVar[str] = "search/study.journal"
+    SEARCH_TRIALS: ClassVar[str] = "search/trials.parquet"
+    REPORT_SEARCH: ClassVar[str] = "report/search.html"
+    REPORT_SEARCH_TRIALS: ClassVar[str] = "report/search_trials.csv"
 
     @classmethod
     def open(cls, where: str | Path, create: bool = True) -> "Storage":
@@ -205,6 +211,11 @@ class Storage:
     def trainings_path(run_id: str, evaluation_id: str, network_key: str) -> str:
         """The trainings of one network, all steps and repeats of one evaluation."""
         return f"runs/{run_id}/evaluations/{evaluation_id}/{network_key}.parquet"
+
+    @staticmethod
+    def look_path(run_id: str, step: int, evaluation_id: str, network_key: str) -> str:
+        """What a search saw of a run after `step` steps, by one network on held-out training images."""
+        return f"runs/{run_id}/looks/step-{step:08d}-{evaluation_id}/{network_key}.json"
 
     @staticmethod
     def results_path(run_id: str, evaluation_id: str) -> str:

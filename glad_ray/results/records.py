@@ -117,6 +117,28 @@ class Failure(Record):
     finished_at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
 
 
+class Look(Record):
+    """What a search saw of a run after some steps, by one network."""
+
+    accuracies: tuple[float, ...] = ()
+    """on held-out training images, in [0, 1], one a repeat"""
+    seconds: float = 0.0
+    """of training and testing, not of distilling"""
+
+
+def write_look(storage: Storage, path: str, seen: Look) -> None:
+    """Keep what was seen, at a `Storage.look_path`."""
+    storage.write_bytes(path, seen.model_dump_json(indent=1).encode())
+
+
+def read_look(storage: Storage, path: str) -> Look:
+    """What was seen so far; nothing if the file is not there, or damaged."""
+    try:
+        return Look.model_validate_json(storage.read_bytes(path))
+    except (UserError, ValueError):
+        return Look()
+
+
 def package_versions() -> dict[str, str]:
     """Versions of Python, this package and those it computes with, as installed; what is not installed is left out."""
     versions = {"glad_ray": __version__, "python": platform.python_version()}
