@@ -1,5 +1,6 @@
-"""The report: one self-contained page and one table, made from results on storage alone."""
+"""The report: one self-contained page and one table, made from results on storage alone; and that of a search."""
 
 from glad_ray.report.page import write_report
+from glad_ray.report.search import write_search_report
 
-__all__ = ["write_report"]
+__all__ = ["write_report", "write_search_report"]

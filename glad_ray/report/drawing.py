@@ -23,9 +23,19 @@ COLOURS = {
     "whole": "#1c1d1e",
 }
 """of the algorithms"""
-_STYLED = {_INK: "currentColor", _RULE: "var(--rule)", PAGE: "var(--page)"} | {
-    colour: f"var(--{name})" for name, colour in COLOURS.items()
-}
+FIRST, LAST, FULL = "#1d1e1f", "#202122", "#252627"
+"""of what is seen of a trial: at its first look, at its last, in full"""
+RAMP = tuple(f"#3031{level:02x}" for level in range(9))
+"""from low to high"""
+_STYLED = (
+    {_INK: "currentColor", _RULE: "var(--rule)", PAGE: "var(--page)"}
+    | {FIRST: "var(--look-first)", LAST: "var(--look-last)", FULL: "var(--look-full)"}
+    | {colour: f"var(--{name})" for name, colour in COLOURS.items()}
+    | {
+        colour: f"color-mix(in oklab, var(--ramp-high) {100 * level / (len(RAMP) - 1):g}%, var(--ramp-low))"
+        for level, colour in enumerate(RAMP)
+    }
+)
 MARKERS = {"dc": "o", "dm": "s", "mtt": "^"}
 BASELINE_DASHES: dict[str, Any] = {"random": (0, (4, 3)), "herding": (0, (1, 1.5)), "kmeans": (0, (6, 2, 1, 2))}
 PERCENT = FuncFormatter(lambda value, _: f"{value:g} %")

@@ -20,7 +20,7 @@ def accuracies_csv(sections: Iterable[Section]) -> str:
         *_PLACE, "selection", *_ROW, "set_bytes", "generator_bytes", "seeds", "trainings", "steps", "network", "seen",
         "accuracy_percent", "std_percent",
     )  # fmt: skip
-    return _csv(
+    return as_csv(
         columns,
         (
             (
@@ -34,8 +34,8 @@ def accuracies_csv(sections: Iterable[Section]) -> str:
                 " ".join(map(str, row.steps)),
                 network,
                 "yes" if score.seen else "no",
-                _percent(score.mean),
-                _percent(score.std),
+                in_percent(score.mean),
+                in_percent(score.std),
             )
             for section in sections
             for table in section.tables
@@ -52,7 +52,7 @@ def published_csv(compared: Iterable[tuple[Section, Sequence[Comparison]]]) -> s
         "published_std_percent", "difference_points", "combined_deviations", "source", "table", "note",
         "not_stated",
     )  # fmt: skip
-    return _csv(
+    return as_csv(
         columns,
         (
             (
@@ -61,11 +61,11 @@ def published_csv(compared: Iterable[tuple[Section, Sequence[Comparison]]]) -> s
                 *_of(one.row),
                 one.row.trainings,
                 one.network,
-                _percent(one.ours.mean),
-                _percent(one.ours.std),
-                _percent(one.published.score.mean),
-                _percent(one.published.score.std),
-                _percent(one.difference),
+                in_percent(one.ours.mean),
+                in_percent(one.ours.std),
+                in_percent(one.published.score.mean),
+                in_percent(one.published.score.std),
+                in_percent(one.difference),
                 "" if one.deviations is None else f"{one.deviations:.4f}",
                 one.published.source,
                 one.published.table,
@@ -81,15 +81,15 @@ def published_csv(compared: Iterable[tuple[Section, Sequence[Comparison]]]) -> s
 def scores_csv(scored: Iterable[tuple[Section, Sequence[Ranked]]]) -> str:
     """A line per distilled row and network with its scores of DD-Ranking, as far as they can be told."""
     columns = (*_PLACE, *_ROW, "network", "hlr_points", "ior_points", "lrs", "ars")
-    return _csv(
+    return as_csv(
         columns,
         (
             (
                 *_place(section, one.row),
                 *_of(one.row),
                 one.network or _UNSEEN,
-                _percent(one.hlr),
-                _percent(one.ior),
+                in_percent(one.hlr),
+                in_percent(one.ior),
                 "" if one.lrs is None else f"{one.lrs:.6f}",
                 "" if one.ars is None else f"{one.ars:.6f}",
             )
@@ -114,11 +114,13 @@ def _of(row: Row) -> tuple[Any, ...]:
     )
 
 
-def _percent(share: float | None) -> str:
+def in_percent(share: float | None) -> str:
+    """`64.3210` of 0.64321; empty of nothing."""
     return "" if share is None else f"{100 * share:.4f}"
 
 
-def _csv(columns: Sequence[str], lines: Iterable[tuple[Any, ...]]) -> str:
+def as_csv(columns: Sequence[str], lines: Iterable[tuple[Any, ...]]) -> str:
+    """A table with a header; what stands in it twice is there once."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from glad_ray.errors import UserError
@@ -18,6 +17,7 @@ from glad_ray.report.identity import Place, is_baseline
 from glad_ray.report.material import Material, read_material
 from glad_ray.report.published import Comparison, Published, context, shortfalls
 from glad_ray.report.ranking import Ranked, lacking
+from glad_ray.report.rendering import render
 from glad_ray.report.runs import losses, network_costs, pictures, run_views
 from glad_ray.report.size_figure import accuracy_by_bytes
 from glad_ray.report.sizes import COUNTED, sizes
@@ -31,7 +31,7 @@ def write_report(storage: Storage) -> str:
     Raises `DataError` naming a file that is damaged, `UserError` if the page cannot be written.
     """
     material = read_material(storage)
-    page = _environment().get_template("index.html.j2").render(_context(storage, material))
+    page = render("index.html.j2", _context(storage, material))
     try:
         compared = zip(material.sections, material.compared, strict=True)
         scored = zip(material.sections, material.ranked, strict=True)
@@ -168,15 +168,3 @@ def _versions(rows: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, str], i
     """Each set of package versions, and the number of runs made with it, the most used first."""
     of_run = {row["run_id"]: row["versions"] for row in rows}
     return [(json.loads(versions), number) for versions, number in Counter(of_run.values()).most_common()]
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("glad_ray.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["wording"] = wording
-    return environment

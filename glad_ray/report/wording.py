@@ -90,6 +90,11 @@ def signed(share: float) -> str:
     return f"{100 * share:+.1f}".replace("-", "−")
 
 
+def decimal(number: float) -> str:
+    """`−0.33`, with a true minus sign."""
+    return f"{number:.2f}".replace("-", "−")
+
+
 def count(number: int) -> str:
     """`20,000`."""
     return f"{number:,}"

@@ -1,0 +1,21 @@
+"""How pages are made of templates."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from glad_ray.report import wording
+
+
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """A page; what the context has is escaped unless it says that it is markup."""
+    environment = Environment(
+        loader=PackageLoader("glad_ray.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["wording"] = wording
+    return environment.get_template(template).render(context)
