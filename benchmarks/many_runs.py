@@ -145,7 +145,7 @@ class Outcome:
 def nothing(sweep: Sweep) -> tuple[float, float]:
     """Wall-clock seconds and the driver's CPU seconds that a run takes whose tasks do nothing."""
     options = {"max_calls": 0, "max_retries": 0, "scheduling_strategy": "DEFAULT"}
-    distillation = ray.remote(**options)(lambda run, shared: {"fault": None, "step": 0})
+    distillation = ray.remote(**options)(lambda run, until, shared: {"fault": None, "step": 0})
     evaluation = ray.remote(**options)(lambda run, evaluation, network, shared: None)
     plan = make_plan(sweep)
     view = _Clocked(make_view(plan))

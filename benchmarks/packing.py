@@ -21,6 +21,7 @@ from rich.table import Table
 from glad_ray.engine.cluster import run_on_ray
 from glad_ray.engine.connection import connected
 from glad_ray.engine.events import Event, SharePacked
+from glad_ray.engine.sweep_account import SweepAccount
 from glad_ray.engine.view import PlainView
 from glad_ray.machine import device_name
 from glad_ray.plan import make_plan
@@ -46,7 +47,7 @@ class _View(PlainView):
     packed = 1
 
     def show(self, event: Event) -> None:
-        self.tally.add(event)
+        self.account.add(event)
         if isinstance(event, SharePacked):
             self.packed = event.at_once
 
@@ -55,13 +56,14 @@ def distil(sweep: Sweep, setting: Setting) -> Outcome:
     """Distil all runs with so many on a GPU at once."""
     gpus = "auto" if setting == "auto" else 1 / setting
     plan = make_plan(sweep.replace(resources=sweep.resources.replace(trial_gpus=gpus)))
-    view = _View(plan)
+    account = SweepAccount(plan)
+    view = _View(account)
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
         run_on_ray(plan, Storage.open(folder), address=None, view=view)
         seconds = time.monotonic() - started
     on_a_gpu = view.packed if setting == "auto" else setting
-    return Outcome(on_a_gpu, seconds, view.tally.retries, len(view.tally.distilled))
+    return Outcome(on_a_gpu, seconds, account.tally.retries, len(account.tally.distilled))
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ The proportional set size is read from /proc: a page that n processes map counts
 import logging
 import os
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,7 +19,7 @@ from glad_ray.engine.fan_out import REAL
 from glad_ray.engine.faults import Fault
 from glad_ray.engine.shared import Shared, sharing
 from glad_ray.engine.shares import Shares
-from glad_ray.engine.trials import run_trials
+from glad_ray.engine.trials import Leg, run_trials
 from glad_ray.engine.units import left_of
 from glad_ray.plan import make_plan
 from glad_ray.spec import Run, Sweep
@@ -56,20 +56,25 @@ class _UntilAllRun:
 
     ending = False
 
-    def __init__(self, at_once: int, shared: Shared, measure: Callable[[], Any]) -> None:
+    def __init__(self, runs: Sequence[Run], at_once: int, shared: Shared, measure: Callable[[], Any]) -> None:
         self.at_once, self.shared, self.measure, self.seen = at_once, shared, measure, set[str]()
+        self.waiting = list(runs)
 
-    def startable(self, run: Run) -> bool:
-        return True
+    def next(self) -> Leg | None:
+        return Leg(self.waiting.pop(0)) if self.waiting else None
+
+    @property
+    def exhausted(self) -> bool:
+        return not self.waiting
 
     def slots(self) -> int:
         return self.at_once
 
-    def distilled(self, run: Run) -> None:
+    def distilled(self, leg: Leg) -> None:
         raise AssertionError("a trial ended before all of them ran")
 
-    def faulted(self, run: Run, fault: Fault, step: int | None) -> None:
-        raise RuntimeError(f"{run.label}: {fault.error}")
+    def faulted(self, leg: Leg, fault: Fault, step: int | None) -> None:
+        raise RuntimeError(f"{leg.run.label}: {fault.error}")
 
     def retried(self, what: str, error: str) -> None:
         pass
@@ -103,8 +108,8 @@ def while_trials_run(
         data = {key: ray.put(key.load(make_view(plan))) for key in left.data}
         with connected(None), sharing(sweep, left, storage, data, {}) as shared:
             try:
-                listener = _UntilAllRun(at_once, shared, measure)
-                run_trials(sweep.runs, shared, Shares(sweep.resources), listener, REAL.distillation)
+                listener = _UntilAllRun(sweep.runs, at_once, shared, measure)
+                run_trials(shared, Shares(sweep.resources), listener, REAL.distillation)
             except _MeasuredError as measured:
                 found: Found = measured.found
                 return found

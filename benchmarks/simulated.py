@@ -116,7 +116,7 @@ def simulated(
         Simulated("trial", journal, lengths, trials_together),
         Simulated("evaluation", journal, lengths),
         partial(_finish, journal),
-        ray.remote(max_calls=0, max_retries=0)(lambda kind, example, shared: measured),
+        measurement=ray.remote(max_calls=0, max_retries=0)(lambda kind, example, shared: measured),
     )
 
 

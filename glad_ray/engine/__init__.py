@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from glad_ray.engine.cluster import run_on_ray
     from glad_ray.engine.in_process import distill_in_process, run_in_process
-    from glad_ray.engine.view import View, make_view
+    from glad_ray.engine.sweep_account import make_view
+    from glad_ray.engine.view import View
 
 _MODULES = {
     "View": "view",
     "distill_in_process": "in_process",
-    "make_view": "view",
+    "make_view": "sweep_account",
     "run_in_process": "in_process",
     "run_on_ray": "cluster",
 }

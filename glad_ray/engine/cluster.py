@@ -1,36 +1,21 @@
-"""The engine on Ray: experts and evaluations as tasks, distillations as trials of Ray Tune, all from one thread.
+"""A sweep on Ray: experts and evaluations as tasks, distillations as trials of Ray Tune, all from one thread."""
 
-Nothing waits while it holds a share: a trial ends when it has distilled, its evaluation queues without one, and the
-driver, which submits it, has none.
-"""
-
-import pickle
-import time
 from collections import Counter, defaultdict
 from functools import partial
 
-import ray
-
-from glad_ray.data import find_dataset
 from glad_ray.engine.budget import Budget
-from glad_ray.engine.connection import check_resources, connected
-from glad_ray.engine.events import Ending, Retried, RunDistilled, RunFinished, ShareGivenBack, ShareTaken
-from glad_ray.engine.fan_out import REAL, FanOut, Work
+from glad_ray.engine.conductor import Conductor, cluster_for
+from glad_ray.engine.events import RunDistilled, RunFinished
+from glad_ray.engine.fan_out import REAL, Work
 from glad_ray.engine.faults import Fault
-from glad_ray.engine.packing import pack
-from glad_ray.engine.preparation import decode_on_cluster
-from glad_ray.engine.replica.watch import ReplicaWatch
-from glad_ray.engine.shared import Shared, shared_generators, sharing
-from glad_ray.engine.shares import Kind, Shares, slices_of
-from glad_ray.engine.tasks import Tasks
-from glad_ray.engine.trials import run_trials
+from glad_ray.engine.shared import Shared
+from glad_ray.engine.shares import Shares
+from glad_ray.engine.trials import Leg
 from glad_ray.engine.units import (
     Left,
     Stage,
-    check_generators,
     check_networks,
     fault_of_networks,
-    first_fault,
     left_of,
     raise_unless_recorded,
     record_failure,
@@ -38,13 +23,10 @@ from glad_ray.engine.units import (
 )
 from glad_ray.engine.view import View
 from glad_ray.errors import GladRayError
-from glad_ray.plan import Plan, experts_needed
+from glad_ray.plan import Plan
 from glad_ray.results import clear_failure
-from glad_ray.spec import ExpertSet, Network, Resources, Run
+from glad_ray.spec import ExpertSet, Network, Run
 from glad_ray.storage import Storage
-
-_POLL_SECONDS = 0.25
-_CLUSTER_SECONDS = 2.0
 
 
 def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View, work: Work = REAL) -> str | None:
@@ -61,46 +43,20 @@ def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View,
     if not (left.to_distill or left.to_evaluate or left.expert_sets):
         return None
     check_networks(plan, left)
-    for key in left.data:
-        find_dataset(key.dataset)
-    resources = plan.sweep.resources
-    on_gpus = any(each.gpus for each in left.trial_slices(resources))
-    shared_on, own_on = (
-        "cuda" if gpus and not resources.logical_gpus else "cpu"
-        for gpus in (resources.generator_gpus or on_gpus, on_gpus)
-    )
-    files = check_generators(left, shared_on=shared_on, own_on=own_on)
-    with connected(address):
-        replicas = len(shared_generators(left, resources)) * resources.generator_replicas
-        check_resources(resources, left.units(plan.sweep), generators=replicas)
-        shares = Shares(resources, _most_gpus(resources, replicas))
-        # The object store holds the only copy: a driver that kept another would double it.
-        data = {key: ray.put(key.load(view, partial(decode_on_cluster, view))) for key in left.data}
-        with sharing(plan.sweep, left, storage, data, files) as shared:
-            return _Driver(shared, shares, budget, view, work).run(left)
+    with cluster_for(left, plan.sweep, storage, address, view) as (shared, shares):
+        return _SweepConductor(shared, shares, budget, view, work).run(left)
 
 
-class _Driver:
-    """Submits what is left, in its order, and takes what comes back."""
+class _SweepConductor(Conductor):
+    """Submits what is left of a sweep, in its order."""
 
     def __init__(self, shared: Shared, shares: Shares, budget: Budget, view: View, work: Work) -> None:
-        self.shared, self.budget, self.view, self.work = shared, budget, view, work
-        self.ending = False
-        self._watch_budget()
-        self._tasks = Tasks(self.retried)
-        self._shares = shares
-        self._fan_out = FanOut(self._tasks, shared, shares, budget, work)
-        self._experts_left: Counter[ExpertSet] = Counter()
-        self._expert_faults: dict[ExpertSet, Fault] = {}
+        super().__init__(shared, shares, budget, view, work)
         self._networks_left: Counter[str] = Counter()
         self._evaluation_faults: defaultdict[str, list[tuple[Network, Fault]]] = defaultdict(list)
-        self._events = shared.events.take.remote(self.ending)
-        self._replicas = ReplicaWatch(shared.replica_names, shared.storage, view.show)
-        self._polled = self._counted = 0.0
-        self._slots = 0
         self._settled: set[str] = set()
         """ids of runs that are finished, or failed"""
-        self._to_distill: tuple[Run, ...] = ()
+        self._to_distill: dict[str, Run] = {}
         self._to_evaluate: list[Run] = []
 
     def run(self, left: Left) -> str | None:
@@ -109,105 +65,64 @@ class _Driver:
         """
         if self.ending:
             return self.budget.spent
-        pack(left, self.shared, self._shares, self._tasks, self.view, self.work.measurement)
+        self._pack(left)
         for expert_set in left.expert_sets:
-            ended = partial(self._expert_ended, expert_set)
-            self._experts_left[expert_set] += self._fan_out.experts(expert_set, ended)
+            self._train(expert_set)
         for run in left.to_evaluate:
             clear_failure(self.shared.storage, run.run_id)
         self._to_evaluate = list(left.to_evaluate)
         self._evaluate_ready()
         if left.to_distill:
-            self._to_distill = left.to_distill
-            run_trials(left.to_distill, self.shared, self._shares, self, self.work.distillation)
-        while len(self._tasks):
-            self._take(_POLL_SECONDS)
-        self._show(ray.get(self._events))
-        self._show(ray.get(self.shared.events.take.remote(self.ending)))
+            self._to_distill = {run.run_id: run for run in left.to_distill}
+            self._distil(left.to_distill)
+        self._take_all()
         raise_unless_recorded(self.shared.sweep, self._expert_faults)
         unsettled = {run.run_id for run in (*left.to_distill, *left.to_evaluate)} - self._settled
         stopped = any(fault.kind == "stopped" for fault in self._expert_faults.values())
         return self.budget.spent if unsettled or stopped else None
 
-    def startable(self, run: Run, distilled: bool = False) -> bool | None:
-        """See `Listener`: whether its experts are trained; it fails with them."""
-        fault = first_fault(run, self.shared.sweep, self._expert_faults, distilled)
-        if fault is not None:
-            self._failed(run, "experts", fault)
-            return False
-        waits = any(self._experts_left[each] for each in experts_needed(run, self.shared.sweep, distilled))
-        return None if waits else True
+    def next(self) -> Leg | None:
+        """See `Listener`: the first whose experts are trained; it fails with them."""
+        for run in list(self._to_distill.values()):
+            startable = self._startable(run)
+            if startable is not False:
+                del self._to_distill[run.run_id]
+            if startable is True:
+                return Leg(run)
+            if isinstance(startable, Fault):
+                self._failed(run, "experts", startable)
+        return None
 
-    def slots(self) -> int:
+    @property
+    def exhausted(self) -> bool:
         """See `Listener`."""
-        if time.monotonic() - self._counted > _CLUSTER_SECONDS:
-            needed = {self._shares.of(Kind.of_trial(run)) for run in self._to_distill}
-            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            self._slots = max(sum(slices_of(node, each) for node in nodes) for each in needed)
-            self._counted = time.monotonic()
-        return self._slots
+        return not self._to_distill
 
-    def distilled(self, run: Run) -> None:
+    def distilled(self, leg: Leg) -> None:
         """See `Listener`."""
-        self.view.show(RunDistilled(run))
-        self._to_evaluate.append(run)
+        self.view.show(RunDistilled(leg.run))
+        self._to_evaluate.append(leg.run)
         self._evaluate_ready()
 
-    def faulted(self, run: Run, fault: Fault, step: int | None) -> None:
+    def faulted(self, leg: Leg, fault: Fault, step: int | None) -> None:
         """See `Listener`."""
         if fault.kind == "infrastructure":
-            self.budget.lost(("trial", run.run_id))
-        self._failed(run, "distill", fault, step)
-
-    def retried(self, what: str, error: str) -> None:
-        """See `Listener`."""
-        self.view.show(Retried(what, error))
-
-    def poll(self) -> None:
-        """See `Listener`."""
-        if time.monotonic() - self._polled > _POLL_SECONDS:
-            self._take(0)
-            self._polled = time.monotonic()
-
-    def _take(self, timeout_seconds: float) -> None:
-        """Take what has come back from tasks, and show the events they sent."""
-        self._tasks.poll(timeout_seconds)
-        # Never waited for: the queue may be on its way to another machine.
-        ready, _ = ray.wait([self._events], timeout=0)
-        if ready:
-            self._show(ray.get(self._events))
-            self._events = self.shared.events.take.remote(self.ending)
-        self._replicas.poll()
-        self._watch_budget()
-
-    def _watch_budget(self) -> None:
-        if not self.ending and (spent := self.budget.spent):
-            self.ending = True
-            self.view.show(Ending(spent))
-
-    def _show(self, events: list[bytes]) -> None:
-        for event in map(pickle.loads, events):
-            match event:
-                case ShareTaken(unit, gpus):
-                    self.budget.taken(unit, gpus)
-                case ShareGivenBack(unit, gpus, seconds):
-                    self.budget.given_back(unit, gpus, seconds)
-                case _:
-                    self.view.show(event)
+            self.budget.lost(("trial", leg.run.run_id))
+        self._failed(leg.run, "distill", fault, step)
 
     def _expert_ended(self, expert_set: ExpertSet, fault: Fault | None) -> None:
-        self._experts_left[expert_set] -= 1
-        if fault is not None:
-            self._expert_faults.setdefault(expert_set, fault)
+        super()._expert_ended(expert_set, fault)
         self._evaluate_ready()
 
     def _evaluate_ready(self) -> None:
         """Evaluate those distilled before whose experts, if they need any, are there."""
-        states = [(run, self.startable(run, distilled=True)) for run in self._to_evaluate]
-        self._to_evaluate = [run for run, startable in states if startable is None]
+        states = [(run, self._startable(run, distilled=True)) for run in self._to_evaluate]
+        self._to_evaluate = [run for run, startable in states if startable is False]
         for run, startable in states:
-            if startable:
+            if startable is True:
                 self._evaluate(run)
+            elif isinstance(startable, Fault):
+                self._failed(run, "experts", startable)
 
     def _evaluate(self, run: Run) -> None:
         self._networks_left[run.run_id] = self._fan_out.evaluation(run, partial(self._network_ended, run))
@@ -241,9 +156,3 @@ class _Driver:
 
 def _unrecorded(what: str, fault: Fault) -> None:
     raise GladRayError(f"The {what} could not be written: {fault.error}.")
-
-
-def _most_gpus(resources: Resources, generators: int) -> float:
-    """What a unit of work can be given of one GPU beside generators."""
-    most = max(node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"])
-    return float(min(1.0, most - generators * resources.generator_gpus))

@@ -15,8 +15,10 @@ from glad_ray.spec import Run
 _TELL_SECONDS = 2.0  # every event costs the driver some time
 
 
-def distil(run: Run, shared: Shared) -> dict[str, Any]:
-    """Distil a run; returns its `fault`, or None, and the last `step` it made here, in types of every process."""
+def distil(run: Run, until: int | None, shared: Shared) -> dict[str, Any]:
+    """Distil a run, to a step or its end; returns its `fault`, or None, and the last `step` it made here, in types of
+    every process.
+    """
     step, told = None, time.monotonic()
 
     def progressed(progress: Progress) -> bool:
@@ -40,6 +42,7 @@ def distil(run: Run, shared: Shared) -> dict[str, Any]:
                 storage=shared.storage,
                 device=device,
                 on_progress=progressed,
+                until=until,
             )
     except Exception as error:
         return {"fault": Fault.of(error)._asdict(), "step": step}

@@ -5,6 +5,7 @@ An event may come twice, when a lost unit of work is done again: who counts, cou
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from glad_ray.engine.replica.stats import ReplicaStats
 from glad_ray.results import Failure, Progress, Training
@@ -120,6 +121,46 @@ class RunFailed:
 
 
 @dataclass(frozen=True)
+class TrialsFound:
+    """What a search goes on with."""
+
+    ended: int
+    running: int
+    most: int
+    """trials that it begins in all"""
+
+
+Outcome = Literal["goes on", "stopped", "complete", "in full"]
+"""of a look; in full: it was the last"""
+
+
+@dataclass(frozen=True)
+class TrialSeen:
+    """A run of a search was looked at."""
+
+    trial: int
+    drawn: str
+    """what was drawn for it, for people"""
+    run: Run
+    step: int
+    accuracy: float
+    """on held-out training images, in [0, 1]"""
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class TrialFailed:
+    """A run of a search failed by a fault of its own; the others go on."""
+
+    trial: int
+    drawn: str
+    run: Run
+    step: int
+    """to which it was to be distilled"""
+    error: str
+
+
+@dataclass(frozen=True)
 class Retried:
     """A unit of work was lost with the process or machine it ran on, and is done again."""
 
@@ -143,6 +184,9 @@ Event = (
     | TrainingDone
     | RunFinished
     | RunFailed
+    | TrialsFound
+    | TrialSeen
+    | TrialFailed
     | Retried
     | ShareTaken
     | ShareGivenBack

@@ -9,6 +9,7 @@ import ray
 from glad_ray.engine.budget import Budget
 from glad_ray.engine.events import ExpertEpoch, TrainingDone
 from glad_ray.engine.faults import Fault
+from glad_ray.engine.looking import look_key, look_task
 from glad_ray.engine.packing import measure_task
 from glad_ray.engine.shared import Shared
 from glad_ray.engine.shares import Kind, Shares, ray_options
@@ -17,12 +18,15 @@ from glad_ray.engine.trials import distil_task
 from glad_ray.engine.units import evaluation_bound
 from glad_ray.evaluate import evaluate_network, finish_run
 from glad_ray.experts import missing_groups, train_experts
-from glad_ray.results import Training
+from glad_ray.results import Look, Training
 from glad_ray.spec import Evaluation, ExpertSet, Network, Run
 from glad_ray.storage import Storage
 
 Ended = Callable[[Fault | None], None]
 """Takes what went wrong, if something did."""
+
+Looked = Callable[[Look | Fault], None]
+"""Takes what a look saw, or what went wrong."""
 
 
 class Work(NamedTuple):
@@ -33,6 +37,8 @@ class Work(NamedTuple):
     evaluation: Any
     finish: Callable[[str, Run, Evaluation, Storage], None]
     """writes the rows of a run that is evaluated, in the driver"""
+    look: Any = look_task
+    """of a search, at a run under way"""
     measurement: Any = measure_task
     """of what a unit takes of a GPU, where that is to be measured"""
 
@@ -69,6 +75,13 @@ class FanOut:
             )
         return len(pairs)
 
+    def look(self, run: Run, step: int, evaluation: Evaluation, network: Network, ended: Looked) -> None:
+        """Look at a run after some steps; `ended` gets what was seen, or what went wrong."""
+        arguments = (run, step, evaluation, network)
+        what = f"look at {run.label} with {network.title}"
+        key, kind = look_key(*arguments), Kind.of_evaluation(run, evaluation, network)
+        self._submit(what, kind, key, self.work.look, arguments, ended)
+
     def _submit(
         self,
         what: str,
@@ -76,7 +89,7 @@ class FanOut:
         which: tuple[str, ...],
         task: Any,
         arguments: tuple[Any, ...],
-        ended: Ended,
+        ended: Callable[[Any], None],
     ) -> None:
         had = self.shares.of(kind)
 

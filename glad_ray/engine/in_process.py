@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -11,6 +12,7 @@ from glad_ray.engine.events import Ending, ExpertEpoch, Retried, RunDistilled, R
 from glad_ray.engine.faults import Fault, attempt
 from glad_ray.engine.units import (
     DataKey,
+    Left,
     Stage,
     check_generators,
     check_networks,
@@ -26,13 +28,16 @@ from glad_ray.engine.units import (
 )
 from glad_ray.engine.view import View
 from glad_ray.errors import GladRayError, StoppedError
-from glad_ray.evaluate import evaluate_network, finish_run
+from glad_ray.evaluate import evaluate_network, finish_run, look_at
 from glad_ray.experts import ExpertFiles, missing_groups, train_experts
 from glad_ray.generators import Generator
 from glad_ray.plan import Plan
-from glad_ray.results import Progress, Training, clear_failure
+from glad_ray.results import Look, Progress, Training, clear_failure
 from glad_ray.spec import Evaluation, ExpertSet, GeneratorRecord, Network, Run
 from glad_ray.storage import Storage
+
+if TYPE_CHECKING:
+    from glad_ray.engine.study import Stop, Study
 
 
 def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> str | None:
@@ -42,7 +47,9 @@ def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> 
     is started if data is not there, or some network cannot be built; `RunError` if experts fail that are those of no
     run.
     """
-    engine = _Engine(plan, storage, device, view, evaluates=True)
+    left = _left(plan, storage, view)
+    check_networks(plan, left)
+    engine = _Engine(plan, left, storage, device, view)
     try:
         engine.run()
     except _SpentError as error:
@@ -55,7 +62,7 @@ def distill_in_process(plan: Plan, storage: Storage, *, device: str, view: View)
 
     Returns what `run_in_process` does; raises what the run raises.
     """
-    engine = _Engine(plan, storage, device, view, evaluates=False)
+    engine = _Engine(plan, _left(plan, storage, view), storage, device, view)
     try:
         engine.distil_alone()
     except StoppedError:
@@ -63,23 +70,40 @@ def distill_in_process(plan: Plan, storage: Storage, *, device: str, view: View)
     return None
 
 
+def search_in_process(
+    study: "Study", plan: Plan, left: Left, storage: Storage, *, device: str, view: View
+) -> str | None:
+    """Look at all that a study wants looked at; `plan` and `left` have runs that need what any of its runs needs.
+
+    Returns and raises what `run_in_process` does.
+    """
+    engine = _Engine(plan, left, storage, device, view)
+    try:
+        engine.search(study)
+    except _SpentError as error:
+        return str(error)
+    return None
+
+
+def _left(plan: Plan, storage: Storage, view: View) -> Left:
+    left = left_of(plan, storage)
+    show_begun(plan, left, storage, view)
+    return left
+
+
 class _SpentError(Exception):
     """A budget is spent; its words."""
 
 
 class _Engine:
-    """One pass over what is left of a plan."""
+    """One pass over what is left of a plan, or of a search."""
 
-    def __init__(self, plan: Plan, storage: Storage, device: str, view: View, *, evaluates: bool) -> None:
-        self.plan, self.storage, self.device, self.view = plan, storage, device, view
+    def __init__(self, plan: Plan, left: Left, storage: Storage, device: str, view: View) -> None:
+        self.plan, self.left, self.storage, self.device, self.view = plan, left, storage, device, view
         self.resources = plan.sweep.resources
         self.budget = Budget(self.resources)
         self.budget.taken("this process", 0.0 if device == "cpu" else 1.0)
         self._ending = False
-        self.left = left_of(plan, storage)
-        show_begun(plan, self.left, storage, view)
-        if evaluates:
-            check_networks(plan, self.left)
         self._data = {key: key.load(view) for key in self.left.data}
         self._files = check_generators(self.left, shared_on=device, own_on=device)
         self._generators: dict[GeneratorRecord, Generator] = {}
@@ -120,6 +144,47 @@ class _Engine:
                 self._distil(run, progressed)
         self.view.show(RunDistilled(run))
 
+    def search(self, study: "Study") -> None:
+        """Everything that a study wants looked at, one after another; raises `_SpentError` where a budget ends it."""
+        faults: dict[ExpertSet, Fault | None] = {}
+        while (stop := self._next(study)) is not None:
+            experts = stop.run.expert_set
+            if experts is not None and experts not in faults:
+                with cpu_threads(self.resources.slice_of("expert", experts.network.name).cpus):
+                    faults[experts] = self._attempt(experts.label, partial(self._train_experts, experts))
+            if experts is not None and (fault := faults[experts]):
+                study.failed(stop, fault)
+                continue
+            looks: dict[str, Look] = {}
+            if fault := self._attempt(stop.label, partial(self._look, stop, looks)):
+                study.failed(stop, fault)
+            else:
+                study.seen(stop, looks)
+
+    def _look(self, stop: "Stop", looks: dict[str, Look]) -> None:
+        """Distil a run to where it is looked at, and look."""
+        run = stop.run
+
+        def progressed(progress: Progress) -> bool:
+            self.view.show(RunProgressed(run, progress))
+            return self._to_end()
+
+        with cpu_threads(self.resources.slice_of("trial", run.algorithm.name).cpus):
+            self._distil(run, progressed, until=stop.step)
+        for network in stop.evaluation.networks:
+            threads = cpu_threads(self.resources.slice_of("evaluation", network.name).cpus)
+            with threads, evaluation_bound(self.resources, or_exit=False):
+                looks[network.key] = look_at(
+                    run,
+                    stop.step,
+                    stop.evaluation,
+                    network,
+                    self._data[DataKey.of(run)],
+                    self.storage,
+                    device=self.device,
+                    on_training=self._to_end,
+                )
+
     def _to_end(self) -> bool:
         """Whether a budget is spent, which is shown once."""
         if not self._ending and (spent := self.budget.spent):
@@ -127,10 +192,18 @@ class _Engine:
             self.view.show(Ending(spent))
         return self._ending
 
-    def _attempt(self, what: str, compute: Callable[[], None]) -> Fault | None:
-        """Compute, again where infrastructure is at fault; raises `_SpentError` if it is not to be, or was ended."""
+    def _next(self, study: "Study") -> "Stop | None":
+        self._check_budget()
+        return study.next()
+
+    def _check_budget(self) -> None:
+        """Raise `_SpentError` if a budget is spent."""
         if self._to_end():
             raise _SpentError(self.budget.spent)
+
+    def _attempt(self, what: str, compute: Callable[[], None]) -> Fault | None:
+        """Compute, again where infrastructure is at fault; raises `_SpentError` if it is not to be, or was ended."""
+        self._check_budget()
         fault = attempt(compute, lambda error: self.view.show(Retried(what, error)))
         if fault is not None and fault.kind == "stopped":
             raise _SpentError(self.budget.spent)
@@ -166,7 +239,7 @@ class _Engine:
         self.view.show(RunDistilled(run))
         return True
 
-    def _distil(self, run: Run, on_progress: OnProgress) -> None:
+    def _distil(self, run: Run, on_progress: OnProgress, until: int | None = None) -> None:
         dataset = self._data[DataKey.of(run)]
         distill(
             run,
@@ -176,6 +249,7 @@ class _Engine:
             storage=self.storage,
             device=self.device,
             on_progress=on_progress,
+            until=until,
         )
 
     def _generator(self, run: Run) -> Generator | None:

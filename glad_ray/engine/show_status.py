@@ -1,6 +1,5 @@
-"""A sweep's status for people, as a table, and for machines, as one JSON document."""
+"""A sweep's status for people, as a table, and for machines, as the fields of a JSON document."""
 
-import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -11,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from glad_ray.engine import words
+from glad_ray.engine.driver import Driver
 from glad_ray.engine.status import RunStatus, State, Status
 
 _STYLES: Mapping[State, str] = {"failed": "red", "interrupted": "yellow", "finished": "green"}
@@ -19,7 +19,7 @@ _STYLES: Mapping[State, str] = {"failed": "red", "interrupted": "yellow", "finis
 def status_parts(status: Status) -> Iterator[RenderableType]:
     """What to print, one after another."""
     yield Text.from_markup("  ".join(words.counts(status.tally)) + words.left(status.seconds_left))
-    yield Text(_driver_words(status))
+    yield Text(driver_words(status.driver, status.at, "sweep"))
     for each in status.plan.expert_sets:
         yield Text(f"{each.label}: {status.tally.experts(each)} of {each.experts.count} experts trained")
     for replica in status.replicas:
@@ -40,35 +40,23 @@ def status_parts(status: Status) -> Iterator[RenderableType]:
     yield Text(", ".join(f"{count} {state}" for state, count in status.counts.items()))
 
 
-def status_json(status: Status) -> str:
-    """One JSON object; docs/status.md says what its fields mean."""
-    driver = status.driver
-    return json.dumps(
-        {
-            "storage": str(status.storage),
-            "sweep": status.plan.sweep.name,
-            "at": status.at.isoformat(),
-            "driver": None
-            if driver is None
-            else {
-                "host": driver.host,
-                "process": driver.process,
-                "since": driver.since.isoformat(),
-                "last_sign": driver.renewed.isoformat(),
-                "alive": driver.alive,
-            },
-            "counts": status.counts,
-            "experts": [
-                {"label": each.label, "trained": status.tally.experts(each), "wanted": each.experts.count}
-                for each in status.plan.expert_sets
-            ],
-            "replicas": [each.model_dump(mode="json", exclude={"loaded"}) for each in status.replicas],
-            "trainings": {"done": status.tally.trainings_done, "wanted": status.tally.trainings_total},
-            "seconds_left": status.seconds_left,
-            "runs": [_run_fields(each, status.tally.trainings_of(each.run)) for each in status.runs],
-        },
-        indent=1,
-    )
+def status_fields(status: Status) -> dict[str, Any]:
+    """For a JSON document; docs/status.md says what they mean."""
+    return {
+        "storage": str(status.storage),
+        "sweep": status.plan.sweep.name,
+        "at": status.at.isoformat(),
+        "driver": driver_fields(status.driver),
+        "counts": status.counts,
+        "experts": [
+            {"label": each.label, "trained": status.tally.experts(each), "wanted": each.experts.count}
+            for each in status.plan.expert_sets
+        ],
+        "replicas": [each.model_dump(mode="json", exclude={"loaded"}) for each in status.replicas],
+        "trainings": {"done": status.tally.trainings_done, "wanted": status.tally.trainings_total},
+        "seconds_left": status.seconds_left,
+        "runs": [_run_fields(each, status.tally.trainings_of(each.run)) for each in status.runs],
+    }
 
 
 def _run_fields(each: RunStatus, trainings_total: int) -> dict[str, Any]:
@@ -89,14 +77,27 @@ def _run_fields(each: RunStatus, trainings_total: int) -> dict[str, Any]:
     }
 
 
-def _driver_words(status: Status) -> str:
-    driver = status.driver
+def driver_words(driver: Driver | None, at: datetime, kind: str) -> str:
+    """Who drives it, at a time, and how it goes on, by the command `kind`, if nobody does any more."""
     if driver is None:
         return "Nobody drives it."
-    who, last = f"process {driver.process} on {driver.host}", f"last sign {_ago(status.at, driver.renewed)}"
+    who, last = f"process {driver.process} on {driver.host}", f"last sign {_ago(at, driver.renewed)}"
     if driver.alive:
         return f"Driven by {who} since {driver.since:%Y-%m-%d %H:%M:%S} UTC, {last}."
-    return f"Its driver, {who}, is gone, {last}: the same glad-ray sweep goes on with it."
+    return f"Its driver, {who}, is gone, {last}: the same glad-ray {kind} goes on with it."
+
+
+def driver_fields(driver: Driver | None) -> dict[str, Any] | None:
+    """For a JSON document; None: nobody."""
+    if driver is None:
+        return None
+    return {
+        "host": driver.host,
+        "process": driver.process,
+        "since": driver.since.isoformat(),
+        "last_sign": driver.renewed.isoformat(),
+        "alive": driver.alive,
+    }
 
 
 def _where(each: RunStatus) -> str:

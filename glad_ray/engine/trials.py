@@ -14,9 +14,9 @@ import pickle
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import ray
 from ray import tune
@@ -37,15 +37,31 @@ _AHEAD = 2
 _NO_SHARE: dict[str, float] = {"cpu": 0, "memory": 1}
 
 
-Start = Callable[[Run, Slice, int], "ray.ObjectRef[Any]"]
-"""Submits a run's distillation with a share, after so many tries before."""
+class Leg(NamedTuple):
+    """A run to be distilled, to its end or to a step at which a search looks at it."""
+
+    run: Run
+    until: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The run's id, and the step."""
+        return self.run.run_id if self.until is None else f"{self.run.run_id}-{self.until}"
+
+
+Start = Callable[[Leg, Slice, int], "ray.ObjectRef[Any]"]
+"""Submits a distillation with a share, after so many tries before."""
 
 
 class Listener(Protocol):
-    """Who knows what trials need and is told how they get on, in the driver's thread."""
+    """Who knows what trials there are and is told how they get on, in the driver's thread."""
 
-    def startable(self, run: Run) -> bool | None:
-        """Whether a run can start; None: not yet. False is asked for once: the run has been dealt with."""
+    def next(self) -> Leg | None:
+        """What is to be distilled next and can start; None: nothing for now."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether `next` has nothing more, ever."""
 
     def slots(self) -> int:
         """How many trials the cluster has room for at once."""
@@ -54,11 +70,11 @@ class Listener(Protocol):
     def ending(self) -> bool:
         """Whether nothing new is to be started."""
 
-    def distilled(self, run: Run) -> None:
-        """A run's synthetic set is on storage."""
+    def distilled(self, leg: Leg) -> None:
+        """The synthetic set is on storage."""
 
-    def faulted(self, run: Run, fault: Fault, step: int | None) -> None:
-        """A run ended by a fault, its own or one of infrastructure that came too often."""
+    def faulted(self, leg: Leg, fault: Fault, step: int | None) -> None:
+        """A distillation ended by a fault, its own or one of infrastructure that came too often."""
 
     def retried(self, what: str, error: str) -> None:
         """A trial met a fault that passes and is tried again."""
@@ -67,15 +83,14 @@ class Listener(Protocol):
         """Nothing happened, or something did: called many times a second."""
 
 
-def run_trials(runs: Sequence[Run], shared: "Shared", shares: Shares, listener: Listener, work: Any) -> None:
-    """Distil runs in their order by the task `work` (see `distil_task`), as many at once as there are shares."""
-    by_id = {run.run_id: run for run in runs}
+def run_trials(shared: "Shared", shares: Shares, listener: Listener, work: Any) -> None:
+    """Distil what the listener gives, by the task `work` (see `distil_task`), as much at once as there are shares."""
     reference = ray.put(shared)
 
-    def start(run: Run, share: Slice, tries: int) -> "ray.ObjectRef[Any]":
-        return work.options(**ray_options(share, tries)).remote(run, reference)
+    def start(leg: Leg, share: Slice, tries: int) -> "ray.ObjectRef[Any]":
+        return work.options(**ray_options(share, tries)).remote(leg.run, leg.until, reference)
 
-    queue = _Queue(runs, shared.sweep.resources.max_trials, shares, listener, start)
+    queue = _Queue(shared.sweep.resources.max_trials, shares, listener, start)
     # Not on the sweep's storage: what Tune keeps is of no use after it, and storage may fail for a while.
     with tempfile.TemporaryDirectory(prefix="glad-ray-tune-", ignore_cleanup_errors=True) as folder:
         tune.Tuner(
@@ -89,21 +104,21 @@ def run_trials(runs: Sequence[Run], shared: "Shared", shares: Shares, listener: 
                 trial_dirname_creator=_name,
             ),
             run_config=tune.RunConfig(
-                name="tune", storage_path=folder, callbacks=[_Callback(by_id, queue, listener)], verbose=0
+                name="tune", storage_path=folder, callbacks=[_Callback(queue, listener)], verbose=0
             ),
         ).fit()
 
 
 def _name(trial: Trial) -> str:
-    return str(trial.config["run_id"])
+    return str(trial.config["name"])
 
 
 @ray.remote(max_calls=0, max_retries=0)
-def distil_task(run: Run, shared: "Shared") -> dict[str, Any]:
-    """Distil a run; returns its `fault`, or None, and the last `step` it made."""
+def distil_task(run: Run, until: int | None, shared: "Shared") -> dict[str, Any]:
+    """Distil a run, to a step or its end; returns its `fault`, or None, and the last `step` it made."""
     from glad_ray.engine.distillation import distil
 
-    return distil(run, shared)
+    return distil(run, until, shared)
 
 
 def _trial(config: Mapping[str, Any]) -> None:
@@ -113,77 +128,83 @@ def _trial(config: Mapping[str, Any]) -> None:
     except RayError as error:
         result = {"fault": Fault.of(error)._asdict(), "step": None}
     # With nothing of its own in it, Tune would print that a trial completed.
-    tune.report(result | {"run_id": config["run_id"]})
+    tune.report(result | {"name": config["name"]})
 
 
 class _Queue(Searcher):
-    """Gives Tune the runs in their order, each as soon as it can start and there is room for it."""
+    """Gives Tune what the listener has, each as soon as it can start and there is room for it."""
 
-    def __init__(
-        self, runs: Sequence[Run], at_most: int | None, shares: Shares, listener: Listener, start: Start
-    ) -> None:
+    def __init__(self, at_most: int | None, shares: Shares, listener: Listener, start: Start) -> None:
         super().__init__(metric="step", mode="max")
-        self._waiting = {run.run_id: run for run in runs}
+        self.legs: dict[str, Leg] = {}
+        """under way, or to be tried again, by name"""
         self._due: dict[str, float] = {}
-        """when to try a run again, by its id"""
+        """when to try one again"""
         self._tries: Counter[str] = Counter()
         self._had: dict[str, Slice] = {}
         self._under_way: set[str] = set()
         self._started: dict[str, ray.ObjectRef[Any]] = {}
-        """distillations that no trial has told the end of, by their runs' ids"""
+        """distillations that no trial has told the end of"""
         self._at_most, self._shares, self._listener, self._start = at_most, shares, listener, start
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """The next run; None: none for now."""
+        """The next one; None: none for now."""
         self._listener.poll()
         if self._listener.ending:
-            self._waiting.clear()
+            self._due.clear()
         if len(self._under_way) >= self._room():
             return None
-        for run in list(self._waiting.values()):
-            if time.monotonic() < self._due.get(run.run_id, 0):
-                continue
-            startable = self._listener.startable(run)
-            if startable is None:
-                continue
-            del self._waiting[run.run_id]
-            if startable:
-                self._under_way.add(trial_id)
-                return self._config(run)
+        leg = self._due_again()
+        if leg is None and not self._listener.ending:
+            leg = self._listener.next()
+        if leg is not None:
+            self._under_way.add(trial_id)
+            return self._config(leg)
         # Tune ends with the first one that is finished.
-        return None if self._waiting or self._under_way else cast("dict[str, Any]", Searcher.FINISHED)
+        left = self._under_way or self._due or not (self._listener.ending or self._listener.exhausted)
+        return None if left else cast("dict[str, Any]", Searcher.FINISHED)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A trial has come to its end, whatever that was."""
         self._under_way.discard(trial_id)
 
-    def told(self, run: Run) -> None:
+    def told(self, leg: Leg) -> None:
         """The distillation has come to its end; until then, a trial in the place of one that was lost waits for it."""
-        del self._started[run.run_id]
+        del self._started[leg.name]
 
-    def again(self, run: Run, fault: Fault) -> bool:
-        """Take a run back after a fault that passes; false: it does not, or came too often."""
-        tries = self._tries[run.run_id]
+    def again(self, leg: Leg, fault: Fault) -> bool:
+        """Take one back after a fault that passes; false: it does not, or came too often."""
+        tries = self._tries[leg.name]
         passes = fault.kind == "infrastructure" and tries <= RETRIES and not self._listener.ending
         if not passes and not (
-            fault.kind == "GPU memory" and self._shares.grow(Kind.of_trial(run), self._had[run.run_id])
+            fault.kind == "GPU memory" and self._shares.grow(Kind.of_trial(leg.run), self._had[leg.name])
         ):
             return False
-        self._due[run.run_id] = time.monotonic() + pause_seconds(tries)
-        self._waiting[run.run_id] = run
+        self._due[leg.name] = time.monotonic() + pause_seconds(tries)
         return True
 
-    def tries(self, run: Run) -> int:
-        """How often a run was started."""
-        return self._tries[run.run_id]
+    def ended(self, leg: Leg) -> int:
+        """Forget one that is not tried again; returns how often it was started."""
+        del self.legs[leg.name], self._had[leg.name]
+        self._started.pop(leg.name, None)
+        return self._tries.pop(leg.name)
 
-    def _config(self, run: Run) -> dict[str, Any]:
-        if run.run_id not in self._started:
-            self._had[run.run_id] = self._shares.of(Kind.of_trial(run))
-            self._started[run.run_id] = self._start(run, self._had[run.run_id], self._tries[run.run_id])
-        self._tries[run.run_id] += 1
+    def _due_again(self) -> Leg | None:
+        now = time.monotonic()
+        for name, due in self._due.items():
+            if due <= now:
+                del self._due[name]
+                return self.legs[name]
+        return None
+
+    def _config(self, leg: Leg) -> dict[str, Any]:
+        self.legs[leg.name] = leg
+        if leg.name not in self._started:
+            self._had[leg.name] = self._shares.of(Kind.of_trial(leg.run))
+            self._started[leg.name] = self._start(leg, self._had[leg.name], self._tries[leg.name])
+        self._tries[leg.name] += 1
         # In a list, which Tune does not look into.
-        return {"run_id": run.run_id, "distillation": [self._started[run.run_id]]}
+        return {"name": leg.name, "distillation": [self._started[leg.name]]}
 
     def _room(self) -> int:
         room = self._listener.slots() + _AHEAD
@@ -201,32 +222,33 @@ class _Queue(Searcher):
 
 
 class _Callback(tune.Callback):
-    """Tells the listener what Tune tells, in the words of runs."""
+    """Tells the listener what Tune tells."""
 
-    def __init__(self, runs: Mapping[str, Run], queue: _Queue, listener: Listener) -> None:
-        self.runs, self.queue, self.listener = runs, queue, listener
+    def __init__(self, queue: _Queue, listener: Listener) -> None:
+        self.queue, self.listener = queue, listener
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """It came to its end, by a fault perhaps."""
-        fault, step = trial.last_result["fault"], trial.last_result["step"]
-        self.queue.told(self._run(trial))
+        fault, step, leg = trial.last_result["fault"], trial.last_result["step"], self._leg(trial)
+        self.queue.told(leg)
         if fault is None:
-            self.listener.distilled(self._run(trial))
+            self.queue.ended(leg)
+            self.listener.distilled(leg)
         else:
-            self._faulted(trial, Fault(**fault), step)
+            self._faulted(leg, Fault(**fault), step)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """It was lost itself, or could not begin."""
         raised = trial.pickled_error_file
         lost = Fault(LOST, "", "infrastructure")
-        self._faulted(trial, Fault.of(pickle.loads(Path(raised).read_bytes())) if raised else lost, None)
+        fault = Fault.of(pickle.loads(Path(raised).read_bytes())) if raised else lost
+        self._faulted(self._leg(trial), fault, None)
 
-    def _faulted(self, trial: Trial, fault: Fault, step: int | None) -> None:
-        run = self._run(trial)
-        if self.queue.again(run, fault):
-            self.listener.retried(run.label, fault.error)
+    def _faulted(self, leg: Leg, fault: Fault, step: int | None) -> None:
+        if self.queue.again(leg, fault):
+            self.listener.retried(leg.run.label, fault.error)
         else:
-            self.listener.faulted(run, fault.after(self.queue.tries(run)), step)
+            self.listener.faulted(leg, fault.after(self.queue.ended(leg)), step)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Tune's loop has gone round."""
@@ -235,5 +257,5 @@ class _Callback(tune.Callback):
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
-    def _run(self, trial: Trial) -> Run:
-        return self.runs[trial.config["run_id"]]
+    def _leg(self, trial: Trial) -> Leg:
+        return self.queue.legs[trial.config["name"]]

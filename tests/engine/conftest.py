@@ -3,6 +3,7 @@
 import pytest
 import ray
 
+from glad_ray.engine.budget import Budget
 from glad_ray.engine.in_process import run_in_process
 from glad_ray.storage import Storage
 from tests.engine import tiny
@@ -32,6 +33,14 @@ class Recorded:
 @pytest.fixture
 def view():
     return Recorded()
+
+
+@pytest.fixture
+def spend(monkeypatch):
+    """Spends every budget when it is called, and gives a new one when called with False."""
+    state = {"spent": False}
+    monkeypatch.setattr(Budget, "spent", property(lambda budget: "the hours of this test" if state["spent"] else None))
+    return lambda spent=True: state.update(spent=spent)
 
 
 @pytest.fixture(scope="session")

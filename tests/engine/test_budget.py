@@ -19,14 +19,6 @@ class Clock:
         return self.seconds
 
 
-@pytest.fixture
-def spend(monkeypatch):
-    """Spends every budget when it is called, and gives a new one when called with False."""
-    state = {"spent": False}
-    monkeypatch.setattr(Budget, "spent", property(lambda budget: "the hours of this test" if state["spent"] else None))
-    return lambda spent=True: state.update(spent=spent)
-
-
 def test_hours_on_the_clock():
     clock = Clock()
     budget = Budget(Resources(hours=2), clock)

@@ -18,7 +18,7 @@ from glad_ray.engine.driver import driving
 from glad_ray.engine.events import RunProgressed
 from glad_ray.engine.in_process import run_in_process
 from glad_ray.engine.replica.stats import write_replicas
-from glad_ray.engine.show_status import status_json, status_parts
+from glad_ray.engine.show_status import status_fields, status_parts
 from glad_ray.engine.status import read_status
 from glad_ray.errors import UserError
 from glad_ray.plan import write_plan
@@ -106,7 +106,7 @@ def test_an_estimate_while_it_runs(seen):
 
 
 def test_the_document(seen):
-    document = json.loads(status_json(seen[-1][1]))
+    document = json.loads(json.dumps(status_fields(seen[-1][1])))
     assert document["counts"] == {"failed": 1, "finished": 3}
     assert document["trainings"] == {"done": 20, "wanted": 28}
     assert document["experts"][0]["trained"] == document["experts"][0]["wanted"] == 2
@@ -128,7 +128,7 @@ def test_replicas_of_a_living_driver_are_told(tmp_path):
         status = read_status(storage)
         assert status.replicas == (now,), "another driver's are none of this one's"
         assert f"{WHICH}: 12.0 requests/s in batches of 1.8, 3 waiting, 3.1 GiB, 0:00:00 ago" in printed(status)
-        (its,) = json.loads(status_json(status))["replicas"]
+        (its,) = json.loads(json.dumps(status_fields(status)))["replicas"]
         assert its["at"] == now.at.isoformat().replace("+00:00", "Z")
         page = (Path(__file__).parents[2] / "docs/status.md").read_text()
         assert all(f"`{name}`" in page for name in its)

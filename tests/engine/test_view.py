@@ -20,6 +20,7 @@ from glad_ray.engine.events import (
     TrainingDone,
 )
 from glad_ray.engine.replica.stats import ReplicaStats
+from glad_ray.engine.sweep_account import SweepAccount
 from glad_ray.engine.view import LiveView, PlainView
 from glad_ray.results import Failure, Progress, Training
 from tests.engine import tiny
@@ -128,7 +129,7 @@ def test_piped_says_once_a_minute_how_far_it_is(capsys, clock):
 
 
 def test_piped_tells_of_prepared_images(capsys, clock):
-    view = PlainView(plan("dm"))
+    view = PlainView(SweepAccount(plan("dm")))
     view.show(ImagesPrepared("imagenette 128px", 0, 13394))
     clock[0] += 61
     view.show(ImagesPrepared("imagenette 128px", 6697, 13394))
@@ -142,7 +143,7 @@ def test_piped_tells_of_prepared_images(capsys, clock):
 
 
 def test_piped_tells_of_replicas_once_a_minute(capsys, clock):
-    view = PlainView(plan("dm"))
+    view = PlainView(SweepAccount(plan("dm")))
     for waiting in (1, 0):
         clock[0] += 31
         view.show(ReplicaHealth((replica(waiting=waiting),)))
@@ -152,7 +153,7 @@ def test_piped_tells_of_replicas_once_a_minute(capsys, clock):
 
 def test_replicas_are_drawn_a_row_each_the_busiest_first(clock):
     console = Console(file=io.StringIO(), force_terminal=True, width=120, height=30, color_system=None)
-    view = LiveView(plan("dm"), console)
+    view = LiveView(SweepAccount(plan("dm")), console)
     view.show(ReplicaHealth(tuple(replica(waiting=waiting, requests_per_batch=0.0) for waiting in (1, 5, 0, 7, 2))))
     _, *rows = drawn(console, view).splitlines()
     assert [row.split("  ")[0] for row in rows] == [WHICH] * 4
@@ -165,7 +166,7 @@ def test_replicas_are_drawn_a_row_each_the_busiest_first(clock):
 
 def test_images_being_prepared_are_drawn_with_the_time_left(clock):
     console = Console(file=io.StringIO(), force_terminal=True, width=120, height=30, color_system=None)
-    view = LiveView(plan("dm"), console)
+    view = LiveView(SweepAccount(plan("dm")), console)
     view.show(ImagesPrepared("imagenette 128px", 1000, 5000))
     assert "image 1000/5000" in drawn(console, view)
     assert "left" not in drawn(console, view)
@@ -184,7 +185,7 @@ def drawn(console, view):
 
 def test_live(clock):
     console = Console(file=io.StringIO(), force_terminal=True, width=120, height=30, color_system=None)
-    view = LiveView(plan("dm", "mtt", "random"), console)
+    view = LiveView(SweepAccount(plan("dm", "mtt", "random")), console)
 
     def lines():
         return [line.rstrip() for line in drawn(console, view).splitlines()]

@@ -8,8 +8,11 @@ from glad_ray.spec import (
     DC,
     DM,
     MTT,
+    Choice,
     Evaluation,
     Experts,
+    FloatRange,
+    Halving,
     Herding,
     KMeans,
     LearningRates,
@@ -18,6 +21,8 @@ from glad_ray.spec import (
     RandomStyleGAN,
     Resources,
     Run,
+    Rung,
+    Search,
     Sweep,
     WholeDataset,
 )
@@ -60,6 +65,31 @@ EVALUATION = Evaluation(
 )
 SOFT = EVALUATION.replace(
     networks=(BACKBONE,), repeats=1, labels="soft", augmentation="", teacher=Experts(count=1, epochs=1, batch_size=256)
+)
+
+SEARCH = Search(
+    name="tiny",
+    base=BASE.replace(algorithm=DM(iterations=6, real_batch_size=8), space="f3", generator=GENERATOR),
+    vary={
+        "algorithm": Choice(values=(DM(iterations=6, real_batch_size=8), MATCHING.replace(iterations=6))),
+        "space": Choice(values=("pixel", "f3")),
+        "algorithm.learning_rates.f": FloatRange(low=0.1, high=10, log=True),
+        "algorithm.learning_rates.pixels": FloatRange(low=0.1, high=10, log=True),
+    },
+    trials=6,
+    rungs=(Rung(share=1 / 3, epochs=2), Rung(share=1, epochs=2)),
+    stopping=Halving(keep=2),
+    evaluation=EVALUATION,
+    finalists=2,
+    controls=1,
+    seeds=2,
+)
+
+DM_SEARCH = SEARCH.replace(
+    vary={
+        "space": Choice(values=("pixel", "w+")),
+        "algorithm.learning_rates.pixels": FloatRange(low=0.1, high=10, log=True),
+    }
 )
 
 # Times, memory and where it ran; everything else is what the run was.

@@ -51,7 +51,7 @@ def memory():
     ray.init(address="local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False)
     log = Log.options(name="log").remote()
 
-    def distil(run, shared):
+    def distil(run, until, shared):
         try:
             _short("trial", 0.5)
         except torch.cuda.OutOfMemoryError as error:

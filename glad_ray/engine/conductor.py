@@ -1,0 +1,186 @@
+"""What drives work on a cluster, from one thread: connects, starts what is shared, submits, and takes what comes back.
+
+Nothing waits while it holds a share: a trial ends when it has distilled, what follows queues without one, and the
+driver, which submits it, has none.
+"""
+
+import contextlib
+import pickle
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+
+import ray
+
+from glad_ray.data import find_dataset
+from glad_ray.engine.budget import Budget
+from glad_ray.engine.connection import check_resources, connected
+from glad_ray.engine.events import Ending, Retried, ShareGivenBack, ShareTaken
+from glad_ray.engine.fan_out import FanOut, Work
+from glad_ray.engine.faults import Fault
+from glad_ray.engine.packing import pack
+from glad_ray.engine.preparation import decode_on_cluster
+from glad_ray.engine.replica.watch import ReplicaWatch
+from glad_ray.engine.shared import Shared, shared_generators, sharing
+from glad_ray.engine.shares import Kind, Shares, slices_of
+from glad_ray.engine.tasks import Tasks
+from glad_ray.engine.trials import Leg, run_trials
+from glad_ray.engine.units import Left, check_generators, first_fault
+from glad_ray.engine.view import View
+from glad_ray.plan import experts_needed
+from glad_ray.spec import ExpertSet, Resources, Run, Sweep
+from glad_ray.storage import Storage
+
+_POLL_SECONDS = 0.25
+_CLUSTER_SECONDS = 2.0
+
+
+@contextlib.contextmanager
+def cluster_for(
+    left: Left, sweep: Sweep, storage: Storage, address: str | None, view: View
+) -> Iterator[tuple[Shared, Shares]]:
+    """A cluster with all that units of work share: images, generators, experts. `address` is `auto` or host:port; None:
+    a cluster of this machine alone.
+
+    Raises `UserError` before anything is started if data is not there, or the cluster, or what a unit of work asks of
+    it.
+    """
+    for key in left.data:
+        find_dataset(key.dataset)
+    resources = sweep.resources
+    on_gpus = any(each.gpus for each in left.trial_slices(resources))
+    shared_on, own_on = (
+        "cuda" if gpus and not resources.logical_gpus else "cpu"
+        for gpus in (resources.generator_gpus or on_gpus, on_gpus)
+    )
+    files = check_generators(left, shared_on=shared_on, own_on=own_on)
+    with connected(address):
+        replicas = len(shared_generators(left, resources)) * resources.generator_replicas
+        check_resources(resources, left.units(sweep), generators=replicas)
+        shares = Shares(resources, _most_gpus(resources, replicas))
+        # The object store holds the only copy: a driver that kept another would double it.
+        data = {key: ray.put(key.load(view, partial(decode_on_cluster, view))) for key in left.data}
+        with sharing(sweep, left, storage, data, files) as shared:
+            yield shared, shares
+
+
+class Conductor(ABC):
+    """Submits units of work, and takes what comes back; what they are is said by its kinds."""
+
+    def __init__(self, shared: Shared, shares: Shares, budget: Budget, view: View, work: Work) -> None:
+        self.shared, self.budget, self.view, self.work = shared, budget, view, work
+        self.ending = False
+        self._watch_budget()
+        self._tasks = Tasks(self.retried)
+        self._shares = shares
+        self._fan_out = FanOut(self._tasks, shared, shares, budget, work)
+        self._experts_left: Counter[ExpertSet] = Counter()
+        self._expert_faults: dict[ExpertSet, Fault] = {}
+        self._events = shared.events.take.remote(self.ending)
+        self._replicas = ReplicaWatch(shared.replica_names, shared.storage, view.show)
+        self._polled = self._counted = 0.0
+        self._slots = 0
+        self._kinds: set[Kind] = set()
+        """of distillations that there may be"""
+
+    @abstractmethod
+    def next(self) -> Leg | None:
+        """See `Listener`."""
+
+    @property
+    @abstractmethod
+    def exhausted(self) -> bool:
+        """See `Listener`."""
+
+    @abstractmethod
+    def distilled(self, leg: Leg) -> None:
+        """See `Listener`."""
+
+    @abstractmethod
+    def faulted(self, leg: Leg, fault: Fault, step: int | None) -> None:
+        """See `Listener`."""
+
+    def slots(self) -> int:
+        """See `Listener`."""
+        if time.monotonic() - self._counted > _CLUSTER_SECONDS:
+            needed = set(map(self._shares.of, self._kinds))
+            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            self._slots = max(sum(slices_of(node, each) for node in nodes) for each in needed)
+            self._counted = time.monotonic()
+        return self._slots
+
+    def retried(self, what: str, error: str) -> None:
+        """See `Listener`."""
+        self.view.show(Retried(what, error))
+
+    def poll(self) -> None:
+        """See `Listener`."""
+        if time.monotonic() - self._polled > _POLL_SECONDS:
+            self._take(0)
+            self._polled = time.monotonic()
+
+    def _pack(self, left: Left) -> None:
+        pack(left, self.shared, self._shares, self._tasks, self.view, self.work.measurement)
+
+    def _distil(self, runs: tuple[Run, ...]) -> None:
+        """Distil what `next` gives, which is like some runs, to its end."""
+        self._kinds = set(map(Kind.of_trial, runs))
+        run_trials(self.shared, self._shares, self, self.work.distillation)
+
+    def _train(self, expert_set: ExpertSet) -> None:
+        """Submit those experts of a set that are missing."""
+        ended = partial(self._expert_ended, expert_set)
+        self._experts_left[expert_set] += self._fan_out.experts(expert_set, ended)
+
+    def _startable(self, run: Run, distilled: bool = False) -> Fault | bool:
+        """Whether the experts that a run needs are trained; what went wrong with them, if something did."""
+        fault = first_fault(run, self.shared.sweep, self._expert_faults, distilled)
+        if fault is not None:
+            return fault
+        return not any(self._experts_left[each] for each in experts_needed(run, self.shared.sweep, distilled))
+
+    def _expert_ended(self, expert_set: ExpertSet, fault: Fault | None) -> None:
+        self._experts_left[expert_set] -= 1
+        if fault is not None:
+            self._expert_faults.setdefault(expert_set, fault)
+
+    def _take_all(self) -> None:
+        """Take what is still to come, to the last event."""
+        while len(self._tasks):
+            self._take(_POLL_SECONDS)
+        self._show(ray.get(self._events))
+        self._show(ray.get(self.shared.events.take.remote(self.ending)))
+
+    def _take(self, timeout_seconds: float) -> None:
+        """Take what has come back from tasks, and show the events they sent."""
+        self._tasks.poll(timeout_seconds)
+        # Never waited for: the queue may be on its way to another machine.
+        ready, _ = ray.wait([self._events], timeout=0)
+        if ready:
+            self._show(ray.get(self._events))
+            self._events = self.shared.events.take.remote(self.ending)
+        self._replicas.poll()
+        self._watch_budget()
+
+    def _watch_budget(self) -> None:
+        if not self.ending and (spent := self.budget.spent):
+            self.ending = True
+            self.view.show(Ending(spent))
+
+    def _show(self, events: list[bytes]) -> None:
+        for event in map(pickle.loads, events):
+            match event:
+                case ShareTaken(unit, gpus):
+                    self.budget.taken(unit, gpus)
+                case ShareGivenBack(unit, gpus, seconds):
+                    self.budget.given_back(unit, gpus, seconds)
+                case _:
+                    self.view.show(event)
+
+
+def _most_gpus(resources: Resources, generators: int) -> float:
+    """What a unit of work can be given of one GPU beside generators."""
+    most = max(node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"])
+    return float(min(1.0, most - generators * resources.generator_gpus))

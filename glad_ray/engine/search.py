@@ -1,0 +1,93 @@
+"""A search from its first trial to its winner, on Ray or in this process."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from glad_ray.engine.study import Study
+from glad_ray.engine.study_storage import told_in_a_sentence
+from glad_ray.engine.units import Left, check_networks
+from glad_ray.engine.view import View
+from glad_ray.plan import Plan, experts_needed, make_plan
+from glad_ray.results import SearchTrial, write_search
+from glad_ray.spec import ExpertSet, Run, Sweep
+from glad_ray.spec.search import Search
+from glad_ray.spec.search_space import check_search, representatives
+from glad_ray.storage import Storage
+
+
+class Found(NamedTuple):
+    """What a search came to."""
+
+    winner: SearchTrial | None
+    """the best of those evaluated in full; None: there is none, or none yet"""
+    budget: str | None
+    """which ended it before it had a winner, in words"""
+    others: int
+    """trials under way that other drivers began; the one that ends last evaluates in full"""
+
+
+def run_search(
+    search: Search,
+    storage: Storage,
+    *,
+    where: str | None,
+    alone: bool,
+    address: str | None,
+    device: str | None,
+    view: View,
+) -> Found:
+    """Look at trials until the study has all it wants, then at the best in full; goes on where an earlier call ended.
+
+    `where`: the study, a file or a database's URL; None: a journal beside the results. `alone`: trials of other drivers
+    that are under way are lost. `device`: of this process, one after another; None: on Ray, at `address`. Raises
+    `UserError` before anything is started if the search or the study cannot be used.
+    """
+    check_search(search)
+    plan, left = needed(search)
+    check_networks(plan, left)
+    with view, told_in_a_sentence():
+        study = Study(search, storage, where, alone, view.show)
+        write_search(storage, search)
+        try:
+            budget = _run(study, plan, left, storage, address, device, view)
+        finally:
+            study.write()
+    return Found(study.winner, budget, study.others)
+
+
+def plan_winner(search: Search, winner: Run) -> Plan:
+    """The winner with fresh seeds, to be tested."""
+    return make_plan(
+        Sweep(
+            name=search.name,
+            runs=search.winner_runs(winner),
+            evaluations=(search.evaluation,),
+            resources=search.resources,
+            description=search.description,
+        )
+    )
+
+
+def _run(
+    study: Study, plan: Plan, left: Left, storage: Storage, address: str | None, device: str | None, view: View
+) -> str | None:
+    if device is None:
+        from glad_ray.engine.search_on_ray import search_on_ray
+
+        return search_on_ray(study, plan, left, storage, address=address, view=view)
+    from glad_ray.engine.in_process import search_in_process
+
+    return search_in_process(study, plan, left, storage, device=device, view=view)
+
+
+def needed(search: Search) -> tuple[Plan, Left]:
+    """What the runs of a search need between them, as if they were those of a sweep."""
+    runs = representatives(search)
+    # Looks train on the sets' own labels.
+    evaluation = search.evaluation.replace(labels="hard")
+    sweep = Sweep(name=search.name, runs=runs, evaluations=(evaluation,), resources=search.resources)
+    return Plan(sweep, runs, _expert_sets(runs, sweep)), Left((), runs, (), _expert_sets(runs, sweep), ())
+
+
+def _expert_sets(runs: Sequence[Run], sweep: Sweep) -> tuple[ExpertSet, ...]:
+    return tuple(dict.fromkeys(each for run in runs for each in experts_needed(run, sweep)))

@@ -1,0 +1,88 @@
+"""What a search is doing, from its storage alone, for people and as fields of a JSON document."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+from rich.console import RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from glad_ray.engine.driver import Driver, read_driver
+from glad_ray.engine.show_status import driver_fields, driver_words
+from glad_ray.results import SearchTrial, TrialState, best_in_full, read_search, read_trials
+from glad_ray.spec.search import Search
+from glad_ray.storage import Storage
+
+
+@dataclass(frozen=True)
+class SearchStatus:
+    """What a search is doing."""
+
+    storage: Storage
+    search: Search
+    trials: tuple[SearchTrial, ...]
+    """as the table has them, which is some seconds old"""
+    driver: Driver | None
+    at: datetime
+
+    @property
+    def counts(self) -> dict[TrialState, int]:
+        """Trials in each state that some trial is in."""
+        counted = Counter(trial.state for trial in self.trials)
+        return {state: counted[state] for state in get_args(TrialState) if counted[state]}
+
+
+def read_search_status(storage: Storage) -> SearchStatus | None:
+    """What a search is doing; None: the storage has none."""
+    if not storage.exists(Storage.SEARCH):
+        return None
+    return SearchStatus(storage, read_search(storage), read_trials(storage), read_driver(storage), datetime.now(UTC))
+
+
+def search_status_parts(status: SearchStatus) -> Iterator[RenderableType]:
+    """What to print, one after another."""
+    counts = ", ".join(f"{count} {state}" for state, count in status.counts.items())
+    yield Text(f"search {status.search.name}: {len(status.trials)} of {status.search.trials} trials begun; {counts}")
+    yield Text(driver_words(status.driver, status.at, "search"))
+    looks = len(status.search.looks)
+    table = Table("trial", "state", "drawn", *(f"look {number + 1}" for number in range(looks)), "in full")
+    winner = best_in_full(status.trials)
+    for trial in status.trials:
+        drawn = ", ".join(
+            f"{name.removeprefix('algorithm.')} {f'{value:.3g}' if isinstance(value, float) else value}"
+            for name, value in trial.parameters.items()
+        )
+        seen = [f"{100 * look:.1f} %" for look in trial.looks] + [""] * (looks - len(trial.looks))
+        full = "" if trial.full_accuracy is None else f"{100 * trial.full_accuracy:.1f} %"
+        style = "green" if trial is winner else ""
+        table.add_row(str(trial.number), trial.error or trial.state, escape(drawn), *seen, full, style=style)
+    yield table
+
+
+def search_status_fields(status: SearchStatus) -> dict[str, Any]:
+    """For a JSON document; docs/status.md says what they mean."""
+    return {
+        "storage": str(status.storage),
+        "search": status.search.name,
+        "at": status.at.isoformat(),
+        "driver": driver_fields(status.driver),
+        "counts": status.counts,
+        "wanted": status.search.trials,
+        "trials": [
+            {
+                "number": trial.number,
+                "run_id": trial.run.run_id,
+                "state": trial.state,
+                "parameters": dict(trial.parameters),
+                "looks": list(trial.looks),
+                "full_accuracy": trial.full_accuracy,
+                "control": trial.control,
+                "error": trial.error,
+            }
+            for trial in status.trials
+        ],
+    }

@@ -1,0 +1,437 @@
+"""A search as a study of Optuna's: which configuration is looked at next, who goes on, and what it came to.
+
+The study is the truth about trials, the storage about looks: whoever is killed goes on from both, and neither loses nor
+repeats a trial. Several drivers, each with a storage of its own, may work at one study; a trial belongs to the storage
+that began it. The draws of a trial follow from the search's seed, its number, and what had been seen by then.
+"""
+
+import json
+import random
+import statistics
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from typing import Any, Literal, NamedTuple
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from glad_ray.engine.events import Event, Outcome, TrialFailed, TrialSeen, TrialsFound
+from glad_ray.engine.faults import Fault
+from glad_ray.engine.study_storage import open_study_storage
+from glad_ray.errors import UserError
+from glad_ray.results import Look, SearchTrial, best_in_full, read_entry, read_look, write_trials
+from glad_ray.results.search_trials import TrialState as State
+from glad_ray.spec import Evaluation, Run
+from glad_ray.spec.search import CMAES, GP, TPE, Choice, Grid, Halving, Hyperband, IntRange, Median, Objective, Search
+from glad_ray.spec.search_space import Ask, Label, Parameter, first_points, grid_points, propose
+from glad_ray.storage import Storage
+
+_TABLE_SECONDS = 10.0
+_DIRECTIONS: Mapping[Objective, Literal["maximize", "minimize"]] = {
+    "accuracy": "maximize",
+    "seconds": "minimize",
+    "bytes": "minimize",
+}
+_STATES: Mapping[TrialState, State] = {
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "stopped",
+    TrialState.FAIL: "failed",
+}
+_OWNER, _SEARCH, _SECONDS, _ERROR, _SAME = "storage", "search", "seconds", "error", "same as trial"
+_MOST_DRAWS = 50
+"""for a trial, until there is taken to be nothing new"""
+# A study goes on with other budgets, not with other runs or another measure of them.
+_LASTING = ("base", "vary", "objectives", "rungs", "evaluation")
+
+
+class Stop(NamedTuple):
+    """Where a trial is looked at: its run after some steps."""
+
+    trial: int
+    run: Run
+    step: int
+    rung: int | None
+    """None: in full, after the last step"""
+    evaluation: Evaluation
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"trial {self.trial}, {self.run.label}"
+
+
+class Study:
+    """What is left of a search; `show` is told what happens."""
+
+    def __init__(
+        self, search: Search, storage: Storage, where: str | None, alone: bool, show: Callable[[Event], None]
+    ) -> None:
+        self.search, self.storage, self._show = search, storage, show
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._owner = _owner(storage)
+        self._study = _open(search, open_study_storage(storage, where))
+        self._most = min([search.trials, *([_grid_size(search)] if isinstance(search.sampler, Grid) else [])])
+        self._runs: dict[int, Run] = {}
+        self._numbers: dict[str, int] = {}
+        """of trials, by their runs' ids"""
+        self._ready: list[Stop] = []
+        self._busy: set[int] = set()
+        """trials that are looked at"""
+        self._finals: list[Stop] | None = None
+        """what is evaluated in full; None: not decided yet"""
+        self._full: dict[int, tuple[Mapping[str, Look], float]] = {}
+        """looks in full, and the seconds of distilling before them"""
+        self._written = 0.0
+        if alone:
+            self._give_up_others()
+        self._resume()
+
+    def next(self) -> Stop | None:
+        """What is to be looked at next; None: nothing for now, or nothing any more (`finished`)."""
+        while (stop := self._ready.pop(0) if self._ready else self._begin()) is not None:
+            self._busy.add(stop.trial)
+            seen = {
+                network.key: read_look(self.storage, self._path(stop, network.key))
+                for network in stop.evaluation.networks
+            }
+            if any(len(look.accuracies) < stop.evaluation.repeats for look in seen.values()):
+                return stop
+            self.seen(stop, seen)
+        if not self._busy and self._finals is None and not self.others:
+            self._finals = self._choose()
+            self._ready += self._finals
+            return self.next()
+        return None
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to be looked at here."""
+        return not self._busy and not self._ready and (self._finals is not None or self.others > 0)
+
+    @property
+    def others(self) -> int:
+        """Trials under way that other drivers began."""
+        return sum(trial.user_attrs.get(_OWNER) != self._owner for trial in self._trials(TrialState.RUNNING))
+
+    def seen(self, stop: Stop, looks: Mapping[str, Look]) -> None:
+        """A run was looked at, by each network; decides how it goes on."""
+        self._busy.discard(stop.trial)
+        accuracy = statistics.fmean(statistics.fmean(look.accuracies) for look in looks.values())
+        if stop.rung is None:
+            self._full[stop.trial] = looks, self._distilling(stop.run)
+            outcome: Outcome = "in full"
+        else:
+            outcome = self._report(stop, stop.rung, accuracy, sum(look.seconds for look in looks.values()))
+        self._show(TrialSeen(stop.trial, self._drawn_in_words(stop.trial), stop.run, stop.step, accuracy, outcome))
+        self._write()
+
+    def failed(self, stop: Stop, fault: Fault) -> None:
+        """A run failed; where the fault is its own, a rate too high for instance, what is like it is avoided."""
+        self._busy.discard(stop.trial)
+        if stop.rung is not None:
+            self._trial(stop.trial).set_user_attr(_ERROR, fault.error)
+            avoided = fault.kind == "own" and len(self.search.objectives) == 1
+            state = TrialState.PRUNED if avoided else TrialState.FAIL
+            self._study.tell(stop.trial, state=state, skip_if_finished=True)
+        self._show(TrialFailed(stop.trial, self._drawn_in_words(stop.trial), stop.run, stop.step, fault.error))
+        self._write()
+
+    def given_back(self, stop: Stop) -> None:
+        """A look was ended before its time; it goes on with the next command."""
+        self._busy.discard(stop.trial)
+        self._ready.append(stop)
+
+    @property
+    def winner(self) -> SearchTrial | None:
+        """The best in full; None: nothing was evaluated in full yet."""
+        return best_in_full(self.rows())
+
+    def write(self) -> None:
+        """Write the table of trials."""
+        self._written = time.monotonic()
+        write_trials(self.storage, self.rows())
+
+    def rows(self) -> list[SearchTrial]:
+        """All trials that were begun, in their order."""
+        return [self._row(trial) for trial in self._begun() if self._run(trial) is not None]
+
+    def _write(self) -> None:
+        if time.monotonic() - self._written > _TABLE_SECONDS:
+            # It is only looked at, and written again.
+            with suppress(OSError):
+                self.write()
+
+    def _give_up_others(self) -> None:
+        for trial in self._trials(TrialState.RUNNING):
+            if trial.user_attrs.get(_OWNER) not in (None, self._owner):
+                self._trial(trial.number).set_user_attr(_ERROR, "lost with its driver")
+                self._study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+
+    def _resume(self) -> None:
+        """Take up the trials that were begun from this storage, or by somebody who was killed before saying so."""
+        mine = [
+            trial for trial in self._trials(TrialState.RUNNING) if trial.user_attrs.get(_OWNER) in (None, self._owner)
+        ]
+        self._show(TrialsFound(len(self._begun()) - len(mine), len(mine), self._most))
+        for frozen in mine:
+            if (stop := self._drawn(Trial(self._study, frozen._trial_id))) is None:
+                continue
+            looks = len(frozen.intermediate_values)
+            if looks:
+                # Killed after the last one was told of, perhaps before it was decided who goes on.
+                last = frozen.intermediate_values[self._resource(looks - 1)]
+                self._decide(self._stop(stop.trial, stop.run, looks - 1), looks - 1, last)
+            else:
+                self._ready.append(stop)
+
+    def _begun(self) -> list[FrozenTrial]:
+        """Trials, those left out that only drew what another had drawn."""
+        begun = self._trials(TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        return [trial for trial in begun if _SAME not in trial.user_attrs]
+
+    def _begin(self) -> Stop | None:
+        """A new trial, if there may be one; where the sampler draws what was drawn before, chance takes its place."""
+        for tries in range(_MOST_DRAWS):
+            if len(self._begun()) >= self._most or self._finals is not None:
+                return None
+            number = len(self._study.get_trials(deepcopy=False))
+            self._study.sampler = _sampler(self.search, number, by_chance=tries > 0)
+            if (stop := self._drawn(self._study.ask())) is not None:
+                return stop
+        # There is nothing that was not drawn before, or hardly anything.
+        self._most = len(self._begun())
+        return None
+
+    def _drawn(self, trial: Trial) -> Stop | None:
+        """A trial with all that it draws; None if no run can be made of that, or one that another trial has: it ends
+        with it.
+        """
+        trial.set_user_attr(_OWNER, self._owner)
+        try:
+            run = propose(self.search, partial(_draw, trial))
+        except UserError as error:
+            trial.set_user_attr(_ERROR, str(error))
+            self._study.tell(trial.number, state=TrialState.FAIL)
+            return None
+        for other in self._begun():
+            self._run(other)
+        if (first := self._numbers.setdefault(run.run_id, trial.number)) != trial.number:
+            trial.set_user_attr(_SAME, first)
+            self._study.tell(trial.number, state=TrialState.FAIL)
+            return None
+        self._runs[trial.number] = run
+        return self._stop(trial.number, run, 0)
+
+    def _stop(self, trial: int, run: Run, rung: int | None) -> Stop:
+        at = None if rung is None else self.search.looks[rung]
+        step = run.steps if at is None else self.search.step_of(run, at)
+        return Stop(trial, run, step, rung, self.search.evaluation_at(run, at))
+
+    def _report(self, stop: Stop, rung: int, accuracy: float, seconds: float) -> Outcome:
+        """Tell the study what was seen at a rung; returns how the trial goes on."""
+        trial = self._trial(stop.trial)
+        spent = trial.user_attrs.get(_SECONDS, [])
+        # Of the whole distillation so far, and of each look.
+        trial.set_user_attr(_SECONDS, [self._distilling(stop.run), *spent[1 : rung + 1], seconds])
+        if len(self.search.objectives) == 1:
+            trial.report(accuracy, self._resource(rung))
+        return "goes on" if self._decide(stop, rung, accuracy) else self._ended(stop.trial)
+
+    def _decide(self, stop: Stop, rung: int, accuracy: float) -> bool:
+        """Whether a trial goes on after what was seen at a rung; it ends otherwise."""
+        if rung == len(self.search.looks) - 1:
+            values = {"accuracy": accuracy, "seconds": self._distilling(stop.run), "bytes": stop.run.set_bytes}
+            told = [float(values[objective]) for objective in self.search.objectives]
+            self._study.tell(stop.trial, told, skip_if_finished=True)
+            return False
+        if self._trial(stop.trial).should_prune():
+            self._study.tell(stop.trial, state=TrialState.PRUNED, skip_if_finished=True)
+            return False
+        self._ready.insert(0, self._stop(stop.trial, stop.run, rung + 1))
+        return True
+
+    def _ended(self, number: int) -> Outcome:
+        return "stopped" if self._frozen(number).state == TrialState.PRUNED else "complete"
+
+    def _resource(self, rung: int) -> int:
+        """What Optuna's successive halving knows a rung by: it has each where `keep` times as much was spent."""
+        stopping = self.search.stopping
+        return stopping.keep**rung if isinstance(stopping, Halving | Hyperband) else rung + 1
+
+    def _distilling(self, run: Run) -> float:
+        entries = (read_entry(self.storage, run.run_id, name) for name in ("distilled", "checkpoint"))
+        return next((entry.seconds for entry in entries if entry is not None and entry.seconds is not None), 0.0)
+
+    def _choose(self) -> list[Stop]:
+        """The finalists, and the controls."""
+        several = len(self.search.objectives) > 1
+        complete = self._study.best_trials if several else self._trials(TrialState.COMPLETE)
+        accuracy = self.search.objectives.index("accuracy") if "accuracy" in self.search.objectives else 0
+        finalists = sorted(complete, key=lambda trial: (-trial.values[accuracy], trial.number))[: self.search.finalists]
+        stopped = [
+            trial
+            for trial in self._trials(TrialState.PRUNED)
+            if trial.intermediate_values and _ERROR not in trial.user_attrs
+        ]
+        controls = random.Random(self.search.seed).sample(stopped, min(self.search.controls, len(stopped)))
+        controls.sort(key=lambda trial: trial.number)
+        chosen = [(trial.number, self._run(trial)) for trial in (*finalists, *controls)]
+        return [self._stop(number, run, None) for number, run in chosen if run is not None]
+
+    def _row(self, trial: FrozenTrial) -> SearchTrial:
+        run = self._runs[trial.number]
+        full, distilling = self._full.get(trial.number, ({}, 0.0))
+        looks = tuple(trial.intermediate_values[each] for each in sorted(trial.intermediate_values))
+        values = tuple(trial.values) if trial.state == TrialState.COMPLETE else ()
+        if not looks and values and "accuracy" in self.search.objectives:
+            looks = (values[self.search.objectives.index("accuracy")],)
+        spent = trial.user_attrs.get(_SECONDS, [0.0])
+        return SearchTrial(
+            number=trial.number,
+            state=_state(trial),
+            run=run,
+            parameters=trial.params,
+            looks=looks,
+            seconds=sum(spent),
+            values=values,
+            full={key: look.accuracies for key, look in full.items()},
+            full_seconds=max(distilling - spent[0], 0.0) * bool(full) + sum(look.seconds for look in full.values()),
+            control=trial.state == TrialState.PRUNED and any(each.trial == trial.number for each in self._finals or ()),
+            error=trial.user_attrs.get(_ERROR),
+        )
+
+    def _run(self, trial: FrozenTrial) -> Run | None:
+        """The run of a trial; None if none can be made of what it has drawn, or it has not drawn all."""
+        if trial.number not in self._runs:
+            with suppress(UserError, KeyError):
+                run = self._runs[trial.number] = propose(self.search, _drawn_before(trial))
+                self._numbers.setdefault(run.run_id, trial.number)
+        return self._runs.get(trial.number)
+
+    def _drawn_in_words(self, number: int) -> str:
+        drawn = self._frozen(number).params
+        return ", ".join(
+            f"{name.removeprefix('algorithm.')} {f'{value:.3g}' if isinstance(value, float) else value}"
+            for name, value in drawn.items()
+        )
+
+    def _trial(self, number: int) -> Trial:
+        return Trial(self._study, self._frozen(number)._trial_id)
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        return self._study.get_trials(deepcopy=False)[number]
+
+    def _trials(self, *states: TrialState) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False, states=states)
+
+    def _path(self, stop: Stop, network: str) -> str:
+        return self.storage.look_path(stop.run.run_id, stop.step, stop.evaluation.content_id, network)
+
+
+def _draw(trial: Trial, parameter: Parameter) -> Any:
+    """Optuna's value for a parameter."""
+    range_ = parameter.range
+    if isinstance(range_, Choice):
+        return parameter.labels[trial.suggest_categorical(parameter.name, list(parameter.labels))]
+    if isinstance(range_, IntRange):
+        return trial.suggest_int(parameter.name, range_.low, range_.high, log=range_.log)
+    return trial.suggest_float(parameter.name, range_.low, range_.high, log=range_.log)
+
+
+def _drawn_before(trial: FrozenTrial) -> Ask:
+    def ask(parameter: Parameter) -> Any:
+        label = trial.params[parameter.name]
+        return parameter.labels[label] if isinstance(parameter.range, Choice) else label
+
+    return ask
+
+
+def _state(trial: FrozenTrial) -> State:
+    if _ERROR in trial.user_attrs:
+        return "failed"
+    return _STATES[trial.state]
+
+
+def _owner(storage: Storage) -> str:
+    """What a storage is known by, wherever it is moved to."""
+    if not storage.exists(Storage.SEARCH_OWNER):
+        storage.write_bytes(Storage.SEARCH_OWNER, uuid.uuid4().hex.encode())
+    return storage.read_bytes(Storage.SEARCH_OWNER).decode()
+
+
+def _open(search: Search, storage: Any) -> optuna.Study:
+    """The study of a search, with its first trials in the queue; raises `UserError` if it is another search's."""
+    study = optuna.create_study(
+        study_name=search.name,
+        storage=storage,
+        directions=[_DIRECTIONS[objective] for objective in search.objectives],
+        pruner=_pruner(search),
+        load_if_exists=True,
+    )
+    content = search.model_dump(mode="json", include=set(_LASTING))
+    kept = study.user_attrs.get(_SEARCH)
+    if kept is None:
+        points: Iterable[Mapping[str, Label]] = first_points(search)
+        if isinstance(search.sampler, Grid):
+            points = islice(grid_points(search, search.sampler.points), search.trials)
+        for point in points:
+            study.enqueue_trial(dict(point), skip_if_exists=True)
+        # Last: whoever finds a study without it does all of this again.
+        study.set_user_attr(_SEARCH, json.dumps(content, sort_keys=True))
+    elif wrong := [name for name, value in json.loads(kept).items() if value != content.get(name)]:
+        raise UserError(
+            f"The study {search.name} was made for another search ({', '.join(wrong)} differ): name another storage or "
+            "study, give the search another name, or take the change back."
+        )
+    return study
+
+
+def _sampler(search: Search, number: int, by_chance: bool) -> optuna.samplers.BaseSampler:
+    """The sampler for one trial; another one draws by chance."""
+    seed = random.Random(f"{search.seed} {number}").getrandbits(31)
+    chance = optuna.samplers.RandomSampler(seed=seed)
+    match None if by_chance else search.sampler:
+        case TPE(startup=startup):
+            return optuna.samplers.TPESampler(
+                n_startup_trials=startup, multivariate=True, group=True, constant_liar=True, seed=seed
+            )
+        case GP(startup=startup):
+            return optuna.samplers.GPSampler(
+                n_startup_trials=startup, seed=seed, independent_sampler=chance, warn_independent_sampling=False
+            )
+        case CMAES(startup=startup):
+            return optuna.samplers.CmaEsSampler(
+                n_startup_trials=startup,
+                seed=seed,
+                independent_sampler=chance,
+                warn_independent_sampling=False,
+                consider_pruned_trials=True,
+            )
+        case _:
+            return chance
+
+
+def _pruner(search: Search) -> optuna.pruners.BasePruner:
+    match search.stopping:
+        case Halving(keep=keep):
+            return optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=keep)
+        case Hyperband(keep=keep):
+            most = keep ** (len(search.looks) - 1)
+            return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=most, reduction_factor=keep)
+        case Median(startup=startup):
+            return optuna.pruners.MedianPruner(n_startup_trials=startup)
+        case _:
+            return optuna.pruners.NopPruner()
+
+
+def _grid_size(search: Search) -> int:
+    assert isinstance(search.sampler, Grid)
+    return sum(1 for _ in islice(grid_points(search, search.sampler.points), search.trials))
