@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from glad_ray.cli import main
+from glad_ray.spec.search_space import check_search, first_points, representatives
+from glad_ray.spec.sweep_file import load_search
 
 ROOT = Path(__file__).parent.parent
 OFFICIAL = str(Path(__file__).parent / "golden" / "stylegan_xl" / "official_super.pkl")
@@ -45,14 +47,42 @@ def test_console_script_and_module_agree():
     assert "0.1.0" in texts[0]
 
 
+FILES = sorted((ROOT / "sweeps").rglob("*.py"))
+SEARCHES = [path for path in FILES if path.stem.startswith("search")]
+
+
 @pytest.mark.parametrize("small", [[], ["--small"]])
-@pytest.mark.parametrize("path", sorted((ROOT / "sweeps").rglob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in FILES if path not in SEARCHES], ids=lambda path: path.stem)
 def test_every_shipped_sweep_plans(capsys, tmp_path, monkeypatch, path, small):
     monkeypatch.chdir(tmp_path)
     code, out, err = _run(capsys, "plan", str(path), *small)
     assert (code, err) == (0, "")
     assert "Nothing was started" in out
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", SEARCHES, ids=lambda path: path.stem)
+def test_every_shipped_search_is_sound(path):
+    made = load_search(path)
+    check_search(made)
+    assert representatives(made)
+    assert first_points(made)
+
+
+@pytest.mark.parametrize(("command", "file"), [("plan", "search_layers"), ("search", "quickstart")])
+def test_a_file_of_the_other_kind(capsys, tmp_path, monkeypatch, command, file):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = _run(capsys, command, str(ROOT / "sweeps" / f"{file}.py"))
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "give it to glad-ray" in err
+
+
+def test_a_search_file_is_a_script_that_searches(tmp_path):
+    words = [sys.executable, str(ROOT / "sweeps/search_layers.py"), "--set", "trails=1"]
+    ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert "Did you mean 'trials'" in ended.stderr
 
 
 def test_plan_tells_runs_prerequisites_layers_and_cost(capsys, tmp_path, monkeypatch):

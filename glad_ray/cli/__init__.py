@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from glad_ray.cli import generators, runs, sweeps
+from glad_ray.cli import generators, runs, searches, sweeps
 from glad_ray.errors import BudgetError, GladRayError, UserError
 from glad_ray.interrupts import raised
 from glad_ray.version import __version__
@@ -21,6 +21,7 @@ app = typer.Typer(
 for command in (
     sweeps.plan,
     sweeps.sweep,
+    searches.search,
     runs.distill,
     runs.evaluate,
     runs.export,

@@ -1,5 +1,6 @@
 """The commands of whole sweeps: plan, sweep, status, report."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -104,26 +105,41 @@ def status(
     storage: Annotated[str, typer.Argument(metavar="DIR", help="The storage of a sweep: a folder or URI.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
 ) -> None:
-    """Say what every run of a sweep is doing, while it goes on and after, from its storage alone."""
-    from glad_ray.engine.show_status import status_json, status_parts
+    """Say what every run of a sweep, or every trial of a search, is doing, while it goes on and after, from its storage
+    alone.
+    """
+    from glad_ray.engine.search_status import read_search_status, search_status_fields, search_status_parts
+    from glad_ray.engine.show_status import status_fields, status_parts
     from glad_ray.engine.status import read_status
 
-    now = read_status(Storage.open(storage, create=False))
+    kept = Storage.open(storage, create=False)
+    search = read_search_status(kept)
+    # Of a search, the sweep is its winner with fresh seeds, once there is one.
+    sweep = read_status(kept) if search is None or kept.exists(Storage.PLAN) else None
     if as_json:
-        typer.echo(status_json(now))
+        fields = None if sweep is None else status_fields(sweep)
+        if search is not None:
+            fields = search_status_fields(search) | {"winner": fields}
+        typer.echo(json.dumps(fields, indent=1))
         return
-    for part in status_parts(now):
+    for part in () if search is None else search_status_parts(search):
+        console().print(part)
+    for part in () if sweep is None else status_parts(sweep):
         console().print(part)
 
 
 def report(
     storage: Annotated[str, typer.Argument(metavar="DIR", help="The storage of a sweep: a folder or URI.")],
 ) -> None:
-    """Write tables and pictures from a sweep's results alone."""
-    from glad_ray.report import write_report
+    """Write tables and pictures from the results of a sweep or search alone."""
+    from glad_ray.report import write_report, write_search_report
 
     kept = Storage.open(storage, create=False)
-    console().print(f"The report is {kept}/{write_report(kept)}")
+    searched = kept.exists(Storage.SEARCH)
+    if searched:
+        console().print(f"The report of the search is {kept}/{write_search_report(kept)}")
+    if not searched or kept.exists(Storage.PLAN):
+        console().print(f"The report is {kept}/{write_report(kept)}")
 
 
 def execute(made: Plan, storage: Storage, address: str | None, device: str | None) -> None:

@@ -1,0 +1,141 @@
+"""`glad-ray search`: what it says, what it leaves, and how it refuses what makes no sense."""
+
+import json
+
+import pytest
+
+import glad_ray
+from glad_ray.cli import main
+from glad_ray.results import best_in_full, read_trials
+from glad_ray.storage import Storage
+
+FILE = """
+from glad_ray import *
+from tests.engine import tiny
+
+def search():
+    return tiny.SEARCH{}
+"""
+VARYING = ".replace(vary={{{}}})"
+
+
+def written(folder, changes="", file=FILE):
+    path = folder / "few.py"
+    path.write_text(file.format(changes))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """A search file, and a storage where it was searched with some fields changed."""
+    folder = tmp_path_factory.mktemp("searched")
+    file, storage = written(folder), str(folder / "storage")
+    words = [
+        "search",
+        file,
+        "--storage",
+        storage,
+        "--in-process",
+        "--set",
+        "trials=4",
+        "--set",
+        "algorithm.iterations=4",
+    ]
+    assert main([*words, "--set", "evaluation.epochs=2", "--set", "seeds=1"]) == 0
+    return file, storage
+
+
+def test_fields_of_the_search_and_of_its_run_can_be_set(searched):
+    trials = read_trials(Storage.open(searched[1], create=False))
+    assert len(trials) == 4
+    assert any(trial.full for trial in trials)
+
+
+def test_best_is_python_to_paste(searched, capsys):
+    file, storage = searched
+    assert main(["search", file, "--storage", storage, "--best"]) == 0
+    code = capsys.readouterr().out
+    run = eval(code, vars(glad_ray))
+    assert run.run_id == best_in_full(read_trials(Storage.open(storage, create=False))).run.run_id
+
+
+def test_status(searched, capsys):
+    _, storage = searched
+    assert main(["status", storage]) == 0
+    said = capsys.readouterr().out
+    assert "search tiny: 4 of 4 trials begun" in said
+    assert "Nobody drives it." in said
+    assert "1/1 runs" in said, "the winner with its fresh seed"
+    assert main(["status", storage, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    trials = read_trials(Storage.open(storage, create=False))
+    assert [each["looks"] for each in document["trials"]] == [list(trial.looks) for trial in trials]
+    assert sum(document["counts"].values()) == document["wanted"] == 4
+    assert document["winner"]["counts"] == {"finished": 1}
+
+
+def test_report(searched, capsys):
+    _, storage = searched
+    kept = Storage.open(storage, create=False)
+    for path in (kept.REPORT_SEARCH, kept.REPORT):
+        kept.delete(path)
+    assert main(["report", storage]) == 0
+    assert all(kept.exists(path) for path in (kept.REPORT_SEARCH, kept.REPORT, kept.REPORT_SEARCH_TRIALS))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (VARYING.format('"space": Choice(values=[])'), "A Choice has no values"),
+        (VARYING.format('"algorithm.learning_rates.f": FloatRange(low=2, high=1)'), "The range from 2 to 1 is empty"),
+        (
+            VARYING.format('"algorithm.learning_rate": FloatRange(low=1, high=2)'),
+            "Did you mean 'algorithm.learning_rates'",
+        ),
+        (VARYING.format('"space": Choice(values=["f2", "f77"])'), "The generator has no layer f77"),
+        (VARYING.format('"dataset": Choice(values=["mnist", "cifar10"])'), "dataset cannot vary"),
+        (VARYING.format('"space": Layers(pixels=False)'), "Unknown field of Layers 'pixels'"),
+        ('.replace(sampler="bayes")', "Unknown sampler 'bayes'"),
+        ('.replace(objectives=["accuracy", "watts"])', "'watts'"),
+        (".replace(trials=0)", "Search.trials is 0"),
+        ('.replace(first=[{"space": "f77"}])', "space='f77', which is out of its range"),
+    ],
+)
+def test_searches_that_make_no_sense_are_one_sentence(tmp_path, capsys, changes, sentence):
+    file = written(tmp_path, changes.replace("{{", "{").replace("}}", "}"))
+    refused(capsys, ["search", file, "--storage", str(tmp_path / "storage"), "--in-process"], sentence)
+    assert not (tmp_path / "storage").exists(), "nothing is begun"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--set", "trails=3"], "Did you mean 'trials'"),
+        (["--set", "vary=3"], "Search.vary is 3"),
+        (["--best"], "There is no folder"),
+        (["--study", "nosuch://host/x"], "The study at nosuch://host/x cannot be opened"),
+        (["--device", "cuda"], "--device cuda goes with --in-process"),
+    ],
+)
+def test_words_that_make_no_sense_are_one_sentence(tmp_path, capsys, words, sentence):
+    words = ["search", written(tmp_path), "--storage", str(tmp_path / "storage"), *words]
+    refused(capsys, words if "cuda" in words or "--best" in words else [*words, "--in-process"], sentence)
+
+
+def test_a_study_made_for_another_space(searched, capsys):
+    file, storage = searched
+    words = ["search", file, "--storage", storage, "--in-process", "--set", "algorithm.iterations=5"]
+    refused(capsys, words, "was made for another search (base, evaluation differ)")
+    assert main(["search", file, "--storage", storage, "--best"]) == 0
+
+
+def test_a_file_without_a_search(tmp_path, capsys):
+    file = written(tmp_path, file="def sweep():\n    return 1\n")
+    refused(capsys, ["search", file], "has no function search(): define one that returns glad_ray.Search(...)")
+
+
+def refused(capsys, words, sentence):
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert sentence in said, said
+    assert said.count("\n") == 1
