@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from glad_ray.cli import main
+from glad_ray.results import read_trials
+from glad_ray.storage import Storage
+
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
@@ -110,3 +114,27 @@ def test_node_memory():
     (row,) = re.findall(r"│ 2 +│ (\d+) MiB +│ +(\d+) MiB", said)
     images = 5000 * 28 * 28 / 2**20
     assert images - 1 <= float(row[0]) < 2 * images, "one copy, and what Ray keeps of its own"
+
+
+def test_a_search_against_the_grid(benchmark, monkeypatch, capsys, tmp_path):
+    file = tmp_path / "few.py"
+    file.write_text("from tests.engine import tiny\n\n\ndef search():\n    return tiny.DM_SEARCH\n")
+    module = benchmark("search_against_grid", str(file), "--points", "2", "--folder", str(tmp_path))
+
+    def in_this_process(search_file, storage, *assignments):
+        words = [word for assignment in assignments for word in ("--set", assignment)]
+        assert main(["search", str(search_file), "--storage", str(storage), "--in-process", *words]) == 0
+        return 1.0
+
+    monkeypatch.setattr(module, "run", in_this_process)
+    module.main()
+    rows = dict(line.strip().rsplit("  ", 1) for line in capsys.readouterr().out.splitlines() if "  " in line.strip())
+    trials = {name: read_trials(Storage.open(tmp_path / name, create=False)) for name in ("search", "grid")}
+    assert len(trials["grid"]) == 3, "pixels at two rates, and the other space"
+    assert all(trial.full for trial in trials["grid"])
+    # Every run of the grid is distilled to its end; of the search, those that came to the last look and the controls.
+    steps = {"grid": 3 * 6, "search": sum(6 if len(t.looks) == 2 or t.full else 2 for t in trials["search"])}
+    (said,) = [value for title, value in rows.items() if title.startswith("distillation steps")]
+    assert int(said) == steps["grid"]
+    (said,) = [title for title in rows if title.startswith("distillation steps")]
+    assert int(said.split()[-1]) == steps["search"]

@@ -8,7 +8,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("page", ["docs/public-functions.md", "docs/generators.md", "docs/datasets.md"])
+PAGES = ["docs/public-functions.md", "docs/generators.md", "docs/datasets.md", "docs/search.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_blocks_run_in_order(page):
     text = (ROOT / page).read_text()
     names: dict[str, object] = {}

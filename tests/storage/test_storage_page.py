@@ -43,16 +43,32 @@ def test_every_path_that_storage_names_is_listed():
         assert is_listed(getattr(Storage, name)(*values)), name
 
 
-def test_every_file_of_a_sweep_is_listed_and_every_one_listed_is_written(tmp_path, monkeypatch):
+SEARCH = """
+from glad_ray import DM, Choice, Evaluation, Network, Run, Rung, Search
+
+def search():
+    base = Run(algorithm=DM(iterations=2, real_batch_size=4), resolution=32, backbone=Network(width=4), held_out=4)
+    evaluation = Evaluation(networks=[Network(width=4)], repeats=1, epochs=1, test_images=20)
+    vary = {"algorithm.learning_rates.pixels": Choice(values=[0.1, 1.0])}
+    return Search(name="few", base=base, vary=vary, rungs=[Rung(share=1, epochs=1)], evaluation=evaluation, seeds=1)
+"""
+
+
+def test_every_file_of_a_sweep_or_search_is_listed_and_every_one_listed_is_written(tmp_path, monkeypatch):
     (tmp_path / "small.py").write_text(SWEEP)
+    (tmp_path / "few.py").write_text(SEARCH)
     written, write = set(), Storage.write_bytes
     monkeypatch.setattr(Storage, "write_bytes", lambda self, path, data: (written.add(path), write(self, path, data)))
     words = ["sweep", str(tmp_path / "small.py"), "--storage", str(tmp_path / "results"), "--in-process"]
     assert main([*words, "--device", "cpu"]) == 1
+    words = ["search", str(tmp_path / "few.py"), "--storage", str(tmp_path / "search"), "--in-process"]
+    assert main([*words, "--device", "cpu"]) == 0
     written = {path for path in written if not path.startswith(".")}
     assert [path for path in written if not is_listed(path)] == []
-    # Only a sweep on a cluster has replicas.
-    assert {name for name in LISTED if not any(is_listed(path, [name]) for path in written)} == {Storage.REPLICAS}
+    # Only a sweep on a cluster has replicas, and the journal is Optuna's to write.
+    unwritten = {name for name in LISTED if not any(is_listed(path, [name]) for path in written)}
+    assert unwritten == {Storage.REPLICAS, Storage.SEARCH_STUDY}
+    assert (tmp_path / "search" / Storage.SEARCH_STUDY).exists()
     entries = {Path(path).stem for path in written if "/ledger/" in path}
     assert [name for name in entries if not is_listed(name, ENTRIES)] == []
     assert [name for name in ENTRIES if not any(is_listed(each, [name]) for each in entries)] == []
