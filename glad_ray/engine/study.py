@@ -274,7 +274,7 @@ class Study:
         """The finalists, and the controls."""
         several = len(self.search.objectives) > 1
         complete = self._study.best_trials if several else self._trials(TrialState.COMPLETE)
-        accuracy = self.search.objectives.index("accuracy") if "accuracy" in self.search.objectives else 0
+        accuracy = self.search.objectives.index("accuracy")
         finalists = sorted(complete, key=lambda trial: (-trial.values[accuracy], trial.number))[: self.search.finalists]
         stopped = [
             trial
@@ -291,7 +291,7 @@ class Study:
         full, distilling = self._full.get(trial.number, ({}, 0.0))
         looks = tuple(trial.intermediate_values[each] for each in sorted(trial.intermediate_values))
         values = tuple(trial.values) if trial.state == TrialState.COMPLETE else ()
-        if not looks and values and "accuracy" in self.search.objectives:
+        if not looks and values:
             looks = (values[self.search.objectives.index("accuracy")],)
         spent = trial.user_attrs.get(_SECONDS, [0.0])
         return SearchTrial(

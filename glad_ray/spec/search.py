@@ -174,6 +174,12 @@ class Never(Record):
 Stopping = Annotated[Halving | Hyperband | Median | Never, Field(discriminator="name"), BeforeValidator(_by_name)]
 
 
+def check_distils(run: Run) -> None:
+    """Raise `UserError` for a baseline."""
+    if not run.distils:
+        raise UserError(f"Baseline {run.algorithm.name} has nothing to search: name DC, DM or MTT.")
+
+
 class Search(Record):
     """What may vary, what is wanted, and what may be spent on it."""
 
@@ -186,10 +192,12 @@ class Search(Record):
     trials: int = Field(default=50, ge=1)
     """configurations that are begun"""
     objectives: tuple[Objective, ...] = ("accuracy",)
-    """one, or several, for which nothing is stopped early and the report has those that no other beats in all"""
+    """accuracy, or with it others, for which nothing is stopped early and the report has those that no other beats in
+    all
+    """
     sampler: Sampler = TPE()
     rungs: tuple[Rung, ...] = RUNGS
-    """looks at each run, in order; the last is what the sampler learns from"""
+    """looks at each run, in order; the sampler learns from the last that a trial came to"""
     stopping: Stopping = Halving()
     """who goes on after a look; nobody stops where there are several objectives"""
     finalists: int = Field(default=4, ge=1)
@@ -234,6 +242,15 @@ class Search(Record):
         """Where trials are looked at: at the last rung alone where nothing stops early."""
         return self.rungs if len(self.objectives) == 1 else self.rungs[-1:]
 
+    @field_validator("objectives")
+    @classmethod
+    def _with_accuracy(cls, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
+        if "accuracy" not in objectives or len(set(objectives)) < len(objectives):
+            raise UserError(
+                f"Objectives are accuracy, alone or with seconds and bytes, each once, not {', '.join(objectives)}."
+            )
+        return objectives
+
     @field_validator("rungs")
     @classmethod
     def _ascending(cls, rungs: tuple[Rung, ...]) -> tuple[Rung, ...]:
@@ -246,8 +263,7 @@ class Search(Record):
     def _consistent(self) -> Self:
         if not self.vary:
             raise UserError("Nothing varies in the search: name at least one field of the run in vary.")
-        if not self.base.distils:
-            raise UserError(f"Baseline {self.base.algorithm.name} has nothing to search: name DC, DM or MTT in base.")
+        check_distils(self.base)
         if not self.base.held_out:
             raise UserError(
                 "A search tells good from bad by training images that distillation does not see: set held_out of the "

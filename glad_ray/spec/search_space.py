@@ -16,7 +16,7 @@ from glad_ray.errors import UserError, unknown
 from glad_ray.spec.algorithm import DC, DM, MTT
 from glad_ray.spec.record import Record, field_paths, replace_at, value_at
 from glad_ray.spec.run import Run
-from glad_ray.spec.search import AnyRange, Choice, FloatRange, IntRange, Layers, Search
+from glad_ray.spec.search import AnyRange, Choice, FloatRange, IntRange, Layers, Search, check_distils
 
 # What decides which other fields a run has comes first.
 _FIRST = ("algorithm", "generator", "space")
@@ -24,7 +24,7 @@ _FIRST = ("algorithm", "generator", "space")
 _DECIDING = (*_FIRST, "backbone", "resolution", "antialias")
 _RATES = "algorithm.learning_rates."
 _EXPERTS = "algorithm.experts"
-_FIXED = ("dataset", "own_dataset", "held_out")
+_FIXED = ("dataset", "own_dataset", "held_out", "seed")
 _PAPER_LAYERS = {"dc": "f16", "dm": "f20", "mtt": "f12"}
 """best for unseen networks at 128 pixels (GLaD, Figure 3)"""
 
@@ -70,7 +70,7 @@ def propose(search: Search, ask: Ask) -> Run:
     run = search.base
     drawn: dict[str, Any] = {}
     for path, range_ in _ordered(search.vary):
-        if not _has(run, path) or not all(drawn.get(other) in values for other, values in range_.when.items()):
+        if not _has(run, path, range_) or not all(drawn.get(other) in values for other, values in range_.when.items()):
             continue
         drawn[path] = ask(_parameter(search, run, path, range_))
         run = _changed(run, path, drawn[path])
@@ -84,9 +84,7 @@ def check_search(search: Search) -> None:
     known = {path for path in _known_paths(search) if path not in _FIXED}
     for path, range_ in search.vary.items():
         if path in _FIXED:
-            raise UserError(
-                f"{path} cannot vary: runs are compared on the same held-out images. Search each by itself."
-            )
+            raise UserError(f"{path} cannot vary: what is compared has the same images and seed; search each alone.")
         if path not in known:
             raise unknown("field of a run in vary", path, sorted(known))
         if path.startswith(_EXPERTS) and not isinstance(range_, Choice):
@@ -96,7 +94,7 @@ def check_search(search: Search) -> None:
                 raise unknown(f"field in when of {path}", other, search.vary)
     for end in ("low", "high"):
         for number in range(_most_values(search)):
-            propose(search, partial(_end, end, number))
+            check_distils(propose(search, partial(_end, end, number)))
     for point in search.first:
         for path in point:
             if path not in search.vary:
@@ -263,11 +261,26 @@ def _ordered(vary: Mapping[str, AnyRange]) -> list[tuple[str, AnyRange]]:
     return sorted(vary.items(), key=lambda item: _FIRST.index(item[0]) if item[0] in _FIRST else len(_FIRST))
 
 
-def _has(run: Run, path: str) -> bool:
-    """Whether a field says anything of a run."""
+def _has(run: Run, path: str, range_: AnyRange) -> bool:
+    """Whether a field says anything of a run that the range has a value for."""
+    if path == "init" and isinstance(range_, Choice):
+        return any(value in _inits(run) for value in range_.values)
     if path.startswith(_RATES):
         return path.removeprefix(_RATES) in run.latent_kinds
     return path in set(field_paths(run))
+
+
+def _inits(run: Run) -> tuple[str, ...]:
+    """The ways in which a run may begin."""
+    if run.generator is None:
+        return ("real", "noise")
+    return tuple(init for init in run.generator.inits if init != "gaussian" or _has_f(run, run.space))
+
+
+def _has_f(run: Run, space: str) -> bool:
+    """Whether a space of the run's generator has a feature map, which may be drawn."""
+    generator = run.generator
+    return generator is not None and space in generator.spaces and "f" in generator.latent_shapes(space)
 
 
 def _parameter(search: Search, run: Run, path: str, range_: AnyRange) -> Parameter:
@@ -279,9 +292,8 @@ def _parameter(search: Search, run: Run, path: str, range_: AnyRange) -> Paramet
         name = f"{path} of {run.generator_name}" if "generator" in search.vary else path
         return Parameter(name, path, Choice(values=(*(("pixel",) if range_.pixel else ()), *run.generator.spaces)))
     if path == "init" and isinstance(range_, Choice):
-        legal = ("real", "noise") if run.generator is None else run.generator.inits
         where = "pixels" if run.generator is None else "latents"
-        values = tuple(value for value in range_.values if value in legal)
+        values = tuple(value for value in range_.values if value in _inits(run))
         return Parameter(f"{path} of {where}", path, Choice(values=values))
     return Parameter(path, path, range_)
 
@@ -292,8 +304,6 @@ def _changed(run: Run, path: str, value: Any) -> Run:
         # The same images: of the generator's size.
         without = {"generator": None, "generator_classes": (), "learn_generator": False, "init": None}
         return run.replace(space="pixel", resolution=run.resolution, **without)
-    if path == "space" and run.init == "gaussian":
-        assert run.generator is not None, "only generators have such an init"
-        has_f = "f" in run.generator.latent_shapes(value)
-        return run.replace(space=value) if has_f else run.replace(space=value, init=None)
+    if path == "space" and run.init == "gaussian" and not _has_f(run, value):
+        return run.replace(space=value, init=None)
     return replace_at(run, path, value)

@@ -74,6 +74,12 @@ def test_ways_to_begin_are_those_of_the_space():
     assert found == {("pixel", "real"), ("pixel", "noise"), ("f2", "average")}
 
 
+def test_a_way_to_begin_that_a_space_has_not_is_not_drawn():
+    made = search({"space": Choice(values=("pixel", "w+", "f2")), "init": Choice(values=("gaussian", "average"))})
+    found = {(run.space, run.init) for run, _ in all_of(made)}
+    assert found == {("pixel", "real"), ("w+", "average"), ("f2", "gaussian"), ("f2", "average")}
+
+
 def test_when():
     rate = FloatRange(low=1, high=2, when={"images_per_class": (10,)})
     made = search({"images_per_class": Choice(values=(1, 10)), "algorithm.learning_rates.f": rate})
@@ -93,6 +99,14 @@ def test_when():
         ({"space": Layers()}, {"base": Run(algorithm=DC(), held_out=1)}, "the base run has no generator"),
         ({"space": Layers()}, {"rungs": (Rung(share=0.5),)}, "Rungs ascend and end with share=1"),
         ({"images_per_class": IntRange(low=0, high=3)}, {}, "images_per_class is 0"),
+        ({"seed": IntRange(low=0, high=3)}, {}, "seed cannot vary"),
+        (
+            {"algorithm": Choice(values=(DM(), RandomReal()))},
+            {"base": Run(algorithm=DM(), held_out=1)},
+            "Baseline random has nothing to search",
+        ),
+        ({"space": Layers()}, {"objectives": ("seconds",)}, "Objectives are accuracy, alone or with"),
+        ({"space": Layers()}, {"objectives": ("accuracy", "accuracy")}, "each once, not accuracy, accuracy"),
     ],
 )
 def test_mistakes_are_one_sentence(vary, fields, sentence):
