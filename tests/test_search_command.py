@@ -130,7 +130,7 @@ def test_a_study_made_for_another_space(searched, capsys):
 
 
 def test_a_file_without_a_search(tmp_path, capsys):
-    file = written(tmp_path, file="def sweep():\n    return 1\n")
+    file = written(tmp_path, file="def find():\n    return 1\n")
     refused(capsys, ["search", file], "has no function search(): define one that returns glad_ray.Search(...)")
 
 

@@ -74,7 +74,7 @@ class Crowd:
         return self.count >= len(RUNS)
 
 
-def distil_together(run, shared):
+def distil_together(run, until, shared):
     """Distil when all others do."""
     from glad_ray.engine.distillation import distil
 
@@ -82,7 +82,7 @@ def distil_together(run, shared):
     ray.get(crowd.come.remote())
     while not ray.get(crowd.all_here.remote()):
         time.sleep(0.05)
-    return distil(run, shared)
+    return distil(run, until, shared)
 
 
 def no_evaluation(run, evaluation, network, shared):
