@@ -23,12 +23,13 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from glad_ray.engine.events import Event, Outcome, TrialFailed, TrialSeen, TrialsFound
 from glad_ray.engine.faults import Fault
+from glad_ray.engine.samplers import pruner_for, sampler_for
 from glad_ray.engine.study_storage import open_study_storage
 from glad_ray.errors import UserError
 from glad_ray.results import Look, SearchTrial, best_in_full, read_entry, read_look, write_trials
 from glad_ray.results.search_trials import TrialState as State
 from glad_ray.spec import Evaluation, Run
-from glad_ray.spec.search import CMAES, GP, TPE, Choice, Grid, Halving, Hyperband, IntRange, Median, Objective, Search
+from glad_ray.spec.search import Choice, Grid, Halving, Hyperband, IntRange, Objective, Search
 from glad_ray.spec.search_space import Ask, Label, Parameter, first_points, grid_points, propose
 from glad_ray.storage import Storage
 
@@ -203,7 +204,7 @@ class Study:
             if len(self._begun()) >= self._most or self._finals is not None:
                 return None
             number = len(self._study.get_trials(deepcopy=False))
-            self._study.sampler = _sampler(self.search, number, by_chance=tries > 0)
+            self._study.sampler = sampler_for(self.search, number, by_chance=tries > 0)
             if (stop := self._drawn(self._study.ask())) is not None:
                 return stop
         # There is nothing that was not drawn before, or hardly anything.
@@ -373,7 +374,7 @@ def _open(search: Search, storage: Any) -> optuna.Study:
         study_name=search.name,
         storage=storage,
         directions=[_DIRECTIONS[objective] for objective in search.objectives],
-        pruner=_pruner(search),
+        pruner=pruner_for(search),
         load_if_exists=True,
     )
     content = search.model_dump(mode="json", include=set(_LASTING))
@@ -392,44 +393,6 @@ def _open(search: Search, storage: Any) -> optuna.Study:
             "study, give the search another name, or take the change back."
         )
     return study
-
-
-def _sampler(search: Search, number: int, by_chance: bool) -> optuna.samplers.BaseSampler:
-    """The sampler for one trial; another one draws by chance."""
-    seed = random.Random(f"{search.seed} {number}").getrandbits(31)
-    chance = optuna.samplers.RandomSampler(seed=seed)
-    match None if by_chance else search.sampler:
-        case TPE(startup=startup):
-            return optuna.samplers.TPESampler(
-                n_startup_trials=startup, multivariate=True, group=True, constant_liar=True, seed=seed
-            )
-        case GP(startup=startup):
-            return optuna.samplers.GPSampler(
-                n_startup_trials=startup, seed=seed, independent_sampler=chance, warn_independent_sampling=False
-            )
-        case CMAES(startup=startup):
-            return optuna.samplers.CmaEsSampler(
-                n_startup_trials=startup,
-                seed=seed,
-                independent_sampler=chance,
-                warn_independent_sampling=False,
-                consider_pruned_trials=True,
-            )
-        case _:
-            return chance
-
-
-def _pruner(search: Search) -> optuna.pruners.BasePruner:
-    match search.stopping:
-        case Halving(keep=keep):
-            return optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=keep)
-        case Hyperband(keep=keep):
-            most = keep ** (len(search.looks) - 1)
-            return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=most, reduction_factor=keep)
-        case Median(startup=startup):
-            return optuna.pruners.MedianPruner(n_startup_trials=startup)
-        case _:
-            return optuna.pruners.NopPruner()
 
 
 def _grid_size(search: Search) -> int:

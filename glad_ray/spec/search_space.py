@@ -8,12 +8,13 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from glad_ray.errors import UserError, unknown
 from glad_ray.spec.algorithm import DC, DM, MTT
+from glad_ray.spec.generators import GeneratorRecord
 from glad_ray.spec.record import Record, field_paths, replace_at, value_at
 from glad_ray.spec.run import Run
 from glad_ray.spec.search import AnyRange, Choice, FloatRange, IntRange, Layers, Search, check_distils
@@ -243,7 +244,7 @@ def _generated(search: Search) -> Iterator[Run]:
     generators = search.vary.get("generator")
     for generator in generators.values if isinstance(generators, Choice) else ():
         if isinstance(generator, Record) and search.base.generator is not None:
-            yield search.base.replace(generator=generator, space=generator.spaces[0])  # type: ignore[attr-defined]
+            yield search.base.replace(generator=generator, space=cast("GeneratorRecord", generator).spaces[0])
 
 
 def _known_paths(search: Search) -> Iterator[str]:
