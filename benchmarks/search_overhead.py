@@ -49,7 +49,8 @@ def search(trials: int) -> Search:
 
 
 def _look(run: Run, step: int, evaluation: Evaluation, network: Network, shared: Any) -> Look:
-    rates = run.algorithm.learning_rates  # type: ignore[union-attr]
+    assert isinstance(run.algorithm, DM), "nothing else is searched here"
+    rates = run.algorithm.learning_rates
     noise = random.Random(f"{run.run_id} {step}").random()
     accuracy = 0.02 * (run.layer or 0) + 0.3 / (1 + abs(rates.f - 1)) + 0.1 * noise
     return Look(accuracies=(accuracy,) * evaluation.repeats, seconds=0.0)

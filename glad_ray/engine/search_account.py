@@ -32,6 +32,7 @@ class SearchAccount:
         self._shared = SharedAccount(Tally(Plan(plan.sweep, (), plan.expert_sets)))
         self._started = time.monotonic()
         self._most = search.trials
+        self._found = False
         self._ended = self._ended_before = self._in_full = self._failed = 0
         self._running: dict[str, tuple[Run, Progress]] = {}
         self._best: tuple[float, Run] | None = None
@@ -41,6 +42,7 @@ class SearchAccount:
         """See `Account`."""
         match event:
             case TrialsFound(ended, _, most):
+                self._found = True
                 self._ended = self._ended_before = ended
                 self._most = most
             case RunProgressed(run, progress):
@@ -101,9 +103,9 @@ class SearchAccount:
         for run, progress in self._running.values():
             yield f"{run.label}: {words.of_steps(progress)}"
 
-    def summary(self) -> str:
-        """See `Account`."""
-        return self.head().plain
+    def summary(self) -> str | None:
+        """See `Account`; nothing of a search that could not begin."""
+        return self.head().plain if self._found else None
 
     def _seen(self, event: TrialSeen) -> None:
         if event.outcome == "in full" and not self._in_full:
