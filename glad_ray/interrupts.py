@@ -67,6 +67,19 @@ def raised() -> Iterator[Callable[[], int | None]]:
 
 
 @contextlib.contextmanager
+def hangups_ignored() -> Iterator[None]:
+    """Within, a terminal that goes away does not end this process; outside the main thread, this does nothing."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGHUP"):
+        yield
+        return
+    found = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, found)
+
+
+@contextlib.contextmanager
 def found_again() -> Iterator[None]:
     """What a library does to the signals that this process handles is undone at the end."""
     found = {number: handler for number in _SIGNALS if callable(handler := signal.getsignal(number))}

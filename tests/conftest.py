@@ -25,6 +25,14 @@ def sample(cache):
     return load_dataset("fashion-mnist-sample", resolution=32, held_out=10)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_cluster():
+    """Whatever Ray cluster runs on this machine is left alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", "local")
+        yield
+
+
 @pytest.fixture
 def storage(tmp_path):
     return Storage.open(tmp_path / "storage")

@@ -1,5 +1,6 @@
 """The command `glad-ray`: a thin edge that turns words into records and errors into one sentence with exit code 2."""
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -7,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from glad_ray.cli import generators, runs, searches, sweeps
+from glad_ray.cli.output import Lasting
 from glad_ray.errors import BudgetError, GladRayError, UserError
 from glad_ray.interrupts import raised
 from glad_ray.version import __version__
@@ -58,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     130 or 143 if interrupted by SIGINT or SIGTERM.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    with raised() as interrupted:
+    output, errors = (Lasting(stream) for stream in (sys.stdout, sys.stderr))
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors), raised() as interrupted:
         try:
             result = app(args=[word for word in words if word != "--"], prog_name="glad-ray", standalone_mode=False)
             code = result if isinstance(result, int) else 0

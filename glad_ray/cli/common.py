@@ -23,7 +23,11 @@ Assignments = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:<n>, or auto: a GPU if PyTorch sees one.")]
 Address = Annotated[
-    str | None, typer.Option(help="A Ray cluster to run on: auto, or HOST:PORT; a new local one if not given.")
+    str | None,
+    typer.Option(
+        help="A Ray cluster to run on: auto, HOST:PORT, or local for a new one on this machine. If not given, the one "
+        "that RAY_ADDRESS names or that ray start started here, else a new one."
+    ),
 ]
 InProcess = Annotated[
     bool, typer.Option("--in-process", help="Run everything in this process, one after another, without Ray.")

@@ -17,7 +17,7 @@ import ray
 from glad_ray.data import find_dataset
 from glad_ray.engine.budget import Budget
 from glad_ray.engine.connection import check_resources, connected
-from glad_ray.engine.events import Ending, Retried, ShareGivenBack, ShareTaken
+from glad_ray.engine.events import ClusterJoined, Ending, Retried, ShareGivenBack, ShareTaken
 from glad_ray.engine.fan_out import FanOut, Work
 from glad_ray.engine.faults import Fault
 from glad_ray.engine.packing import pack
@@ -56,7 +56,11 @@ def cluster_for(
         for gpus in (resources.generator_gpus or on_gpus, on_gpus)
     )
     files = check_generators(left, shared_on=shared_on, own_on=own_on)
-    with connected(address):
+    with connected(address) as joined:
+        if joined is not None:
+            has = ray.cluster_resources()
+            machines = sum(node["Alive"] for node in ray.nodes())
+            view.show(ClusterJoined(joined, machines, has.get("CPU", 0), has.get("GPU", 0)))
         replicas = len(shared_generators(left, resources)) * resources.generator_replicas
         check_resources(resources, left.units(sweep), generators=replicas)
         shares = Shares(resources, _most_gpus(resources, replicas))

@@ -3,16 +3,18 @@
 import contextlib
 import logging
 import os
+import socket
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import ray
 import torch
+from ray._private.utils import read_ray_address
 from ray.exceptions import RayTaskError
 
 from glad_ray.engine.shares import slices_of
 from glad_ray.errors import UserError
-from glad_ray.interrupts import found_again
+from glad_ray.interrupts import found_again, hangups_ignored
 from glad_ray.spec import Resources, Unit
 from glad_ray.spec.generators import GIB
 
@@ -38,24 +40,30 @@ _OF_DRIVER = {
 
 _LEAST_GPUS = 0.01
 """that have to be there for what is measured"""
+_ANSWER_SECONDS = 10.0
 
 
 @contextlib.contextmanager
-def connected(address: str | None) -> Iterator[None]:
-    """A connection to the cluster at `address` (`auto`, or host:port), or to a new one on this machine.
+def connected(address: str | None) -> Iterator[str | None]:
+    """A connection to the cluster at `address` (`auto`, or host:port), or to a new one on this machine (`local`);
+    yields the address of one that others started, None for one of this process.
 
-    None: the cluster that RAY_ADDRESS names, as a submitted job has it, or else a new one. A connection that this
-    process has already is used and left open. Raises `UserError` if there is no such cluster.
+    None: the cluster that RAY_ADDRESS names, as a submitted job has it, or the one that `ray start` started on this
+    machine, as it does on every machine of a cluster, or else a new one. A connection that this process has already is
+    used and left open. On a cluster of others, a terminal that goes away ends nothing. Raises `UserError` if there is
+    no such cluster.
     """
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    address = address or os.environ.get("RAY_ADDRESS") or read_ray_address() or "local"
     if address.startswith("ray://"):
         raise UserError(f"{address} is a Ray client's: run the sweep on the cluster, by ray submit or ray job.")
     local = address == "local"
-    with _environment(_OF_DRIVER):
+    with _environment(_OF_DRIVER), contextlib.nullcontext() if local else hangups_ignored():
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
         if ray.is_initialized():
-            yield
+            yield None
             return
+        if not local:
+            _check_answer(address)
         try:
             # Processes started here inherit the environment; those of a cluster are given theirs, which takes a
             # second more for each.
@@ -68,13 +76,31 @@ def connected(address: str | None) -> Iterator[None]:
                     runtime_env=None if local else {"env_vars": _OF_WORKERS | _import_path()},
                 )
         except ConnectionError as error:
-            raise UserError(
-                f"There is no Ray cluster at {address}: start one with ray start or ray up, or leave --address out."
-            ) from error
+            raise _no_cluster(address) from error
         try:
-            yield
+            yield None if local else str(ray.get_runtime_context().gcs_address)
         finally:
             ray.shutdown()
+
+
+def _check_answer(address: str) -> None:
+    """Raise `UserError` where nothing listens, which Ray would try for more than a minute."""
+    host, _, port = address.rpartition(":")
+    if address == "auto":
+        return
+    if not host or not port.isdigit():
+        raise UserError(f"--address {address} is no address of a Ray cluster: use auto, local or HOST:PORT.")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address) from error
+
+
+def _no_cluster(address: str) -> UserError:
+    return UserError(
+        f"There is no Ray cluster at {address}: start one with ray start or ray up, name another by --address "
+        "HOST:PORT, or run on this machine alone by --address local."
+    )
 
 
 def _import_path() -> dict[str, str]:

@@ -13,6 +13,16 @@ from glad_ray.spec import ExpertSet, Run
 
 
 @dataclass(frozen=True)
+class ClusterJoined:
+    """Work goes to a Ray cluster that others started."""
+
+    address: str
+    machines: int
+    cpus: float
+    gpus: float
+
+
+@dataclass(frozen=True)
 class Begun:
     """What lies on storage already."""
 
@@ -176,7 +186,8 @@ class ReplicaHealth:
 
 
 Event = (
-    Begun
+    ClusterJoined
+    | Begun
     | ImagesPrepared
     | ExpertEpoch
     | RunProgressed

@@ -10,6 +10,7 @@ from rich.text import Text
 from glad_ray.engine import words
 from glad_ray.engine.events import (
     Begun,
+    ClusterJoined,
     Ending,
     Event,
     ExpertEpoch,
@@ -28,7 +29,7 @@ from glad_ray.results import Progress
 from glad_ray.spec import ExpertSet, Run
 from glad_ray.spec.generators import GIB
 
-_STYLES: Mapping[type[Event], str] = {RunFailed: "red", SharePacked: ""}
+_STYLES: Mapping[type[Event], str] = {RunFailed: "red", SharePacked: "", ClusterJoined: ""}
 """of notices, where they are not yellow"""
 _SHOWN_REPLICAS = 4
 
@@ -157,8 +158,11 @@ def of_distillation(run: Run, progress: Progress) -> tuple[RenderableType, ...]:
 
 
 def notice(event: Event) -> str | None:
-    """What is said in any view of what goes wrong, and of budgets and shares; None: nothing."""
+    """What is said in any view of what goes wrong, and of the cluster, budgets and shares; None: nothing."""
     match event:
+        case ClusterJoined(address, machines, cpus, gpus):
+            of_them = "1 machine" if machines == 1 else f"{machines} machines"
+            return f"joined     the Ray cluster at {address}: {of_them} with {cpus:g} CPUs and {gpus:g} GPUs by now"
         case Retried(what, error):
             return f"again      {what}: {error}"
         case SharePacked(what, None, _, unmeasured):

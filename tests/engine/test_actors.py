@@ -1,6 +1,9 @@
 """What trials share: handles in place of a generator and of expert files, and tasks that are lost."""
 
 import os
+import subprocess
+import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -112,3 +115,13 @@ def test_lost_tasks_are_submitted_again(times, tmp_path):
 def test_a_client_is_no_driver():
     with pytest.raises(UserError, match="on the cluster"), connected("ray://somewhere:10001"):
         pass
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999"])
+def test_a_cluster_that_is_not_there_is_told_at_once(address):
+    words = [sys.executable, "-m", "glad_ray", "sweep", "sweeps/quickstart.py", "--small", "--address", address]
+    with tempfile.TemporaryDirectory() as folder:
+        ended = subprocess.run([*words, "--storage", folder], capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"glad-ray: There is no Ray cluster at {address}: start one")
+    assert len(ended.stderr.splitlines()) == 1

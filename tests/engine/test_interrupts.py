@@ -1,6 +1,7 @@
 """Signals: kept back while a step computes, told once as exceptions, and found again as they were."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -167,3 +168,32 @@ def test_a_distillation_told_to_end_keeps_its_step_and_resumes_bit_for_bit(name,
     distill_in_process(plan, storage, device="cpu", view=Recorded(told))
     assert steps == list(range(1, run.steps + 1)), "no step is made twice"
     tiny.assert_same(storage, expected, name)
+
+
+OUTLIVES = """
+import contextlib, sys, time
+from pathlib import Path
+from glad_ray.cli.output import Lasting
+from glad_ray.interrupts import hangups_ignored
+
+with contextlib.redirect_stdout(Lasting(sys.stdout)), hangups_ignored():
+    print("begun", flush=True)
+    while not Path(sys.argv[1]).exists():
+        print("going on", flush=True)
+        time.sleep(0.05)
+    print("seen by nobody", flush=True)
+    Path(sys.argv[2]).write_text("done")
+"""
+
+
+def test_a_terminal_that_goes_away_ends_nothing(tmp_path):
+    gone, done = tmp_path / "gone", tmp_path / "done"
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execv(sys.executable, [sys.executable, "-c", OUTLIVES, str(gone), str(done)])
+    assert b"begun" in os.read(terminal, 1024)
+    os.close(terminal)
+    time.sleep(0.2)
+    gone.touch()
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+    assert done.read_text() == "done"
