@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import ray
 import torch
 from own_process import fresh
 from rich.console import Console
@@ -36,7 +37,8 @@ from torch import Tensor
 
 from glad_ray.data import load_dataset
 from glad_ray.engine.connection import connected
-from glad_ray.engine.expert_store import RemoteTrajectories, start_expert_store
+from glad_ray.engine.expert_store import start_expert_store
+from glad_ray.engine.remote_trajectories import RemoteTrajectories
 from glad_ray.experts import ExpertFiles, parameter_shapes, train_experts, write_trajectory
 from glad_ray.machine import device_name, open_device
 from glad_ray.networks import build_network, flat_parameters, split_parameters
@@ -168,7 +170,8 @@ def segments(setting: Setting, snapshot_bytes: int) -> dict[str, tuple[Waits, fl
     held = torch.randn(2, snapshot_bytes // 4)
     with connected("local"):
         # A store for each: what one was asked for would be at hand for the other.
-        stores = [start_expert_store(name, storage, expert_set) for name in ("one", "other")]
+        here = ray.get_runtime_context().get_node_id()
+        stores = [start_expert_store(name, storage, expert_set, here) for name in ("one", "other")]
         ahead = RemoteTrajectories("other", expert_set)
         ways = {
             "in memory already": Way(lambda question: (held[0], held[1]), None, 0),

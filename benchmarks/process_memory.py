@@ -106,7 +106,7 @@ def while_trials_run(
     )
     try:
         data = {key: ray.put(key.load(make_view(plan))) for key in left.data}
-        with connected(None), sharing(sweep, left, storage, data, {}) as shared:
+        with connected(None), sharing(sweep, left, storage, data, {}) as (shared, _):
             try:
                 listener = _UntilAllRun(sweep.runs, at_once, shared, measure)
                 run_trials(shared, Shares(sweep.resources), listener, REAL.distillation)

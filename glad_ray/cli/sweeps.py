@@ -21,6 +21,8 @@ from glad_ray.cli.common import (
 from glad_ray.engine.driver import driving
 from glad_ray.errors import GladRayError, UserError
 from glad_ray.plan import Plan, make_plan, write_plan
+from glad_ray.plan.cluster_file import CLUSTER_VARIABLE, read_node_types
+from glad_ray.plan.machines import NodeType, machines_table
 from glad_ray.plan.show import differences_table, plan_tables
 from glad_ray.results import finished, read_failures
 from glad_ray.spec import Sweep, dataset_facts
@@ -62,6 +64,15 @@ def plan(
     wanted_first: First = [],  # noqa: B006
     small: Small = False,
     storage: StorageOption = None,
+    cluster: Annotated[
+        Path | None,
+        typer.Option(
+            "--cluster",
+            envvar=CLUSTER_VARIABLE,
+            metavar="FILE",
+            help="A launcher file of ray up or KubeRay: which of its machines can take what, and whether any can.",
+        ),
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Also print where the paper and its code disagree, and what is done here.")
     ] = False,
@@ -71,7 +82,8 @@ def plan(
     where = _storage_name(made.sweep, storage)
     there = storage is not None or Path(where).is_dir()
     done = finished_runs(made, Storage.open(where, create=False)) if there else set()
-    for part in plan_tables(made, done):
+    machines = () if cluster is None else (machines_table(made, _node_types(cluster), f"of {cluster}"),)
+    for part in (*plan_tables(made, done), *machines):
         console().print(part)
     for sentence in _missing_data(made):
         console().print(escape(sentence))
@@ -170,6 +182,13 @@ def _plan(
 ) -> Plan:
     chosen = only(first(load_sweep(sweep_file), wanted_first), conditions)
     return make_plan(override_sweep(shrink(chosen) if small else chosen, assignments))
+
+
+def _node_types(cluster: Path) -> tuple[NodeType, ...]:
+    types = read_node_types(cluster)
+    if not types:
+        raise UserError(f"{cluster} does not say what its machines have: leave --cluster out.")
+    return types
 
 
 def _missing_data(made: Plan) -> list[str]:

@@ -4,12 +4,10 @@ from collections import Counter, defaultdict
 from functools import partial
 
 from glad_ray.engine.budget import Budget
-from glad_ray.engine.conductor import Conductor, cluster_for
+from glad_ray.engine.conductor import Cluster, Conductor, cluster_for
 from glad_ray.engine.events import RunDistilled, RunFinished
 from glad_ray.engine.fan_out import REAL, Work
 from glad_ray.engine.faults import Fault
-from glad_ray.engine.shared import Shared
-from glad_ray.engine.shares import Shares
 from glad_ray.engine.trials import Leg
 from glad_ray.engine.units import (
     Left,
@@ -43,15 +41,15 @@ def run_on_ray(plan: Plan, storage: Storage, *, address: str | None, view: View,
     if not (left.to_distill or left.to_evaluate or left.expert_sets):
         return None
     check_networks(plan, left)
-    with cluster_for(left, plan.sweep, storage, address, view) as (shared, shares):
-        return _SweepConductor(shared, shares, budget, view, work).run(left)
+    with cluster_for(left, plan.sweep, storage, address, view) as cluster:
+        return _SweepConductor(cluster, budget, view, work).run(left)
 
 
 class _SweepConductor(Conductor):
     """Submits what is left of a sweep, in its order."""
 
-    def __init__(self, shared: Shared, shares: Shares, budget: Budget, view: View, work: Work) -> None:
-        super().__init__(shared, shares, budget, view, work)
+    def __init__(self, cluster: Cluster, budget: Budget, view: View, work: Work) -> None:
+        super().__init__(cluster, budget, view, work)
         self._networks_left: Counter[str] = Counter()
         self._evaluation_faults: defaultdict[str, list[tuple[Network, Fault]]] = defaultdict(list)
         self._settled: set[str] = set()

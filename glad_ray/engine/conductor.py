@@ -9,38 +9,49 @@ import pickle
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from typing import NamedTuple
 
 import ray
 
 from glad_ray.data import find_dataset
 from glad_ray.engine.budget import Budget
-from glad_ray.engine.connection import check_resources, connected
+from glad_ray.engine.connection import check_resources, connected, node_types
 from glad_ray.engine.events import ClusterJoined, Ending, Retried, ShareGivenBack, ShareTaken
 from glad_ray.engine.fan_out import FanOut, Work
 from glad_ray.engine.faults import Fault
+from glad_ray.engine.node_actors import NodeActors, alive_nodes
 from glad_ray.engine.packing import pack
 from glad_ray.engine.preparation import decode_on_cluster
 from glad_ray.engine.replica.watch import ReplicaWatch
-from glad_ray.engine.shared import Shared, shared_generators, sharing
-from glad_ray.engine.shares import Kind, Shares, slices_of
+from glad_ray.engine.shared import Shared, sharing
+from glad_ray.engine.shares import Kind, Shares
 from glad_ray.engine.tasks import Tasks
 from glad_ray.engine.trials import Leg, run_trials
 from glad_ray.engine.units import Left, check_generators, first_fault
 from glad_ray.engine.view import View
 from glad_ray.plan import experts_needed
-from glad_ray.spec import ExpertSet, Resources, Run, Sweep
+from glad_ray.plan.machines import NodeType, held_gpus, slices_of
+from glad_ray.spec import ExpertSet, Run, Sweep
 from glad_ray.storage import Storage
 
 _POLL_SECONDS = 0.25
 _CLUSTER_SECONDS = 2.0
 
 
+class Cluster(NamedTuple):
+    """What a conductor has of a cluster."""
+
+    shared: Shared
+    shares: Shares
+    actors: NodeActors
+    types: tuple[NodeType, ...]
+    """of machines that an autoscaler may start; none: it stays as it is, for all that is known"""
+
+
 @contextlib.contextmanager
-def cluster_for(
-    left: Left, sweep: Sweep, storage: Storage, address: str | None, view: View
-) -> Iterator[tuple[Shared, Shares]]:
+def cluster_for(left: Left, sweep: Sweep, storage: Storage, address: str | None, view: View) -> Iterator[Cluster]:
     """A cluster with all that units of work share: images, generators, experts. `address` is `auto` or host:port; None:
     a cluster of this machine alone.
 
@@ -59,31 +70,30 @@ def cluster_for(
     with connected(address) as joined:
         if joined is not None:
             has = ray.cluster_resources()
-            machines = sum(node["Alive"] for node in ray.nodes())
-            view.show(ClusterJoined(joined, machines, has.get("CPU", 0), has.get("GPU", 0)))
-        replicas = len(shared_generators(left, resources)) * resources.generator_replicas
-        check_resources(resources, left.units(sweep), generators=replicas)
-        shares = Shares(resources, _most_gpus(resources, replicas))
+            view.show(ClusterJoined(joined, len(alive_nodes()), has.get("CPU", 0), has.get("GPU", 0)))
+        held, types = held_gpus(left.to_distill, resources), node_types(joined)
+        check_resources(resources, left.units(sweep), types, held=held)
+        shares = Shares(resources, _most_gpus(held, types))
         # The object store holds the only copy: a driver that kept another would double it.
         data = {key: ray.put(key.load(view, partial(decode_on_cluster, view))) for key in left.data}
-        with sharing(sweep, left, storage, data, files) as shared:
-            yield shared, shares
+        with sharing(sweep, left, storage, data, files) as (shared, actors):
+            yield Cluster(shared, shares, actors, types)
 
 
 class Conductor(ABC):
     """Submits units of work, and takes what comes back; what they are is said by its kinds."""
 
-    def __init__(self, shared: Shared, shares: Shares, budget: Budget, view: View, work: Work) -> None:
-        self.shared, self.budget, self.view, self.work = shared, budget, view, work
+    def __init__(self, cluster: Cluster, budget: Budget, view: View, work: Work) -> None:
+        self.shared, self.budget, self.view, self.work = cluster.shared, budget, view, work
         self.ending = False
         self._watch_budget()
         self._tasks = Tasks(self.retried)
-        self._shares = shares
-        self._fan_out = FanOut(self._tasks, shared, shares, budget, work)
+        self._shares, self._actors, self._types = cluster.shares, cluster.actors, cluster.types
+        self._fan_out = FanOut(self._tasks, self.shared, self._shares, budget, work)
         self._experts_left: Counter[ExpertSet] = Counter()
         self._expert_faults: dict[ExpertSet, Fault] = {}
-        self._events = shared.events.take.remote(self.ending)
-        self._replicas = ReplicaWatch(shared.replica_names, shared.storage, view.show)
+        self._events = self.shared.events.take.remote(self.ending)
+        self._replicas = ReplicaWatch(lambda: self._actors.replicas, self.shared.storage, view.show)
         self._polled = self._counted = 0.0
         self._slots = 0
         self._kinds: set[Kind] = set()
@@ -107,13 +117,19 @@ class Conductor(ABC):
         """See `Listener`."""
 
     def slots(self) -> int:
-        """See `Listener`."""
+        """See `Listener`: where machines may come, as many again, which lets an autoscaler start them."""
         if time.monotonic() - self._counted > _CLUSTER_SECONDS:
-            needed = set(map(self._shares.of, self._kinds))
-            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            self._slots = max(sum(slices_of(node, each) for node in nodes) for each in needed)
+            there = [(node["Resources"], 1) for node in alive_nodes()]
+            now, at_most = self._room(there), self._room([(each.resources, each.at_most) for each in self._types])
+            self._slots = now + max(0, min(now, at_most - now))
             self._counted = time.monotonic()
         return self._slots
+
+    def _room(self, machines: Iterable[tuple[Mapping[str, float], int]]) -> int:
+        """Distillations that so many machines of each kind have room for at once."""
+        each_kind = list(machines)
+        needed = set(map(self._shares.of, self._kinds))
+        return max(sum(slices_of(has, each) * count for has, count in each_kind) for each in needed)
 
     def retried(self, what: str, error: str) -> None:
         """See `Listener`."""
@@ -165,6 +181,7 @@ class Conductor(ABC):
         if ready:
             self._show(ray.get(self._events))
             self._events = self.shared.events.take.remote(self.ending)
+        self._actors.follow()
         self._replicas.poll()
         self._watch_budget()
 
@@ -184,7 +201,7 @@ class Conductor(ABC):
                     self.view.show(event)
 
 
-def _most_gpus(resources: Resources, generators: int) -> float:
-    """What a unit of work can be given of one GPU beside generators."""
-    most = max(node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"])
-    return float(min(1.0, most - generators * resources.generator_gpus))
+def _most_gpus(held: float, types: Iterable[NodeType]) -> float:
+    """What a unit of work can be given of one GPU, beside what generators hold of every machine's."""
+    machines = [*(node["Resources"] for node in alive_nodes()), *(each.resources for each in types)]
+    return float(min(1.0, max(each.get("GPU", 0) for each in machines) - held))

@@ -4,7 +4,8 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -12,11 +13,11 @@ import torch
 from ray._private.utils import read_ray_address
 from ray.exceptions import RayTaskError
 
-from glad_ray.engine.shares import slices_of
 from glad_ray.errors import UserError
 from glad_ray.interrupts import found_again, hangups_ignored
+from glad_ray.plan.cluster_file import CLUSTER_VARIABLE, read_node_types
+from glad_ray.plan.machines import NodeType, check_machines, least_slice
 from glad_ray.spec import Resources, Unit
-from glad_ray.spec.generators import GIB
 
 # Without it, workers that asked for no GPU would see all of them.
 _OF_WORKERS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1", "RAY_CHDIR_TO_TRIAL_DIR": "0"}
@@ -38,8 +39,7 @@ _OF_DRIVER = {
 }
 
 
-_LEAST_GPUS = 0.01
-"""that have to be there for what is measured"""
+_LAUNCHED_WITH = Path("~/ray_bootstrap_config.yaml").expanduser()
 _ANSWER_SECONDS = 10.0
 
 
@@ -108,31 +108,31 @@ def _import_path() -> dict[str, str]:
     return {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
 
 
-def check_resources(resources: Resources, units: Iterable[tuple[Unit, str]], *, generators: int) -> None:
-    """Raise `UserError` if some unit of work, given with the name of its algorithm or network, asks for more than any
-    machine of the cluster has.
-
-    `generators`: how many of them every machine holds, each with `generator_gpus`.
+def node_types(joined: str | None) -> tuple[NodeType, ...]:
+    """The kinds of machines that an autoscaler may start on the cluster joined: those of the launcher file that
+    $GLAD_RAY_CLUSTER names, or that `ray up` left on its head; none where there is no such file.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    held = generators * resources.generator_gpus
-    used = {resources.generator_gpus}
-    for unit, name in units:
-        needed = resources.slice_of(unit, name)
-        if resources.measured(unit, name):
-            needed = needed._replace(gpus=_LEAST_GPUS)
-        used.add(needed.gpus)
-        if not any(slices_of(node, needed, held_gpus=held) for node in nodes):
-            most = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)))
-            beside = f", {held:g} of them for generators" if held else ""
-            asked = "auto" if resources.measured(unit, name) else f"{needed.gpus:g}"
-            raise UserError(
-                f"resources.{unit}_cpus={needed.cpus:g} with resources.{unit}_gpus={asked} and "
-                f"resources.{unit}_memory_gib={needed.memory_gib:g}, or what resources.shares has for {name}, is more "
-                f"than any machine here has ({most.get('CPU', 0):g} CPUs, {most.get('GPU', 0):g} GPUs{beside} and "
-                f"{most.get('memory', 0) / GIB:.1f} GiB at most): ask for less."
-            )
-    if gpus := min(used - {0}, default=0):
+    if joined is None:
+        return ()
+    if named := os.environ.get(CLUSTER_VARIABLE):
+        return read_node_types(named)
+    return read_node_types(_LAUNCHED_WITH) if _LAUNCHED_WITH.exists() else ()
+
+
+def check_resources(
+    resources: Resources, units: Collection[tuple[Unit, str]], types: Sequence[NodeType], *, held: float
+) -> None:
+    """Raise `UserError` if some unit of work, given with the name of its algorithm or network, asks for more than any
+    machine of the cluster has, or any of these types would have.
+
+    `held`: of the GPUs of every machine, by generators.
+    """
+    there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    where = "here" if not types else f"here, or of the types {', '.join(each.name for each in types)},"
+    check_machines(resources, units, [*there, *(each.resources for each in types)], held=held, where=where)
+    used = {resources.generator_gpus, *(least_slice(resources, unit, name).gpus for unit, name in units)}
+    gpus = min(used - {0}, default=0)
+    if gpus and any(node.get("GPU", 0) >= gpus for node in there):
         result(ray.remote(unit_device).options(num_cpus=0, num_gpus=gpus, max_retries=0).remote(resources, gpus))
 
 

@@ -3,11 +3,9 @@
 from functools import partial
 
 from glad_ray.engine.budget import Budget
-from glad_ray.engine.conductor import Conductor, cluster_for
+from glad_ray.engine.conductor import Cluster, Conductor, cluster_for
 from glad_ray.engine.fan_out import REAL, Work
 from glad_ray.engine.faults import Fault
-from glad_ray.engine.shared import Shared
-from glad_ray.engine.shares import Shares
 from glad_ray.engine.study import Stop, Study
 from glad_ray.engine.trials import Leg
 from glad_ray.engine.units import Left
@@ -26,15 +24,15 @@ def search_on_ray(
     Returns and raises what `run_on_ray` does.
     """
     budget = Budget(plan.sweep.resources)
-    with cluster_for(left, plan.sweep, storage, address, view) as (shared, shares):
-        return _SearchConductor(study, shared, shares, budget, view, work).run(left)
+    with cluster_for(left, plan.sweep, storage, address, view) as cluster:
+        return _SearchConductor(study, cluster, budget, view, work).run(left)
 
 
 class _SearchConductor(Conductor):
     """Distils what a study names, and looks at it."""
 
-    def __init__(self, study: Study, shared: Shared, shares: Shares, budget: Budget, view: View, work: Work) -> None:
-        super().__init__(shared, shares, budget, view, work)
+    def __init__(self, study: Study, cluster: Cluster, budget: Budget, view: View, work: Work) -> None:
+        super().__init__(cluster, budget, view, work)
         self.study = study
         self._under_way: dict[str, Stop] = {}
         """by the names of their legs"""

@@ -4,8 +4,6 @@ import contextlib
 import pickle
 import time
 import uuid
-import zlib
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,14 +16,13 @@ from glad_ray.data import Dataset
 from glad_ray.engine.connection import unit_device
 from glad_ray.engine.event_queue import EventQueue
 from glad_ray.engine.events import Event, ShareGivenBack, ShareTaken
-from glad_ray.engine.expert_store import RemoteTrajectories, start_expert_store
-from glad_ray.engine.replica.actor import start_replica
+from glad_ray.engine.node_actors import NodeActors, find_replicas, find_store
+from glad_ray.engine.remote_trajectories import RemoteTrajectories
 from glad_ray.engine.replica.handle import RemoteGenerator
-from glad_ray.engine.shares import slices_of
 from glad_ray.engine.units import DataKey, Left, cpu_threads, own_generator
 from glad_ray.errors import StoppedError
 from glad_ray.generators import Generator
-from glad_ray.spec import ExpertSet, GeneratorRecord, Resources, Run, Sweep, Unit
+from glad_ray.spec import ExpertSet, GeneratorRecord, Run, Sweep, Unit
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile
 
@@ -40,17 +37,12 @@ class Shared:
     """the real images, in the object store"""
     generator_files: Mapping[str, ray.ObjectRef[GeneratorFile]]
     """weights of trained generators, in the object store, by the generator's id"""
-    replicas: Mapping[str, Mapping[str, tuple[str, ...]]]
-    """names of actors, by the generator's id and the machine's; none where every trial holds its own generator"""
-    expert_stores: Mapping[str, str]
-    """names of actors, by the expert set's id"""
+    prefix: str
+    """of the names of actors (`NodeActors`)"""
+    generators: frozenset[str]
+    """ids of those that replicas hold; of others, every trial holds its own"""
     events: Any
     """handle of the event queue"""
-
-    @property
-    def replica_names(self) -> list[str]:
-        """Of all replicas, on all machines."""
-        return [name for nodes in self.replicas.values() for names in nodes.values() for name in names]
 
     def dataset(self, of: Run | ExpertSet) -> Dataset:
         """The real images of a run or expert set, read where they lie."""
@@ -61,18 +53,18 @@ class Shared:
         """The run's generator: replicas on this machine, or where there are none, on another; or one of its own."""
         if run.generator is None:
             return None
-        replicas = self.replicas.get(run.generator.content_id)
-        if run.learn_generator or not replicas:
-            held = self.generator_files.get(run.generator.content_id)
+        generator_id = run.generator.content_id
+        if run.learn_generator or generator_id not in self.generators:
+            held = self.generator_files.get(generator_id)
             return own_generator(run, self.sweep.resources, device, None if held is None else ray.get(held))
-        here = replicas.get(ray.get_runtime_context().get_node_id())
-        # A machine that came later has none: its trials spread over those that were there.
-        names = here or list(replicas.values())[zlib.crc32(run.run_id.encode()) % len(replicas)]
-        return RemoteGenerator(names, run.generator)
+        replicas = self.sweep.resources.generator_replicas
+        return RemoteGenerator(find_replicas(self.prefix, generator_id, replicas, run.run_id), run.generator)
 
     def trajectories(self, expert_set: ExpertSet | None) -> RemoteTrajectories | None:
         """The trajectories of an expert set, if one is needed."""
-        return None if expert_set is None else RemoteTrajectories(self.expert_stores[expert_set.content_id], expert_set)
+        if expert_set is None:
+            return None
+        return RemoteTrajectories(find_store(self.prefix, expert_set.content_id), expert_set)
 
     def tell(self, event: Event) -> bool:
         """Send an event to the driver; it has arrived before the unit of work ends. Returns whether that is to end."""
@@ -118,65 +110,27 @@ def sharing(
     storage: Storage,
     data: Mapping[DataKey, ray.ObjectRef[Any]],
     files: Mapping[GeneratorRecord, GeneratorFile],
-) -> Iterator[Shared]:
+) -> Iterator[tuple[Shared, NodeActors]]:
     """Put trained weights where workers read them without a copy, as the real images are, and start the actors, which
     end with the context.
 
-    They are named after this sweep and call, so that several can go on in one cluster, and on every machine there are
-    replicas of every generator of `shared_generators`.
+    They are named after this sweep and call, so that several can go on in one cluster.
     """
     prefix = f"glad-ray {sweep.name} {uuid.uuid4().hex[:6]}"
-    nodes = [node for node in ray.nodes() if node["Alive"]]
     # Where the driver is: a machine that is lost takes no events of others with it, nor makes them wait.
     beside_driver = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     queue: Any = ray.remote(EventQueue).options(
         num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=beside_driver
     )
-    actors: list[Any] = [queue.remote()]
     held = {record.content_id: ray.put(file) for record, file in files.items()}
-    replicas: dict[str, dict[str, tuple[str, ...]]] = {}
-    rooms = [(node, _slots(node, left, sweep.resources)) for node in nodes]
-    for record in shared_generators(left, sweep.resources):
-        replicas[record.content_id] = {
-            node["NodeID"]: tuple(
-                f"{prefix} generator {record.content_id} {node['NodeID']} {number}"
-                for number in range(sweep.resources.generator_replicas)
-            )
-            for node in nodes
-        }
-        actors += [
-            start_replica(name, record, held.get(record.content_id), node["NodeID"], trials, sweep.resources)
-            for node, trials in rooms
-            for name in replicas[record.content_id][node["NodeID"]]
-        ]
-    read = left.expert_sets if sweep.runs else ()
-    stores = {each.content_id: f"{prefix} experts {each.content_id}" for each in read}
-    actors += [start_expert_store(stores[each.content_id], storage, each) for each in read]
+    actors = NodeActors(prefix, sweep, left.to_distill, left.to_evaluate, left.expert_sets, held, storage)
+    actors.follow()
+    events = queue.remote()
     try:
-        yield Shared(sweep, storage, data, held, replicas, stores, actors[0])
+        shared_ids = frozenset(record.content_id for record in actors.generators)
+        yield Shared(sweep, storage, data, held, prefix, shared_ids, events), actors
     finally:
-        for actor in actors:
-            ray.kill(actor)
+        actors.end()
+        ray.kill(events)
         with contextlib.suppress(OSError):
             storage.delete(Storage.REPLICAS)
-
-
-def shared_generators(left: Left, resources: Resources) -> set[GeneratorRecord]:
-    """The generators that replicas hold: those of several runs.
-
-    Where trials have GPUs and replicas none, every trial holds its own, and so does a trial that alone has a generator,
-    unless that would leave it without the GPU that replicas have.
-    """
-    on_gpus = any(each.gpus for each in left.trial_slices(resources))
-    if on_gpus and not resources.generator_gpus:
-        return set()
-    runs = Counter[GeneratorRecord](
-        run.generator for run in left.to_distill if run.generator and not run.learn_generator
-    )
-    fewest = 1 if resources.generator_gpus and not on_gpus else 2
-    return {record for record, count in runs.items() if count >= fewest}
-
-
-def _slots(node: Mapping[str, Any], left: Left, resources: Resources) -> int:
-    """Trials that a machine has room for."""
-    return max([1, *(slices_of(node["Resources"], each) for each in left.trial_slices(resources))])

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from glad_ray.spec import Evaluation, ExpertSet, Network, Resources, Run, Slice, Unit
@@ -14,6 +13,8 @@ _PROCESS_BYTES = 600 * 2**20
 """of a GPU by every process that uses it, for CUDA's own"""
 _MOST_ON_A_GPU = 16
 _NOT_OF_MEMORY = ("learning_rates", "iterations", "step_size", "step_size_lr")
+_SOME = 0.001
+"""of a resource that tells of what kind a machine is: Ray takes as much for accelerator types"""
 # Every trial of Tune's takes a byte of memory (trials.py): this many fit on a machine beside units that take all of it.
 _TRIALS = 4096
 
@@ -57,20 +58,13 @@ class Measured(NamedTuple):
     """that the GPU has"""
 
 
-def slices_of(node: Mapping[str, float], needed: Slice, *, held_gpus: float = 0) -> int:
-    """How many units of work a machine has room for at once."""
-    has = {"CPU": node.get("CPU", 0), "GPU": node.get("GPU", 0) - held_gpus, "memory": node.get("memory", 0)}
-    takes = {"CPU": needed.cpus, "GPU": needed.gpus, "memory": needed.memory_gib * GIB}
-    # Ray counts in ten thousandths.
-    return min(int(has[part] / takes[part] + 1e-4) for part in takes if takes[part])
-
-
 def ray_options(needed: Slice, tries: int = 0) -> dict[str, Any]:
     """A share in Ray's words; what was tried before goes elsewhere if it can."""
     options: dict[str, Any] = {
         "num_cpus": needed.cpus,
         "num_gpus": needed.gpus,
         "memory": max(needed.memory_gib * GIB - _TRIALS, 1) if needed.memory_gib else None,
+        "resources": dict.fromkeys(needed.machines, _SOME),
     }
     return options | {"scheduling_strategy": "SPREAD"} if tries else options
 

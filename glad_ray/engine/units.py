@@ -26,6 +26,7 @@ from glad_ray.interrupts import within
 from glad_ray.machine import keep_freed_memory
 from glad_ray.networks import check_network
 from glad_ray.plan import Plan, experts_needed
+from glad_ray.plan.machines import units_of
 from glad_ray.results import Failure, completed, damage, sound_trainings, write_failure
 from glad_ray.spec import ExpertSet, GeneratorRecord, Network, Resources, Run, Slice, Sweep, Unit, dataset_facts
 from glad_ray.storage import Storage
@@ -93,13 +94,7 @@ class Left(NamedTuple):
 
     def units(self, sweep: Sweep) -> set[tuple[Unit, str]]:
         """The kinds of work that it takes, with the names of their algorithms and networks."""
-        runs = (*self.to_distill, *self.to_evaluate)
-        networks = {network.name for each in sweep.evaluations for network in each.networks} if runs else set()
-        return {
-            *(("trial", run.algorithm.name) for run in self.to_distill),
-            *(("evaluation", name) for name in networks),
-            *(("expert", each.network.name) for each in self.expert_sets),
-        }
+        return units_of(sweep, self.to_distill, self.to_evaluate, self.expert_sets)
 
     def trial_slices(self, resources: Resources) -> set[Slice]:
         """What its distillations take."""
@@ -109,11 +104,6 @@ class Left(NamedTuple):
     def generators(self) -> set[GeneratorRecord]:
         """The image priors of the runs to distil."""
         return {run.generator for run in self.to_distill if run.generator is not None}
-
-    @property
-    def shared_generators(self) -> set[GeneratorRecord]:
-        """Those that several runs may share: of runs that learn none."""
-        return {run.generator for run in self.to_distill if run.generator is not None and not run.learn_generator}
 
 
 def left_of(plan: Plan, storage: Storage) -> Left:

@@ -102,6 +102,13 @@ class Slice(NamedTuple):
     cpus: float
     gpus: float
     memory_gib: float
+    machines: tuple[str, ...] = ()
+    """resources of which a machine must have some, whatever is taken of them: those of its kind"""
+
+
+def accelerator_resource(accelerator: str) -> str:
+    """Ray's name for a type of GPU, as a resource of machines."""
+    return f"accelerator_type:{accelerator}"
 
 
 def _share_of_gpus(value: Any) -> float | Literal["auto"]:
@@ -116,12 +123,17 @@ Gpus = Annotated[float | Literal["auto"], PlainValidator(_share_of_gpus)]
 """Of GPUs; `auto`: of one, as much as the memory of a first step asks for, which is measured before the sweep begins"""
 
 
+MachineName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")]
+
+
 class Share(Record):
     """What some units of work take otherwise than the rest; None: the same."""
 
     cpus: float | None = Field(default=None, gt=0)
     gpus: Gpus | None = None
     memory_gib: float | None = Field(default=None, ge=0)
+    accelerator: MachineName | None = None
+    nodes: MachineName | None = None
 
 
 class Resources(Record):
@@ -133,15 +145,24 @@ class Resources(Record):
     are only counted, or it cannot be measured, each gets a whole one"""
     trial_memory_gib: float = Field(default=0, ge=0)
     """of the machine, not of its GPU; 0: not counted"""
+    trial_accelerator: MachineName | None = None
+    """type of GPU of the machines it may run on, by Ray's name: A100, T4; None: any"""
+    trial_nodes: MachineName | None = None
+    """custom resource that the machines it may run on have, as cluster files give to kinds of them: cheap, spot; None:
+    any"""
     evaluation_cpus: float = Field(default=1, gt=0)
     evaluation_gpus: Gpus = 0
     evaluation_memory_gib: float = Field(default=0, ge=0)
+    evaluation_accelerator: MachineName | None = None
+    evaluation_nodes: MachineName | None = None
     evaluation_timeout_minutes: float | None = Field(default=None, gt=0)
     """for a run's evaluation with one network, all trainings that are left of it; what takes longer hangs: it is ended
     and tried again, and recorded as a failure in the end. None: no bound"""
     expert_cpus: float = Field(default=1, gt=0)
     expert_gpus: Gpus = 0
     expert_memory_gib: float = Field(default=0, ge=0)
+    expert_accelerator: MachineName | None = None
+    expert_nodes: MachineName | None = None
     shares: Mapping[str, Share] = {}
     """what differs, by the name of an algorithm (its distillations) or of a network (experts and evaluations of it):
     {"mtt": Share(gpus=0.5), "vit": Share(gpus=0.5)}"""
@@ -185,7 +206,10 @@ class Resources(Record):
         """
         gpus = self._part(unit, "gpus", name)
         whole = 1.0 if gpus == "auto" else float(gpus)
-        return Slice(float(self._part(unit, "cpus", name)), whole, float(self._part(unit, "memory_gib", name)))
+        accelerator, nodes = self._part(unit, "accelerator", name), self._part(unit, "nodes", name)
+        machines = (accelerator_resource(accelerator) if accelerator else None, nodes)
+        cpus, memory_gib = float(self._part(unit, "cpus", name)), float(self._part(unit, "memory_gib", name))
+        return Slice(cpus, whole, memory_gib, tuple(filter(None, machines)))
 
     def measured(self, unit: Unit, name: str) -> bool:
         """Whether what such a unit of work takes of a GPU is to be measured."""

@@ -11,8 +11,9 @@ import ray
 import torch
 
 from glad_ray.engine.connection import connected
-from glad_ray.engine.expert_store import ExpertStore, RemoteTrajectories, start_expert_store
+from glad_ray.engine.expert_store import ExpertStore, start_expert_store
 from glad_ray.engine.faults import RETRIES
+from glad_ray.engine.remote_trajectories import RemoteTrajectories
 from glad_ray.engine.tasks import Tasks
 from glad_ray.errors import DataError, UserError
 from glad_ray.experts import ExpertFiles
@@ -21,11 +22,15 @@ from tests.engine import tiny
 pytestmark = pytest.mark.usefixtures("ray_session")
 
 
+def here():
+    return ray.get_runtime_context().get_node_id()
+
+
 def test_experts_outlive_their_store(in_process):
     storage, _ = in_process
     expert_set = tiny.RUNS["mtt"].expert_set
     files = ExpertFiles(storage, expert_set)
-    store = start_expert_store("store", storage, expert_set)
+    store = start_expert_store("store", storage, expert_set, here())
     handle = RemoteTrajectories("store", expert_set)
     assert handle.expert_set == files.expert_set
 
@@ -39,6 +44,8 @@ def test_experts_outlive_their_store(in_process):
     assert_all_segments()
     kept = ray.get(store.segment.remote(0, 0, 1))
     assert kept == ray.get(store.segment.remote(0, 0, 1)), "a snapshot is stored once"
+    ray.get(store.forget.remote())
+    assert kept != ray.get(store.segment.remote(0, 0, 1))
     handle.expect(0, 0, 1)
     ray.kill(store, no_restart=False)
     assert_all_segments()
@@ -77,7 +84,7 @@ def test_what_is_expected_is_fetched_before_it_is_asked_for(in_process):
 
 def test_what_is_wrong_with_a_file_is_told_to_the_trial(in_process, storage):
     expert_set = tiny.RUNS["mtt"].expert_set
-    store = start_expert_store("empty", storage, expert_set)
+    store = start_expert_store("empty", storage, expert_set, here())
     handle = RemoteTrajectories("empty", expert_set)
     handle.expect(0, 0, 1)
     with pytest.raises(DataError, match=r"expert-0000\.arrow is missing: run again"):

@@ -11,14 +11,14 @@ import ray
 import torch
 
 from glad_ray.engine.replica import handle, watch
-from glad_ray.engine.replica.actor import HEALTH, batches_at_once, start_replica
+from glad_ray.engine.replica.actor import HEALTH, Replica, batches_at_once, start_replica
 from glad_ray.engine.replica.arrays import arrays_of
 from glad_ray.engine.replica.handle import RemoteGenerator
 from glad_ray.engine.replica.stats import read_replicas
-from glad_ray.engine.shared import shared_generators
 from glad_ray.engine.units import left_of
 from glad_ray.errors import UserError
 from glad_ray.generators import build_generator, read_file
+from glad_ray.plan.machines import shared_generators
 from glad_ray.spec import Resources
 from glad_ray.spec.generators import GIB
 from glad_ray.stylegan.settings import WORKING_BYTES
@@ -287,17 +287,20 @@ def test_clients_that_were_sent_on_come_home_when_the_first_has_leisure(start):
 )
 def test_generators_of_several_runs_are_shared(resources, names, shared, storage):
     plan = tiny.plan(*names, **resources)
-    found = shared_generators(left_of(plan, storage), plan.sweep.resources)
+    found = shared_generators(left_of(plan, storage).to_distill, plan.sweep.resources)
     assert found == ({tiny.GENERATOR} if shared else set())
 
 
 def test_the_driver_is_told_how_replicas_are_and_waits_for_none(shared, start, storage, monkeypatch):
     monkeypatch.setattr(watch, "_ASK_SECONDS", 0.1)
-    start("nowhere", resources=Resources(generator_gpus=1))
-    start("unused")
+    # One that waits for a GPU: there is none.
+    waiting = ray.remote(concurrency_groups={HEALTH: 1})(Replica).options(num_gpus=1)
+    nowhere = waiting.remote(tiny.GENERATOR, (), SMALL, 1, None, None)
+    unused = start("unused")
     RemoteGenerator(["shared"], tiny.GENERATOR).init("f2", LABELS, torch.Generator(), "sampled")
     shown = []
-    watching = watch.ReplicaWatch(["shared", "nowhere", "unused"], storage, shown.append)
+    replicas = {"shared": shared, "nowhere": nowhere, "unused": unused}
+    watching = watch.ReplicaWatch(lambda: replicas, storage, shown.append)
 
     def polled():
         watching.poll()

@@ -2,8 +2,9 @@
 
 import pytest
 
-from glad_ray.engine.shares import ray_options, slices_of
+from glad_ray.engine.shares import ray_options
 from glad_ray.errors import UserError
+from glad_ray.plan.machines import slices_of
 from glad_ray.spec import Resources, Share, Slice
 from glad_ray.spec.generators import GIB
 
@@ -11,7 +12,8 @@ RESOURCES = Resources(
     trial_gpus=0.25,
     evaluation_gpus=0.1,
     expert_cpus=2,
-    shares={"mtt": Share(gpus=0.5, memory_gib=8), "vit": Share(gpus=0.5, cpus=4)},
+    expert_nodes="cheap",
+    shares={"mtt": Share(gpus=0.5, memory_gib=8), "vit": Share(gpus=0.5, cpus=4, accelerator="T4")},
 )
 
 
@@ -21,9 +23,9 @@ RESOURCES = Resources(
         ("trial", "dm", (1, 0.25, 0)),
         ("trial", "mtt", (1, 0.5, 8)),
         ("evaluation", "convnet", (1, 0.1, 0)),
-        ("evaluation", "vit", (4, 0.5, 0)),
-        ("expert", "vit", (4, 0.5, 0)),
-        ("expert", "convnet", (2, 0, 0)),
+        ("evaluation", "vit", (4, 0.5, 0, ("accelerator_type:T4",))),
+        ("expert", "vit", (4, 0.5, 0, ("accelerator_type:T4", "cheap"))),
+        ("expert", "convnet", (2, 0, 0, ("cheap",))),
     ],
 )
 def test_a_name_takes_what_it_says_and_the_rest_of_its_kind(unit, name, expected):
@@ -47,15 +49,18 @@ def test_a_name_that_does_not_exist_is_told():
         (Slice(1, 0, 3), 0, 5),
         (Slice(9, 0, 0), 0, 0),
         (Slice(1, 3, 0), 0, 0),
+        (Slice(1, 0, 0, ("cheap",)), 0, 8),
+        (Slice(1, 0, 0, ("cheap", "accelerator_type:A100")), 0, 0),
     ],
 )
 def test_what_a_machine_has_room_for(needed, held, expected):
-    node = {"CPU": 8.0, "GPU": 2.0, "memory": 16.0 * GIB}
+    node = {"CPU": 8.0, "GPU": 2.0, "memory": 16.0 * GIB, "cheap": 1.0}
     assert slices_of(node, needed, held_gpus=held) == expected
 
 
 def test_in_rays_words():
     options = ray_options(Slice(1, 0.25, 2))
     assert 2 * GIB - 2**20 < options.pop("memory") < 2 * GIB, "all but some bytes, which trials take"
-    assert options == {"num_cpus": 1, "num_gpus": 0.25}
+    assert options == {"num_cpus": 1, "num_gpus": 0.25, "resources": {}}
     assert ray_options(Slice(1, 0, 0))["memory"] is None
+    assert ray_options(Slice(1, 0, 0, ("cheap",)))["resources"] == {"cheap": 0.001}

@@ -150,7 +150,7 @@ def start_replica(
         max_concurrency=max(_FEWEST_CALLS, 2 * trials),
         max_restarts=-1,
         max_task_retries=-1,
-        scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=True),
+        scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
     )
     at_once = batches_at_once(trials, resources)
     # In a tuple: of a reference by itself Ray would warn that a restart needs it.

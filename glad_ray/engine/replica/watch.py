@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ray
@@ -18,10 +18,14 @@ _WRITE_SECONDS = 30.0
 
 
 class ReplicaWatch:
-    """Asks replicas by name, and never waits for an answer: one that is being started, or started again, has none."""
+    """Asks the replicas that there are, by name, and never waits for an answer: one that is being started, or started
+    again, has none.
+    """
 
-    def __init__(self, names: Iterable[str], storage: Storage, show: Callable[[ReplicaHealth], None]) -> None:
-        self._replicas = {name: ray.get_actor(name) for name in names}
+    def __init__(
+        self, replicas: Callable[[], Mapping[str, Any]], storage: Storage, show: Callable[[ReplicaHealth], None]
+    ) -> None:
+        self._replicas = replicas
         self._asked: dict[str, ray.ObjectRef[Any]] = {}
         self._storage, self._show = storage, show
         self._ask_at = self._write_at = time.monotonic()
@@ -29,12 +33,12 @@ class ReplicaWatch:
     def poll(self) -> None:
         """Show what was answered and ask again, if it is time to: to be called often."""
         now = time.monotonic()
-        if not self._replicas or now < self._ask_at:
+        if now < self._ask_at or not (replicas := self._replicas()):
             return
         self._ask_at = now + _ASK_SECONDS
         answers = [self._asked.pop(name) for name in self._answered()]
-        for name in self._replicas.keys() - self._asked.keys():
-            self._asked[name] = _ask(self._replicas[name])
+        for name in replicas.keys() - self._asked.keys():
+            self._asked[name] = _ask(replicas[name])
         loaded = tuple(stats for stats in map(_told, answers) if stats is not None and stats.loaded)
         self._show(ReplicaHealth(loaded))
         if loaded and now >= self._write_at:

@@ -1,0 +1,163 @@
+"""What units of work take of machines, and whether there are any, or may be, that have it: asked of a running cluster's
+machines and of those that a launcher file lets an autoscaler start.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from rich.table import Table
+
+from glad_ray.errors import UserError
+from glad_ray.plan.plan import Plan
+from glad_ray.spec import ExpertSet, GeneratorRecord, Resources, Run, Slice, Sweep, Unit
+from glad_ray.spec.generators import GIB
+
+_LEAST_GPUS = 0.01
+"""that have to be there for what is measured"""
+_ALIKE = 1e-4
+"""Ray counts in ten thousandths"""
+_TITLES: Mapping[Unit, str] = {"trial": "distillation", "evaluation": "evaluation", "expert": "expert"}
+
+
+class NodeType(NamedTuple):
+    """Machines of a kind, as a launcher file has them."""
+
+    name: str
+    resources: Mapping[str, float]
+    """in Ray's words: `CPU`, `GPU`, `memory` in bytes, and custom ones"""
+    at_most: int
+    """machines of it"""
+
+
+def slices_of(node: Mapping[str, float], needed: Slice, *, held_gpus: float = 0) -> int:
+    """How many units of work a machine has room for at once; none if it is of another kind than they need."""
+    if any(not node.get(name) for name in needed.machines):
+        return 0
+    has = {"CPU": node.get("CPU", 0), "GPU": node.get("GPU", 0) - held_gpus, "memory": node.get("memory", 0)}
+    takes = {"CPU": needed.cpus, "GPU": needed.gpus, "memory": needed.memory_gib * GIB}
+    return min(int(has[part] / takes[part] + _ALIKE) for part in takes if takes[part])
+
+
+def least_slice(resources: Resources, unit: Unit, name: str) -> Slice:
+    """What a unit of work takes at least: a little of a GPU where that is still to be measured."""
+    needed = resources.slice_of(unit, name)
+    return needed._replace(gpus=_LEAST_GPUS) if resources.measured(unit, name) else needed
+
+
+def units_of(
+    sweep: Sweep, to_distill: Sequence[Run], to_evaluate: Sequence[Run], expert_sets: Iterable[ExpertSet]
+) -> set[tuple[Unit, str]]:
+    """The kinds of work that some runs of a sweep take, with the names of their algorithms and networks."""
+    evaluated = bool(to_distill or to_evaluate)
+    networks = {network.name for each in sweep.evaluations for network in each.networks} if evaluated else set()
+    return {
+        *(("trial", run.algorithm.name) for run in to_distill),
+        *(("evaluation", name) for name in networks),
+        *(("expert", each.network.name) for each in expert_sets),
+    }
+
+
+def shared_generators(to_distill: Iterable[Run], resources: Resources) -> set[GeneratorRecord]:
+    """The generators that replicas hold: those of several runs.
+
+    Where trials have GPUs and replicas none, every trial holds its own, and so does a trial that alone has a generator,
+    unless that would leave it without the GPU that replicas have.
+    """
+    distilled = list(to_distill)
+    on_gpus = any(resources.slice_of("trial", run.algorithm.name).gpus for run in distilled)
+    if on_gpus and not resources.generator_gpus:
+        return set()
+    runs = Counter[GeneratorRecord](run.generator for run in distilled if run.generator and not run.learn_generator)
+    fewest = 1 if resources.generator_gpus and not on_gpus else 2
+    return {record for record, count in runs.items() if count >= fewest}
+
+
+def held_gpus(to_distill: Iterable[Run], resources: Resources) -> float:
+    """What replicas of generators hold of the GPUs of every machine."""
+    return len(shared_generators(to_distill, resources)) * resources.generator_replicas * resources.generator_gpus
+
+
+def check_machines(
+    resources: Resources,
+    units: Iterable[tuple[Unit, str]],
+    machines: Collection[Mapping[str, float]],
+    *,
+    held: float,
+    where: str,
+) -> None:
+    """Raise `UserError` if some unit of work asks for more than any of these machines has.
+
+    `held`: of the GPUs of each, by generators. `where`: words for these machines.
+    """
+    for unit, name in sorted(units):
+        needed = least_slice(resources, unit, name)
+        if not any(slices_of(each, needed, held_gpus=held) for each in machines):
+            raise UserError(_unmet(resources, unit, name, machines, held, where))
+
+
+def _unmet(
+    resources: Resources,
+    unit: Unit,
+    name: str,
+    machines: Collection[Mapping[str, float]],
+    held: float,
+    where: str,
+) -> str:
+    needed = resources.slice_of(unit, name)
+    gpus = "auto" if resources.measured(unit, name) else f"{needed.gpus:g}"
+    asks = (
+        f"resources.{unit}_cpus={needed.cpus:g} with resources.{unit}_gpus={gpus} and "
+        f"resources.{unit}_memory_gib={needed.memory_gib:g}, or what resources.shares has for {name},"
+    )
+    alike = [each for each in machines if all(each.get(kind) for kind in needed.machines)]
+    if needed.machines and not alike:
+        kinds = sorted({kind for each in machines for kind in each} - _OF_ALL)
+        some = f"they have {', '.join(kinds)}" if kinds else "they have no such resources"
+        return (
+            f"No machine {where} has the resource {' and '.join(needed.machines)} that resources.{unit}_nodes or "
+            f"resources.{unit}_accelerator asks for, or resources.shares for {name}; {some}."
+        )
+    most = max(alike, key=lambda each: (each.get("GPU", 0), each.get("CPU", 0)), default={})
+    beside = f", {held:g} of them for generators" if held else ""
+    of_kind = f" with {' and '.join(needed.machines)}" if needed.machines else ""
+    return (
+        f"{asks} is more than any machine {where}{of_kind} has ({most.get('CPU', 0):g} CPUs, {most.get('GPU', 0):g} "
+        f"GPUs{beside} and {most.get('memory', 0) / GIB:.1f} GiB at most): ask for less."
+    )
+
+
+_OF_ALL = {"CPU", "GPU", "memory", "object_store_memory"}
+
+
+def machines_table(plan: Plan, types: Sequence[NodeType], title: str) -> Table:
+    """Which kinds of machines can take each kind of work, and how many at once; raises `UserError` where none can."""
+    resources, held = plan.sweep.resources, held_gpus(plan.runs, plan.sweep.resources)
+    units = units_of(plan.sweep, plan.runs, (), plan.expert_sets)
+    check_machines(resources, units, [each.resources for each in types], held=held, where=title)
+    table = Table(
+        "work", "takes", "can run on (at once on one × machines at most)",
+        title=f"Machines {title}", title_justify="left",
+    )  # fmt: skip
+    for unit, name in sorted(units):
+        needed = least_slice(resources, unit, name)
+        table.add_row(
+            f"{_TITLES[unit]} {name}",
+            ", ".join(_takes(resources, unit, name)),
+            ", ".join(
+                f"{each.name} ({count} × {each.at_most})"
+                for each in types
+                if (count := slices_of(each.resources, needed, held_gpus=held))
+            ),
+        )
+    return table
+
+
+def _takes(resources: Resources, unit: Unit, name: str) -> Iterator[str]:
+    needed = resources.slice_of(unit, name)
+    yield f"{needed.cpus:g} CPU"
+    if needed.gpus:
+        yield "GPU as measured" if resources.measured(unit, name) else f"{needed.gpus:g} GPU"
+    if needed.memory_gib:
+        yield f"{needed.memory_gib:g} GiB"
+    yield from needed.machines

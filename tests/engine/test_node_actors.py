@@ -1,0 +1,39 @@
+"""Every machine has replicas and stores of its own, those that come later too."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def seen():
+    """See `tests.engine.machines`."""
+    words = [sys.executable, "-m", "tests.engine.machines"]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def test_work_finds_the_actors_of_its_machine_also_of_one_that_came_later(seen):
+    assert len({node for node, _, _ in seen["asked"]}) == 2
+    for node, replicas, store in seen["asked"]:
+        assert [name.split()[-2:] for name in replicas] == [[node, "0"]]
+        assert store.split()[-1] == node
+
+
+def test_a_machine_that_went_leaves_none_behind(seen):
+    assert [name.split()[-2] for name in seen["left"]] == [seen["head"]]
+
+
+def test_replicas_on_gpus_serve_machines_without(seen):
+    (here, elsewhere, own_store), (node, replicas, _) = seen["with a GPU"]
+    assert here != node
+    assert elsewhere == replicas
+    assert elsewhere[0].split()[-2] == node
+    assert own_store.split()[-1] == here
+
+
+def test_work_does_not_wait_for_ever(seen):
+    assert seen["nothing"] == "no replica of its generator answered for 1 seconds"
