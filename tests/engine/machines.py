@@ -44,7 +44,7 @@ def main():
     runs = tuple(tiny.RUNS[name] for name in ("dc", "dm f3", "mtt"))
     set_id = tiny.RUNS["mtt"].expert_set.content_id
     ask = ray.remote(num_cpus=1)(names)
-    seen = {"nothing": ray.get(ray.remote(num_cpus=1)(nothing_found).remote("nobody's"))}
+    seen = {"nothing": ray.get(ray.remote(num_cpus=1, max_calls=1)(nothing_found).remote("nobody's"))}
     with tempfile.TemporaryDirectory() as folder:
 
         def actors_for(prefix, resources):
@@ -63,7 +63,7 @@ def main():
             while len(actors.replicas) != count:
                 time.sleep(0.05)
 
-        follower = threading.Thread(target=follow)
+        follower = threading.Thread(target=follow, daemon=True)
         late = cluster.add_node(num_cpus=1, resources={"late": 1}, object_store_memory=100 * 2**20)
         asked = [ask.remote("one", set_id), ask.options(resources={"late": 1}).remote("one", set_id)]
         # Units of work are there before the actors that they ask for.
@@ -86,9 +86,9 @@ def main():
         actors.follow()
         seen["with a GPU"] = [ray.get(ask.options(resources=on).remote("two", set_id)) for on in ({}, {"late": 1})]
         actors.end()
-    print(json.dumps(seen), flush=True)
     ray.shutdown()
     cluster.shutdown()
+    print(json.dumps(seen), flush=True)
 
 
 if __name__ == "__main__":
