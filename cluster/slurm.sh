@@ -49,7 +49,7 @@ finish() {
     exit "$1"
 }
 
-ray get-auth-token --generate >/dev/null  # in ~/.ray, which all nodes see
+(umask 077; ray get-auth-token --generate >/dev/null)  # in ~/.ray, which all nodes see
 srun --nodes=1 --ntasks=1 --nodelist="${nodes[0]}" \
     ray start --head --block --node-ip-address="$ip" --port="$port" --ray-client-server-port=$((port + 1)) \
     --temp-dir="/tmp/ray-$SLURM_JOB_ID" --include-dashboard=false "${node_options[@]}" &
