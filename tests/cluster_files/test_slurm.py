@@ -17,25 +17,33 @@ import pytest
 from tests.cluster_files.files import CLUSTER
 
 SCRIPT = CLUSTER / "slurm.sh"
-_SECONDS = 20
+_SECONDS = 100
 
 # Every stand-in writes its words down. `srun` starts here what it is given after its own options; Ray stays until it is
-# ended, and answers once the head is there; the driver ends by itself with CODE, or when told, as SIGTERM ends it.
-_RECORD = 'echo "$(basename "$0") $*" >> "$RECORD"'
+# ended, and answers once the head is there; the driver ends by itself with CODE, once all of Ray has started, or when
+# told, as SIGTERM ends it.
+_RECORD = """record() { echo "$(basename "$0") $*" >> "$RECORD"; }"""
 _COMMANDS = {
-    "srun": 'while [[ $1 == --* ]]; do shift; done; exec "$@"',
-    "scontrol": 'if [[ $1 == show ]]; then printf "%s\\n" $HOSTS; fi',
+    "srun": 'record "$@"; while [[ $1 == --* ]]; do shift; done; exec "$@"',
+    "scontrol": 'record "$@"; if [[ $1 == show ]]; then printf "%s\\n" $HOSTS; fi',
     "squeue": 'echo "$STATE"',
     "hostname": "echo 192.0.2.1 192.0.2.9",
+    "sleep": "exec /bin/sleep 0.1",
     "ray": """case $1 in
-        start) touch "$RECORD.head"; trap 'echo "ray ended" >> "$RECORD"; exit 0' TERM; /bin/sleep 60 & wait ;;
+        start)
+            trap 'echo "ray ended" >> "$RECORD"; exit 0' TERM
+            record "$@"
+            touch "$RECORD.head"
+            /bin/sleep 60 & wait ;;
         status) [[ -z $NO_HEAD && -e $RECORD.head ]] ;;
     esac""",
     "glad-ray": """trap 'echo "driver told" >> "$RECORD"; exit 143' TERM
+        record "$@"
+        parts=$(($(wc -w <<< "$HOSTS") > 1 ? 2 : 1))
+        until (($(grep -c "^ray start" "$RECORD") == parts)); do /bin/sleep 0.1; done
         touch "$RECORD.driver"
         if [[ -n $CODE ]]; then exit "$CODE"; fi
         /bin/sleep 60 & wait""",
-    "sleep": "exec /bin/sleep 0.1",
 }
 
 
