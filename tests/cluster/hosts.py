@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +81,7 @@ class Hosts:
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
         self.folder, self._places = folder, contextlib.ExitStack()
+        self._namespaces: set[str] = set()
         self.addresses = {name: f"10.77.0.{number}" for number, name in enumerate(names, 2)}
         (folder / "shared").mkdir(parents=True)
         _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hosts", "-f", str(folder / "key"))
@@ -140,6 +141,14 @@ class Hosts:
         os.kill(self.client.process, signal.SIGKILL)
         self._places.close()
 
+    def left(self) -> list[str]:
+        """What there still is of them: processes, mounts and interfaces; nothing, once they are closed."""
+        mine = [f"process {text}" for pid, text in processes("cmdline") if _namespace(pid) in self._namespaces]
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+        mine += [f"mount {line}" for line in mounts if str(self.folder) in line]
+        interfaces = {*self.addresses, "wire"} & set(os.listdir("/sys/class/net"))
+        return mine + [f"interface {name}" for name in interfaces]
+
     def _place(self, name: str, address: str, first: list[str], within: Sequence[str]) -> Place:
         self._furnish(self.folder / name)
         kept = (ROOT, sys.prefix, sys.base_prefix, Path(sys.executable).resolve().parent.parent)
@@ -150,24 +159,30 @@ class Hosts:
         started = subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
         self._places.callback(started.wait)
         until(lambda: _comm(_first_of(started.pid)) == Path(first[0]).name or started.poll() is not None)
-        return Place(name, address, _first_of(started.pid))
+        place = Place(name, address, _first_of(started.pid))
+        if not place.process:
+            raise OSError(f"The host {name} could not be made: that takes root, and a kernel that has namespaces.")
+        self._namespaces.add(_namespace(place.process))
+        return place
 
     def _furnish(self, folder: Path) -> None:
-        """The files of a place that has none yet: a home with a key, one user, and where programs keep their sockets."""
+        """The files of a place that has none yet: those of a user, of the system, and where programs put theirs."""
         if folder.exists():
             return
-        ssh = folder / HOME.strip("/") / ".ssh"
-        for each in (ssh, folder / "tmp", folder / "mnt/shared", folder / "run/sshd"):
+        home = folder / HOME.strip("/")
+        shutil.copytree("/etc/skel", home)
+        for each in (home / ".ssh", folder / "tmp", folder / "mnt/shared", folder / "run/sshd"):
             each.mkdir(parents=True)
-        (folder / "passwd").write_text(f"root:x:0:0:root:{HOME}:/bin/bash\nsshd:x:100:65534::/run/sshd:/usr/sbin/nologin\n")
-        lines = [f"{address} {name}\n" for name, address in {"localhost": "127.0.0.1", **self.addresses}.items()]
-        (folder / "hosts").write_text("".join(lines))
+        for name in ("id_ed25519", "id_ed25519.pub"):
+            shutil.copy(self.folder / f"key{Path(name).suffix}", home / ".ssh" / name)
+        shutil.copy(self.folder / "key", folder / "run/host_key")
+        users = {"root": f"0:0::{HOME}:/bin/bash", "sshd": "100:65534::/run/sshd:/usr/sbin/nologin"}
+        (folder / "passwd").write_text("".join(f"{user}:x:{rest}\n" for user, rest in users.items()))
+        (folder / "shadow").write_text("root:*:19000:0:99999:7:::\n")
+        known = {"localhost": "127.0.0.1", **self.addresses}
+        (folder / "hosts").write_text("".join(f"{address} {name}\n" for name, address in known.items()))
         # Nobody answers for names, and nobody is waited for.
         (folder / "resolv.conf").touch()
-        (folder / "shadow").write_text("root:*:19000:0:99999:7:::\n")
-        for name in ("id_ed25519", "id_ed25519.pub"):
-            shutil.copy(self.folder / f"key{Path(name).suffix}", ssh / name)
-        shutil.copy(self.folder / "key", folder / "run/host_key")
 
     @staticmethod
     def _on_wire(place: Place, *lines: str) -> None:
