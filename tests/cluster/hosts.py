@@ -54,7 +54,14 @@ _OPTIONS = {
     "StrictModes": "no",
     "UsePAM": "no",
 }
-_ENVIRONMENT = {"HOME": HOME, "USER": "root", "SHELL": "/bin/bash", "LANG": "C.UTF-8", "TERM": "dumb"}
+_ENVIRONMENT = {
+    "HOME": HOME,
+    "USER": "root",
+    "SHELL": "/bin/bash",
+    "LANG": "C.UTF-8",
+    "TERM": "dumb",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ class Place:
 
     def titles(self) -> dict[int, str]:
         """What runs there, by the numbers that processes have outside."""
-        return {pid: text for pid, text in processes("cmdline") if text and _namespace(pid) == _namespace(self.process)}
+        return {pid: text for pid, text in processes("cmdline") if text and namespace(pid) == namespace(self.process)}
 
 
 class Hosts:
@@ -81,7 +88,8 @@ class Hosts:
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
         self.folder, self._places = folder, contextlib.ExitStack()
-        self._namespaces: set[str] = set()
+        self.namespaces: set[str] = set()
+        """of the processes of all places that there were"""
         self.addresses = {name: f"10.77.0.{number}" for number, name in enumerate(names, 2)}
         (folder / "shared").mkdir(parents=True)
         _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hosts", "-f", str(folder / "key"))
@@ -143,7 +151,7 @@ class Hosts:
 
     def left(self) -> list[str]:
         """What there still is of them: processes, mounts and interfaces; nothing, once they are closed."""
-        mine = [f"process {text}" for pid, text in processes("cmdline") if _namespace(pid) in self._namespaces]
+        mine = [f"process {text}" for pid, text in processes("cmdline") if namespace(pid) in self.namespaces]
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         mine += [f"mount {line}" for line in mounts if str(self.folder) in line]
         interfaces = {*self.addresses, "wire"} & set(os.listdir("/sys/class/net"))
@@ -162,7 +170,7 @@ class Hosts:
         place = Place(name, address, _first_of(started.pid))
         if not place.process:
             raise OSError(f"The host {name} could not be made: that takes root, and a kernel that has namespaces.")
-        self._namespaces.add(_namespace(place.process))
+        self.namespaces.add(namespace(place.process))
         return place
 
     def _furnish(self, folder: Path) -> None:
@@ -213,7 +221,8 @@ def _comm(process: int) -> str:
         return ""
 
 
-def _namespace(process: int) -> str:
+def namespace(process: int) -> str:
+    """That of the processes that a process can see, which tells places apart; empty if it has ended."""
     try:
         return os.readlink(f"/proc/{process}/ns/pid")
     except OSError:

@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterable
 
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-# What the launcher says of its own files and connections.
+# What the launcher says of its own files and connections, and of what else one may do.
 _NOISE = re.compile(
-    r"ClusterState|Shared connection|cached provider|with the cloud provider|Fetched IP|known hosts|^\(raylet\)|^$"
+    r"ClusterState|Shared connection|cached provider|with the cloud provider|Fetched IP|known hosts|^\(raylet\)|^$|"
+    r"File Mount:|To ensure this mount|^-+$|^Useful commands|^To |^  ray |Next steps|load average|hash=| from /"
 )
 _SHOWN_LINES = 24
 

@@ -70,7 +70,7 @@ def cluster(hosts, told):
     )
     run(hosts, told, "ray get-auth-token --generate > /dev/null")
     began = time.monotonic()
-    run(hosts, told, f"ray up -y {CLUSTER}")
+    run(hosts, told, f"RAY_UP_enable_autoscaler_v2=0 ray up -y {CLUSTER}")
     wait_for_machines(hosts, told)
     told(f"From the first command to three machines: {time.monotonic() - began:.0f} s.")
 
@@ -81,8 +81,10 @@ def launcher_file(hosts):
     head, *workers = hosts.addresses.values()
     config["provider"] |= {"head_ip": head, "worker_ips": workers}
     config["auth"] |= {"ssh_user": "root", "ssh_private_key": "~/.ssh/id_ed25519"}
-    path = f"PATH={Path(sys.executable).parent}:$PATH PYTHONPATH=~/glad-ray"
-    config["setup_commands"] = [f"grep -q glad-ray ~/.bashrc || sed -i '1i export {path} OMP_NUM_THREADS=1' ~/.bashrc"]
+    ours = f"{Path(sys.executable).parent}:$PATH PYTHONPATH=~/glad-ray OMP_NUM_THREADS=1"
+    *_, variables = config["setup_commands"]
+    config["setup_commands"] = [variables.replace("~/glad-ray/.venv/bin:$PATH", ours)]
+    assert ours in config["setup_commands"][0]
     for commands, options in (("head_start_ray_commands", ""), ("worker_start_ray_commands", " --num-cpus=1")):
         start = f"ray start --object-store-memory=200000000{options}"
         config[commands] = [each.replace("ray start", start) for each in config[commands]]
@@ -91,7 +93,7 @@ def launcher_file(hosts):
 
 def wait_for_machines(hosts, told):
     """Until head and workers are there."""
-    typed = f"ray exec {CLUSTER} 'RAY_AUTH_MODE=token ray status'"
+    typed = f"ray exec {CLUSTER} 'ray status'"
     while True:
         status = Command(hosts, typed)
         assert status.wait() == 0, status.output
