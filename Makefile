@@ -1,12 +1,17 @@
 # `make demo` runs the quickstart sweep, `make test` runs every check, `make test-faults` the long ones of
-# what may die. All set up what they need in .venv, once.
+# what may die, `make test-cluster` a cluster of hosts that it makes. All set up what they need in .venv, once.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+READY_FOR_CLUSTER := $(VENV)/.ready-for-cluster
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test test-faults setup clean
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+HOSTS_NEED := openssh-server openssh-client rsync iproute2 netcat-openbsd tmux util-linux mount
+
+.PHONY: demo test test-faults test-cluster setup clean
 
 demo: $(READY)
 	$(BIN)/glad-ray sweep sweeps/quickstart.py
@@ -23,13 +28,23 @@ test: $(READY)
 test-faults: $(READY)
 	FAULTS_PAGE=docs/faults.md $(if $(filter 0,$(shell id -u)),,unshare -rm) $(BIN)/python -m pytest tests/faults
 
+# ray up, ray submit and ray down as a user does it, between hosts that are namespaces on this machine, and whatever may
+# happen to them; writes docs/test-cluster.md. Hosts take root.
+test-cluster: $(READY_FOR_CLUSTER)
+	tests/cluster/install.sh $(HOSTS_NEED)
+	$(SUDO) env CLUSTER_PAGE=docs/test-cluster.md OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s tests/cluster
+
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(INSTALL) '.[dev]'
+	@touch $@
+
+$(READY_FOR_CLUSTER): $(READY)
+	$(INSTALL) '.[dev,cluster]'
 	@touch $@
 
 clean:

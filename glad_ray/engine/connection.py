@@ -36,6 +36,10 @@ _OF_DRIVER = {
     "TUNE_MAX_PENDING_TRIALS_PG": "1000",
     # An interrupt ends the sweep at once: nothing finished is lost by it.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # A machine that loses its power closes no connection: what it computed would be waited for five minutes and more.
+    # Ray's servers take a minute between two such questions for an attack.
+    "RAY_grpc_client_keepalive_time_ms": "70000",
+    "RAY_grpc_client_keepalive_timeout_ms": "30000",
 }
 
 
