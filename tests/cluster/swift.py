@@ -85,11 +85,16 @@ class Swift:
 
     @property
     def environment(self):
-        """The credentials as clients take them."""
-        return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret}
+        """Where it is and the credentials, as clients take them: then s3://bucket/path is enough."""
+        return {
+            "AWS_ENDPOINT_URL": f"http://{self.endpoint}",
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret,
+        }
 
     def uri(self, path):
-        """What `--storage` takes, of a bucket or a place in one."""
+        """A place in a bucket for clients that know the credentials alone."""
         return f"s3://{path}?" + urlencode({"scheme": "http", "endpoint_override": self.endpoint, "region": REGION})
 
     def make_bucket(self, name):
