@@ -8,12 +8,13 @@ import contextlib
 import functools
 import os
 import re
+import shutil
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import BinaryIO, ClassVar
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -21,11 +22,14 @@ import pyarrow.fs as pafs
 from glad_ray.errors import DataError, UserError
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
-_SECRET = re.compile(r"://[^/@]*@")
+# Up to the last @, for a password may hold what should have been escaped.
+_PASSWORD = re.compile(r"://[^/@?]*:[^?]*@")
+_USER = re.compile(r"://[^/@]*@")
 _CANNOT_REPLACE = ("hdfs", "viewfs")
 _ASIDE = ".partial"
 # Older than this, a file written aside belongs to a dead writer, whatever machine it ran on.
 _LEFTOVER_SECONDS = 24 * 3600
+_PIECE_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,7 +67,7 @@ class Storage:
         Raises `UserError` if the scheme is unknown, it cannot be written, or (`create=False`) is not there.
         """
         text = str(where)
-        storage = cls(text if _is_uri(text) else os.path.abspath(Path(text).expanduser()))
+        storage = cls(text if is_uri(text) else os.path.abspath(Path(text).expanduser()))
         folder = storage.local_path("")
         if folder is not None:
             storage = cls(str(folder))
@@ -102,10 +106,41 @@ class Storage:
         """Write a file, replacing one that is there; at any moment it is whole (the old or the new) or absent."""
         target = self.local_path(path)
         if target is not None:
-            _replace(target, data)
+            with _replacing(target) as file:
+                file.write(data)
             return
         with self._filesystem.open_output_stream(self._full(path)) as stream:
             stream.write(data)
+
+    def upload(self, source: Path, path: str) -> None:
+        """Copy a file of this machine, a piece of it in memory at a time, replacing one that is there."""
+        target = self.local_path(path)
+        with source.open("rb") as pieces:
+            if target is not None:
+                with _replacing(target) as file:
+                    shutil.copyfileobj(pieces, file, _PIECE_BYTES)
+                return
+            try:
+                with self._filesystem.open_output_stream(self._full(path)) as stream:
+                    while piece := pieces.read(_PIECE_BYTES):
+                        stream.write(piece)
+                        # Pieces are sent in the background, as many as were written.
+                        stream.flush()
+            except BaseException:
+                # A stream that is left early is closed, and what it wrote is there.
+                with contextlib.suppress(OSError):
+                    self.delete(path)
+                raise
+
+    def download(self, path: str, target: Path) -> None:
+        """Copy a file to this machine, a piece of it in memory at a time; `target` is whole or absent. Raises
+        `DataError` if it is not there.
+        """
+        try:
+            with self._filesystem.open_input_stream(self._full(path)) as pieces, _replacing(target) as file:
+                shutil.copyfileobj(pieces, file, _PIECE_BYTES)
+        except FileNotFoundError as error:
+            raise DataError(f"{path} is missing from {self}.") from error
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file or folder."""
@@ -129,9 +164,21 @@ class Storage:
         kind = self._info(path).type
         with contextlib.suppress(FileNotFoundError):
             if kind == pafs.FileType.Directory:
-                self._filesystem.delete_dir(self._full(path))
+                self._delete_folder(self._full(path))
             elif kind != pafs.FileType.NotFound:
                 self._filesystem.delete_file(self._full(path))
+
+    def _delete_folder(self, full: str) -> None:
+        if not isinstance(self._filesystem, pafs.LocalFileSystem):
+            # One by one: stores with the interface of S3 do not agree on the request that deletes many.
+            inside = self._filesystem.get_file_info(pafs.FileSelector(full, recursive=True, allow_not_found=True))
+            for info in sorted(inside, key=lambda info: info.path, reverse=True):
+                with contextlib.suppress(FileNotFoundError):
+                    if info.type == pafs.FileType.Directory:
+                        self._filesystem.delete_dir(info.path)
+                    else:
+                        self._filesystem.delete_file(info.path)
+        self._filesystem.delete_dir(full)
 
     def local_path(self, path: str) -> Path | None:
         """Where a file lies on this machine, for memory-mapping; None on an object store."""
@@ -229,15 +276,20 @@ class Storage:
 
     @functools.cached_property
     def _opened(self) -> tuple[pafs.FileSystem, str]:
-        if not _is_uri(self.uri):
+        if not is_uri(self.uri):
             return pafs.LocalFileSystem(), self.uri
         scheme = self.uri.partition(":")[0]
+        if _PASSWORD.search(self.uri):
+            raise UserError(
+                f"{self} cannot be used with a password in it, which others would read: leave it out, and give it as "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment of every machine."
+            )
         if scheme in _CANNOT_REPLACE:
             raise UserError(
                 f"{self} cannot be used: {scheme} does not write a file whole; use a folder, s3:// or gs://."
             )
         try:
-            filesystem, base = pafs.FileSystem.from_uri(_with_single_puts(self.uri) if scheme == "s3" else self.uri)
+            filesystem, base = pafs.FileSystem.from_uri(_of_s3(self.uri) if scheme == "s3" else self.uri)
         except (pa.ArrowException, ImportError, OSError) as error:
             raise UserError(f"{self} cannot be opened: {_reason(error)}; use a folder, s3:// or gs://.") from error
         return filesystem, base
@@ -254,7 +306,9 @@ class Storage:
         return self._filesystem.get_file_info(self._full(path))
 
     def __str__(self) -> str:
-        return _SECRET.sub("://", self.uri.partition("?")[0]) if _is_uri(self.uri) else self.uri
+        if not is_uri(self.uri):
+            return self.uri
+        return _USER.sub("://", _PASSWORD.sub("://", self.uri).partition("?")[0])
 
     def __repr__(self) -> str:
         return f"Storage({str(self)!r})"
@@ -263,24 +317,30 @@ class Storage:
         return Storage, (self.uri,)
 
 
-def _is_uri(text: str) -> bool:
+def is_uri(text: str) -> bool:
+    """Whether it is a URI and no folder."""
     # One letter and a colon is a drive.
     return _SCHEME.match(text) is not None
 
 
-def _with_single_puts(uri: str) -> str:
-    # Without it, pyarrow makes a multipart upload (three requests) of the smallest file.
+def _of_s3(uri: str) -> str:
+    """The same, opened so that every store with this interface takes what is written."""
+    # Many but Amazon's own do not know the checksums that are sent otherwise; the ledger has some of what matters.
+    os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
     if "allow_delayed_open" in uri:
         return uri
+    # Without it, pyarrow makes a multipart upload (three requests) of the smallest file.
     return f"{uri}{'&' if '?' in uri else '?'}allow_delayed_open=true"
 
 
-def _replace(target: Path, data: bytes) -> None:
+@contextlib.contextmanager
+def _replacing(target: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of another once it is whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}{_ASIDE}")
     try:
         with aside.open("xb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         aside.replace(target)

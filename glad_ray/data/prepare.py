@@ -1,4 +1,5 @@
-"""A dataset prepared once: an Arrow file of 8-bit images in a cache folder, mapped into memory.
+"""A dataset prepared once: an Arrow file of 8-bit images in a cache folder, mapped into memory; of a cache that other
+machines share on an object store, this one keeps a copy.
 
 The file is named by a hash of what it is made of (names, sizes and times of the files) and how, so that changed data or
 settings are prepared anew. Parts are written first, as they are decoded, here or elsewhere; an interrupted preparation
@@ -26,6 +27,7 @@ from glad_ray.data.dataset import Split
 from glad_ray.data.parts import Form, Part
 from glad_ray.errors import DataError, UserError
 from glad_ray.spec import DatasetFacts
+from glad_ray.storage import Storage, is_uri
 
 CACHE_VARIABLE = "GLAD_RAY_CACHE"
 OnProgress = Callable[[int, int], None]
@@ -50,8 +52,15 @@ def decode_here(parts: Sequence[Part], form: Form) -> Iterator[tuple[Part, Itera
 
 
 def cache_folder() -> Path:
-    """Where prepared images are kept: $GLAD_RAY_CACHE, else ~/.cache/glad_ray."""
-    return Path(os.environ.get(CACHE_VARIABLE) or _DEFAULT_CACHE).expanduser()
+    """Where prepared images are kept on this machine: $GLAD_RAY_CACHE, if that is a folder, else ~/.cache/glad_ray."""
+    named = os.environ.get(CACHE_VARIABLE, "")
+    return Path(_DEFAULT_CACHE if is_uri(named) else named or _DEFAULT_CACHE).expanduser()
+
+
+def shared_cache() -> Storage | None:
+    """Where they are kept for other machines: $GLAD_RAY_CACHE, if that is a URI."""
+    named = os.environ.get(CACHE_VARIABLE, "")
+    return Storage(named) if is_uri(named) else None
 
 
 def prepared(
@@ -64,9 +73,9 @@ def prepared(
 ) -> dict[str, Split]:
     """The splits `train` and `test` of some parts, sorted by label: read-only views of a file mapped into memory.
 
-    They are decoded unless that was done before; while another process does it, this one waits for it. Raises
-    `DataError` naming an image that cannot be decoded or a prepared file that is damaged, `UserError` if the cache
-    folder cannot be written.
+    They are decoded unless that was done before, here or where it was kept for others; while another process does it,
+    this one waits for it. Raises `DataError` naming an image that cannot be decoded or a prepared file that is damaged,
+    `UserError` if the cache cannot be written.
     """
     keys = [_key(form, str(number), part.stamp) for number, part in enumerate(parts)]
     key = _key(form, *keys)
@@ -78,8 +87,8 @@ def prepared(
         return _read(path, key, form)
     except OSError as error:
         raise UserError(
-            f"The prepared images of {facts.title} cannot be kept in {path.parent} ({error.strerror or error}): make "
-            f"room there, or set {CACHE_VARIABLE} to another folder."
+            f"The prepared images of {facts.title} cannot be kept in {shared_cache() or path.parent} "
+            f"({error.strerror or error}): make room there, or set {CACHE_VARIABLE} to another folder."
         ) from error
 
 
@@ -98,26 +107,43 @@ class _Preparation:
         self.facts, self.path, self.key, self.parts, self.form = facts, path, key, parts, form
         self.folder = path.with_suffix(".parts")
         self.paths = {part_key: self.folder / f"{part_key}.arrow" for part_key in parts}
+        self.whole = self.folder / path.name
+        self.shared = shared_cache()
         self.on_progress = on_progress
         self.total = sum(part.count for part in parts.values())
         self.done = 0
 
     def run(self, decode: Decode) -> None:
-        """Decode what is missing and join it, unless another process has done so meanwhile."""
+        """Fetch it, or decode what is missing and join it, unless another process has done so meanwhile."""
         with self._alone():
             if not self.path.exists():
-                self._make(decode)
+                self.folder.mkdir(exist_ok=True)
+                if not self._fetched():
+                    self._make(decode)
+                self.whole.replace(self.path)
             shutil.rmtree(self.folder, ignore_errors=True)
         self._tell(self.total)
 
+    def _fetched(self) -> bool:
+        """Whether what is kept for others could be had, and is whole."""
+        if self.shared is None or not self.shared.exists(self.path.name):
+            return False
+        self.shared.download(self.path.name, self.whole)
+        return _is_whole(self.whole, self.key, self.form)
+
     def _make(self, decode: Decode) -> None:
-        self.folder.mkdir(exist_ok=True)
-        missing = {part: part_key for part_key, part in self.parts.items() if not self._is_whole(part_key)}
+        missing = {
+            part: part_key
+            for part_key, part in self.parts.items()
+            if not _is_whole(self.paths[part_key], part_key, self.form)
+        }
         self._decoded(self.total - sum(part.count for part in missing))
         for part, batches in decode(list(missing), self.form) if missing else ():
             part_key = missing[part]
             _write(self.paths[part_key], self.folder, part_key, self.form, self._counted(part, batches))
-        _write(self.path, self.folder, self.key, self.form, self._joined())
+        _write(self.whole, self.folder, self.key, self.form, self._joined())
+        if self.shared is not None:
+            self.shared.upload(self.whole, self.path.name)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -137,12 +163,6 @@ class _Preparation:
             yield
         finally:
             lock.release()
-
-    def _is_whole(self, part_key: str) -> bool:
-        try:
-            return bool(_batches(self.paths[part_key], part_key, self.form))
-        except (DataError, FileNotFoundError):
-            return False
 
     def _counted(self, part: Part, batches: Iterable[Split]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -251,6 +271,14 @@ def _batches(path: Path, key: str, form: Form) -> list[tuple[str, Split]]:
             f"{path} is damaged, or no file that was prepared here: delete it, and its images are prepared again."
         ) from error
     return found
+
+
+def _is_whole(path: Path, key: str, form: Form) -> bool:
+    """Whether it is there and what it should be."""
+    try:
+        return bool(_batches(path, key, form))
+    except (DataError, FileNotFoundError):
+        return False
 
 
 @contextlib.contextmanager

@@ -274,3 +274,61 @@ def test_the_cache_is_in_the_home_unless_named(monkeypatch, tmp_path):
     monkeypatch.delenv(CACHE_VARIABLE)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache" / "glad_ray"
+
+
+class TestKeptForOthers:
+    """Where the cache is a URI; here of a folder, which is read and written as an object store is."""
+
+    @pytest.fixture(autouse=True)
+    def shared(self, monkeypatch, tmp_path):
+        monkeypatch.setenv(CACHE_VARIABLE, (tmp_path / "shared").as_uri())
+        self.on(monkeypatch, tmp_path / "first")
+        return tmp_path / "shared"
+
+    @staticmethod
+    def on(monkeypatch, home):
+        """Another machine, which has its own home."""
+        monkeypatch.setenv("HOME", str(home))
+
+    @staticmethod
+    def never(parts, form):
+        raise AssertionError("it was prepared before")
+
+    def test_another_machine_takes_what_the_first_prepared(self, tree, shared, monkeypatch, tmp_path):
+        first = load(tree)
+        (kept,), (own,) = files(shared), files(tmp_path / "first")
+        assert own == tmp_path / "first" / ".cache" / "glad_ray" / kept.name
+        assert kept.read_bytes() == own.read_bytes()
+        self.on(monkeypatch, tmp_path / "second")
+        assert same(load(tree, decode=self.never), first)
+        assert [path.name for path in files(tmp_path / "second")] == [kept.name]
+
+    def test_a_machine_that_has_it_asks_nobody(self, tree, shared, monkeypatch):
+        first = load(tree)
+        for path in files(shared):
+            path.unlink()
+        assert same(load(tree, decode=self.never), first)
+        assert files(shared) == []
+
+    @pytest.mark.parametrize("damage", [b"", b"ARROW1\0\0 half", None], ids=["empty", "garbage", "cut"])
+    def test_what_is_damaged_there_is_prepared_anew(self, damage, tree, shared, monkeypatch, tmp_path):
+        first = load(tree)
+        (kept,) = files(shared)
+        whole = kept.read_bytes()
+        kept.write_bytes(whole[:-50] if damage is None else damage)
+        self.on(monkeypatch, tmp_path / "second")
+        assert same(load(tree), first)
+        assert kept.read_bytes() == whole
+
+    def test_a_place_that_cannot_be_written_is_told(self, tree, shared):
+        shared.write_text("a file in the way")
+        with pytest.raises(UserError, match=f"cannot be kept in .*shared .* set {CACHE_VARIABLE} to another folder"):
+            load(tree)
+
+    def test_it_goes_on_when_the_place_can_be_written_again(self, tree, shared):
+        shared.write_text("a file in the way")
+        with pytest.raises(UserError):
+            load(tree)
+        shared.unlink()
+        assert len(load(tree, decode=lambda parts, form: pytest.fail("parts were there")).train_labels) == 12
+        assert len(files(shared)) == 1

@@ -154,10 +154,50 @@ class TestOpen:
             Storage.open(tmp_path / "x", create=False)
         assert not (tmp_path / "x").exists()
 
-    def test_credentials_are_not_said(self):
-        storage = Storage("s3://me:secret@bucket/x?endpoint_override=host:1")
-        assert str(storage) == "s3://bucket/x"
-        assert "secret" not in repr(storage)
+    @pytest.mark.parametrize(
+        "uri",
+        [
+            "s3://me:secret@bucket/x?endpoint_override=host:1",
+            "s3://me:secret/with/slash@bucket/x",
+            "s3://me:secret@with@at@bucket/x",
+            "gs://me:secret@bucket/x",
+        ],
+    )
+    def test_a_password_is_refused_and_not_said(self, uri):
+        with pytest.raises(UserError, match="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment") as raised:
+            Storage.open(uri)
+        assert "bucket/x cannot be used with a password in it" in str(raised.value)
+        assert "secret" not in str(raised.value) + repr(Storage(uri)) + str(Storage(uri))
+
+    def test_a_name_alone_is_no_password(self):
+        # gs:// with nobody's name is how a public bucket is read.
+        storage = Storage("gs://anonymous@bucket/x")
+        assert storage.local_path("a") is None
+        assert str(storage) == "gs://bucket/x"
+
+    def test_options_are_not_said(self):
+        assert str(Storage("s3://bucket/x?endpoint_override=host:1")) == "s3://bucket/x"
+
+
+class TestCopies:
+    def test_a_file_goes_there_and_back(self, storage, tmp_path):
+        source, target = tmp_path / "source", tmp_path / "deep" / "target"
+        source.write_bytes(b"one")
+        storage.upload(source, "a/b")
+        assert storage.read_bytes("a/b") == b"one"
+        storage.write_bytes("a/b", b"two")
+        storage.download("a/b", target)
+        assert target.read_bytes() == b"two"
+
+    def test_what_is_not_there_is_told_and_leaves_what_was(self, storage, tmp_path):
+        target = tmp_path / "target"
+        target.write_bytes(b"old")
+        with pytest.raises(DataError, match="a/b is missing from"):
+            storage.download("a/b", target)
+        with pytest.raises(FileNotFoundError):
+            storage.upload(tmp_path / "nowhere", "a/b")
+        assert target.read_bytes() == b"old"
+        assert not storage.exists("a/b")
 
 
 WRITER = """

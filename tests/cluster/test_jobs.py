@@ -1,0 +1,234 @@
+"""`ray job submit` on a cluster of two nodes whose results lie in an object store: the commands as a user types them.
+
+The nodes are two raylets on this machine, in a network of their own. They have the credentials of the store in their
+environment, and the job has not.
+"""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from glad_ray.plan import read_plan
+from glad_ray.results import read_losses, read_results
+from glad_ray.storage import Storage
+from glad_ray.synthetic_set import SyntheticSet
+from tests.cluster.apart import apart
+from tests.cluster.swift import swift
+from tests.engine.tiny import OF_THE_MACHINE
+from tests.faults.processes import parent
+
+PROJECT = Path(__file__).with_name("job")
+SUBMIT = "ray job submit --address http://127.0.0.1:8265 --working-dir . --submission-id {name} {options}-- {sweep}"
+SWEEP = "glad-ray sweep sweep.py --storage {storage}"
+THROUGH_REPLICA = 1e-5
+NODES = ("one", "two")
+_START = "ray start {which} --num-cpus=1 --object-store-memory=100000000 --temp-dir=/tmp/{name} --disable-usage-stats"
+
+
+class Cluster:
+    """Two nodes, an object store beside them, and a user's terminal."""
+
+    def __init__(self, place, store):
+        self.place, self.store = place, store
+        self.typed = []
+        """command lines, what they printed, and seconds"""
+
+    def popen(self, typed, **environment):
+        """A command line as it is typed in the folder of the project."""
+        words = self.place.command("bash", "-c", f"exec {typed}", folder="/tmp/project", **environment)
+        return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def type(self, typed, **environment):
+        """The same to its end; gives its exit code and what it printed."""
+        began = time.monotonic()
+        with self.popen(typed, **environment) as process:
+            printed, _ = process.communicate()
+        self.typed.append((typed, printed, time.monotonic() - began))
+        return process.returncode, printed
+
+    def submit(self, name, storage, *options):
+        """The command line of a job."""
+        sweep = SWEEP.format(storage=storage)
+        return SUBMIT.format(name=name, options="".join(f"{each} " for each in options), sweep=sweep)
+
+    def status(self, storage):
+        """What `glad-ray status` says from outside the cluster, which needs the credentials."""
+        code, printed = self.type(f"glad-ray status {storage} --json", **self.store.environment)
+        assert code == 0, printed
+        return json.loads(printed)
+
+    def job(self, name):
+        """What the job server tells of a job."""
+        code = f"import urllib.request as r; print(r.urlopen('http://127.0.0.1:8265/api/jobs/{name}').read().decode())"
+        done = subprocess.run(self.place.command("python", "-c", code), capture_output=True, text=True, check=True)
+        return json.loads(done.stdout)
+
+    def listed(self, what, *filters):
+        """What Ray lists, of the living and the dead."""
+        filters = "".join(f"--filter {shlex.quote(each)} " for each in filters)
+        code, printed = self.type(
+            f"ray list {what} {filters}--detail --limit 1000 --format json --address http://127.0.0.1:8265"
+        )
+        assert code == 0, printed
+        return json.loads(printed[printed.index("[") :])
+
+    def copied(self, storage, folder):
+        """A copy of a storage as a folder of this machine."""
+        code = (
+            "import sys\nfrom pathlib import Path\nfrom glad_ray.storage import Storage\n"
+            "store = Storage.open(sys.argv[1], create=False)\n"
+            "for path in store.tree(''): store.download(path, Path(sys.argv[2]) / path)"
+        )
+        words = ["nsenter", f"--target={self.place.process}", "--net", sys.executable, "-c", code, storage, str(folder)]
+        subprocess.run(words, env=os.environ | self.store.environment, check=True)
+        return Storage.open(folder, create=False)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    base = tmp_path_factory.mktemp("jobs")
+    with apart(base / "tmp") as place, swift(base / "swift", inside=place.entering("--net")) as store:
+        store.make_bucket("sweeps")
+        shutil.copytree(PROJECT, base / "tmp" / "project", ignore=shutil.ignore_patterns("__pycache__"))
+        cluster = Cluster(place, store)
+        # Two on one machine would otherwise give their workers the same ports.
+        which = ("--head --min-worker-port=20000 --max-worker-port=24999", "--address=127.0.0.1:6379")
+        for name, each in zip(NODES, which, strict=True):
+            code, printed = cluster.type(_START.format(name=name, which=each), **store.environment)
+            assert code == 0, printed
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory):
+    """The same sweep file on this machine alone."""
+    folder = tmp_path_factory.mktemp("quiet")
+    words = [sys.executable, "-m", "glad_ray", "sweep", "sweep.py", "--in-process", "--storage", str(folder)]
+    subprocess.run(words, cwd=PROJECT, env=os.environ | {"PYTHONPATH": str(PROJECT.parents[2])}, check=True)
+    return Storage.open(folder, create=False)
+
+
+@pytest.fixture(scope="module")
+def first(cluster, tmp_path_factory):
+    """What was printed by a job that nothing disturbed, and a copy of what it kept."""
+    code, printed = cluster.type(cluster.submit("first", "s3://sweeps/first"))
+    assert code == 0, printed
+    return printed, cluster.copied("s3://sweeps/first", tmp_path_factory.mktemp("first"))
+
+
+def test_a_job_makes_what_the_same_file_makes_here(cluster, first, quiet):
+    printed, kept = first
+    assert "4 of 4 runs finished" in printed
+    assert cluster.job("first")["status"] == "SUCCEEDED"
+    assert cluster.job("first")["driver_exit_code"] == 0
+    assert_same(kept, quiet)
+
+
+def test_both_nodes_compute_with_a_replica_each(cluster, first):
+    nodes = {node["node_id"] for node in cluster.listed("nodes", "state=ALIVE")}
+    assert len(nodes) == 2
+    tasks = cluster.listed("tasks", "name=distil_task")
+    assert {task["node_id"] for task in tasks} == nodes
+    assert {task["state"] for task in tasks} == {"FINISHED"}
+    names = Counter((actor["name"].split()[3], actor["node_id"]) for actor in actors(cluster))
+    assert {node for kind, node in names if kind == "generator"} == nodes
+    assert max(names.values()) == 1, names
+    assert {actor["state"] for actor in actors(cluster)} == {"DEAD"}, "they end with the sweep"
+
+
+def actors(cluster):
+    """Replicas and expert stores, which have names."""
+    return [actor for actor in cluster.listed("actors") if (actor["name"] or "").startswith("glad-ray job ")]
+
+
+def test_a_finished_sweep_is_not_done_again(cluster, first, tmp_path):
+    code, printed = cluster.type(cluster.submit("again", "s3://sweeps/first"))
+    assert code == 0, printed
+    assert "distilled" not in printed
+    assert "4 of 4 runs finished" in printed
+    again = cluster.copied("s3://sweeps/first", tmp_path / "again")
+    assert {row["finished_at"] for row in rows(again)} == {row["finished_at"] for row in rows(first[1])}
+
+
+def test_a_stopped_job_keeps_its_state_and_a_lost_client_ends_nothing(cluster, quiet, tmp_path):
+    where = "s3://sweeps/second"
+    code, printed = cluster.type(cluster.submit("second", where, "--no-wait"))
+    assert code == 0, printed
+    stopped = wait_for(cluster, where, lambda status: any(run["step"] for run in status["runs"]))
+    assert stopped["driver"]
+    code, printed = cluster.type("ray job stop --address http://127.0.0.1:8265 second")
+    assert code == 0, printed
+    assert cluster.job("second")["status"] == "STOPPED"
+    kept = cluster.copied(where, tmp_path / "stopped")
+    assert [path for path in kept.tree(Storage.RUNS) if "/checkpoints/" in path]
+
+    client = cluster.popen(cluster.submit("third", where))
+    wait_for(cluster, where, lambda status: status["driver"])
+    (typed,) = [pid for pid in cluster.place.processes() if parent(pid) == client.pid]
+    os.kill(typed, signal.SIGKILL)
+    client.communicate()
+    wait_for(cluster, where, lambda status: all(run["state"] == "finished" for run in status["runs"]))
+    until_ended(cluster, "third")
+    assert cluster.job("third")["driver_exit_code"] == 0
+    assert_same(cluster.copied(where, tmp_path / "second"), quiet)
+
+
+def test_the_secret_is_written_nowhere(cluster, first):
+    written = [first[1].local_path("")] + [cluster.place.folder / name for name in NODES]
+    files = [path for folder in written for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 50
+    secret = cluster.store.secret.encode()
+    assert [path for path in files if secret in path.read_bytes()] == []
+    assert cluster.store.secret not in json.dumps([cluster.job(name) for name in ("first", "second", "third")])
+    assert cluster.store.secret not in "".join(printed for _, printed, _ in cluster.typed)
+
+
+def wait_for(cluster, storage, happens):
+    """Look at a sweep from outside until something must have happened; pytest-timeout ends the wait if it does not."""
+    while True:
+        code, printed = cluster.type(f"glad-ray status {storage} --json", **cluster.store.environment)
+        if code == 0 and happens(status := json.loads(printed)):
+            return status
+        time.sleep(1)
+
+
+def until_ended(cluster, name):
+    """Until a job has."""
+    while cluster.job(name)["status"] in ("PENDING", "RUNNING"):
+        time.sleep(0.5)
+
+
+def rows(storage):
+    return read_results(storage).to_pylist()
+
+
+def assert_same(ours, quiet):
+    """The same table, latents, images and losses: bit for bit, and to 1e-5 where a replica served a run."""
+    tables = [read_results(each).drop_columns(OF_THE_MACHINE).to_pylist() for each in (ours, quiet)]
+    runs = {run.run_id: run for run in read_plan(quiet).runs}
+    tolerances = {run_id: 0.0 if run.generator is None else THROUGH_REPLICA for run_id, run in runs.items()}
+    for row, same in zip(*tables, strict=True):
+        assert row.pop("accuracy") == pytest.approx(same.pop("accuracy"), abs=tolerances[row["run_id"]])
+        assert row == same
+    for run_id, tolerance in tolerances.items():
+        sets = [_set_of(each, run_id) for each in (ours, quiet)]
+        losses = [torch.tensor(read_losses(each, run_id).losses) for each in (ours, quiet)]
+        close = {"rtol": tolerance, "atol": tolerance}
+        torch.testing.assert_close(sets[0].latents, sets[1].latents, **close)
+        torch.testing.assert_close(sets[0].images, sets[1].images, **close)
+        torch.testing.assert_close(*losses, **close)
+
+
+def _set_of(storage, run_id):
+    path = storage.synthetic_set_path(run_id)
+    return SyntheticSet.from_bytes(storage.read_bytes(path), path)
