@@ -40,6 +40,8 @@ _OF_DRIVER = {
     # Ray's servers take a minute between two such questions for an attack.
     "RAY_grpc_client_keepalive_time_ms": "70000",
     "RAY_grpc_client_keepalive_timeout_ms": "30000",
+    # A submitted job may have variables that workers are given here: it would be refused.
+    "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",
 }
 
 
@@ -77,7 +79,7 @@ def connected(address: str | None) -> Iterator[str | None]:
                     include_dashboard=False if local else None,
                     log_to_driver=False,
                     logging_level=logging.ERROR,
-                    runtime_env=None if local else {"env_vars": _OF_WORKERS | _import_path()},
+                    runtime_env=None if local else {"env_vars": _of_workers()},
                 )
         except ConnectionError as error:
             raise _no_cluster(address) from error
@@ -107,9 +109,12 @@ def _no_cluster(address: str) -> UserError:
     )
 
 
-def _import_path() -> dict[str, str]:
-    """Where modules beside the sweep file are, for machines that see the same files."""
-    return {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+def _of_workers() -> dict[str, str]:
+    """Variables for workers on other machines, as somebody set them already or a job did; among them where modules
+    beside the sweep file are, for machines that see the same files.
+    """
+    path = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+    return {name: os.environ.get(name, value) for name, value in _OF_WORKERS.items()} | path
 
 
 def node_types(joined: str | None) -> tuple[NodeType, ...]:

@@ -172,7 +172,8 @@ def _free_ports(count):
 @contextlib.contextmanager
 def _server(command, log):
     with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        words = ["setpriv", "--pdeathsig=KILL", *command]
+        process = subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
     try:
         yield
     finally:
