@@ -9,7 +9,8 @@ READY_FOR_CLUSTER := $(VENV)/.ready-for-cluster
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
-HOSTS_NEED := openssh-server openssh-client rsync iproute2 netcat-openbsd tmux util-linux mount
+# Of Debian: hosts that are reached and used by SSH, and an object store.
+FOR_CLUSTER := openssh-server openssh-client rsync iproute2 netcat-openbsd tmux util-linux mount python3-swift memcached
 
 .PHONY: demo test test-faults test-cluster setup clean
 
@@ -28,10 +29,10 @@ test: $(READY)
 test-faults: $(READY)
 	FAULTS_PAGE=docs/faults.md $(if $(filter 0,$(shell id -u)),,unshare -rm) $(BIN)/python -m pytest tests/faults
 
-# ray up, ray submit and ray down as a user does it, between hosts that are namespaces on this machine, and whatever may
-# happen to them; writes docs/test-cluster.md. Hosts take root.
+# ray up, ray submit, ray job and ray down as a user does it, between hosts that are namespaces on this machine, with
+# results in an object store too; writes docs/test-cluster.md. Hosts take root.
 test-cluster: $(READY_FOR_CLUSTER)
-	tests/cluster/install.sh $(HOSTS_NEED)
+	tests/cluster/install.sh $(FOR_CLUSTER)
 	$(SUDO) env CLUSTER_PAGE=docs/test-cluster.md OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s tests/cluster
 
 setup: $(READY)

@@ -6,7 +6,6 @@ live in the client's process namespace, and that ends with this process, however
 whatever is left of them. Nothing of it has a name on the machine outside.
 """
 
-import contextlib
 import os
 import shlex
 import shutil
@@ -16,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from tests.faults.processes import parent, processes, until
 
@@ -87,17 +87,37 @@ class Hosts:
     """A client's place and hosts, by name; `folder` keeps what they write in their homes and /tmp."""
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
-        self.folder, self._places = folder, contextlib.ExitStack()
+        self.folder = folder
+        self._started: list[subprocess.Popen[bytes]] = []
         self.namespaces: set[str] = set()
         """of the processes of all places that there were"""
         self.addresses = {name: f"10.77.0.{number}" for number, name in enumerate(names, 2)}
-        (folder / "shared").mkdir(parents=True)
-        _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hosts", "-f", str(folder / "key"))
+        self.hosts: dict[str, Place] = {}
+
+    def __enter__(self) -> Self:
+        """Start them all."""
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End them all: the first of them is the client's, and the others go with it."""
+        for started in self._started:
+            started.kill()
+        for started in self._started:
+            started.wait()
+        until(lambda: not self.left())
+
+    def _start(self) -> None:
+        self.shared.mkdir(parents=True)
+        _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hosts", "-f", str(self.folder / "key"))
         self.client = self._place("client", CLIENT, ["sleep", "infinity"], within=())
         self._on_wire(self.client, "ip link add wire type bridge", f"ip address add {CLIENT}/24 dev wire")
         self._on_wire(self.client, "ip link set lo up", "ip link set wire up")
-        self.hosts: dict[str, Place] = {}
-        for name in names:
+        for name in self.addresses:
             self.power_on(name)
 
     def home(self, name: str) -> Path:
@@ -113,6 +133,8 @@ class Hosts:
         """Start a host, with the files it had."""
         options = [word for each in _OPTIONS.items() for word in ("-o", "=".join(each))]
         sshd = [shutil.which("sshd"), "-D", "-f", "/dev/null", "-E", "/run/sshd.log", *options]
+        log = self.folder / name / "run/sshd.log"
+        log.unlink(missing_ok=True)
         host = self._place(name, self.addresses[name], sshd, within=self.client.entering("pid"))
         self.hosts[name] = host
         self._on_wire(
@@ -128,7 +150,7 @@ class Hosts:
             # Not led anywhere: but without one, Ray takes 127.0.0.1 for its address.
             f"ip route add default via {CLIENT}",
         )
-        until(lambda: (self.folder / name / "run/sshd.log").read_text().count("listening"))
+        until(lambda: log.exists() and "listening" in log.read_text())
 
     def power_off(self, name: str) -> None:
         """End a host as a pulled plug does: nobody is told."""
@@ -137,17 +159,11 @@ class Hosts:
         os.kill(host.process, signal.SIGKILL)
         until(lambda: not Path(f"/proc/{host.process}").exists())
 
-    def command(self, typed: str, place: Place | None = None, **environment: str) -> list[str]:
+    def command(self, typed: str) -> list[str]:
         """The words that run a command line as it is typed at the client's, in the folder of the project."""
         path = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        variables = _ENVIRONMENT | {"PATH": path} | environment
-        words = ["env", "-i", f"--chdir={ROOT}", *(f"{name}={value}" for name, value in variables.items())]
-        return [*(place or self.client).entering(), *words, "bash", "-c", typed]
-
-    def close(self) -> None:
-        """End them all: the others go with the client's."""
-        os.kill(self.client.process, signal.SIGKILL)
-        self._places.close()
+        variables = [f"{name}={value}" for name, value in (_ENVIRONMENT | {"PATH": path}).items()]
+        return [*self.client.entering(), "env", "-i", f"--chdir={ROOT}", *variables, "bash", "-c", typed]
 
     def left(self) -> list[str]:
         """What there still is of them: processes, mounts and interfaces; nothing, once they are closed."""
@@ -165,7 +181,7 @@ class Hosts:
         words = [*unshare, "sh", "-c", _FIRST, "first", name, str(self.folder / name), *first]
         words = ["setpriv", "--pdeathsig=KILL", *within, *words]
         started = subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
-        self._places.callback(started.wait)
+        self._started.append(started)
         until(lambda: _comm(_first_of(started.pid)) == Path(first[0]).name or started.poll() is not None)
         place = Place(name, address, _first_of(started.pid))
         if not place.process:

@@ -36,11 +36,8 @@ def hosts(tmp_path_factory):
     missing = [command for command in COMMANDS if not shutil.which(command)]
     assert not missing, f"{', '.join(missing)} not found: make test-cluster installs what is needed."
     assert os.geteuid() == 0, "Hosts are made of namespaces, for which one has to be root: sudo make test-cluster."
-    made = Hosts(tmp_path_factory.mktemp("hosts"), ("head", "worker1", "worker2"))
-    try:
+    with Hosts(tmp_path_factory.mktemp("hosts"), ("head", "worker1", "worker2")) as made:
         yield made
-    finally:
-        made.close()
     assert made.left() == []
 
 
