@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 import ray
 from ray import tune
 from ray.exceptions import RayError
+from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
@@ -35,6 +36,10 @@ _AHEAD = 2
 """trials whose tasks wait for a share, so that one that comes free is taken at once"""
 # Tune wants some resource of every trial: a byte of memory.
 _NO_SHARE: dict[str, float] = {"cpu": 0, "memory": 1}
+# Tune hands the driver's credentials to trials in a way that Ray writes into its logs; these here need none.
+class_cache.ENV_VARS_TO_PROPAGATE.difference_update(
+    {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
+)
 
 
 class Leg(NamedTuple):

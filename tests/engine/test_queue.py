@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from ray.tune.execution.class_cache import _ActorClassCache
 from ray.tune.search import Searcher
 
 from glad_ray.engine.faults import LOST, RETRIES, Fault
@@ -181,3 +182,17 @@ def test_at_the_end_of_a_budget_nothing_more_is_given():
     for number in range(2):
         made.on_trial_complete(f"trial {number}")
     assert made.suggest("x") == Searcher.FINISHED
+
+
+def test_trials_are_given_no_credentials(monkeypatch):
+    """What Tune gives them is in the logs of Ray's agents."""
+
+    class Trial:
+        pass
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.setenv("RAY_CHDIR_TO_TRIAL_DIR", "0")
+    given = _ActorClassCache().get(Trial)._default_options["runtime_env"]["env_vars"]
+    assert "secret" not in given.values()
+    assert given["RAY_CHDIR_TO_TRIAL_DIR"] == "0", "what Tune gives is looked at"
