@@ -13,7 +13,8 @@ from tests.faults.processes import parent, processes, until
 ROOT = Path(__file__).parents[2]
 HOME = "/tmp/home"
 
-# Of what /tmp covers, the paths in $KEPT stay in sight.
+# Of what /tmp covers, the paths in $KEPT stay in sight. The first process is parent to those that lost theirs: a shell
+# asks after them when they have ended, for which `ray job stop` waits.
 _FIRST = """
 set -eu
 ip link set lo up
@@ -23,7 +24,7 @@ for path in $KEPT; do
 done
 mount -t tmpfs tmpfs /dev/shm
 mount --rbind . /tmp
-exec sleep infinity
+while :; do sleep 3600; done
 """
 _NAMESPACES = ("--net", "--mount", "--pid")
 
@@ -61,7 +62,7 @@ def apart(folder):
     )
     try:
         first = []
-        until(lambda: first.extend(_asleep(started.pid)) or first or started.poll() is not None)
+        until(lambda: first.extend(_first_of(started.pid)) or first or started.poll() is not None)
         assert first, "a place apart takes root, and the commands unshare, nsenter, setpriv, mount and ip"
         yield Apart(folder, first[0])
     finally:
@@ -69,8 +70,9 @@ def apart(folder):
         started.wait()
 
 
-def _asleep(unshare):
-    return [pid for pid, text in processes("cmdline") if text.startswith("sleep") and parent(pid) == unshare]
+def _first_of(unshare):
+    sleeping = [pid for pid, text in processes("cmdline") if text.startswith("sleep")]
+    return [parent(pid) for pid in sleeping if parent(parent(pid)) == unshare]
 
 
 def _network(pid):
