@@ -107,7 +107,7 @@ def test_same_table(hosts, quiet, told):
     assert submitted.said("3 machines with 2 CPUs")
     storage = storage_of(hosts, "first")
     assert_same_table(storage, quiet)
-    worked = {entry.host for entry in entries(storage)}
+    worked = {entry.host for entry in work(storage)}
     assert worked == {"worker1", "worker2"}
     told(f"Worked: {' and '.join(sorted(worked))}. The table is that of the quiet run:\n\n{tables(storage, quiet)}")
 
@@ -186,11 +186,13 @@ def storage_of(hosts, name):
     return Storage.open(hosts.shared / name)
 
 
-def entries(storage):
-    """What the ledgers of all runs say."""
+def work(storage):
+    """What the ledgers say of distillations and evaluations."""
     for run_id in RUNS:
         for path in storage.list(storage.ledger_folder(run_id)):
-            yield read_entry(storage, run_id, Path(path).stem)
+            name = Path(path).stem
+            if not name.startswith("finished"):
+                yield read_entry(storage, run_id, name)
 
 
 def checkpoints(storage):
