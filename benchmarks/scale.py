@@ -62,7 +62,7 @@ PARTS = (
 )
 
 
-def many(runs: int) -> Sweep:
+def many(runs: int, at_once: int | None = None) -> Sweep:
     """A grid of so many runs: algorithms, spaces of five generators and pixels, seeds."""
     base = Run(algorithm=DC(), resolution=32, backbone=Network(width=4))
     experts = Experts(count=10, epochs=2)
@@ -76,7 +76,7 @@ def many(runs: int) -> Sweep:
         name="scale",
         runs=grid(base, seed=seeds, where=where, algorithm=algorithms)[:runs],
         evaluations=Evaluation(networks=tuple(Network(width=width) for width in (2, 4, 6, 8))),
-        resources=Resources(logical_gpus=True, trial_gpus=1, trial_cpus=1, evaluation_cpus=1),
+        resources=Resources(logical_gpus=True, trial_gpus=1, trial_cpus=1, evaluation_cpus=1, max_trials=at_once),
     )
 
 
@@ -159,6 +159,8 @@ class _Watching:
             if self.finished in self.at:
                 moment = Moment(self.finished, time.perf_counter(), time.process_time(), _resident_bytes())
                 self.seen.moments.append(moment)
+                # A long measurement that is cut short has told something.
+                print(f"{self.finished:,} runs finished", moment, file=sys.stderr, flush=True)
 
 
 def drive(sweep: Sweep, cluster: LightCluster, at: Sequence[int] = FINISHED) -> Seen:
@@ -169,7 +171,12 @@ def drive(sweep: Sweep, cluster: LightCluster, at: Sequence[int] = FINISHED) -> 
     """
     seen, plan = Seen(), make_plan(sweep)
     task = ray.remote(max_calls=0, max_retries=0)(_nothing)
-    with tempfile.TemporaryDirectory() as folder, _silent(), _looking(cluster, seen, Path(folder, "gate")) as gate:
+    trials = min(len(sweep.runs), sweep.resources.max_trials or len(cluster.raylets))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _silent(),
+        _looking(cluster, seen, Path(folder, "gate"), trials) as gate,
+    ):
         work = Work(
             *(Nothing(task, kind, gate, seen.began) for kind in ("expert", "trial", "evaluation")),
             lambda name, run, evaluation, storage: seen.finished.update([run.run_id]),
@@ -184,15 +191,15 @@ def _silent() -> contextlib.AbstractContextManager[Any]:
 
 
 @contextlib.contextmanager
-def _looking(cluster: LightCluster, seen: Seen, gate: Path) -> Iterator[Path]:
-    """Look at the cluster's processes now and then, from a thread; write a file when all of trials are there."""
+def _looking(cluster: LightCluster, seen: Seen, gate: Path, trials: int) -> Iterator[Path]:
+    """Look at the cluster's processes now and then, from a thread; write a file when those of so many trials are there."""
     ended, began = threading.Event(), time.monotonic()
 
     def look() -> None:
         while not ended.wait(_LOOK_SECONDS):
             before, seen.workers = seen.workers, cluster.workers()
             seen.processes |= {each.process for each in seen.supervisors()}
-            if len(seen.supervisors()) > len(cluster.raylets) or time.monotonic() - began > _PATIENCE_SECONDS:
+            if len(seen.supervisors()) >= trials or time.monotonic() - began > _PATIENCE_SECONDS:
                 gate.touch()
             if len(seen.supervisors()) < sum(each.title.startswith(SUPERVISOR) for each in before):
                 seen.workers = before
@@ -258,12 +265,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=4000)
     parser.add_argument("--nodes", type=int, default=64)
+    parser.add_argument("--at-once", type=int, help="trials at once; None: as many as there are nodes, and two that wait")
     parser.add_argument("--quick", action="store_true", help="200 runs on 4 nodes")
     parser.add_argument("--profile", metavar="FILE", nargs="?", const="", help="say where the driver's time goes")
     given = parser.parse_args()
     runs, nodes = (200, 4) if given.quick else (given.runs, given.nodes)
 
-    console, sweep = Console(width=120), many(runs)
+    console, sweep = Console(width=120), many(runs, given.at_once)
     began = time.perf_counter()
     with light_cluster(nodes, num_cpus=1, num_gpus=1, memory=GIB, object_store_memory=80 * MIB) as cluster:
         started = time.perf_counter() - began
