@@ -137,4 +137,3 @@ def _replaced(folder: Path, *agents: str, head: str = "") -> Iterator[None]:
 def _raylet(node: Any) -> int:
     (raylet,) = node.all_processes["raylet"]
     return int(raylet.process.pid)
-

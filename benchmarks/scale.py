@@ -4,14 +4,17 @@ Driver, Ray and Tune are the real ones; a node is a raylet of its own with a log
 share this machine. The driver's CPU seconds and memory are read as runs finish, and what the processes of trials hold,
 node by node, from /proc. `--profile` says where the driver's time goes, which the measurement makes longer.
 
-    python benchmarks/scale.py --runs 4000 --nodes 64
-    python benchmarks/scale.py --runs 1000 --nodes 64 --profile
+    python benchmarks/scale.py --runs 4000 --nodes 64 --at-once 8
+    python benchmarks/scale.py --runs 1000 --nodes 16 --at-once 8 --profile
+    python benchmarks/scale.py --storage --runs 4000
+    python benchmarks/scale.py --cost
     python benchmarks/scale.py --quick
 """
 
 import argparse
 import contextlib
 import cProfile
+import itertools
 import os
 import pstats
 import re
@@ -27,6 +30,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
+import scale_cost
+import scale_storage
 from light_cluster import LightCluster, Worker, light_cluster
 from rich.console import Console
 from rich.table import Table
@@ -192,7 +197,7 @@ def _silent() -> contextlib.AbstractContextManager[Any]:
 
 @contextlib.contextmanager
 def _looking(cluster: LightCluster, seen: Seen, gate: Path, trials: int) -> Iterator[Path]:
-    """Look at the cluster's processes now and then, from a thread; write a file when those of so many trials are there."""
+    """Look at the cluster's processes now and then, from a thread; write a file when so many trials have theirs."""
     ended, began = threading.Event(), time.monotonic()
 
     def look() -> None:
@@ -222,7 +227,7 @@ def _resident_bytes() -> int:
 def moments_table(moments: Sequence[Moment]) -> Table:
     """What a run took between two moments."""
     table = Table("runs finished", "wall ms a run", "driver's CPU ms a run", "driver's MiB", "KiB a run")
-    for before, now in zip(moments, moments[1:], strict=False):
+    for before, now in itertools.pairwise(moments):
         runs = now.finished - before.finished
         table.add_row(
             f"{now.finished:,}",
@@ -265,19 +270,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=4000)
     parser.add_argument("--nodes", type=int, default=64)
-    parser.add_argument("--at-once", type=int, help="trials at once; None: as many as there are nodes, and two that wait")
+    parser.add_argument("--at-once", type=int, help="trials at once; if not given, two more than nodes")
     parser.add_argument("--quick", action="store_true", help="200 runs on 4 nodes")
-    parser.add_argument("--profile", metavar="FILE", nargs="?", const="", help="say where the driver's time goes")
+    parser.add_argument("--profile", action="store_true", help="say where the driver's time goes")
+    parser.add_argument("--storage", action="store_true", help="what so many finished runs cost to look at, in place")
+    parser.add_argument("--cost", action="store_true", help="what a large grid takes on many GPUs, in place")
+    parser.add_argument("--driver-ms", type=float, default=30.0, help="CPU time a run, for --cost")
+    parser.add_argument("--teraflops", type=float, default=20.0, help="that a GPU sustains, for --cost")
     given = parser.parse_args()
     runs, nodes = (200, 4) if given.quick else (given.runs, given.nodes)
 
-    console, sweep = Console(width=120), many(runs, given.at_once)
+    console, sweep = Console(width=130), many(runs, given.at_once)
+    if given.cost:
+        scale_cost.say(console, given.driver_ms, given.teraflops)
+        return 0
+    if given.storage:
+        scale_storage.say(console, sweep)
+        return 0
     began = time.perf_counter()
     with light_cluster(nodes, num_cpus=1, num_gpus=1, memory=GIB, object_store_memory=80 * MIB) as cluster:
         started = time.perf_counter() - began
         console.print(f"{runs:,} runs, {nodes} nodes, which took {started:.0f} s to start; {os.cpu_count()} CPUs")
-        if given.profile is not None:
-            seen = Seen()
+        if given.profile:
             console.print(profiled(lambda: drive(sweep, cluster), runs))
             return 0
         seen = drive(sweep, cluster)

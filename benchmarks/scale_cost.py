@@ -10,9 +10,11 @@ share: experts first, then distillations, the longest first, and evaluations as 
 
 import heapq
 from collections import Counter
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
 from glad_ray import Evaluation, Run, StyleGANFile, Sweep, grid
@@ -20,6 +22,7 @@ from glad_ray.paper import ALGORITHMS, TEN
 from glad_ray.plan import Plan, experts_needed, make_plan
 from glad_ray.plan.cost import estimate, expert_flops, training_flops
 from glad_ray.plan.parameters import expert_bytes
+from glad_ray.spec import dataset_facts
 
 GPUS = (8, 64, 512)
 SHARE = 0.25
@@ -28,9 +31,12 @@ GENERATORS = tuple(
     StyleGANFile(path=f"generators/imagenet128-{number}.pkl", trained_on="imagenet", resolution=128)
     for number in range(5)
 )
-EXAMPLE_DOLLARS_PER_GPU_HOUR = 2.0
+EXAMPLE_PRICE = 2.0
+"""dollars for an hour of a GPU: an example, not anybody's price"""
 _SETS_KEPT = 2
 """of the last step: the set, and the candidate that is evaluated"""
+_IN_A_CHECKPOINT = 2
+"""times the latents: they and their momenta"""
 _HOUR = 3600
 
 
@@ -65,7 +71,7 @@ class Clock(NamedTuple):
 
 
 def clock(plan: Plan, gpus: int, teraflops: float) -> Clock:
-    """Lay the units of work of a plan on the shares of GPUs, each as soon as it can begin on the one that is free first.
+    """Lay the units of work of a plan on shares of GPUs, each as soon as it can begin on the one that is free first.
 
     A GPU is taken to compute as much for several shares as for one that has it all.
     """
@@ -124,38 +130,61 @@ def say(console: Console, driver_ms: float, teraflops: float) -> None:
     """Print what the grid takes; `driver_ms` is the driver's CPU time a run, as `scale.py` measures it."""
     plan = make_plan(large())
     combinations = len(TEN) * len(ALGORITHMS) * (1 + len(SPACES)) * len(GENERATORS) * 5
-    console.print(f"{combinations:,} combinations, {len(plan.runs):,} runs that differ, {len(plan.expert_sets)} sets of experts")
+    console.print(
+        f"{combinations:,} combinations, of which {len(plan.runs):,} differ; {len(plan.expert_sets)} sets of experts"
+    )
     hours = _gpu_hours(plan, teraflops)
     whole = sum(hours.values())
-    table = Table("", "units of work", "GPU hours", "of all", title=f"GPU hours at {teraflops:g} TFLOP/s sustained")
-    for (part, number), taken in hours.items():
+    table = Table("", "units of work", "GPU hours", "of all", title=f"At {teraflops:g} TFLOP/s sustained by a GPU")
+    for (part, number), taken in sorted(hours.items(), key=lambda of_part: -of_part[1]):
         table.add_row(part, f"{number:,}", f"{taken:,.0f}", f"{taken / whole:.1%}")
+    table.add_row("all", "", f"{whole:,.0f}", "")
     console.print(table)
-    longest = max(estimate(run, ()).distill_flops for run in plan.runs) / (teraflops * 1e12) / _HOUR
-    console.print(f"{whole:,.0f} GPU hours; the longest distillation takes {longest:.1f} h of a whole GPU, {longest / SHARE:.0f} h of a share")
-    driver_hours = driver_ms * len(plan.runs) / 1e3 / _HOUR
+    console.print(_clock_table(plan, teraflops, driver_ms * len(plan.runs) / 1e3 / _HOUR))
+    for sentence in _bytes(plan):
+        console.print(sentence)
+    console.print(
+        f"Money: {whole:,.0f} GPU hours times your price of one. An example: at ${EXAMPLE_PRICE:g}, "
+        f"${whole * EXAMPLE_PRICE:,.0f}."
+    )
+
+
+def _clock_table(plan: Plan, teraflops: float, driver_hours: float) -> Table:
+    longest = max(estimate(run, ()).distill_flops for run in plan.runs) / (teraflops * 1e12) / _HOUR / SHARE
     table = Table(
-        "GPUs", "shares", "hours", "experts there", "some share idle", "GPUs compute", "driver computes",
-        title="On the clock",
+        "GPUs", "units at once", "hours", "experts trained after", "all busy until", "GPUs compute", "driver computes",
+        title=f"On the clock, a quarter of a GPU each; the longest distillation takes {longest:.0f} h of its share",
     )  # fmt: skip
     for gpus in GPUS:
         at = clock(plan, gpus, teraflops)
         table.add_row(
-            *(f"{gpus}", f"{gpus / SHARE:.0f}", f"{at.end:,.0f}", f"{at.experts:.1f} h", f"after {at.shares_idle:,.0f} h"),
-            *(f"{at.computing:.0%}", f"{driver_hours / at.end:.2%} of the time"),
+            f"{gpus}",
+            f"{gpus / SHARE:,.0f}",
+            f"{at.end:,.1f}",
+            f"{at.experts:.2f} h",
+            f"{at.shares_idle:,.1f} h",
+            f"{at.computing:.1%}",
+            f"{driver_hours * 60:.0f} min, {driver_hours / at.end:.2%}",
         )
-    console.print(table)
-    sets = sum(run.set_bytes for run in plan.runs)
-    experts = sum(map(expert_bytes, plan.expert_sets))
-    largest = max(run.set_bytes for run in plan.runs)
-    console.print(
-        f"Storage: {_SETS_KEPT} x {sets / 1e12:.1f} TB of synthetic sets (at most {largest / 1e6:.0f} MB each), "
-        f"{experts / 1e9:.0f} GB of experts; the driver computes for {driver_hours * 60:.0f} minutes in all"
+    return table
+
+
+def _bytes(plan: Plan) -> Iterator[str]:
+    """What lies on storage, goes there, and is held in memory."""
+    sizes = [run.set_bytes for run in plan.runs]
+    checkpoints = [run.steps // run.checkpoint_every for run in plan.runs]
+    written = sum(_IN_A_CHECKPOINT * size * count for size, count in zip(sizes, checkpoints, strict=True))
+    facts = [dataset_facts(name) for name in dict.fromkeys(run.dataset for run in plan.runs)]
+    images = sum(each.channels * each.train_images * plan.runs[0].pixels ** 2 for each in facts)
+    yield (
+        f"On storage: synthetic sets, {_SETS_KEPT} times {decimal(sum(sizes))} ({decimal(max(sizes))} the largest); "
+        f"experts, {decimal(sum(map(expert_bytes, plan.expert_sets)))}."
     )
-    checkpoints = sum(run.steps // run.checkpoint_every for run in plan.runs)
-    console.print(f"Checkpoints: {checkpoints:,}, {checkpoints / len(plan.runs):.0f} a run")
-    price = EXAMPLE_DOLLARS_PER_GPU_HOUR
-    console.print(f"Money: {whole:,.0f} GPU hours x your price; an example: at ${price:g} an hour, ${whole * price:,.0f}")
+    yield (
+        f"Checkpoints: {sum(checkpoints):,}, of latents and momenta; {decimal(written)} are written in all, of which two "
+        "of each run under way are kept."
+    )
+    yield f"Real images: {decimal(images)} of training images of {len(facts)} datasets, on every machine that uses them."
 
 
 def _gpu_hours(plan: Plan, teraflops: float) -> dict[tuple[str, int], float]:

@@ -1,15 +1,18 @@
-"""What thousands of finished runs on storage cost: to plan, to find out what is left, to look, to report; for `scale.py`.
+"""What thousands of finished runs on storage cost: to plan, to find out what is left, to look, to report.
+
+A part of `scale.py`.
 
 Records, rows and ledgers are written by those who write them in a sweep; accuracies are drawn at random, losses and
 pictures are small. Every question to storage is counted, for an object store takes its time over each.
 """
 
 import contextlib
+import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from io import StringIO
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,7 +128,7 @@ class _Silent:
 
 
 def _shown(storage: Storage) -> None:
-    console = Console(width=160, file=Path("/dev/null").open("w"))
+    console = Console(width=160, file=StringIO())
     for part in status_parts(read_status(storage)):
         console.print(part)
 
@@ -179,3 +182,14 @@ def costs_table(sweep: Sweep, storage: Storage) -> Table:
             )),
         )  # fmt: skip
     return table
+
+
+def say(console: Console, sweep: Sweep) -> None:
+    """Make the storage, and print what it costs to look at it."""
+    with tempfile.TemporaryDirectory() as folder:
+        storage = Storage.open(folder)
+        began = time.process_time()
+        fill(make_plan(sweep), storage)
+        console.print(f"{len(sweep.runs):,} finished runs, written in {time.process_time() - began:.0f} CPU s")
+        console.print(costs_table(sweep, storage))
+        console.print(f"report/index.html: {storage.size(Storage.REPORT) / 2**20:.1f} MiB")

@@ -80,9 +80,7 @@ class Evaluation(Record):
     def decided_for(self, run: Run | ForeignSet) -> Self:
         """What the training on one run's set is: augmentation, epochs and averaging decided."""
         ema_decay = 0.0 if run.ipc is None else self.ema_decay
-        return self.replace(
-            augmentation=self.augmentation_for(run), epochs=self.epochs_for(run), ema_decay=ema_decay
-        )
+        return self.replace(augmentation=self.augmentation_for(run), epochs=self.epochs_for(run), ema_decay=ema_decay)
 
     def augmentation_for(self, run: Run | ForeignSet) -> str:
         """DSA operations of the training on one run's set."""
