@@ -248,7 +248,7 @@ def supervisors_words(seen: Seen, nodes: int) -> str:
     held = sum(each.own_bytes for each in supervisors)
     return (
         f"{len(supervisors)} processes of trials on {len(on)} of {nodes} nodes, {on[0]} on the head, at most "
-        f"{max(on.values())} on one; {held / len(supervisors) / MIB:.0f} MiB each; {len(seen.processes)} in all were seen"
+        f"{max(on.values())} on one; {held / len(supervisors) / MIB:.0f} MiB each; {len(seen.processes)} seen in all"
     )
 
 

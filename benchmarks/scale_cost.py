@@ -181,10 +181,10 @@ def _bytes(plan: Plan) -> Iterator[str]:
         f"experts, {decimal(sum(map(expert_bytes, plan.expert_sets)))}."
     )
     yield (
-        f"Checkpoints: {sum(checkpoints):,}, of latents and momenta; {decimal(written)} are written in all, of which two "
-        "of each run under way are kept."
+        f"Checkpoints: {sum(checkpoints):,}, of latents and momenta; {decimal(written)} are written in all, of which "
+        "two of each run under way are kept."
     )
-    yield f"Real images: {decimal(images)} of training images of {len(facts)} datasets, on every machine that uses them."
+    yield f"Real images: {decimal(images)} for training, of {len(facts)} datasets, on every machine that uses them."
 
 
 def _gpu_hours(plan: Plan, teraflops: float) -> dict[tuple[str, int], float]:
