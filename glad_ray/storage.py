@@ -146,6 +146,13 @@ class Storage:
         """Whether there is such a file or folder."""
         return bool(self._info(path).type != pafs.FileType.NotFound)
 
+    def size(self, path: str) -> int:
+        """Bytes of a file; raises `DataError` if it is not there."""
+        info = self._info(path)
+        if info.type != pafs.FileType.File:
+            raise DataError(f"{path} is missing from {self}.")
+        return int(info.size)
+
     def list(self, folder: str) -> tuple[str, ...]:
         """Paths of the files and folders right in a folder, sorted, without hidden ones; none if it is not there."""
         infos = self._filesystem.get_file_info(pafs.FileSelector(self._full(folder), allow_not_found=True))

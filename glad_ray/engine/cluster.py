@@ -55,7 +55,11 @@ class _SweepConductor(Conductor):
         self._settled: set[str] = set()
         """ids of runs that are finished, or failed"""
         self._to_distill: dict[str, Run] = {}
+        self._awaiting: dict[str, Run] = {}
+        """those that `next` passed over, for their experts are still trained"""
         self._to_evaluate: list[Run] = []
+        self._order: tuple[str, ...] = ()
+        """ids of the runs to distil"""
 
     def run(self, left: Left) -> str | None:
         """Experts, and beside them the trials and evaluations that need none or have theirs; to the end of all, or of
@@ -72,6 +76,7 @@ class _SweepConductor(Conductor):
         self._evaluate_ready()
         if left.to_distill:
             self._to_distill = {run.run_id: run for run in left.to_distill}
+            self._order = tuple(self._to_distill)
             self._distil(left.to_distill)
         self._take_all()
         raise_unless_recorded(self.shared.sweep, self._expert_faults)
@@ -82,19 +87,20 @@ class _SweepConductor(Conductor):
     def next(self) -> Leg | None:
         """See `Listener`: the first whose experts are trained; it fails with them."""
         for run in list(self._to_distill.values()):
+            del self._to_distill[run.run_id]
             startable = self._startable(run)
-            if startable is not False:
-                del self._to_distill[run.run_id]
             if startable is True:
                 return Leg(run)
-            if isinstance(startable, Fault):
+            if startable is False:
+                self._awaiting[run.run_id] = run
+            else:
                 self._failed(run, "experts", startable)
         return None
 
     @property
     def exhausted(self) -> bool:
         """See `Listener`."""
-        return not self._to_distill
+        return not (self._to_distill or self._awaiting)
 
     def distilled(self, leg: Leg) -> None:
         """See `Listener`."""
@@ -110,6 +116,10 @@ class _SweepConductor(Conductor):
 
     def _expert_ended(self, expert_set: ExpertSet, fault: Fault | None) -> None:
         super()._expert_ended(expert_set, fault)
+        if fault is not None or not self._experts_left[expert_set]:
+            # Asked again, in the plan's order.
+            waiting, self._awaiting = self._awaiting | self._to_distill, {}
+            self._to_distill = {run_id: waiting[run_id] for run_id in self._order if run_id in waiting}
         self._evaluate_ready()
 
     def _evaluate_ready(self) -> None:

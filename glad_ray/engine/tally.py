@@ -51,6 +51,8 @@ class Tally:
         self.distilled: set[str] = set()
         """evaluated or not"""
         self._works = {work.run_id: work for work in (_Work.of(run, plan.sweep) for run in plan.runs)}
+        self.trainings_total = sum(work.trainings_total for work in self._works.values())
+        """trainings that the evaluation of all runs takes"""
         self._trainings: defaultdict[str, set[_Training]] = defaultdict(set)
         """of runs that are not finished"""
         self._epochs: dict[str, dict[int, int]] = defaultdict(dict)
@@ -121,11 +123,6 @@ class Tally:
         expert_set_id = expert_set.content_id
         before = self._experts_before.get(expert_set_id, 0) * expert_set.experts.last_epoch
         return before + sum(self._epochs[expert_set_id].values())
-
-    @property
-    def trainings_total(self) -> int:
-        """Trainings that the evaluation of all runs takes."""
-        return sum(work.trainings_total for work in self._works.values())
 
     @property
     def trainings_done(self) -> int:
@@ -258,6 +255,8 @@ class _Work:
     """needed until it is finished"""
     judges: tuple[ExpertSet, ...]
     """those of them that are needed when it is distilled"""
+    trainings_total: int
+    """that its evaluation takes"""
 
     @classmethod
     def of(cls, run: Run, sweep: Sweep) -> Self:
@@ -271,12 +270,8 @@ class _Work:
             for network in evaluation.networks
         }
         needed, judges = (experts_needed(run, sweep, distilled) for distilled in (False, True))
-        return cls(run, run.run_id, _Unit.step(run), trainings, needed, judges)
-
-    @property
-    def trainings_total(self) -> int:
-        """Trainings that its evaluation takes."""
-        return sum(each.number for each in self.trainings.values())
+        trainings_total = sum(each.number for each in trainings.values())
+        return cls(run, run.run_id, _Unit.step(run), trainings, needed, judges, trainings_total)
 
 
 class _Rates:

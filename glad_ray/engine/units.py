@@ -5,6 +5,7 @@ A unit is an expert, a distillation, or the evaluation of a run with one network
 """
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -35,6 +36,8 @@ from glad_ray.stylegan.files import GeneratorFile
 Stage = Literal["experts", "distill", "evaluate"]
 
 _QUESTIONS_AT_ONCE = 16
+# Nothing is computed any more with the set of a finished run, and those of thousands of runs are terabytes.
+_READ_OF_FINISHED_BYTES = 4 * 2**20
 
 
 class DataKey(NamedTuple):
@@ -135,7 +138,8 @@ def _found(
     if not whole and not storage.exists(storage.distillation_path(run.run_id)):
         return "to distill", None
     # The set of a finished run may have been deleted to save room.
-    if wrong := damage(storage, run.run_id, "distilled", missing=not whole):
+    read_at_most = _READ_OF_FINISHED_BYTES if whole else math.inf
+    if wrong := damage(storage, run.run_id, "distilled", missing=not whole, read_at_most=read_at_most):
         return "to distill", wrong
     if whole:
         wrong = next(filter(None, (damage(storage, run.run_id, completed(each)) for each in evaluations)), None)

@@ -62,7 +62,7 @@ def training_flops(run: Run, evaluation: Evaluation, network: Network) -> float:
     images = facts.classes * run.images_per_class
     if run.ipc is None:
         images = facts.train_images - facts.classes * run.held_out
-    trained = evaluation.decided_for(run).epochs * images * _TRAINING
+    trained = evaluation.epochs_for(run) * images * _TRAINING
     tested = (evaluation.test_images or facts.test_images) + facts.classes * run.held_out
     return 2.0 * network_multiply_adds(network, facts, run.pixels) * (trained + tested)
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,9 @@ from glad_ray.spec import Run
 from glad_ray.storage import Storage
 
 _WORK = ("distill", "evaluate")
+_MOST_PICTURES = 300
+"""on a page, about 100 kB each"""
+_READS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -76,14 +80,22 @@ def mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def pictures(storage: Storage, views: Sequence[RunView]) -> list[tuple[Place, list[tuple[RunView, Picture]]]]:
-    """The images of each run that has any, by place."""
+def pictures(storage: Storage, views: Sequence[RunView]) -> list[tuple[Place, list[tuple[RunView, Picture]], int]]:
+    """The images of each run that has any, by place; where there are too many for a page, those of the first seeds.
+
+    With each place comes how many of its runs were left out.
+    """
+    by_place = _by_place(views)
+    most = _MOST_PICTURES if len(views) <= _MOST_PICTURES else max(1, _MOST_PICTURES // len(by_place))
     found = []
-    for place, of_place in _by_place(views).items():
-        with_images = [view for view in of_place if storage.exists(storage.images_path(view.run_id))]
+    for place, of_place in by_place.items():
+        chosen = {id(view) for view in sorted(of_place, key=lambda view: view.identity.seed)[:most]}
+        with_images = [
+            view for view in of_place if id(view) in chosen and storage.exists(storage.images_path(view.run_id))
+        ]
         shown = [(view, inline(storage.read_bytes(storage.images_path(view.run_id)))) for view in with_images]
         if shown:
-            found.append((place, shown))
+            found.append((place, shown, len(of_place) - len(chosen)))
     return found
 
 
@@ -92,8 +104,9 @@ def losses(storage: Storage, views: Sequence[RunView]) -> list[tuple[Place, list
     found = []
     for group, (place, of_place) in enumerate(_by_place(views).items(), 1):
         curves: dict[tuple[str, str], list[LossCurve]] = defaultdict(list)
-        for view in of_place:
-            curve = read_losses(storage, view.run_id)
+        with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+            read = pool.map(lambda view: read_losses(storage, view.run_id), of_place)
+        for view, curve in zip(of_place, read, strict=True):
             if curve is not None and curve.losses:
                 curves[view.identity.algorithm, view.identity.space].append(curve)
         panels = []

@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -40,6 +41,7 @@ LOSSES_SCHEMA = pa.schema(
     ]
 )
 
+_QUESTIONS_AT_ONCE = 16
 _PACKAGES = ("torch", "torchvision", "kornia", "numpy", "pyarrow", "ray")
 
 
@@ -216,7 +218,10 @@ def write_failure(storage: Storage, failure: Failure) -> None:
 def read_failures(storage: Storage) -> tuple[Failure, ...]:
     """The failures of all runs, by run id."""
     paths = [f"{folder}/failure.json" for folder in storage.list(storage.RUNS)]
-    return tuple(_read_failure(storage, path) for path in paths if storage.exists(path))
+    # An object store takes its time over each question.
+    with ThreadPoolExecutor(_QUESTIONS_AT_ONCE) as pool:
+        there = list(pool.map(storage.exists, paths))
+    return tuple(_read_failure(storage, path) for path, exists in zip(paths, there, strict=True) if exists)
 
 
 def read_failure(storage: Storage, run_id: str) -> Failure | None:

@@ -79,11 +79,19 @@ class Evaluation(Record):
 
     def decided_for(self, run: Run | ForeignSet) -> Self:
         """What the training on one run's set is: augmentation, epochs and averaging decided."""
-        augmentation = run.augmentation if self.augmentation is None else self.augmentation
+        ema_decay = 0.0 if run.ipc is None else self.ema_decay
+        return self.replace(augmentation=self.augmentation_for(run), epochs=self.epochs_for(run), ema_decay=ema_decay)
+
+    def augmentation_for(self, run: Run | ForeignSet) -> str:
+        """DSA operations of the training on one run's set."""
+        return run.augmentation if self.augmentation is None else self.augmentation
+
+    def epochs_for(self, run: Run | ForeignSet) -> int:
+        """Epochs of the training on one run's set."""
         if run.ipc is None:
-            return self.replace(augmentation=augmentation, epochs=self.whole_dataset_epochs, ema_decay=0.0)
-        plain = not augmentation and self.plain_epochs is not None
-        return self.replace(augmentation=augmentation, epochs=self.plain_epochs if plain else self.epochs)
+            return self.whole_dataset_epochs
+        plain = None if self.augmentation_for(run) else self.plain_epochs
+        return self.epochs if plain is None else plain
 
     def labels_of(self, run: Run | ForeignSet) -> Labels:
         """Which labels are trained on: hard, the run's own soft ones, or the teacher's."""

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from glad_ray.cli import main
+from glad_ray.engine import units
 from glad_ray.engine.events import Begun, Retried, RunDistilled, RunProgressed, TrainingDone
 from glad_ray.engine.in_process import run_in_process
+from glad_ray.engine.units import left_of
 from glad_ray.results import completed, evaluated, read_entry
 from glad_ray.storage import Storage
 from tests.engine import tiny
@@ -159,3 +161,17 @@ def test_entries_tell_where_when_and_how_long(quiet):
     trained = read_entry(quiet, RUN.run_id, evaluated(EVALUATION_ID, KEYS[0]))
     assert trained.seconds > 0
     assert distilled.at < trained.at < read_entry(quiet, RUN.run_id, completed(EVALUATION_ID)).at
+
+
+@pytest.mark.parametrize("change", ["bit", "length"])
+def test_large_files_of_a_finished_run_are_compared_by_size_alone(storage, monkeypatch, change):
+    monkeypatch.setattr(units, "_READ_OF_FINISHED_BYTES", 0)
+    if change == "bit":
+        flip(storage, SET)
+    else:
+        storage.write_bytes(SET, storage.read_bytes(SET)[:-1])
+    left = left_of(PLAN, storage)
+    assert left.damaged == (() if change == "bit" else ((RUN, f"{SET} is not what was written"),))
+    # Of one that is not finished, what it goes on with is read whole.
+    storage.delete(ROWS)
+    assert [run for run, _ in left_of(PLAN, storage).damaged] == [RUN]

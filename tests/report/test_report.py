@@ -7,7 +7,7 @@ import statistics
 import numpy as np
 import pytest
 
-from glad_ray.report import write_report
+from glad_ray.report import runs, write_report
 from glad_ray.results import select
 from glad_ray.spec import DM, Evaluation, LearningRates, Run
 from glad_ray.storage import Storage
@@ -240,6 +240,19 @@ class TestPage:
         records = [json.loads("".join(pre["text"])) for pre in page.all("pre")[-len(scored) :]]
         assert {Run(**record).run_id for record in records} == {run.run_id for run in scored}
         assert "torch" in page.words
+
+    def test_a_page_with_many_runs_has_the_pictures_of_their_first_seeds(self, storage, monkeypatch):
+        for dataset in ("fashion-mnist-sample", "mnist"):
+            for seed in (1, 0, 2):
+                write_run(storage, Run(algorithm=DM(iterations=2), seed=seed, dataset=dataset), EVALUATION, "seeds")
+
+        def shown():
+            return [said(each) for each in page_of(storage).all("figcaption") if "seed" in said(each)]
+
+        assert [caption.split()[3] for caption in shown()] == ["0", "1", "2"] * 2
+        monkeypatch.setattr(runs, "_MOST_PICTURES", 5)
+        assert [caption.split()[3] for caption in shown()] == ["0", "1"] * 2
+        assert page_of(storage).words.count("Of 3 runs those of the first seeds") == 2
 
     def test_how_far_the_sweep_got(self, swept):
         _, sweep, page = swept
