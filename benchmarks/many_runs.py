@@ -33,6 +33,7 @@ import numpy as np
 import ray
 import tiny_runs
 import torch
+from on_record import finished_files, row_keys, told_twice, trainings
 from rich.console import Console
 from rich.table import Table
 
@@ -41,7 +42,7 @@ from glad_ray.engine.events import Event, RunFinished
 from glad_ray.engine.fan_out import Work
 from glad_ray.machine import device_name
 from glad_ray.plan import make_plan
-from glad_ray.results import Training, read_results, read_trainings
+from glad_ray.results import Training
 from glad_ray.spec import Sweep
 from glad_ray.storage import Storage
 
@@ -180,18 +181,17 @@ def run_and_kill(sweep: Sweep, kills: int, seed: int, where: str) -> Outcome:
             with told.open("a") as output:
                 driver = _Driver(storage, environment, output)
                 attempts.append(driver.watch(runs, moment, rng.uniform(0, _LATER_SECONDS)))
-            on_record |= _trainings(storage, sweep)
-        lines = re.findall(r"^(?:distilled|finished) .* seed \d+", told.read_text(), re.MULTILINE)
-        in_the_end, rows = _trainings(storage, sweep), _rows(storage)
+            on_record |= trainings(storage, sweep)
+        in_the_end, rows = trainings(storage, sweep), row_keys(storage)
         return Outcome(
             attempts=tuple(attempts),
             rows=Counter((selection, network) for _, selection, network, _ in rows),
-            files=_finished(storage),
+            files=finished_files(storage),
             doubled=len(rows) - len(set(rows)),
             recorded=len(in_the_end),
             begun=len(begun.read_text().splitlines()),
             replaced=len(on_record - in_the_end),
-            told_twice=len(lines) - len(set(lines)),
+            told_twice=told_twice(told.read_text()),
         )
 
 
@@ -200,7 +200,7 @@ class _Driver:
 
     def __init__(self, storage: Storage, environment: dict[str, str], output: TextIO) -> None:
         self.storage, self.output, self.mark = storage, output, f"{_MARK}={uuid.uuid4().hex}"
-        self.before = _finished(storage)
+        self.before = finished_files(storage)
         self.started = time.perf_counter()
         name, _, token = self.mark.partition("=")
         self.process = subprocess.Popen(
@@ -215,7 +215,7 @@ class _Driver:
         samples, due = list[Sample](), None
         try:
             while self.process.poll() is None and (due is None or time.perf_counter() < due):
-                seconds, finished = time.perf_counter() - self.started, _finished(self.storage)
+                seconds, finished = time.perf_counter() - self.started, finished_files(self.storage)
                 if self.before < finished < runs:
                     samples.append(Sample(seconds, finished, self._resident_kib()))
                 if due is None and moment is not None and finished >= moment:
@@ -230,7 +230,7 @@ class _Driver:
         return Attempt(
             seconds=time.perf_counter() - self.started,
             killed=code != 0,
-            finished=_finished(self.storage) - self.before,
+            finished=finished_files(self.storage) - self.before,
             samples=tuple(samples),
         )
 
@@ -259,27 +259,6 @@ def _marked(variable: str) -> Iterator[int]:
             with contextlib.suppress(OSError):
                 if variable.encode() in (folder / "environ").read_bytes().split(b"\0"):
                     yield int(folder.name)
-
-
-def _finished(storage: Storage) -> int:
-    return len(storage.list(Storage.RESULTS))
-
-
-def _rows(storage: Storage) -> list[tuple[str, str, str, int]]:
-    """Run, selection, network and repeat of every row."""
-    table = read_results(storage).select(["run_id", "selection", "network", "repeat"])
-    return [tuple(row.values()) for row in table.to_pylist()]
-
-
-def _trainings(storage: Storage, sweep: Sweep) -> set[tuple[str, Training]]:
-    """Those on record, with their runs; the times they took tell that these are they, and not others like them."""
-    return {
-        (run.run_id, training)
-        for run in sweep.runs
-        for evaluation in sweep.evaluations
-        for network in evaluation.networks
-        for training in read_trainings(storage, run.run_id, evaluation.content_id, network.key)
-    }
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ import typer
 
 from glad_ray.cli import generators, runs, searches, sweeps
 from glad_ray.cli.output import Lasting
+from glad_ray.engine.faults import Fault
 from glad_ray.errors import BudgetError, GladRayError, UserError
 from glad_ray.interrupts import raised
 from glad_ray.version import __version__
@@ -50,14 +51,15 @@ def options(
     """Options of the command itself."""
 
 
+_MENDED = "what is finished is kept; once this is mended, the same command goes on from there."
 _INTERRUPTED = "Interrupted: what is finished is kept; the same command goes on from there."
 # Typer brings its own copy of click or uses the one that is installed, by version; the base class is the same word.
 _UsageError: Any = typer.BadParameter.__base__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0; 2 after bad input; 1 after a failed run; 3 where a budget ended it;
-    130 or 143 if interrupted by SIGINT or SIGTERM.
+    """Run the command and return its exit code: 0; 2 after bad input; 1 after a failed run, or where storage or the
+    cluster is lost; 3 where a budget ended it; 130 or 143 if interrupted by SIGINT or SIGTERM.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     output, errors = (Lasting(stream) for stream in (sys.stdout, sys.stderr))
@@ -75,6 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _complain(str(error), 3)
         except GladRayError as error:
             return _complain(str(error), 1)
+        except OSError as error:
+            fault = Fault.of(error)
+            if fault.kind != "infrastructure":
+                raise
+            return _complain(f"{fault.error}: {_MENDED}", 1)
         except (KeyboardInterrupt, typer.Abort):
             return _complain(_INTERRUPTED, interrupted() or 130)
 

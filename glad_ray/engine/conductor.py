@@ -18,7 +18,16 @@ import ray
 from glad_ray.data import find_dataset
 from glad_ray.engine.budget import Budget
 from glad_ray.engine.connection import check_resources, connected, node_types
-from glad_ray.engine.events import ClusterJoined, Ending, Retried, ShareGivenBack, ShareTaken
+from glad_ray.engine.events import (
+    ClusterJoined,
+    Ending,
+    Event,
+    Retried,
+    RunProgressed,
+    ShareGivenBack,
+    ShareTaken,
+    TrainingDone,
+)
 from glad_ray.engine.fan_out import FanOut, Work
 from glad_ray.engine.faults import Fault
 from glad_ray.engine.node_actors import NodeActors, alive_nodes
@@ -89,7 +98,9 @@ class Conductor(ABC):
         self._watch_budget()
         self._tasks = Tasks(self.retried)
         self._shares, self._actors, self._types = cluster.shares, cluster.actors, cluster.types
-        self._fan_out = FanOut(self._tasks, self.shared, self._shares, budget, work)
+        self._progress: Counter[tuple[str, ...]] = Counter()
+        """steps of a run, and trainings of an evaluation, by unit of work"""
+        self._fan_out = FanOut(self._tasks, self.shared, self._shares, budget, work, self._progress)
         self._experts_left: Counter[ExpertSet] = Counter()
         self._expert_faults: dict[ExpertSet, Fault] = {}
         self._events = self.shared.events.take.remote(self.ending)
@@ -107,6 +118,10 @@ class Conductor(ABC):
     @abstractmethod
     def exhausted(self) -> bool:
         """See `Listener`."""
+
+    def furthest(self, leg: Leg) -> int:
+        """See `Listener`."""
+        return self._progress["trial", leg.run.run_id]
 
     @abstractmethod
     def distilled(self, leg: Leg) -> None:
@@ -192,6 +207,7 @@ class Conductor(ABC):
 
     def _show(self, events: list[bytes]) -> None:
         for event in map(pickle.loads, events):
+            self._note(event)
             match event:
                 case ShareTaken(unit, gpus):
                     self.budget.taken(unit, gpus)
@@ -199,6 +215,15 @@ class Conductor(ABC):
                     self.budget.given_back(unit, gpus, seconds)
                 case _:
                     self.view.show(event)
+
+    def _note(self, event: Event) -> None:
+        """Keep how far the unit of work is that an event comes from."""
+        match event:
+            case RunProgressed(run, progress):
+                unit = "trial", run.run_id
+                self._progress[unit] = max(self._progress[unit], progress.step)
+            case TrainingDone(run, evaluation_id, training):
+                self._progress["evaluation", run.run_id, evaluation_id, training.network] += 1
 
 
 def _most_gpus(held: float, types: Iterable[NodeType]) -> float:

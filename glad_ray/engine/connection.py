@@ -13,6 +13,7 @@ import torch
 from ray._private.utils import read_ray_address
 from ray.exceptions import RayTaskError
 
+from glad_ray.engine.contact import in_contact
 from glad_ray.errors import UserError
 from glad_ray.interrupts import found_again, hangups_ignored
 from glad_ray.plan.cluster_file import CLUSTER_VARIABLE, read_node_types
@@ -23,6 +24,8 @@ from glad_ray.spec import Resources, Unit
 _OF_WORKERS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1", "RAY_CHDIR_TO_TRIAL_DIR": "0"}
 # A process that has imported torch is worth keeping for a minute (a second by default) until the next evaluation.
 _OF_NEW_CLUSTER = {"RAY_idle_worker_killing_time_threshold_ms": "60000"}
+# A head that goes away meanwhile is tried once, for 40 seconds, and not 20 times.
+_OF_JOINING = {"RAY_gcs_server_port_wait_time_s": "1"}
 _OF_DRIVER = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -73,7 +76,7 @@ def connected(address: str | None) -> Iterator[str | None]:
         try:
             # Processes started here inherit the environment; those of a cluster are given theirs, which takes a
             # second more for each.
-            with found_again(), _environment(_OF_WORKERS | _OF_NEW_CLUSTER if local else {}):
+            with found_again(), _environment(_OF_WORKERS | _OF_NEW_CLUSTER if local else _OF_JOINING):
                 ray.init(
                     address=address,
                     include_dashboard=False if local else None,
@@ -83,10 +86,12 @@ def connected(address: str | None) -> Iterator[str | None]:
                 )
         except ConnectionError as error:
             raise _no_cluster(address) from error
-        try:
-            yield None if local else str(ray.get_runtime_context().gcs_address)
-        finally:
-            ray.shutdown()
+        head = str(ray.get_runtime_context().gcs_address)
+        with in_contact(head):
+            try:
+                yield None if local else head
+            finally:
+                ray.shutdown()
 
 
 def _check_answer(address: str) -> None:

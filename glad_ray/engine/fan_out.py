@@ -1,6 +1,6 @@
 """What runs as Ray tasks, each with a share of its own: experts, and an evaluation a task per network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -44,11 +44,19 @@ class Work(NamedTuple):
 
 
 class FanOut:
-    """Submits tasks; `shared` is sent once, not with every task."""
+    """Submits tasks; `shared` is sent once, not with every task. `progress` has how far each unit of work is."""
 
-    def __init__(self, tasks: Tasks, shared: Shared, shares: Shares, budget: Budget, work: Work) -> None:
+    def __init__(
+        self,
+        tasks: Tasks,
+        shared: Shared,
+        shares: Shares,
+        budget: Budget,
+        work: Work,
+        progress: Mapping[tuple[str, ...], int],
+    ) -> None:
         self.tasks, self.shared, self.shares, self.budget, self.work = tasks, shared, shares, budget, work
-        self._reference = ray.put(shared)
+        self._progress, self._reference = progress, ray.put(shared)
 
     def experts(self, expert_set: ExpertSet, ended: Ended) -> int:
         """Train those experts of a set that are missing; returns the number of tasks, `ended` is called for each."""
@@ -106,7 +114,10 @@ class FanOut:
             self.budget.lost((kind.unit, *which))
             ended(fault)
 
-        self.tasks.submit(what, start, ended, lost, grow)
+        def progress() -> int:
+            return self._progress.get((kind.unit, *which), 0)
+
+        self.tasks.submit(what, start, ended, lost, grow, progress)
 
 
 def _expert_key(expert_set: ExpertSet, indices: list[int]) -> tuple[str, ...]:

@@ -19,7 +19,8 @@ Kind = Literal["own", "infrastructure", "GPU memory", "stopped"]
 """`stopped`: nothing went wrong, it was told to end"""
 
 RETRIES = 5
-"""of a unit of work that met a fault of infrastructure; the pauses before them are two minutes together"""
+"""of a unit of work that met faults of infrastructure and made no progress between them; the pauses before them are two
+minutes together"""
 LOST = "lost with its process or machine"
 
 _FIRST_PAUSE_SECONDS = 1.0
@@ -57,28 +58,53 @@ class Fault(NamedTuple):
         )
 
 
+class Tries:
+    """How often a unit of work was tried, counted anew where it came further before a fault than before the last one.
+
+    `progress` tells how far it is.
+    """
+
+    def __init__(self, progress: Callable[[], int] = lambda: 0) -> None:
+        self.number = 0
+        self._progress, self._furthest = progress, 0
+
+    def begun(self) -> None:
+        """One more begins."""
+        self.number += 1
+
+    def passed(self, fault: Fault) -> bool:
+        """Whether it is tried again after a fault, as far as that depends on how often it was."""
+        if (now := self._progress()) > self._furthest:
+            self._furthest, self.number = now, 1
+        return fault.kind == "infrastructure" and self.number <= RETRIES
+
+
 def pause_seconds(tries: int) -> float:
     """How long to wait after so many tries: a second, and three times as long after each of the next."""
     return _FIRST_PAUSE_SECONDS * _GROWTH ** (tries - 1)
 
 
-def attempt(compute: Callable[[], None], on_retry: Callable[[str], None]) -> Fault | None:
+def attempt(
+    compute: Callable[[], None], on_retry: Callable[[str], None], progress: Callable[[], int] = lambda: 0
+) -> Fault | None:
     """Compute in this process, again while infrastructure is at fault; returns what was wrong in the end, if anything.
 
-    `on_retry` is told each fault that passes. More memory of a GPU is nothing that this process could ask for.
+    `on_retry` is told each fault that passes, `progress` tells how far it is. More memory of a GPU is nothing that this
+    process could ask for.
     """
-    for tries in range(1, RETRIES + 2):
+    tries = Tries(progress)
+    while True:
+        tries.begun()
         try:
             compute()
         except Exception as error:
             fault = Fault.of(error)
-            if fault.kind != "infrastructure" or tries > RETRIES:
-                return fault.after(tries)
+            if not tries.passed(fault):
+                return fault.after(tries.number)
             on_retry(fault.error)
-            time.sleep(pause_seconds(tries))
+            time.sleep(pause_seconds(tries.number))
         else:
-            break
-    return None
+            return None
 
 
 def _kind(error: BaseException) -> Kind:

@@ -201,10 +201,10 @@ class _Engine:
         if self._to_end():
             raise _SpentError(self.budget.spent)
 
-    def _attempt(self, what: str, compute: Callable[[], None]) -> Fault | None:
+    def _attempt(self, what: str, compute: Callable[[], None], progress: Callable[[], int] = lambda: 0) -> Fault | None:
         """Compute, again where infrastructure is at fault; raises `_SpentError` if it is not to be, or was ended."""
         self._check_budget()
-        fault = attempt(compute, lambda error: self.view.show(Retried(what, error)))
+        fault = attempt(compute, lambda error: self.view.show(Retried(what, error)), progress)
         if fault is not None and fault.kind == "stopped":
             raise _SpentError(self.budget.spent)
         return fault
@@ -232,7 +232,7 @@ class _Engine:
             return self._to_end()
 
         with cpu_threads(self.resources.slice_of("trial", run.algorithm.name).cpus):
-            fault = self._attempt(run.label, partial(self._distil, run, progressed))
+            fault = self._attempt(run.label, partial(self._distil, run, progressed), lambda: step or 0)
         if fault is not None:
             self._record(run, "distill", fault, step)
             return False

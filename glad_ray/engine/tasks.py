@@ -9,10 +9,10 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from glad_ray.engine.faults import RETRIES, Fault, pause_seconds
+from glad_ray.engine.faults import RETRIES, Fault, Tries, pause_seconds
 
 Start = Callable[[int], ray.ObjectRef[Any]]
-"""Starts a task; takes how often that was tried before."""
+"""Starts a task; takes how often that was tried before, since it made progress."""
 Failed = Callable[[Exception, Fault], None]
 """Takes what a task raised, or how it was lost for good, as it came and in words."""
 
@@ -24,7 +24,7 @@ class _Task:
     ended: Callable[[Any], None]
     failed: Failed
     more_memory: Callable[[], bool]
-    tries: int = 0
+    tries: Tries
 
 
 class Tasks:
@@ -42,11 +42,12 @@ class Tasks:
         ended: Callable[[Any], None],
         failed: Failed,
         more_memory: Callable[[], bool] = lambda: False,
+        progress: Callable[[], int] = lambda: 0,
     ) -> None:
         """Start a task, `what` by name; `ended` gets what it returns, which may be a `Fault`. `more_memory` is asked
-        for more of a GPU where that was too little; false: there is none.
+        for more of a GPU where that was too little; false: there is none. `progress` tells how far it is.
         """
-        self._start(_Task(what, start, ended, failed, more_memory))
+        self._start(_Task(what, start, ended, failed, more_memory, Tries(progress)))
 
     def here(self, what: str, call: Callable[[], None], failed: Callable[[Fault], None], tries: int = 1) -> None:
         """Call something in this thread, now and, while infrastructure is at fault, again later."""
@@ -78,8 +79,8 @@ class Tasks:
                 self._ended(reference, self._under_way.pop(reference))
 
     def _start(self, task: _Task) -> None:
-        self._under_way[task.start(task.tries)] = task
-        task.tries += 1
+        self._under_way[task.start(task.tries.number)] = task
+        task.tries.begun()
 
     def _ended(self, reference: ray.ObjectRef[Any], task: _Task) -> None:
         try:
@@ -87,18 +88,17 @@ class Tasks:
         except RayError as error:
             fault = Fault.of(error)
             if not self._again(task, fault):
-                task.failed(error, fault.after(task.tries))
+                task.failed(error, fault.after(task.tries.number))
         else:
             if not isinstance(value, Fault):
                 task.ended(value)
             elif not self._again(task, value):
-                task.ended(value.after(task.tries))
+                task.ended(value.after(task.tries.number))
 
     def _again(self, task: _Task, fault: Fault) -> bool:
         """Whether a task is tried again after a fault."""
-        passes = fault.kind == "infrastructure" and task.tries <= RETRIES
-        if passes or (fault.kind == "GPU memory" and task.more_memory()):
-            self._later(task.what, fault, task.tries, partial(self._start, task))
+        if task.tries.passed(fault) or (fault.kind == "GPU memory" and task.more_memory()):
+            self._later(task.what, fault, task.tries.number, partial(self._start, task))
             return True
         return False
 

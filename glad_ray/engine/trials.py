@@ -13,8 +13,8 @@ Nothing here imports PyTorch, which the processes of trials go without.
 import pickle
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
@@ -25,7 +25,7 @@ from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
-from glad_ray.engine.faults import LOST, RETRIES, Fault, pause_seconds
+from glad_ray.engine.faults import LOST, Fault, Tries, pause_seconds
 from glad_ray.engine.shares import Kind, Shares, ray_options
 from glad_ray.spec import Run, Slice
 
@@ -55,7 +55,7 @@ class Leg(NamedTuple):
 
 
 Start = Callable[[Leg, Slice, int], "ray.ObjectRef[Any]"]
-"""Submits a distillation with a share, after so many tries before."""
+"""Submits a distillation with a share, after so many tries before, since it made progress."""
 
 
 class Listener(Protocol):
@@ -74,6 +74,9 @@ class Listener(Protocol):
     @property
     def ending(self) -> bool:
         """Whether nothing new is to be started."""
+
+    def furthest(self, leg: Leg) -> int:
+        """The last step that its run is known to have made."""
 
     def distilled(self, leg: Leg) -> None:
         """The synthetic set is on storage."""
@@ -145,7 +148,7 @@ class _Queue(Searcher):
         """under way, or to be tried again, by name"""
         self._due: dict[str, float] = {}
         """when to try one again"""
-        self._tries: Counter[str] = Counter()
+        self._tries: dict[str, Tries] = {}
         self._had: dict[str, Slice] = {}
         self._under_way: set[str] = set()
         self._started: dict[str, ray.ObjectRef[Any]] = {}
@@ -180,19 +183,19 @@ class _Queue(Searcher):
     def again(self, leg: Leg, fault: Fault) -> bool:
         """Take one back after a fault that passes; false: it does not, or came too often."""
         tries = self._tries[leg.name]
-        passes = fault.kind == "infrastructure" and tries <= RETRIES and not self._listener.ending
+        passes = tries.passed(fault) and not self._listener.ending
         if not passes and not (
             fault.kind == "GPU memory" and self._shares.grow(Kind.of_trial(leg.run), self._had[leg.name])
         ):
             return False
-        self._due[leg.name] = time.monotonic() + pause_seconds(tries)
+        self._due[leg.name] = time.monotonic() + pause_seconds(tries.number)
         return True
 
     def ended(self, leg: Leg) -> int:
-        """Forget one that is not tried again; returns how often it was started."""
+        """Forget one that is not tried again; returns how often it was tried, since it made progress."""
         del self.legs[leg.name], self._had[leg.name]
         self._started.pop(leg.name, None)
-        return self._tries.pop(leg.name)
+        return self._tries.pop(leg.name).number
 
     def _due_again(self) -> Leg | None:
         now = time.monotonic()
@@ -204,10 +207,11 @@ class _Queue(Searcher):
 
     def _config(self, leg: Leg) -> dict[str, Any]:
         self.legs[leg.name] = leg
+        tries = self._tries.setdefault(leg.name, Tries(partial(self._listener.furthest, leg)))
         if leg.name not in self._started:
             self._had[leg.name] = self._shares.of(Kind.of_trial(leg.run))
-            self._started[leg.name] = self._start(leg, self._had[leg.name], self._tries[leg.name])
-        self._tries[leg.name] += 1
+            self._started[leg.name] = self._start(leg, self._had[leg.name], tries.number)
+        tries.begun()
         # In a list, which Tune does not look into.
         return {"name": leg.name, "distillation": [self._started[leg.name]]}
 

@@ -5,7 +5,7 @@ import ray
 import torch
 
 from glad_ray.engine import faults
-from glad_ray.engine.faults import RETRIES, Fault, attempt, pause_seconds
+from glad_ray.engine.faults import RETRIES, Fault, Tries, attempt, pause_seconds
 from glad_ray.engine.shares import Kind, Shares
 from glad_ray.errors import DataError, RunError, UserError
 from glad_ray.spec import Resources, Share, Slice
@@ -68,6 +68,23 @@ def test_attempts_in_this_process(times, monkeypatch):
         assert fault is None
     else:
         assert fault.error == f"OSError: [Errno 28] No space left on device, {times} times"
+
+
+def test_tries_are_counted_anew_after_progress():
+    far = [0]
+    tries, lost = Tries(lambda: far[0]), Fault("lost", "", "infrastructure")
+
+    def again():
+        tries.begun()
+        return tries.passed(lost)
+
+    for _ in range(3):
+        far[0] += 1
+        assert [again() for _ in range(RETRIES)] == [True] * RETRIES
+    assert not again()
+    far[0] += 1
+    tries.begun()
+    assert not tries.passed(Fault("nan", "")), "its own fault"
 
 
 def test_own_faults_are_not_tried_again():

@@ -17,7 +17,7 @@ IDS = [run.run_id for run in RUNS]
 
 
 class Listener:
-    ending = False
+    ending, steps = False, 0
 
     def __init__(self, slots=10, startable=lambda run: True, runs=RUNS):
         self.polled, self._slots, self.startable = 0, slots, startable
@@ -36,6 +36,9 @@ class Listener:
 
     def slots(self):
         return self._slots
+
+    def furthest(self, leg):
+        return self.steps
 
     def poll(self):
         self.polled += 1
@@ -124,6 +127,25 @@ def test_a_trial_that_was_lost_is_given_again_so_often_after_longer_and_longer(c
     assert given(made) == IDS[:1]
     assert not made.again(Leg(RUNS[0]), lost)
     assert len(started) == RETRIES + 1
+
+
+def test_a_run_that_makes_steps_between_faults_is_never_given_up(clock):
+    lost, listener = Fault(LOST, "", "infrastructure"), Listener(runs=RUNS[:1])
+    made = queue(listener)
+
+    def tried():
+        assert len(given(made)) == 1
+        made.told(Leg(RUNS[0]))
+        again = made.again(Leg(RUNS[0]), lost)
+        made.on_trial_complete("trial 0", error=True)
+        clock[0] += 81
+        return again
+
+    for steps in range(1, 2 * RETRIES):
+        listener.steps = steps
+        assert tried()
+    assert [tried() for _ in range(RETRIES)] == [True] * (RETRIES - 1) + [False]
+    assert made.ended(Leg(RUNS[0])) == RETRIES + 1
 
 
 def test_a_distillation_survives_its_trial_and_the_next_one_waits_for_it(clock):

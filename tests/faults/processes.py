@@ -8,6 +8,17 @@ from pathlib import Path
 
 import ray
 
+TITLES = {
+    "a distilling process": "ray::distil_task",
+    "a trial's supervisor": "ray::ImplicitFunc",
+    "an evaluating process": "ray::_evaluation",
+    "a process that trains experts": "ray::_experts",
+    "a generator's replica": "ray::Replica",
+    "the store of experts": "ray::ExpertStore",
+    "the queue of events": "ray::EventQueue",
+}
+"""what processes of a sweep are called while they do what they are for"""
+
 
 def until(happens):
     """Wait for something that must happen; pytest-timeout ends the wait if it does not."""

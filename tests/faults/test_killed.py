@@ -15,19 +15,19 @@ from glad_ray.engine.in_process import run_in_process
 from glad_ray.results import finished, read_trainings
 from tests.engine import tiny
 from tests.engine.conftest import Recorded
-from tests.faults.processes import Killer, until
+from tests.faults.processes import TITLES, Killer, until
 
 THROUGH_REPLICA = 1e-5
 EVALUATION_ID = tiny.EVALUATION.content_id
-# Who is killed: title of the process, the run, after its first checkpoint or at once, what is told.
+# Who is killed: the run, after its first checkpoint or at once, what is told.
 VICTIMS = {
-    "a distilling process": ("ray::distil_task", "dm", True, "again, with the run's name"),
-    "a trial's supervisor": ("ray::ImplicitFunc", "dm", False, "again, with the run's name"),
-    "an evaluating process": ("ray::_evaluation", "random", False, "again, with run and network"),
-    "a process that trains experts": ("ray::_experts", "mtt", False, "again, with the experts' numbers"),
-    "a generator's replica": ("ray::Replica", "dc", True, "nothing: Ray starts it again, its calls are repeated"),
-    "the store of experts": ("ray::ExpertStore", "mtt", True, "nothing: Ray starts it again, its calls are repeated"),
-    "the queue of events": ("ray::EventQueue", "dm", True, "nothing: Ray starts it again; progress on its way is lost"),
+    "a distilling process": ("dm", True, "again, with the run's name"),
+    "a trial's supervisor": ("dm", False, "again, with the run's name"),
+    "an evaluating process": ("random", False, "again, with run and network"),
+    "a process that trains experts": ("mtt", False, "again, with the experts' numbers"),
+    "a generator's replica": ("dc", True, "nothing: Ray starts it again, its calls are repeated"),
+    "the store of experts": ("mtt", True, "nothing: Ray starts it again, its calls are repeated"),
+    "the queue of events": ("dm", True, "nothing: Ray starts it again; progress on its way is lost"),
 }
 
 
@@ -35,7 +35,7 @@ VICTIMS = {
 @pytest.mark.usefixtures("ray_session")
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_killed(victim, in_process, storage, view, seen):
-    title, name, checkpointed, told = VICTIMS[victim]
+    name, checkpointed, told = VICTIMS[victim]
     run = tiny.RUNS[name]
 
     def when():
@@ -43,7 +43,7 @@ def test_killed(victim, in_process, storage, view, seen):
 
     # A replica is there for several runs alone.
     names = ("dc", "dm f3") if name == "dc" else (name,)
-    with Killer(title, when) as killer:
+    with Killer(TITLES[victim], when) as killer:
         run_on_ray(plan(*names), storage, address=None, view=view)
     assert killer.killed is not None
     for each in names:

@@ -12,10 +12,9 @@ from glad_ray.engine.in_process import run_in_process
 from glad_ray.storage import Storage
 from tests.engine import tiny
 from tests.engine.conftest import Recorded
+from tests.faults.disk import fill, mount
 from tests.faults.processes import until
 from tests.faults.test_killed import NAMES, assert_nothing_twice, assert_same_table, plan
-
-MIB = 2**20
 
 
 def run(engine, made, storage, view):
@@ -48,7 +47,7 @@ def disk(tmp_path):
     """A file system of 8 MiB; mounting takes root, or a namespace in which one is root (unshare -rm)."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    _mount("-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder))
+    mount("-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder))
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
@@ -58,8 +57,8 @@ def test_read_only_for_a_while(engine, in_process, disk, request, view, seen):
     if engine == "on Ray":
         request.getfixturevalue("ray_session")
     storage = Storage.open(disk)
-    with _trouble(storage, lambda: _mount("-o", "remount,ro", str(disk)), view) as mended:
-        mended(lambda: _mount("-o", "remount,rw", str(disk)))
+    with _trouble(storage, lambda: mount("-o", "remount,ro", str(disk)), view) as mended:
+        mended(lambda: mount("-o", "remount,rw", str(disk)))
         run(engine, plan(*NAMES), storage, view)
     again = {event.error for event in view.of(Retried)}
     assert any("Read-only file system" in error for error in again)
@@ -73,7 +72,7 @@ def test_disk_full_for_a_while(engine, in_process, disk, request, view, seen):
         request.getfixturevalue("ray_session")
     storage = Storage.open(disk)
     filler = disk / "filler"
-    with _trouble(storage, lambda: _fill(filler), view) as mended:
+    with _trouble(storage, lambda: fill(filler), view) as mended:
         mended(filler.unlink)
         run(engine, plan(*NAMES), storage, view)
     again = {event.error for event in view.of(Retried)}
@@ -143,15 +142,3 @@ def _assert_as_quiet(storage, in_process, view):
     assert_nothing_twice(view)
     for name in NAMES:
         assert_same_table(storage, in_process[0], name)
-
-
-def _mount(*words):
-    subprocess.run(["mount", *words], check=True)
-
-
-def _fill(path):
-    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
-        for size in (MIB, 4096, 1):
-            with contextlib.suppress(OSError):
-                while True:
-                    file.write(b"\0" * size)
