@@ -96,7 +96,7 @@ def wait_for_machines(hosts, told):
         assert status.wait() == 0, status.output
         if any(line.split() == ["3", "local.cluster.node"] for line in status.output):
             break
-        time.sleep(2)
+        time.sleep(5)
     told.ran(typed, status.took, itertools.takewhile(lambda line: "Recent failures" not in line, status.output))
 
 
