@@ -4,12 +4,15 @@
     python -m tests.chaos --alone
 
 Every process is a real one: a cluster of three raylets on this machine, and `glad-ray sweep --address`, given again
-until all is done. All of it has mounts, /tmp, /dev/shm and process numbers of its own, for which it takes root or
-user namespaces. Exit code 1: something was not as in quiet, and it is said what.
+until all is done. All of it has mounts, /tmp, /dev/shm, process numbers and a network of its own, for which it takes
+root or user namespaces. Exit code 1: something was not as in quiet, and it is said what.
 """
 
 import argparse
+import fcntl
 import os
+import socket
+import struct
 import sys
 import tempfile
 import time
@@ -17,6 +20,7 @@ from pathlib import Path
 
 _INSIDE = "CHAOS_INSIDE"
 _KEPT = Path("/mnt")
+_SET_FLAGS, _UP, _RUNNING = 0x8914, 0x1, 0x40  # of Linux, <linux/sockios.h> and <net/if.h>
 
 
 def main() -> int:
@@ -49,7 +53,7 @@ def _enter(kept: Path) -> None:
     # which Ray takes for a parent that is dead.
     os.execvpe(
         "unshare",
-        ["unshare", *user, "--mount", "--pid", "--fork", "--mount-proc", "--kill-child",
+        ["unshare", *user, "--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child",
          "sh", "-c", f'{mounts} || exit 2; "$@"; exit $?', "sh", sys.executable, "-m", "tests.chaos", *sys.argv[1:]],
         os.environ | {_INSIDE: "1", "KEPT": str(kept.resolve())},
     )  # fmt: skip
@@ -61,6 +65,7 @@ def _inside(given: argparse.Namespace) -> int:
     from tests.chaos.storm import Storm, quiet_rows
     from tests.chaos.sweep import sweep
 
+    _loopback_up()
     console = Console(width=120)
     made, outputs = sweep(given.runs), _KEPT / (f"{'alone' if given.alone else 'random'}-{given.seed}")
     outputs.mkdir(exist_ok=True)
@@ -72,6 +77,13 @@ def _inside(given: argparse.Namespace) -> int:
     for each in account.wrong:
         console.print(f"wrong: {each}", markup=False, soft_wrap=True)
     return 1 if account.wrong else 0
+
+
+def _loopback_up() -> None:
+    """What `ip link set lo up` does, which not every machine has."""
+    request = struct.pack("16sh14x", b"lo", _UP | _RUNNING)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, _SET_FLAGS, request)
 
 
 if __name__ == "__main__":

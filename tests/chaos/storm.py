@@ -1,5 +1,6 @@
 """A sweep, or one after another, under faults until the time is up; then in peace until all is done, and looked at."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -61,9 +62,10 @@ class Account:
 
 def quiet_rows(sweep: Sweep, folder: Path) -> list[dict[str, Any]]:
     """The table of the sweep in one process without faults, kept in a folder; computed where it is not there."""
-    kept = folder / f"quiet-{sweep.content_id}.json"
+    ids = [*(run.run_id for run in sweep.runs), *(each.content_id for each in sweep.evaluations)]
+    storage = folder / f"quiet-{hashlib.sha256(' '.join(ids).encode()).hexdigest()[:12]}"
+    kept = storage.with_suffix(".json")
     if not kept.exists():
-        storage = folder / f"quiet-{sweep.content_id}"
         quietly = words(str(storage), "--in-process")
         ended = subprocess.run(quietly, env=environment(len(sweep.runs)), capture_output=True, text=True, check=False)
         if ended.returncode:

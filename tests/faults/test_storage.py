@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from glad_ray.cli import main
 from glad_ray.engine.cluster import run_on_ray
 from glad_ray.engine.events import Retried, RunFailed, RunProgressed
 from glad_ray.engine.in_process import run_in_process
@@ -14,7 +15,7 @@ from tests.engine import tiny
 from tests.engine.conftest import Recorded
 from tests.faults.disk import fill, mount
 from tests.faults.processes import until
-from tests.faults.test_killed import NAMES, assert_nothing_twice, assert_same_table, plan
+from tests.faults.test_killed import NAMES, SWEEP, assert_nothing_twice, assert_same_table, plan
 
 
 def run(engine, made, storage, view):
@@ -142,3 +143,14 @@ def _assert_as_quiet(storage, in_process, view):
     assert_nothing_twice(view)
     for name in NAMES:
         assert_same_table(storage, in_process[0], name)
+
+
+def test_disk_full_at_the_start(disk, capfd, seen):
+    fill(disk / "filler")
+    assert main(["sweep", str(SWEEP), "--storage", str(disk), "--in-process"]) == 1
+    told = capfd.readouterr().err
+    assert told.startswith("glad-ray: OSError: [Errno 28] No space left on device: what is finished is kept;")
+    assert told.count("\n") == 1
+    seen(
+        "disk full when a command is given", "one sentence; exit code 1", "the same command goes on once there is room"
+    )
