@@ -28,6 +28,7 @@ from glad_ray.randomness import rng_for
 from glad_ray.results import (
     Distillation,
     Progress,
+    Written,
     damage,
     package_versions,
     read_entry,
@@ -334,7 +335,9 @@ def _synthetic_set(run: Run, state: State, space: Space, labels: Int64[Tensor, "
 
 
 def _save_checkpoint(run: Run, state: State, storage: Storage) -> None:
-    storage.write_bytes(storage.checkpoint_path(run.run_id, state.step), state.to_bytes())
+    data, newest = state.to_bytes(), storage.checkpoint_path(run.run_id, state.step)
+    storage.write_bytes(newest, data)
+    before = read_entry(storage, run.run_id, "checkpoint")
     paths = storage.list(storage.checkpoint_folder(run.run_id))
     for path in paths[:-_KEPT_CHECKPOINTS]:
         storage.delete(path)
@@ -346,6 +349,7 @@ def _save_checkpoint(run: Run, state: State, storage: Storage) -> None:
         loss=state.losses[-1],
         seconds=state.seconds,
         files=paths[-_KEPT_CHECKPOINTS:],
+        known=({} if before is None else before.files) | {newest: Written.of(data)},
     )
 
 

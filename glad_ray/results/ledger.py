@@ -10,8 +10,9 @@ import hashlib
 import math
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Self
 
 from pydantic import AwareDatetime, ConfigDict, Field
 
@@ -25,6 +26,11 @@ class Written(Record):
 
     bytes: int
     sha256: str
+
+    @classmethod
+    def of(cls, data: bytes) -> Self:
+        """Of its content."""
+        return cls(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
 class Entry(Record):
@@ -66,9 +72,13 @@ def write_entry(
     loss: float | None = None,
     seconds: float | None = None,
     files: Iterable[str] = (),
+    known: Mapping[str, Written] = {},
 ) -> None:
-    """Write an entry in place of an earlier one of its name; `files` are there, and are what they should be."""
-    written = {path: _written(storage.read_bytes(path)) for path in files}
+    """Write an entry in place of an earlier one of its name; `files` are there, and are what they should be.
+
+    Those of `known` are not read for it.
+    """
+    written = {path: known[path] if path in known else Written.of(storage.read_bytes(path)) for path in files}
     entry = Entry(device=device, step=step, loss=loss, seconds=seconds, files=written)
     storage.write_bytes(storage.entry_path(run_id, name), entry.model_dump_json(indent=1).encode())
 
@@ -84,7 +94,7 @@ def read_entry(storage: Storage, run_id: str, name: str) -> Entry | None:
 def sound(entry: Entry | None, path: str, data: bytes) -> bool:
     """Whether the content of a file is what an entry says of it, if it says anything."""
     written = None if entry is None else entry.files.get(path)
-    return written is None or written == _written(data)
+    return written is None or written == Written.of(data)
 
 
 def damage(
@@ -108,7 +118,3 @@ def damage(
         if not whole:
             return f"{path} is not what was written"
     return None
-
-
-def _written(data: bytes) -> Written:
-    return Written(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())

@@ -10,7 +10,7 @@ from glad_ray.engine import units
 from glad_ray.engine.events import Begun, Retried, RunDistilled, RunProgressed, TrainingDone
 from glad_ray.engine.in_process import run_in_process
 from glad_ray.engine.units import left_of
-from glad_ray.results import completed, evaluated, read_entry
+from glad_ray.results import Written, completed, evaluated, read_entry
 from glad_ray.storage import Storage
 from tests.engine import tiny
 from tests.engine.conftest import Recorded
@@ -143,6 +143,24 @@ def test_a_checkpoint(quiet, tmp_path):
     flip(storage, last, at=0.99)
     view = again(storage, quiet)
     assert view.of(RunProgressed)[0].progress.step == 19
+
+
+def test_a_checkpoint_is_not_read_back_to_be_vouched_for(tmp_path, monkeypatch):
+    storage, read, real = Storage.open(tmp_path), [], Storage.read_bytes
+    monkeypatch.setattr(Storage, "read_bytes", lambda self, path: read.append(path) or real(self, path))
+
+    def stop(event):
+        if isinstance(event, RunProgressed) and event.progress.step == 21:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_in_process(PLAN, storage, device="cpu", view=Recorded(stop))
+    files = read_entry(storage, RUN.run_id, "checkpoint").files
+    assert not set(files) & set(read)
+    assert files == {
+        path: Written.of(real(storage, path)) for path in storage.list(storage.checkpoint_folder(RUN.run_id))
+    }
+    assert len(files) == 2
 
 
 def test_entries_tell_where_when_and_how_long(quiet):
