@@ -53,7 +53,7 @@ _PATIENCE_SECONDS = 300.0
 PARTS = (
     ("all", "engine/trials.py", "run_trials"),
     ("Tune: one turn of its loop", "execution/tune_controller.py", "step"),
-    ("Tune: waits for an event and takes it", "execution/tune_controller.py", "next"),
+    ("Tune: waits for an event and takes it", "execution/_internal/actor_manager.py", "next"),
     ("Tune: next trial from the queue", "execution/tune_controller.py", "_maybe_update_trial_queue"),
     ("Tune: starts trials", "execution/tune_controller.py", "_maybe_add_actors"),
     ("Tune: looks for a trial to run", "schedulers/trial_scheduler.py", "choose_trial_to_run"),
@@ -253,7 +253,7 @@ def supervisors_words(seen: Seen, nodes: int) -> str:
 
 
 def profiled(call: Callable[[], Seen], runs: int) -> Table:
-    """Where the driver's time goes, its waits included."""
+    """Where the driver's time goes, its waits included: shares of it are worth more than seconds."""
     profile = cProfile.Profile()
     profile.runcall(call)
     stats: dict[Any, Any] = pstats.Stats(profile).stats  # type: ignore[attr-defined]

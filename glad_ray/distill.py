@@ -28,7 +28,6 @@ from glad_ray.randomness import rng_for
 from glad_ray.results import (
     Distillation,
     Progress,
-    Written,
     damage,
     package_versions,
     read_entry,
@@ -36,6 +35,7 @@ from glad_ray.results import (
     write_distillation,
     write_entry,
     write_losses,
+    written_as,
 )
 from glad_ray.spec import DC, DM, MTT, Run, WholeDataset
 from glad_ray.storage import Storage
@@ -349,7 +349,7 @@ def _save_checkpoint(run: Run, state: State, storage: Storage) -> None:
         loss=state.losses[-1],
         seconds=state.seconds,
         files=paths[-_KEPT_CHECKPOINTS:],
-        known=({} if before is None else before.files) | {newest: Written.of(data)},
+        known=({} if before is None else before.files) | {newest: written_as(data)},
     )
 
 

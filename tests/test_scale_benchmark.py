@@ -27,7 +27,7 @@ def test_a_quick_one():
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "200 runs, 4 nodes" in done.stdout
-    assert re.search(r"│ 200 +│ +\d+\.\d │ +\d+\.\d │", done.stdout)
+    assert re.search(r"│ 200 +│ +\d+\.\d +│ +\d+\.\d +│", done.stdout)
     processes, of_nodes = re.search(r"(\d+) processes of trials on \d+ of (\d+) nodes", done.stdout).groups()
     assert (int(processes) >= 4, of_nodes) == (True, "4")
 

@@ -37,6 +37,8 @@ _OF_DRIVER = {
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S_AUTOSCALER": "1000000",
     # The queue gives no more than there is room for; Tune would make one trial at a time.
     "TUNE_MAX_PENDING_TRIALS_PG": "1000",
+    # Nobody reads Tune's state, and to write that of thousands of trials holds everything up for seconds.
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
     # An interrupt ends the sweep at once: nothing finished is lost by it.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     # A machine that loses its power closes no connection: what it computed would be waited for five minutes and more.

@@ -1,6 +1,6 @@
 """What runs scored and what that took, on storage: records of each run, and one table of all."""
 
-from glad_ray.results.ledger import Entry, Written, completed, damage, evaluated, read_entry, sound, write_entry
+from glad_ray.results.ledger import Entry, completed, damage, evaluated, read_entry, sound, write_entry, written_as
 from glad_ray.results.records import (
     Distillation,
     Failure,
@@ -46,7 +46,6 @@ __all__ = [
     "SearchTrial",
     "Training",
     "TrialState",
-    "Written",
     "best_in_full",
     "clear_failure",
     "completed",
@@ -76,4 +75,5 @@ __all__ = [
     "write_search",
     "write_trainings",
     "write_trials",
+    "written_as",
 ]

@@ -12,7 +12,6 @@ import os
 import socket
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Self
 
 from pydantic import AwareDatetime, ConfigDict, Field
 
@@ -26,11 +25,6 @@ class Written(Record):
 
     bytes: int
     sha256: str
-
-    @classmethod
-    def of(cls, data: bytes) -> Self:
-        """Of its content."""
-        return cls(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
 class Entry(Record):
@@ -50,6 +44,11 @@ class Entry(Record):
     """that it took, interruptions left out"""
     files: dict[str, Written] = Field(default_factory=dict)
     """by their paths on storage"""
+
+
+def written_as(data: bytes) -> Written:
+    """What a file with this content is."""
+    return Written(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
 def evaluated(evaluation_id: str, network_key: str) -> str:
@@ -78,7 +77,7 @@ def write_entry(
 
     Those of `known` are not read for it.
     """
-    written = {path: known[path] if path in known else Written.of(storage.read_bytes(path)) for path in files}
+    written = {path: known[path] if path in known else written_as(storage.read_bytes(path)) for path in files}
     entry = Entry(device=device, step=step, loss=loss, seconds=seconds, files=written)
     storage.write_bytes(storage.entry_path(run_id, name), entry.model_dump_json(indent=1).encode())
 
@@ -94,7 +93,7 @@ def read_entry(storage: Storage, run_id: str, name: str) -> Entry | None:
 def sound(entry: Entry | None, path: str, data: bytes) -> bool:
     """Whether the content of a file is what an entry says of it, if it says anything."""
     written = None if entry is None else entry.files.get(path)
-    return written is None or written == Written.of(data)
+    return written is None or written == written_as(data)
 
 
 def damage(

@@ -10,7 +10,7 @@ from glad_ray.engine import units
 from glad_ray.engine.events import Begun, Retried, RunDistilled, RunProgressed, TrainingDone
 from glad_ray.engine.in_process import run_in_process
 from glad_ray.engine.units import left_of
-from glad_ray.results import Written, completed, evaluated, read_entry
+from glad_ray.results import completed, evaluated, read_entry, written_as
 from glad_ray.storage import Storage
 from tests.engine import tiny
 from tests.engine.conftest import Recorded
@@ -158,7 +158,7 @@ def test_a_checkpoint_is_not_read_back_to_be_vouched_for(tmp_path, monkeypatch):
     files = read_entry(storage, RUN.run_id, "checkpoint").files
     assert not set(files) & set(read)
     assert files == {
-        path: Written.of(real(storage, path)) for path in storage.list(storage.checkpoint_folder(RUN.run_id))
+        path: written_as(real(storage, path)) for path in storage.list(storage.checkpoint_folder(RUN.run_id))
     }
     assert len(files) == 2
 
