@@ -27,6 +27,7 @@ THROUGH_REPLICA = 1e-5
 RUNS = {run.run_id: run for run in sweep().runs}
 FILE = "tests/cluster/sweep.py"
 CLUSTER = "~/cluster.yaml"
+LEFT_BY_DOWN = "log_monitor.py"
 RAYS_OWN = ("ray::", "/ray/core/", "/ray/dashboard/", "/ray/autoscaler/", "/ray/_private/", "ray start")
 
 
@@ -173,8 +174,14 @@ def test_client_goes_away(hosts, quiet, told):
 def test_down(hosts, told):
     run(hosts, told, f"ray down -y {CLUSTER}")
     began = time.monotonic()
-    until(lambda: not of_ray(hosts))
-    told(f"{time.monotonic() - began:.0f} s later no process of Ray is left on any host.")
+    until(lambda: all(LEFT_BY_DOWN in title for title in of_ray(hosts)))
+    told(
+        f"{time.monotonic() - began:.0f} s later nothing of Ray is left on the head, and nothing that computes on the "
+        f"workers: on each its {LEFT_BY_DOWN} stays until Ray is started there again, or stopped:"
+    )
+    for name in ("worker1", "worker2"):
+        run(hosts, told, f"ssh -o StrictHostKeyChecking=no root@{name} 'bash -ic \"ray stop\"'")
+    assert of_ray(hosts) == []
 
 
 def submit(storage, words="", options=""):
