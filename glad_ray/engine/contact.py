@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from glad_ray.errors import GladRayError
 
 _LOOK_SECONDS = 5.0
-_SILENT_SECONDS = 40.0
+_SILENT_SECONDS = 30.0
 """after which it is taken for gone, before Ray does"""
 _GRACE_SECONDS = 5.0
 """for an orderly end"""

@@ -31,13 +31,12 @@ def judged(code: int, told: str, complaint: str) -> str | None:
     """What was wrong with the way in which a command ended that was not killed, by its exit code and what it wrote to
     standard output and error; None: nothing.
     """
-    left = _OF_RAY.sub("", complaint)
     if "Traceback" in told or "Traceback" in complaint:
         return "a traceback"
     if code < 0:
         return f"signal {-code}"
-    if code and not _SENTENCE.fullmatch(left):
-        return f"not one sentence with exit code {code}: {left.strip()[-500:]!r}"
+    if code and not _SENTENCE.fullmatch(complaint):
+        return f"not one sentence with exit code {code}: {complaint.strip()[-500:]!r}"
     return None
 
 
@@ -75,8 +74,8 @@ class Command:
 
     @property
     def complaint(self) -> str:
-        """What it wrote to standard error."""
-        return self._file("err").read_text(errors="replace")
+        """What it wrote to standard error, without the lines of Ray's own log."""
+        return _OF_RAY.sub("", self._file("err").read_text(errors="replace"))
 
     @property
     def wrong(self) -> str | None:

@@ -52,14 +52,14 @@ class Machine:
 
     def kill(self) -> int:
         """SIGKILL to all at once, those just being started too; returns how many there were."""
-        killed = 0
+        killed: set[int] = set()
         while pids := self.pids:
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                    killed += 1
+                    killed.add(pid)
             time.sleep(0.05)
-        return killed
+        return len(killed)
 
 
 def address() -> str:
