@@ -70,6 +70,9 @@ class _UntilAllRun:
     def slots(self) -> int:
         return self.at_once
 
+    def furthest(self, leg: Leg) -> int:
+        return 0
+
     def distilled(self, leg: Leg) -> None:
         raise AssertionError("a trial ended before all of them ran")
 
