@@ -7,9 +7,9 @@ import optuna
 from glad_ray.spec.search import CMAES, GP, TPE, Halving, Hyperband, Median, Search
 
 
-def sampler_for(search: Search, number: int, by_chance: bool) -> optuna.samplers.BaseSampler:
-    """The sampler for one trial; another one draws by chance."""
-    seed = random.Random(f"{search.seed} {number}").getrandbits(31)
+def sampler_for(search: Search, number: int, parameter: str | None, by_chance: bool) -> optuna.samplers.BaseSampler:
+    """The sampler for what is drawn at once for a trial, or for one parameter; another one draws by chance."""
+    seed = random.Random(f"{search.seed} {number} {parameter}").getrandbits(31)
     chance = optuna.samplers.RandomSampler(seed=seed)
     match None if by_chance else search.sampler:
         case TPE(startup=startup):

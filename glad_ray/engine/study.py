@@ -2,9 +2,11 @@
 
 The study is the truth about trials, the storage about looks: whoever is killed goes on from both, and neither loses nor
 repeats a trial. Several drivers, each with a storage of its own, may work at one study; a trial belongs to the storage
-that began it. The draws of a trial follow from the search's seed, its number, and what had been seen by then.
+that began it. Each draw of a trial follows from the search's seed, the trial's number, what is drawn, and what had been
+seen by then.
 """
 
+import copy
 import json
 import random
 import statistics
@@ -183,15 +185,35 @@ class Study:
         ]
         self._show(TrialsFound(len(self._begun()) - len(mine), len(mine), self._most))
         for frozen in mine:
+            self._sample(frozen.number)
             if (stop := self._drawn(Trial(self._study, frozen._trial_id))) is None:
                 continue
             looks = len(frozen.intermediate_values)
             if looks:
                 # Killed after the last one was told of, perhaps before it was decided who goes on.
                 last = frozen.intermediate_values[self._resource(looks - 1)]
-                self._decide(self._stop(stop.trial, stop.run, looks - 1), looks - 1, last)
+                self._decide(self._stop(stop.trial, stop.run, looks - 1), looks - 1, last, frozen)
             else:
                 self._ready.append(stop)
+
+    def _prunes_again(self, frozen: FrozenTrial) -> bool:
+        """What the pruner says of a trial's last look, asked as if for the first time: Optuna's lets go on what it was
+        asked of before.
+        """
+        study = optuna.create_study(
+            study_name=self._study.study_name, directions=self._study.directions, pruner=self._study.pruner
+        )
+        for trial in self._trials():
+            unasked = copy.copy(trial)
+            if trial.number == frozen.number:
+                unasked.system_attrs, unasked.intermediate_values = {}, {}
+            study.add_trial(unasked)
+        again = Trial(study, study.trials[frozen.number]._trial_id)
+        stops = False
+        for step, value in sorted(frozen.intermediate_values.items()):
+            again.report(value, step)
+            stops = again.should_prune()
+        return stops
 
     def _begun(self) -> list[FrozenTrial]:
         """Trials, those left out that only drew what another had drawn."""
@@ -199,12 +221,12 @@ class Study:
         return [trial for trial in begun if _SAME not in trial.user_attrs]
 
     def _begin(self) -> Stop | None:
-        """A new trial, if there may be one; where the sampler draws what was drawn before, chance takes its place."""
-        for tries in range(_MOST_DRAWS):
+        """A new trial, if there may be one."""
+        for _ in range(_MOST_DRAWS):
             if len(self._begun()) >= self._most or self._finals is not None:
                 return None
-            number = len(self._study.get_trials(deepcopy=False))
-            self._study.sampler = sampler_for(self.search, number, by_chance=tries > 0)
+            waiting = self._trials(TrialState.WAITING)
+            self._sample(waiting[0].number if waiting else len(self._trials()))
             if (stop := self._drawn(self._study.ask())) is not None:
                 return stop
         # There is nothing that was not drawn before, or hardly anything.
@@ -217,7 +239,7 @@ class Study:
         """
         trial.set_user_attr(_OWNER, self._owner)
         try:
-            run = propose(self.search, partial(_draw, trial))
+            run = propose(self.search, partial(self._draw, trial))
         except UserError as error:
             trial.set_user_attr(_ERROR, str(error))
             self._study.tell(trial.number, state=TrialState.FAIL)
@@ -230,6 +252,25 @@ class Study:
             return None
         self._runs[trial.number] = run
         return self._stop(trial.number, run, 0)
+
+    def _draw(self, trial: Trial, parameter: Parameter) -> Any:
+        """Optuna's value for a parameter. Each has a seed of its own: after a kill, what would have been drawn is."""
+        self._sample(trial.number, parameter.name)
+        range_ = parameter.range
+        if isinstance(range_, Choice):
+            return parameter.labels[trial.suggest_categorical(parameter.name, list(parameter.labels))]
+        if isinstance(range_, IntRange):
+            return trial.suggest_int(parameter.name, range_.low, range_.high, log=range_.log)
+        return trial.suggest_float(parameter.name, range_.low, range_.high, log=range_.log)
+
+    def _sample(self, number: int, parameter: str | None = None) -> None:
+        """Have the study draw for a trial; where the one before came to no run of its own, by chance."""
+        by_chance = number > 0 and self._came_to_nothing(self._frozen(number - 1))
+        self._study.sampler = sampler_for(self.search, number, parameter, by_chance)
+
+    def _came_to_nothing(self, trial: FrozenTrial) -> bool:
+        """Whether a trial drew what another had drawn, or what no run can be made of."""
+        return _SAME in trial.user_attrs or (trial.state == TrialState.FAIL and self._run(trial) is None)
 
     def _stop(self, trial: int, run: Run, rung: int | None) -> Stop:
         at = None if rung is None else self.search.looks[rung]
@@ -246,14 +287,16 @@ class Study:
             trial.report(accuracy, self._resource(rung))
         return "goes on" if self._decide(stop, rung, accuracy) else self._ended(stop.trial)
 
-    def _decide(self, stop: Stop, rung: int, accuracy: float) -> bool:
-        """Whether a trial goes on after what was seen at a rung; it ends otherwise."""
+    def _decide(self, stop: Stop, rung: int, accuracy: float, asked: FrozenTrial | None = None) -> bool:
+        """Whether a trial goes on after what was seen at a rung; it ends otherwise. `asked`: the trial, if the pruner
+        may have been asked of it before.
+        """
         if rung == len(self.search.looks) - 1:
             values = {"accuracy": accuracy, "seconds": self._distilling(stop.run), "bytes": stop.run.set_bytes}
             told = [float(values[objective]) for objective in self.search.objectives]
             self._study.tell(stop.trial, told, skip_if_finished=True)
             return False
-        if self._trial(stop.trial).should_prune():
+        if self._trial(stop.trial).should_prune() or (asked is not None and self._prunes_again(asked)):
             self._study.tell(stop.trial, state=TrialState.PRUNED, skip_if_finished=True)
             return False
         self._ready.insert(0, self._stop(stop.trial, stop.run, rung + 1))
@@ -328,23 +371,14 @@ class Study:
         return Trial(self._study, self._frozen(number)._trial_id)
 
     def _frozen(self, number: int) -> FrozenTrial:
-        return self._study.get_trials(deepcopy=False)[number]
+        return self._trials()[number]
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
-        return self._study.get_trials(deepcopy=False, states=states)
+        """All trials, or those in some states."""
+        return self._study.get_trials(deepcopy=False, states=states or None)
 
     def _path(self, stop: Stop, network: str) -> str:
         return self.storage.look_path(stop.run.run_id, stop.step, stop.evaluation.content_id, network)
-
-
-def _draw(trial: Trial, parameter: Parameter) -> Any:
-    """Optuna's value for a parameter."""
-    range_ = parameter.range
-    if isinstance(range_, Choice):
-        return parameter.labels[trial.suggest_categorical(parameter.name, list(parameter.labels))]
-    if isinstance(range_, IntRange):
-        return trial.suggest_int(parameter.name, range_.low, range_.high, log=range_.log)
-    return trial.suggest_float(parameter.name, range_.low, range_.high, log=range_.log)
 
 
 def _drawn_before(trial: FrozenTrial) -> Ask:
