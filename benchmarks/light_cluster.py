@@ -81,14 +81,16 @@ class LightCluster(NamedTuple):
 
 
 @contextlib.contextmanager
-def light_cluster(nodes: int, **each: Any) -> Iterator[LightCluster]:
-    """A cluster of so many equal nodes, `each` as `Cluster.add_node` takes it, and a connection to it."""
+def light_cluster(nodes: int, head: Mapping[str, Any], **each: Any) -> Iterator[LightCluster]:
+    """A cluster of so many nodes, `each` as `Cluster.add_node` takes it and the first also by what `head` says, and a
+    connection to it.
+    """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)))
         # With a temporary folder of its own, no other process finds this cluster as the one that was started here.
         stack.enter_context(_environment(_ENVIRONMENT | {"RAY_TMPDIR": str(folder)}))
         with _replaced(folder, "dashboard_agent"):
-            cluster = Cluster(initialize_head=True, head_node_args=each | {"include_dashboard": False})
+            cluster = Cluster(initialize_head=True, head_node_args={**each, **head, "include_dashboard": False})
         stack.callback(cluster.shutdown)
         with _replaced(folder, *_AGENTS, head=cluster.head_node.node_id):
             added = [cluster.add_node(**each) for _ in range(nodes - 1)]

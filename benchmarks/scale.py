@@ -288,7 +288,9 @@ def main() -> int:
         scale_storage.say(console, sweep)
         return 0
     began = time.perf_counter()
-    with light_cluster(nodes, num_cpus=1, num_gpus=1, memory=GIB, object_store_memory=80 * MIB) as cluster:
+    # Ray by itself would have all processes of trials where most memory is.
+    head = {"memory": 4 * GIB}
+    with light_cluster(nodes, head, num_cpus=1, num_gpus=1, memory=GIB, object_store_memory=80 * MIB) as cluster:
         started = time.perf_counter() - began
         console.print(f"{runs:,} runs, {nodes} nodes, which took {started:.0f} s to start; {os.cpu_count()} CPUs")
         if given.profile:

@@ -28,8 +28,9 @@ def test_a_quick_one():
     assert done.returncode == 0, done.stdout + done.stderr
     assert "200 runs, 4 nodes" in done.stdout
     assert re.search(r"│ 200 +│ +\d+\.\d +│ +\d+\.\d +│", done.stdout)
-    processes, of_nodes = re.search(r"(\d+) processes of trials on \d+ of (\d+) nodes", done.stdout).groups()
-    assert (int(processes) >= 4, of_nodes) == (True, "4")
+    words = r"(\d+) processes of trials on (\d+) of 4 nodes, \d+ on the head, at most (\d+) on one"
+    processes, nodes, most = map(int, re.search(words, " ".join(done.stdout.split())).groups())
+    assert (processes, nodes, most) == (6, 4, 2), "wherever there is most memory"
 
 
 def test_runs_that_differ():

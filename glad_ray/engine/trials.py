@@ -13,6 +13,7 @@ Nothing here imports PyTorch, which the processes of trials go without.
 import pickle
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 _AHEAD = 2
 """trials whose tasks wait for a share, so that one that comes free is taken at once"""
-# Tune wants some resource of every trial: a byte of memory.
-_NO_SHARE: dict[str, float] = {"cpu": 0, "memory": 1}
 # Tune hands the driver's credentials to trials in a way that Ray writes into its logs; these here need none.
 class_cache.ENV_VARS_TO_PROPAGATE.difference_update(
     {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
@@ -71,6 +70,9 @@ class Listener(Protocol):
     def slots(self) -> int:
         """How many trials the cluster has room for at once."""
 
+    def machines(self) -> Mapping[str, int]:
+        """How many trials each machine that is there has room for, by its id in Ray; none for those without room."""
+
     @property
     def ending(self) -> bool:
         """Whether nothing new is to be started."""
@@ -102,7 +104,7 @@ def run_trials(shared: "Shared", shares: Shares, listener: Listener, work: Any) 
     # Not on the sweep's storage: what Tune keeps is of no use after it, and storage may fail for a while.
     with tempfile.TemporaryDirectory(prefix="glad-ray-tune-", ignore_cleanup_errors=True) as folder:
         tune.Tuner(
-            tune.with_resources(_trial, _NO_SHARE),
+            tune.with_resources(_trial, _place),
             tune_config=tune.TuneConfig(
                 search_alg=queue,
                 num_samples=-1,
@@ -115,6 +117,15 @@ def run_trials(shared: "Shared", shares: Shares, listener: Listener, work: Any) 
                 name="tune", storage_path=folder, callbacks=[_Callback(queue, listener)], verbose=0
             ),
         ).fit()
+
+
+def _place(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+    """The machine that the queue chose for a trial's process, or another if it is gone, and no share of it: Tune wants
+    some resource of every trial, a byte of memory.
+    """
+    return tune.PlacementGroupFactory(
+        [{"memory": 1}], strategy="STRICT_PACK", _soft_target_node_id=config.get("machine")
+    )
 
 
 def _name(trial: Trial) -> str:
@@ -150,7 +161,10 @@ class _Queue(Searcher):
         """when to try one again"""
         self._tries: dict[str, Tries] = {}
         self._had: dict[str, Slice] = {}
-        self._under_way: set[str] = set()
+        self._under_way: dict[str, str | None] = {}
+        """the machine of each trial's process, by the trial's id"""
+        self._freed: str | None = None
+        """the machine on which a trial ended last"""
         self._started: dict[str, ray.ObjectRef[Any]] = {}
         """distillations that no trial has told the end of"""
         self._at_most, self._shares, self._listener, self._start = at_most, shares, listener, start
@@ -166,15 +180,15 @@ class _Queue(Searcher):
         if leg is None and not self._listener.ending:
             leg = self._listener.next()
         if leg is not None:
-            self._under_way.add(trial_id)
-            return self._config(leg)
+            self._under_way[trial_id] = machine = self._machine()
+            return self._config(leg) | {"machine": machine}
         # Tune ends with the first one that is finished.
         left = self._under_way or self._due or not (self._listener.ending or self._listener.exhausted)
         return None if left else cast("dict[str, Any]", Searcher.FINISHED)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A trial has come to its end, whatever that was."""
-        self._under_way.discard(trial_id)
+        self._freed = self._under_way.pop(trial_id, None)
 
     def told(self, leg: Leg) -> None:
         """The distillation has come to its end; until then, a trial in the place of one that was lost waits for it."""
@@ -214,6 +228,14 @@ class _Queue(Searcher):
         tries.begun()
         # In a list, which Tune does not look into.
         return {"name": leg.name, "distillation": [self._started[leg.name]]}
+
+    def _machine(self) -> str | None:
+        """The machine with the fewest processes for its room; of those, the one with a process that has come free.
+
+        Ray by itself takes the one with most free memory, for all of them.
+        """
+        there, on = self._listener.machines(), Counter(self._under_way.values())
+        return min(there, key=lambda machine: (on[machine] / there[machine], machine != self._freed), default=None)
 
     def _room(self) -> int:
         room = self._listener.slots() + _AHEAD
