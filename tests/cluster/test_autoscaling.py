@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID
 
 from glad_ray.results import read_results
 from glad_ray.storage import Storage
@@ -27,7 +28,13 @@ LAUNCHER = {
     "max_workers": 2,
     "idle_timeout_minutes": 0.1,
     "upscaling_speed": 1.0,
-    "provider": {"type": "fake_multinode"},
+    # The provider starts raylets itself, all at one address; there is nobody to be reached by SSH.
+    "provider": {
+        "type": "fake_multinode",
+        "disable_node_updaters": True,
+        "disable_launch_config_check": True,
+        "use_node_id_as_ip": True,
+    },
     "auth": {},
     "docker": {},
     "initialization_commands": [],
@@ -50,6 +57,7 @@ LAUNCHER = {
 START = "ray start --head --num-cpus=0 --include-dashboard=false --autoscaling-config=/tmp/cluster.yaml"
 OF_RAY = {
     "RAY_FAKE_CLUSTER": "1",
+    "RAY_OVERRIDE_NODE_ID_FOR_TESTING": FAKE_HEAD_NODE_ID,
     "AUTOSCALER_UPDATE_INTERVAL_S": "1",
     "RAY_enable_autoscaler_v2": "0",
     "RAY_AUTH_MODE": "disabled",
