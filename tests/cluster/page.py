@@ -9,7 +9,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _NOISE = re.compile(
     r"^\d{4}-\d\d-\d\d |Shared connection|cached provider|with the cloud provider|Fetched IP|known hosts|^\s*$|"
     r"^\(raylet\)|^\s+\(\d\)|File Mount:|To ensure this mount|^-+$|^Useful commands|^ +To |^ +ray |Next steps|"
-    r"load average|hash=| from /|job control|terminal process group"
+    r"load average|hash=| from /|job control|terminal process group|network_util\.cc"
 )
 _SHOWN_LINES = 24
 _LINE = 150
