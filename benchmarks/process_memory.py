@@ -6,7 +6,7 @@ The proportional set size is read from /proc: a page that n processes map counts
 import logging
 import os
 import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -69,9 +69,6 @@ class _UntilAllRun:
 
     def slots(self) -> int:
         return self.at_once
-
-    def machines(self) -> Mapping[str, int]:
-        return {}
 
     def furthest(self, leg: Leg) -> int:
         return 0

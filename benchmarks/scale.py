@@ -4,7 +4,8 @@ Driver, Ray and Tune are the real ones; a node is a raylet of its own with a log
 share this machine. The driver's CPU seconds and memory are read as runs finish, and what the processes of trials hold,
 node by node, from /proc. `--profile` says where the driver's time goes, which the measurement makes longer.
 
-    python benchmarks/scale.py --runs 4000 --nodes 64 --at-once 8
+    python benchmarks/scale.py --runs 4000 --nodes 64 --at-once 8 --no-experts
+    python benchmarks/scale.py --runs 4000 --nodes 16 --at-once 8
     python benchmarks/scale.py --runs 1000 --nodes 16 --at-once 8 --profile
     python benchmarks/scale.py --storage --runs 4000
     python benchmarks/scale.py --cost
@@ -67,15 +68,14 @@ PARTS = (
 )
 
 
-def many(runs: int, at_once: int | None = None) -> Sweep:
-    """A grid of so many runs: algorithms, spaces of five generators and pixels, seeds."""
+def many(runs: int, at_once: int | None = None, experts: bool = True) -> Sweep:
+    """A grid of so many runs: algorithms, spaces of five generators and pixels, seeds; without `experts` no MTT."""
     base = Run(algorithm=DC(), resolution=32, backbone=Network(width=4))
-    experts = Experts(count=10, epochs=2)
     where = [
         {"space": "pixel"},
         *({"space": space, "generator": each} for each in GENERATORS for space in GENERATORS[0].spaces),
     ]
-    algorithms = [DC(), DM(), MTT(expert_epochs=1, experts=experts)]
+    algorithms = [DC(), DM(), *([MTT(expert_epochs=1, experts=Experts(count=10, epochs=2))] if experts else [])]
     seeds = range(-(-runs // len(where) // len(algorithms)))
     return Sweep(
         name="scale",
@@ -271,6 +271,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=4000)
     parser.add_argument("--nodes", type=int, default=64)
     parser.add_argument("--at-once", type=int, help="trials at once; if not given, two more than nodes")
+    parser.add_argument("--no-experts", action="store_true", help="no MTT, whose experts have a store on every node")
     parser.add_argument("--quick", action="store_true", help="200 runs on 4 nodes")
     parser.add_argument("--profile", action="store_true", help="say where the driver's time goes")
     parser.add_argument("--storage", action="store_true", help="what so many finished runs cost to look at, in place")
@@ -280,7 +281,7 @@ def main() -> int:
     given = parser.parse_args()
     runs, nodes = (200, 4) if given.quick else (given.runs, given.nodes)
 
-    console, sweep = Console(width=130), many(runs, given.at_once)
+    console, sweep = Console(width=130), many(runs, given.at_once, not given.no_experts)
     if given.cost:
         scale_cost.say(console, given.driver_ms, given.teraflops)
         return 0

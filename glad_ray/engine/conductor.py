@@ -9,7 +9,7 @@ import pickle
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -42,7 +42,7 @@ from glad_ray.engine.units import Left, check_generators, first_fault
 from glad_ray.engine.view import View
 from glad_ray.plan import experts_needed
 from glad_ray.plan.machines import NodeType, held_gpus, slices_of
-from glad_ray.spec import ExpertSet, Run, Slice, Sweep
+from glad_ray.spec import ExpertSet, Run, Sweep
 from glad_ray.storage import Storage
 
 _POLL_SECONDS = 0.25
@@ -107,7 +107,6 @@ class Conductor(ABC):
         self._replicas = ReplicaWatch(lambda: self._actors.replicas, self.shared.storage, view.show)
         self._polled = self._counted = 0.0
         self._slots = 0
-        self._machines: dict[str, int] = {}
         self._kinds: set[Kind] = set()
         """of distillations that there may be"""
 
@@ -134,24 +133,18 @@ class Conductor(ABC):
 
     def slots(self) -> int:
         """See `Listener`: where machines may come, as many again, which lets an autoscaler start them."""
-        self._count()
+        if time.monotonic() - self._counted > _CLUSTER_SECONDS:
+            there = [(node["Resources"], 1) for node in alive_nodes()]
+            now, at_most = self._room(there), self._room([(each.resources, each.at_most) for each in self._types])
+            self._slots = now + max(0, min(now, at_most - now))
+            self._counted = time.monotonic()
         return self._slots
 
-    def machines(self) -> Mapping[str, int]:
-        """See `Listener`."""
-        self._count()
-        return self._machines
-
-    def _count(self) -> None:
-        """Look now and then at what the cluster has room for."""
-        if time.monotonic() - self._counted > _CLUSTER_SECONDS:
-            there = {str(node["NodeID"]): (node["Resources"], 1) for node in alive_nodes()}
-            needed = set(map(self._shares.of, self._kinds))
-            now = _room(needed, list(there.values()))
-            at_most = _room(needed, [(each.resources, each.at_most) for each in self._types])
-            self._slots = now + max(0, min(now, at_most - now))
-            self._machines = {node_id: room for node_id, has in there.items() if (room := _room(needed, [has]))}
-            self._counted = time.monotonic()
+    def _room(self, machines: Iterable[tuple[Mapping[str, float], int]]) -> int:
+        """Distillations that so many machines of each kind have room for at once."""
+        each_kind = list(machines)
+        needed = set(map(self._shares.of, self._kinds))
+        return max(sum(slices_of(has, each) * count for has, count in each_kind) for each in needed)
 
     def retried(self, what: str, error: str) -> None:
         """See `Listener`."""
@@ -231,11 +224,6 @@ class Conductor(ABC):
                 self._progress[unit] = max(self._progress[unit], progress.step)
             case TrainingDone(run, evaluation_id, training):
                 self._progress["evaluation", run.run_id, evaluation_id, training.network] += 1
-
-
-def _room(needed: Iterable[Slice], machines: Sequence[tuple[Mapping[str, float], int]]) -> int:
-    """How many distillations so many machines of each kind have room for at once: of those that take least."""
-    return max(sum(slices_of(has, each) * count for has, count in machines) for each in needed)
 
 
 def _most_gpus(held: float, types: Iterable[NodeType]) -> float:

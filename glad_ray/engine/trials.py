@@ -25,6 +25,7 @@ from ray.exceptions import RayError
 from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
+from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table
 
 from glad_ray.engine.faults import LOST, Fault, Tries, pause_seconds
 from glad_ray.engine.shares import Kind, Shares, ray_options
@@ -33,6 +34,7 @@ from glad_ray.spec import Run, Slice
 if TYPE_CHECKING:
     from glad_ray.engine.shared import Shared
 
+_PLACED_SECONDS = 1.0
 _AHEAD = 2
 """trials whose tasks wait for a share, so that one that comes free is taken at once"""
 # Tune hands the driver's credentials to trials in a way that Ray writes into its logs; these here need none.
@@ -53,6 +55,29 @@ class Leg(NamedTuple):
         return self.run.run_id if self.until is None else f"{self.run.run_id}-{self.until}"
 
 
+class _Place(tune.PlacementGroupFactory):
+    """No share for the process of a trial, a byte of memory apart: Tune wants some resource of every trial.
+
+    It is on the machine that has the fewest of them for its CPUs; Ray by itself takes the one with most free memory,
+    for all of them. To Tune they are alike, so a process whose trial has ended takes any other.
+    """
+
+    def __init__(self) -> None:
+        super().__init__([{"memory": 1}], strategy="STRICT_PACK")
+
+    def to_placement_group(self) -> PlacementGroup:
+        """Called for each process."""
+        cpus = {str(node["NodeID"]): node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]}
+        groups = [group for group in placement_group_table().values() if group["bundles"] == {0: {"memory": 1}}]
+        on = Counter(group["bundles_to_node_id"].get(0) for group in groups if group["state"] != "REMOVED")
+        machines = [machine for machine in cpus if cpus[machine]]
+        machine = min(machines, key=lambda each: on[each] / cpus[each], default=None)
+        made = placement_group([{"memory": 1}], strategy="STRICT_PACK", _soft_target_node_id=machine)
+        # The next one looks where this one is.
+        made.wait(_PLACED_SECONDS)
+        return made
+
+
 Start = Callable[[Leg, Slice, int], "ray.ObjectRef[Any]"]
 """Submits a distillation with a share, after so many tries before, since it made progress."""
 
@@ -69,9 +94,6 @@ class Listener(Protocol):
 
     def slots(self) -> int:
         """How many trials the cluster has room for at once."""
-
-    def machines(self) -> Mapping[str, int]:
-        """How many trials each machine that is there has room for, by its id in Ray; none for those without room."""
 
     @property
     def ending(self) -> bool:
@@ -104,7 +126,7 @@ def run_trials(shared: "Shared", shares: Shares, listener: Listener, work: Any) 
     # Not on the sweep's storage: what Tune keeps is of no use after it, and storage may fail for a while.
     with tempfile.TemporaryDirectory(prefix="glad-ray-tune-", ignore_cleanup_errors=True) as folder:
         tune.Tuner(
-            tune.with_resources(_trial, _place),
+            tune.with_resources(_trial, _Place()),
             tune_config=tune.TuneConfig(
                 search_alg=queue,
                 num_samples=-1,
@@ -117,15 +139,6 @@ def run_trials(shared: "Shared", shares: Shares, listener: Listener, work: Any) 
                 name="tune", storage_path=folder, callbacks=[_Callback(queue, listener)], verbose=0
             ),
         ).fit()
-
-
-def _place(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
-    """The machine that the queue chose for a trial's process, or another if it is gone, and no share of it: Tune wants
-    some resource of every trial, a byte of memory.
-    """
-    return tune.PlacementGroupFactory(
-        [{"memory": 1}], strategy="STRICT_PACK", _soft_target_node_id=config.get("machine")
-    )
 
 
 def _name(trial: Trial) -> str:
@@ -161,10 +174,7 @@ class _Queue(Searcher):
         """when to try one again"""
         self._tries: dict[str, Tries] = {}
         self._had: dict[str, Slice] = {}
-        self._under_way: dict[str, str | None] = {}
-        """the machine of each trial's process, by the trial's id"""
-        self._freed: str | None = None
-        """the machine on which a trial ended last"""
+        self._under_way: set[str] = set()
         self._started: dict[str, ray.ObjectRef[Any]] = {}
         """distillations that no trial has told the end of"""
         self._at_most, self._shares, self._listener, self._start = at_most, shares, listener, start
@@ -180,15 +190,15 @@ class _Queue(Searcher):
         if leg is None and not self._listener.ending:
             leg = self._listener.next()
         if leg is not None:
-            self._under_way[trial_id] = machine = self._machine()
-            return self._config(leg) | {"machine": machine}
+            self._under_way.add(trial_id)
+            return self._config(leg)
         # Tune ends with the first one that is finished.
         left = self._under_way or self._due or not (self._listener.ending or self._listener.exhausted)
         return None if left else cast("dict[str, Any]", Searcher.FINISHED)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A trial has come to its end, whatever that was."""
-        self._freed = self._under_way.pop(trial_id, None)
+        self._under_way.discard(trial_id)
 
     def told(self, leg: Leg) -> None:
         """The distillation has come to its end; until then, a trial in the place of one that was lost waits for it."""
@@ -228,14 +238,6 @@ class _Queue(Searcher):
         tries.begun()
         # In a list, which Tune does not look into.
         return {"name": leg.name, "distillation": [self._started[leg.name]]}
-
-    def _machine(self) -> str | None:
-        """The machine with the fewest processes for its room; of those, the one with a process that has come free.
-
-        Ray by itself takes the one with most free memory, for all of them.
-        """
-        there, on = self._listener.machines(), Counter(self._under_way.values())
-        return min(there, key=lambda machine: (on[machine] / there[machine], machine != self._freed), default=None)
 
     def _room(self) -> int:
         room = self._listener.slots() + _AHEAD

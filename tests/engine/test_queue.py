@@ -1,6 +1,5 @@
 """The order in which runs are given to Ray Tune."""
 
-from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -20,8 +19,8 @@ IDS = [run.run_id for run in RUNS]
 class Listener:
     ending, steps = False, 0
 
-    def __init__(self, slots=10, startable=lambda run: True, runs=RUNS, rooms=()):
-        self.polled, self._slots, self.startable, self.rooms = 0, slots, startable, dict(rooms)
+    def __init__(self, slots=10, startable=lambda run: True, runs=RUNS):
+        self.polled, self._slots, self.startable = 0, slots, startable
         self.runs = list(runs)
 
     def next(self):
@@ -37,9 +36,6 @@ class Listener:
 
     def slots(self):
         return self._slots
-
-    def machines(self):
-        return self.rooms
 
     def furthest(self, leg):
         return self.steps
@@ -78,21 +74,6 @@ def test_no_more_than_there_is_room_for(slots, at_most, expected):
     made.on_trial_complete("trial 0", error=True)
     assert made.suggest("next")["name"] == IDS[expected]
     assert made.suggest("another") is None
-
-
-def test_processes_of_trials_are_where_there_is_room_for_distillations():
-    runs = [tiny.BASE.replace(seed=seed) for seed in range(9)]
-    made = queue(Listener(runs=runs, rooms={"small": 1, "large": 2}))
-    on = [made.suggest(f"trial {number}")["machine"] for number in range(6)]
-    assert Counter(on) == {"small": 2, "large": 4}
-    for number in (5, on.index("small"), on.index("large")):
-        # So Tune uses the process that has come free.
-        made.on_trial_complete(f"trial {number}")
-        assert made.suggest(f"trial {number} ended")["machine"] == on[number]
-
-
-def test_before_there_is_room_anywhere_ray_decides():
-    assert queue(Listener()).suggest("trial")["machine"] is None
 
 
 def test_who_waits_for_its_experts_lets_others_pass():
