@@ -34,7 +34,10 @@ def read_node_types(path: str | Path) -> tuple[NodeType, ...]:
                 spec = document["spec"]
                 return tuple(_of_kuberay(spec.get("rayClusterSpec", spec)))
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({getattr(error, 'strerror', None) or 'no text'}).") from error
+        reason = getattr(error, "strerror", None) or "no text"
+        raise UserError(
+            f"{path} cannot be read ({reason}): name a launcher file by --cluster, or in ${CLUSTER_VARIABLE}."
+        ) from error
     except (yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} is no launcher file that can be understood; ray up or kubectl say why.") from error
     raise UserError(
