@@ -119,7 +119,7 @@ def test_on_ray(undisturbed, ray_session, storage):
 @pytest.mark.parametrize("on_ray", [False, True])
 def test_a_run_that_fails_is_no_trial_lost(ray_session, storage, on_ray):
     vary = {"algorithm.learning_rates.pixels": FloatRange(low=1, high=1e32, log=True)}
-    search = tiny.SEARCH.replace(base=tiny.RUNS["failing"], vary=vary, sampler="random", controls=0)
+    search = tiny.SEARCH.replace(base=tiny.RUNS["failing"], vary=vary, sampler="random", controls=0, seed=0)
     found = run(search, storage, view := Recorded(), on_ray=on_ray)
     rows = read_trials(storage)
     failed = [row for row in rows if row.state == "failed"]

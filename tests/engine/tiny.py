@@ -83,6 +83,7 @@ SEARCH = Search(
     finalists=2,
     controls=1,
     seeds=2,
+    seed=1,
 )
 
 DM_SEARCH = SEARCH.replace(
