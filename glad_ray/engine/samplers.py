@@ -1,10 +1,14 @@
-"""Optuna's samplers and pruners by what a search says of them."""
+"""Optuna's samplers and pruners by what a search says of them, and what is asked of them."""
 
+import copy
 import random
+from typing import Any
 
 import optuna
+from optuna.trial import FrozenTrial, Trial
 
-from glad_ray.spec.search import CMAES, GP, TPE, Halving, Hyperband, Median, Search
+from glad_ray.spec.search import CMAES, GP, TPE, Choice, Halving, Hyperband, IntRange, Median, Search
+from glad_ray.spec.search_space import Ask, Parameter
 
 
 def sampler_for(search: Search, number: int, parameter: str | None, by_chance: bool) -> optuna.samplers.BaseSampler:
@@ -44,3 +48,41 @@ def pruner_for(search: Search) -> optuna.pruners.BasePruner:
             return optuna.pruners.MedianPruner(n_startup_trials=startup)
         case _:
             return optuna.pruners.NopPruner()
+
+
+def draw(trial: Trial, parameter: Parameter) -> Any:
+    """Optuna's value for a parameter."""
+    range_ = parameter.range
+    if isinstance(range_, Choice):
+        return parameter.labels[trial.suggest_categorical(parameter.name, list(parameter.labels))]
+    if isinstance(range_, IntRange):
+        return trial.suggest_int(parameter.name, range_.low, range_.high, log=range_.log)
+    return trial.suggest_float(parameter.name, range_.low, range_.high, log=range_.log)
+
+
+def drawn_before(trial: FrozenTrial) -> Ask:
+    """What a trial has drawn; raises `KeyError` for what it has not."""
+
+    def ask(parameter: Parameter) -> Any:
+        label = trial.params[parameter.name]
+        return parameter.labels[label] if isinstance(parameter.range, Choice) else label
+
+    return ask
+
+
+def prunes_again(study: optuna.Study, frozen: FrozenTrial) -> bool:
+    """What the pruner says of a trial's last look, asked as if for the first time: Optuna's lets go on what it was
+    asked of before.
+    """
+    unasked = optuna.create_study(study_name=study.study_name, directions=study.directions, pruner=study.pruner)
+    for trial in study.get_trials(deepcopy=False):
+        copied = copy.copy(trial)
+        if trial.number == frozen.number:
+            copied.system_attrs, copied.intermediate_values = {}, {}
+        unasked.add_trial(copied)
+    again = Trial(unasked, unasked.trials[frozen.number]._trial_id)
+    prunes = False
+    for step, value in sorted(frozen.intermediate_values.items()):
+        again.report(value, step)
+        prunes = again.should_prune()
+    return prunes

@@ -6,7 +6,6 @@ that began it. Each draw of a trial follows from the search's seed, the trial's 
 seen by then.
 """
 
-import copy
 import json
 import random
 import statistics
@@ -25,14 +24,14 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from glad_ray.engine.events import Event, Outcome, TrialFailed, TrialSeen, TrialsFound
 from glad_ray.engine.faults import Fault
-from glad_ray.engine.samplers import pruner_for, sampler_for
+from glad_ray.engine.samplers import draw, drawn_before, pruner_for, prunes_again, sampler_for
 from glad_ray.engine.study_storage import open_study_storage
 from glad_ray.errors import UserError
 from glad_ray.results import Look, SearchTrial, best_in_full, read_entry, read_look, write_trials
 from glad_ray.results.search_trials import TrialState as State
 from glad_ray.spec import Evaluation, Run
-from glad_ray.spec.search import Choice, Grid, Halving, Hyperband, IntRange, Objective, Search
-from glad_ray.spec.search_space import Ask, Label, Parameter, first_points, grid_points, propose
+from glad_ray.spec.search import Grid, Halving, Hyperband, Objective, Search
+from glad_ray.spec.search_space import Label, Parameter, first_points, grid_points, propose
 from glad_ray.storage import Storage
 
 _TABLE_SECONDS = 10.0
@@ -196,25 +195,6 @@ class Study:
             else:
                 self._ready.append(stop)
 
-    def _prunes_again(self, frozen: FrozenTrial) -> bool:
-        """What the pruner says of a trial's last look, asked as if for the first time: Optuna's lets go on what it was
-        asked of before.
-        """
-        study = optuna.create_study(
-            study_name=self._study.study_name, directions=self._study.directions, pruner=self._study.pruner
-        )
-        for trial in self._trials():
-            unasked = copy.copy(trial)
-            if trial.number == frozen.number:
-                unasked.system_attrs, unasked.intermediate_values = {}, {}
-            study.add_trial(unasked)
-        again = Trial(study, study.trials[frozen.number]._trial_id)
-        stops = False
-        for step, value in sorted(frozen.intermediate_values.items()):
-            again.report(value, step)
-            stops = again.should_prune()
-        return stops
-
     def _begun(self) -> list[FrozenTrial]:
         """Trials, those left out that only drew what another had drawn."""
         begun = self._trials(TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -254,14 +234,9 @@ class Study:
         return self._stop(trial.number, run, 0)
 
     def _draw(self, trial: Trial, parameter: Parameter) -> Any:
-        """Optuna's value for a parameter. Each has a seed of its own: after a kill, what would have been drawn is."""
+        """A value for a parameter. Each has a seed of its own: after a kill, what would have been drawn is."""
         self._sample(trial.number, parameter.name)
-        range_ = parameter.range
-        if isinstance(range_, Choice):
-            return parameter.labels[trial.suggest_categorical(parameter.name, list(parameter.labels))]
-        if isinstance(range_, IntRange):
-            return trial.suggest_int(parameter.name, range_.low, range_.high, log=range_.log)
-        return trial.suggest_float(parameter.name, range_.low, range_.high, log=range_.log)
+        return draw(trial, parameter)
 
     def _sample(self, number: int, parameter: str | None = None) -> None:
         """Have the study draw for a trial; where the one before came to no run of its own, by chance."""
@@ -296,7 +271,7 @@ class Study:
             told = [float(values[objective]) for objective in self.search.objectives]
             self._study.tell(stop.trial, told, skip_if_finished=True)
             return False
-        if self._trial(stop.trial).should_prune() or (asked is not None and self._prunes_again(asked)):
+        if self._trial(stop.trial).should_prune() or (asked is not None and prunes_again(self._study, asked)):
             self._study.tell(stop.trial, state=TrialState.PRUNED, skip_if_finished=True)
             return False
         self._ready.insert(0, self._stop(stop.trial, stop.run, rung + 1))
@@ -356,7 +331,7 @@ class Study:
         """The run of a trial; None if none can be made of what it has drawn, or it has not drawn all."""
         if trial.number not in self._runs:
             with suppress(UserError, KeyError):
-                run = self._runs[trial.number] = propose(self.search, _drawn_before(trial))
+                run = self._runs[trial.number] = propose(self.search, drawn_before(trial))
                 self._numbers.setdefault(run.run_id, trial.number)
         return self._runs.get(trial.number)
 
@@ -379,14 +354,6 @@ class Study:
 
     def _path(self, stop: Stop, network: str) -> str:
         return self.storage.look_path(stop.run.run_id, stop.step, stop.evaluation.content_id, network)
-
-
-def _drawn_before(trial: FrozenTrial) -> Ask:
-    def ask(parameter: Parameter) -> Any:
-        label = trial.params[parameter.name]
-        return parameter.labels[label] if isinstance(parameter.range, Choice) else label
-
-    return ask
 
 
 def _state(trial: FrozenTrial) -> State:

@@ -28,6 +28,7 @@ from ray.tune.search import Searcher
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table
 
 from glad_ray.engine.faults import LOST, Fault, Tries, pause_seconds
+from glad_ray.engine.node_actors import alive_nodes
 from glad_ray.engine.shares import Kind, Shares, ray_options
 from glad_ray.spec import Run, Slice
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from glad_ray.engine.shared import Shared
 
 _PLACED_SECONDS = 1.0
+_NO_SHARE: dict[str, float] = {"memory": 1}
+"""a byte: Tune wants some resource of every trial"""
 _AHEAD = 2
 """trials whose tasks wait for a share, so that one that comes free is taken at once"""
 # Tune hands the driver's credentials to trials in a way that Ray writes into its logs; these here need none.
@@ -56,23 +59,23 @@ class Leg(NamedTuple):
 
 
 class _Place(tune.PlacementGroupFactory):
-    """No share for the process of a trial, a byte of memory apart: Tune wants some resource of every trial.
+    """The process of a trial: on the machine that has the fewest of them for its CPUs.
 
-    It is on the machine that has the fewest of them for its CPUs; Ray by itself takes the one with most free memory,
-    for all of them. To Tune they are alike, so a process whose trial has ended takes any other.
+    Ray by itself takes the one with most free memory, for all of them. To Tune they are alike, so a process whose trial
+    has ended takes any other.
     """
 
     def __init__(self) -> None:
-        super().__init__([{"memory": 1}], strategy="STRICT_PACK")
+        super().__init__([_NO_SHARE], strategy="STRICT_PACK")
 
     def to_placement_group(self) -> PlacementGroup:
         """Called for each process."""
-        cpus = {str(node["NodeID"]): node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]}
-        groups = [group for group in placement_group_table().values() if group["bundles"] == {0: {"memory": 1}}]
+        cpus = {node["NodeID"]: node["Resources"].get("CPU", 0) for node in alive_nodes()}
+        groups = [group for group in placement_group_table().values() if group["bundles"] == {0: _NO_SHARE}]
         on = Counter(group["bundles_to_node_id"].get(0) for group in groups if group["state"] != "REMOVED")
         machines = [machine for machine in cpus if cpus[machine]]
         machine = min(machines, key=lambda each: on[each] / cpus[each], default=None)
-        made = placement_group([{"memory": 1}], strategy="STRICT_PACK", _soft_target_node_id=machine)
+        made = placement_group([_NO_SHARE], strategy=self.strategy, _soft_target_node_id=machine)
         # The next one looks where this one is.
         made.wait(_PLACED_SECONDS)
         return made
