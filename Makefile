@@ -1,5 +1,6 @@
-# `make demo` runs the quickstart sweep, `make test` runs every check, `make test-faults` the long ones of
-# what may die, `make test-cluster` a cluster of hosts that it makes. All set up what they need in .venv, once.
+# `make demo` runs the quickstart sweep. `make test` checks every promise once, `make test-all` in every combination too,
+# `make test-faults` whatever may be killed or filled, `make test-cluster` clusters of hosts that it makes. All set up
+# what they need in .venv, once.
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +13,10 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # Of Debian: hosts that are reached and used by SSH, and an object store.
 FOR_CLUSTER := openssh-server openssh-client rsync iproute2 netcat-openbsd tmux util-linux mount python3-swift memcached
 
-.PHONY: demo test test-faults test-cluster setup clean
+# Two workers, for most tests compute and others wait; their order is that of tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder --durations 25
+
+.PHONY: demo test test-all test-full test-faults test-cluster setup clean
 
 demo: $(READY)
 	$(BIN)/glad-ray sweep sweeps/quickstart.py
@@ -22,18 +26,24 @@ test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+test-all: test test-full
+
+# What `make test-all` adds to `make test`.
+test-full: $(READY)
+	$(PYTEST) -m full --ignore tests/faults --ignore tests/cluster
 
 # Everything that can fail, killed or filled for real; writes docs/faults.md. File systems are mounted for it, which
 # takes root, or a namespace in which one is root.
 test-faults: $(READY)
-	FAULTS_PAGE=docs/faults.md $(if $(filter 0,$(shell id -u)),,unshare -rm) $(BIN)/python -m pytest tests/faults
+	$(if $(filter 0,$(shell id -u)),,unshare -rm) $(BIN)/python -m pytest -m fault tests/faults --page docs/faults.md
 
 # ray up, ray submit, ray job and ray down as a user does it, between hosts that are namespaces on this machine, with
 # results in an object store too; writes docs/test-cluster.md. Hosts take root.
 test-cluster: $(READY_FOR_CLUSTER)
 	tests/cluster/install.sh $(FOR_CLUSTER)
-	$(SUDO) env CLUSTER_PAGE=docs/test-cluster.md OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s tests/cluster
+	$(SUDO) env OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s tests/cluster --page docs/test-cluster.md
 
 setup: $(READY)
 

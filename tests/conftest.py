@@ -1,4 +1,8 @@
-"""What many tests share: the bundled images and a storage folder."""
+"""What many tests share: the bundled images, storage, one Ray session, and which tests are run by which command.
+
+Every test has one kind: unit, ray, cluster or fault (the markers in pyproject.toml). One worker of pytest-xdist runs
+all tests that use the shared Ray session or the shared sweep in one process; other tests are given out file by file.
+"""
 
 import pytest
 import torch
@@ -6,9 +10,42 @@ import torch
 from glad_ray.data import load_dataset
 from glad_ray.data.prepare import CACHE_VARIABLE
 from glad_ray.storage import Storage
+from tests.recorded import Recorded
+
+pytest.register_assert_rewrite("tests.engine.tiny", "tests.faults.tables", "tests.storage.suite")
 
 # The tests' tensors are small: one thread is faster, above all beside other work.
 torch.set_num_threads(1)
+
+KINDS = ("unit", "ray", "cluster", "fault")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--page", metavar="FILE", help="write what the tests of faults, or of hosts, saw to this page")
+    parser.addoption("--mixes", type=int, default=9, help="how many random mixes of resources test_fractions.py tries")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if not any(item.get_closest_marker(kind) for kind in KINDS):
+            item.add_marker("ray" if _shares(item) == "ray_session" else "unit")
+        item.add_marker(pytest.mark.xdist_group("shared" if _shares(item) else item.location[0]))
+    # The longest group is begun first; short files fill up what is left at the end.
+    items.sort(key=_turn)
+
+
+def _shares(item):
+    """The fixture that only one worker should set up, if the test uses one."""
+    fixtures = getattr(item, "fixturenames", ())
+    return next((name for name in ("ray_session", "in_process") if name in fixtures), None)
+
+
+def _turn(item):
+    """0 for what shares a fixture, 1 for what starts processes of its own, 2 for the rest."""
+    if _shares(item):
+        return 0
+    return 2 if item.get_closest_marker("unit") else 1
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,3 +73,41 @@ def no_cluster():
 @pytest.fixture
 def storage(tmp_path):
     return Storage.open(tmp_path / "storage")
+
+
+@pytest.fixture
+def view():
+    return Recorded()
+
+
+@pytest.fixture(scope="session")
+def in_process(tmp_path_factory):
+    """The storage and the view of a sweep in this process, with runs that fail among the others."""
+    from glad_ray.engine.in_process import run_in_process
+    from tests.engine import tiny
+
+    storage, view = Storage.open(tmp_path_factory.mktemp("in-process")), Recorded()
+    run_in_process(tiny.plan(*tiny.RUNS), storage, device="cpu", view=view)
+    return storage, view
+
+
+@pytest.fixture(scope="session")
+def ray_session():
+    """The Ray that tests share: two CPUs, processes that stay."""
+    import ray
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_idle_worker_killing_time_threshold_ms", "600000")
+        ray.init(
+            address="local",
+            num_cpus=2,
+            num_gpus=0,
+            object_store_memory=150 * 2**20,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
+        yield
+        ray.shutdown()

@@ -14,6 +14,8 @@ from glad_ray.cli import main
 from glad_ray.results import read_trials
 from glad_ray.storage import Storage
 
+pytestmark = [pytest.mark.cluster, pytest.mark.full]
+
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 

@@ -50,6 +50,21 @@ SPACES = {
     "f3-autoencoder": {"space": "f3", "generator": kinds.autoencoder(32)},
     "own": {"space": "z+", "generator": kinds.BLOBS},
 }
+# The quick suite has every algorithm in three kinds of space, and one algorithm in every space.
+QUICK_SPACES, QUICK_ALGORITHM = ("pixel-real", "f2-gaussian", "own"), "dm"
+PAIRS = [
+    pytest.param(
+        algorithm, space, marks=() if space in QUICK_SPACES or algorithm == QUICK_ALGORITHM else pytest.mark.full
+    )
+    for algorithm in ALGORITHMS
+    for space in SPACES
+]
+# And one algorithm with every network, and every algorithm with one.
+BACKBONES = [
+    pytest.param(algorithm, name, marks=() if algorithm == "dm" or name == "vgg11" else pytest.mark.full)
+    for algorithm in ("dc-loops", "dm", "mtt")
+    for name in ("alexnet", "vgg11", "resnet18", "vit")
+]
 
 
 class InterruptedRunError(Exception):
@@ -95,8 +110,7 @@ def _distill(run, sample, trajectories, storage, on_progress=lambda progress: No
     return SyntheticSet.from_bytes(storage.read_bytes(path), path), space
 
 
-@pytest.mark.parametrize("space", SPACES)
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(("algorithm", "space"), PAIRS)
 def test_run(algorithm, space, sample, trajectories, storage, tmp_path):
     run = _run(algorithm, space)
     synthetic, made = _distill(run, sample, trajectories, storage)
@@ -135,8 +149,7 @@ def test_run(algorithm, space, sample, trajectories, storage, tmp_path):
         assert torch.equal(resumed.latents[name], value)
 
 
-@pytest.mark.parametrize("name", ["alexnet", "vgg11", "resnet18", "vit"])
-@pytest.mark.parametrize("algorithm", ["dc-loops", "dm", "mtt"])
+@pytest.mark.parametrize(("algorithm", "name"), BACKBONES)
 def test_any_network_distils_and_resumes(algorithm, name, sample, storage, tmp_path):
     backbone = Network(name=name, width=8)
     run = _run(algorithm, "pixel-real").replace(backbone=backbone)

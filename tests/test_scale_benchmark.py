@@ -22,6 +22,8 @@ def _path(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
 
 
+@pytest.mark.cluster
+@pytest.mark.full
 def test_a_quick_one():
     command = [sys.executable, str(BENCHMARKS / "scale.py"), "--quick"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,6 +1,6 @@
 """The page of what was run on hosts: what was typed, what came of it, and how long it took.
 
-Without CLUSTER_PAGE, which names it, no test of this folder is run; it is written where all have passed.
+Without `--page FILE` no test of this folder is run; the page is written where all have passed.
 """
 
 import os
@@ -13,7 +13,6 @@ import ray
 
 from tests.cluster.page import Section
 
-_PAGE = "CLUSTER_PAGE"
 _SECTIONS = pytest.StashKey[dict[str, Section]]()
 _HEAD = """# A cluster, started and used for real
 
@@ -26,9 +25,12 @@ def pytest_configure(config):
     config.stash[_SECTIONS] = {}
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    if _PAGE not in os.environ:
-        here = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
+    here = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
+    for item in here:
+        item.add_marker("cluster")
+    if not config.getoption("--page"):
         config.hook.pytest_deselected(items=here)
         items[:] = [item for item in items if item not in here]
 
@@ -41,7 +43,7 @@ def told(request):
 
 
 def pytest_sessionfinish(session, exitstatus):
-    page = os.environ.get(_PAGE)
+    page = session.config.getoption("--page")
     if page and exitstatus == 0:
         head = _HEAD.format(
             date=f"{datetime.now(UTC):%Y-%m-%d}",

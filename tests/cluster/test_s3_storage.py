@@ -16,7 +16,7 @@ from glad_ray.errors import DataError, UserError
 from glad_ray.storage import Storage
 from tests.cluster.swift import swift
 from tests.data.trees import write_classes
-from tests.storage.test_storage import TestFiles as EveryStorage
+from tests.storage.suite import StorageSuite
 
 MIB = 2**20
 BUCKET = "glad-ray"
@@ -36,7 +36,7 @@ def storage(store):
     return Storage.open(store.uri(f"{BUCKET}/{uuid.uuid4().hex}"))
 
 
-class TestOnSwift(EveryStorage):
+class TestOnSwift(StorageSuite):
     """The suite of every kind of place."""
 
 

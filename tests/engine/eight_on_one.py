@@ -23,8 +23,8 @@ from glad_ray.plan import make_plan
 from glad_ray.spec import DC, DM, CustomGenerator, Evaluation, Resources, Sweep, grid
 from glad_ray.storage import Storage
 from tests.engine import tiny
-from tests.engine.conftest import Recorded
 from tests.faults.processes import until
+from tests.recorded import Recorded
 
 BUILT = "GLAD_RAY_TESTS_BUILT"
 STEPS = 10

@@ -23,7 +23,7 @@ from glad_ray.plan import make_plan
 from glad_ray.spec import MTT, Evaluation, Experts, Network, RandomReal, Resources, Run, Sweep
 from glad_ray.spec.generators import GIB
 from glad_ray.storage import Storage
-from tests.engine.conftest import Recorded
+from tests.recorded import Recorded
 
 NETWORKS = (Network(width=4), Network(name="alexnet"), Network(width=4, depth=1), Network(name="vgg11"))
 NODES = (

@@ -16,8 +16,8 @@ from glad_ray.errors import RunError, UserError
 from glad_ray.experts import missing_experts
 from glad_ray.results import finished, read_failures, read_trainings
 from tests.engine import tiny
-from tests.engine.conftest import Recorded
 from tests.faults.processes import until, workers, working
+from tests.recorded import Recorded
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -55,6 +55,7 @@ def test_finished_is_a_no_op(in_process, view):
     assert len(begun.finished) == len(tiny.SOUND)
 
 
+@pytest.mark.fault
 def test_killed_trials_and_replica(in_process, storage, view):
     expected, _ = in_process
     names = ("dm", "dc", "dm f3")
@@ -83,7 +84,7 @@ def test_killed_trials_and_replica(in_process, storage, view):
         tiny.assert_same(storage, expected, name, THROUGH_REPLICA.get(name, 0.0))
 
 
-@pytest.mark.parametrize("together", [1, 2])
+@pytest.mark.parametrize("together", [1, pytest.param(2, marks=pytest.mark.full)])
 def test_experts_without_a_run(together, storage, view, tmp_path):
     expert_set = tiny.RUNS["mtt"].expert_set
     kept, lost = (storage.expert_path(expert_set.content_id, index) for index in (0, 1))
@@ -131,13 +132,14 @@ import sys
 from glad_ray.engine.cluster import run_on_ray
 from glad_ray.storage import Storage
 from tests.engine import tiny
-from tests.engine.conftest import Recorded
+from tests.recorded import Recorded
 from tests.faults.processes import until, workers, working
 
 run_on_ray(tiny.plan(*sys.argv[2:]), Storage.open(sys.argv[1]), address="local", view=Recorded())
 """
 
 
+@pytest.mark.fault
 def test_killed_driver(in_process, storage, view):
     expected, _ = in_process
     names = ("dm", "mtt", "random")
@@ -196,6 +198,7 @@ def test_no_run_can_start(storage, view):
     assert [failure.run_id for failure in read_failures(storage)] == [tiny.RUNS["failing experts"].run_id]
 
 
+@pytest.mark.full
 def test_trials_start_beside_the_experts_of_others(storage, view):
     slow = tiny.MATCHING.replace(experts=tiny.EXPERTS.replace(count=12))
     runs = (tiny.RUNS["random"], tiny.BASE.replace(algorithm=slow))

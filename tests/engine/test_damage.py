@@ -13,7 +13,7 @@ from glad_ray.engine.units import left_of
 from glad_ray.results import completed, evaluated, read_entry, written_as
 from glad_ray.storage import Storage
 from tests.engine import tiny
-from tests.engine.conftest import Recorded
+from tests.recorded import Recorded
 
 PLAN = tiny.plan("dm", "random", evaluations=(tiny.EVALUATION,))
 RUN = tiny.RUNS["dm"]
@@ -120,7 +120,8 @@ def test_without_a_ledger_the_files_decide(storage, quiet):
 
 def test_a_plan_counts_a_damaged_run_as_to_be_done(storage, tmp_path, capsys):
     file = tmp_path / "tiny.py"
-    file.write_text("from tests.engine.test_damage import PLAN\n\ndef sweep():\n    return PLAN.sweep\n")
+    sweep = 'tiny.plan("dm", "random", evaluations=(tiny.EVALUATION,)).sweep'
+    file.write_text(f"from tests.engine import tiny\n\n\ndef sweep():\n    return {sweep}\n")
     assert main(["plan", str(file), "--storage", storage.uri]) == 0
     assert "0 of 2 runs to do" in capsys.readouterr().out
     flip(storage, ROWS)

@@ -10,8 +10,11 @@ import pytest
 from glad_ray.engine.in_process import run_in_process
 from glad_ray.storage import Storage
 from tests.engine import tiny
-from tests.engine.conftest import Recorded
 from tests.engine.eight_on_one import PLAN, RUNS, STEPS
+from tests.recorded import Recorded
+
+
+pytestmark = [pytest.mark.cluster, pytest.mark.full]
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
 """Fractions of logical machines: whatever is asked for, nothing deadlocks, and nothing is given twice.
 
-FRACTIONS_SETTINGS=40 tries so many mixes instead of a few.
+The settings are named cases and, in the full suite, mixes drawn at random: `--mixes 40` tries so many of them.
 """
 
+import functools
 import json
-import os
 import random
 import subprocess
 import sys
@@ -16,6 +16,8 @@ import pytest
 from benchmarks.simulated import Entry
 from glad_ray.spec.generators import GIB
 from tests.engine.fractions import BOUND_SECONDS, NETWORKS, NODES, Setting
+
+pytestmark = pytest.mark.cluster
 
 FEW_CPUS = {"trial_cpus": 0.01, "evaluation_cpus": 0.01}
 NAMED = {
@@ -31,8 +33,8 @@ CPUS = (0.01, 0.5, 1, 1.5, 2)
 MEMORY_GIB = (0, 0, 0.3, 1, 2)
 
 
-def mixed(seed):
-    """A setting drawn at random."""
+def mixed(seed, of):
+    """Setting number `seed` of `of` that are drawn at random."""
     rng = random.Random(seed)
 
     def share():
@@ -42,7 +44,7 @@ def mixed(seed):
     names = rng.sample(["random", "mtt", "convnet", "alexnet", "vgg11"], rng.choice([0, 0, 1, 2, 5]))
     resources |= {"shares": {name: share() for name in names}, "max_trials": rng.choice([None, 1, 2, 3])}
     return Setting(
-        nodes=(1, 2, 4)[seed * 3 // MIXES],
+        nodes=(1, 2, 4)[seed * 3 // of],
         runs=rng.randint(1, 4),
         experts=rng.choice([0, 0, 1, 3]),
         networks=rng.randint(1, len(NETWORKS)),
@@ -50,30 +52,41 @@ def mixed(seed):
     )
 
 
-MIXES = int(os.environ.get("FRACTIONS_SETTINGS", "9"))
-SETTINGS = NAMED | {f"mix {seed}": mixed(seed) for seed in range(MIXES)}
+def pytest_generate_tests(metafunc):
+    """Every setting by its name and itself; those that run on one cluster have the same group."""
+    if "case" in metafunc.fixturenames:
+        named = [pytest.param((name, "named"), id=name) for name in NAMED]
+        count = metafunc.config.getoption("--mixes")
+        mixes = [pytest.param((f"mix {n}", count), id=f"mix {n}", marks=pytest.mark.full) for n in range(count)]
+        metafunc.parametrize("case", named + mixes)
 
 
-@pytest.fixture(scope="module")
-def outcomes():
+def settings(group):
+    """The settings that one process carries out on its cluster: the named ones, or so many mixes."""
+    return NAMED if group == "named" else {f"mix {seed}": mixed(seed, group) for seed in range(group)}
+
+
+@functools.cache
+def outcomes(group):
     """What came of every setting: what was wrong, what ran when, how often each run was finished."""
     command = [sys.executable, "-m", "tests.engine.fractions"]
-    patience = BOUND_SECONDS * (len(SETTINGS) + 1)
-    given = json.dumps(list(SETTINGS.values()))
+    patience = BOUND_SECONDS * (len(settings(group)) + 1)
+    given = json.dumps(list(settings(group).values()))
     root = Path(__file__).parents[2]
     said = subprocess.run(command, input=given, stdout=subprocess.PIPE, text=True, timeout=patience, cwd=root).stdout
     found = [json.loads(line) for line in said.splitlines() if line.startswith("[")]
     return {
         name: (wrong, [Entry(*each)._replace(gpus=tuple(each[4])) for each in entries], finished)
-        for name, (wrong, entries, finished, _) in zip(SETTINGS, found, strict=False)
+        for name, (wrong, entries, finished, _) in zip(settings(group), found, strict=False)
     }
 
 
-@pytest.fixture(params=SETTINGS)
-def outcome(request, outcomes):
+@pytest.fixture
+def outcome(case):
     """A setting and what came of it."""
-    assert request.param in outcomes, "the settings before it did not end"
-    setting, (wrong, *rest) = SETTINGS[request.param], outcomes[request.param]
+    name, group = case
+    assert name in outcomes(group), "the settings before it did not end"
+    setting, (wrong, *rest) = settings(group)[name], outcomes(group)[name]
     assert wrong is None, f"{setting}: {wrong}"
     return setting, *rest
 
@@ -113,17 +126,17 @@ def test_no_more_trials_than_asked_for(outcome):
 
 
 @pytest.mark.parametrize("name", ["quarters", "thirds", "packed as measured"])
-def test_as_many_trials_run_at_once_as_fit(name, outcomes):
-    assert most_at_once(outcomes[name][1], "trial") == SETTINGS[name].trials_together
+def test_as_many_trials_run_at_once_as_fit(name):
+    assert most_at_once(outcomes("named")[name][1], "trial") == NAMED[name].trials_together
 
 
-def test_evaluations_run_beside_a_trial(outcomes):
-    _, log, _ = outcomes["a half and quarters"]
+def test_evaluations_run_beside_a_trial():
+    _, log, _ = outcomes("named")["a half and quarters"]
     assert most_at_once(log, "evaluation") > 1
 
 
-def test_processes_go_on_to_the_next_unit_of_work_of_any_kind(outcomes):
-    _, log, _ = outcomes["quarters"]
+def test_processes_go_on_to_the_next_unit_of_work_of_any_kind():
+    _, log, _ = outcomes("named")["quarters"]
     kinds = {
         process: {each.kind for each in log if each.process == process} for process in {each.process for each in log}
     }

@@ -13,7 +13,7 @@ from glad_ray.distill import State
 from glad_ray.engine.in_process import distill_in_process
 from glad_ray.interrupts import Terminated, found_again, kept_back, raised, within
 from tests.engine import tiny
-from tests.engine.conftest import Recorded
+from tests.recorded import Recorded
 
 
 @pytest.fixture(autouse=True)

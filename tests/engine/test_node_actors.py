@@ -7,6 +7,9 @@ import sys
 import pytest
 
 
+pytestmark = [pytest.mark.cluster, pytest.mark.full]
+
+
 @pytest.fixture(scope="module")
 def seen():
     """See `tests.engine.machines`."""

@@ -23,7 +23,7 @@ from glad_ray.spec import Resources
 from glad_ray.spec.generators import GIB
 from glad_ray.stylegan.settings import WORKING_BYTES
 from tests.engine import tiny
-from tests.engine.test_cluster import until, workers
+from tests.faults.processes import until, workers
 from tests.generators import kinds
 
 pytestmark = [

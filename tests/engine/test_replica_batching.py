@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from glad_ray.engine.replica.batching import Batching, FairQueue, Request, Room
-from tests.engine.test_cluster import until
+from tests.faults.processes import until
 
 
 class Bench:

@@ -12,7 +12,7 @@ from glad_ray.plan import make_plan
 from glad_ray.spec import Network, Resources, Sweep
 from glad_ray.storage import Storage
 from tests.engine import tiny
-from tests.engine.conftest import Recorded
+from tests.recorded import Recorded
 
 # One thread each, and no two of them at once on the two CPUs of the session.
 RESOURCES = Resources(trial_cpus=1.5, evaluation_cpus=1.5)

@@ -20,7 +20,7 @@ from glad_ray.results import Progress, read_look, read_results, read_trials
 from glad_ray.spec import FloatRange
 from glad_ray.storage import Storage
 from tests.engine import tiny
-from tests.engine.conftest import Recorded
+from tests.recorded import Recorded
 
 ROOT = Path(__file__).parents[2]
 
@@ -116,7 +116,7 @@ def test_on_ray(undisturbed, ray_session, storage):
     assert {path: ours[path] for path in both} == {path: theirs[path] for path in both}
 
 
-@pytest.mark.parametrize("on_ray", [False, True])
+@pytest.mark.parametrize("on_ray", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_a_run_that_fails_is_no_trial_lost(ray_session, storage, on_ray):
     vary = {"algorithm.learning_rates.pixels": FloatRange(low=1, high=1e32, log=True)}
     search = tiny.SEARCH.replace(base=tiny.RUNS["failing"], vary=vary, sampler="random", controls=0, seed=0)
@@ -130,7 +130,7 @@ def test_a_run_that_fails_is_no_trial_lost(ray_session, storage, on_ray):
     assert found.winner is not None
 
 
-@pytest.mark.parametrize("on_ray", [False, True])
+@pytest.mark.parametrize("on_ray", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_a_budget_ends_it_and_the_next_call_goes_on(ray_session, storage, on_ray, spend):
     spend()
     assert run(tiny.SEARCH, storage, Recorded(), on_ray=on_ray).budget == "the hours of this test"
@@ -163,6 +163,8 @@ def _kept(storage):
     return len(looks(storage)) if storage.exists("runs") else 0
 
 
+@pytest.mark.fault
+@pytest.mark.full
 def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(undisturbed, tmp_path):
     _, expected, _ = undisturbed
     storage, kills, seen = Storage.open(tmp_path / "storage"), 0, 0

@@ -25,8 +25,8 @@ from glad_ray.plan import write_plan
 from glad_ray.results import clear_failure
 from glad_ray.storage import Storage
 from tests.engine import tiny
-from tests.engine.conftest import Recorded
-from tests.engine.test_view import WHICH, replica
+from tests.engine.happened import WHICH, replica
+from tests.recorded import Recorded
 
 NAMES = ("dm", "mtt", "random", "failing")
 PLAN = tiny.plan(*NAMES, evaluations=(tiny.EVALUATION,))

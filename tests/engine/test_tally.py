@@ -8,13 +8,13 @@ from glad_ray.engine.events import ExpertEpoch, RunDistilled, RunFailed, RunFini
 from glad_ray.engine.tally import Tally
 from glad_ray.results import Failure, Progress
 from tests.engine import tiny
-from tests.engine.test_view import NOTHING, clock, trainings  # noqa: F401
+from tests.engine.happened import NOTHING, trainings
 
 NAMES = ("random", "dm", "dc", "dm f3", "mtt", "herding")
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_asked_often_or_once(seed, clock):  # noqa: F811
+def test_asked_often_or_once(seed, clock):
     plan = tiny.plan(*NAMES, evaluations=(tiny.EVALUATION,))
     often, once = Tally(plan), Tally(plan)
     clock[0] += 100
@@ -28,7 +28,7 @@ def test_asked_often_or_once(seed, clock):  # noqa: F811
     assert often.trainings_done == once.trainings_done > 0
 
 
-def test_nothing_is_left_of_finished_and_failed_runs(clock):  # noqa: F811
+def test_nothing_is_left_of_finished_and_failed_runs(clock):
     plan = tiny.plan("random", "dm", evaluations=(tiny.EVALUATION,))
     tally = Tally(plan)
     for run in plan.runs:
@@ -40,7 +40,7 @@ def test_nothing_is_left_of_finished_and_failed_runs(clock):  # noqa: F811
     assert tally.work_seconds_left == 0
 
 
-def test_trainings_told_after_the_end_of_their_run(clock):  # noqa: F811
+def test_trainings_told_after_the_end_of_their_run(clock):
     plan = tiny.plan("dm", evaluations=(tiny.EVALUATION,))
     tally = Tally(plan)
     (run,) = plan.runs

@@ -1,7 +1,6 @@
 """The view: what it counts, what it says when piped, what it draws on a terminal, and how long it says is left."""
 
 import io
-from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console
@@ -14,72 +13,23 @@ from glad_ray.engine.events import (
     ReplicaHealth,
     Retried,
     RunDistilled,
-    RunFailed,
     RunFinished,
     RunProgressed,
     TrainingDone,
 )
-from glad_ray.engine.replica.stats import ReplicaStats
 from glad_ray.engine.sweep_account import SweepAccount
 from glad_ray.engine.view import LiveView, PlainView
-from glad_ray.results import Failure, Progress, Training
+from glad_ray.results import Progress
 from tests.engine import tiny
+from tests.engine.happened import KEYS, NOTHING, WHICH, failure, replica, training, trainings
 
 DM, MTT = tiny.RUNS["dm"], tiny.RUNS["mtt"]
-KEYS = [network.key for network in tiny.EVALUATION.networks]
-NOTHING = Begun(finished=(), distilled=(), trainings=(), experts={})
 
 
 def plan(*names):
     return tiny.plan(*names, evaluations=(tiny.EVALUATION,))
 
 
-def training(network, step, repeat, seconds=2.0):
-    return Training(
-        step=step,
-        network=network,
-        repeat=repeat,
-        accuracy=0.5,
-        held_out_accuracy=None,
-        learning_rate=0.01,
-        seconds=seconds,
-        peak_memory_bytes=1,
-        device="cpu",
-    )
-
-
-def trainings(run, seconds=2.0):
-    return [
-        TrainingDone(run, tiny.EVALUATION.content_id, training(key, step, repeat, seconds))
-        for key in KEYS
-        for step in run.snapshot_steps
-        for repeat in range(2)
-    ]
-
-
-def failure(run):
-    return RunFailed(run, Failure(run_id=run.run_id, stage="distill", error="the [loss] is nan", traceback="", step=3))
-
-
-def replica(**fields):
-    said = ReplicaStats(
-        generator="random StyleGAN-XL",
-        host="box",
-        at=datetime.now(UTC),
-        loaded=True,
-        requests=360,
-        requests_per_second=12.0,
-        requests_per_batch=1.8,
-        waiting=0,
-        batches=200,
-        largest_batch_requests=4,
-        largest_batch_images=40,
-        memory_bytes=int(3.1 * 2**30),
-    )
-    return said.replace(**fields)
-
-
-WHICH = "generator random StyleGAN-XL on box"
 EVENTS = [
     NOTHING,
     *(ExpertEpoch(MTT.expert_set, expert, epoch) for expert in (0, 1) for epoch in (1, 2)),
@@ -89,14 +39,6 @@ EVENTS = [
     *trainings(MTT),
     RunFinished(MTT),
 ]
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """A clock that is set by hand."""
-    now = [1000.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    return now
 
 
 def test_piped(capsys, clock):

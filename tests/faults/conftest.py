@@ -1,7 +1,4 @@
-"""The table of faults: each test says what it saw, and a page is written of it where FAULTS_PAGE names one.
-
-Without it only the quick tests are run.
-"""
+"""The table of faults: each test says what it saw, and `--page FILE` writes a page of it."""
 
 import os
 import platform
@@ -9,9 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.conftest import in_process, ray_session, view  # noqa: F401
-
-_PAGE = "FAULTS_PAGE"
 _SEEN = pytest.StashKey[dict[str, tuple[str, str]]]()
 _HEAD = """# Faults, and what was seen after them
 
@@ -25,15 +19,14 @@ made twice that was finished, and whatever failed told.
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "long_fault: takes long, and is run by make test-faults alone")
     config.stash[_SEEN] = {}
 
 
-def pytest_collection_modifyitems(config, items):
-    if _PAGE not in os.environ:
-        long = [item for item in items if item.get_closest_marker("long_fault")]
-        config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if item not in long]
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker("fault")
 
 
 @pytest.fixture
@@ -47,7 +40,7 @@ def seen(request):
 
 
 def pytest_sessionfinish(session, exitstatus):
-    page = os.environ.get(_PAGE)
+    page = session.config.getoption("--page")
     if page and exitstatus == 0:
         machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
         rows = [f"| {fault} | {told} | {what} |\n" for fault, (told, what) in session.config.stash[_SEEN].items()]

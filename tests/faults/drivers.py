@@ -18,8 +18,8 @@ from glad_ray.plan import make_plan
 from glad_ray.spec import Evaluation, Network, RandomReal, Resources, Run, Sweep
 from glad_ray.storage import Storage
 from tests.engine import tiny
-from tests.engine.conftest import Recorded
 from tests.faults.processes import until, workers
+from tests.recorded import Recorded
 
 UNITS = ("ray::distil_task", "ray::_experts", "ray::_evaluation")
 

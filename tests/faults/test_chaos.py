@@ -6,7 +6,7 @@ import sys
 import pytest
 
 
-@pytest.mark.long_fault
+@pytest.mark.full
 def test_a_short_storm(tmp_path, seen):
     words = ["--seed", "3", "--minutes", "0.7", "--runs", "3", "--quiet", str(tmp_path)]
     ended = subprocess.run(

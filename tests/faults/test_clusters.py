@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.faults.test_killed import assert_same_table
+from tests.faults.tables import assert_same_table
 
 
 def told_by(*words):
@@ -20,7 +20,7 @@ def told_by(*words):
     return json.loads(ended.stdout.splitlines()[-1])
 
 
-@pytest.mark.long_fault
+@pytest.mark.full
 def test_memory_of_a_gpu_is_short(seen):
     told = told_by("memory")
     assert (told["finished"], told["failed"]) == (4, [])
@@ -37,7 +37,7 @@ def test_memory_of_a_gpu_is_short(seen):
     )
 
 
-@pytest.mark.long_fault
+@pytest.mark.full
 def test_machine_lost(in_process, storage, seen):
     told = told_by("node", storage.uri)
     assert (told["finished"], told["failed"]) == (2, [])

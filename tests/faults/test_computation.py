@@ -13,10 +13,10 @@ from glad_ray.report import write_report
 from glad_ray.results import finished, read_failures, read_trainings
 from glad_ray.spec import Network
 from tests.engine import tiny
-from tests.faults.test_killed import assert_nothing_twice, assert_same_table, plan
+from tests.faults.tables import assert_nothing_twice, assert_same_table, plan
 
 NETWORKS = "tests.faults.networks"
-ENGINES = ["in process", pytest.param("on Ray", marks=pytest.mark.long_fault)]
+ENGINES = ["in process", pytest.param("on Ray", marks=pytest.mark.full)]
 
 
 def run(engine, made, storage, view, request):

@@ -4,21 +4,19 @@ import os
 import signal
 import subprocess
 import sys
-from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from glad_ray.engine.cluster import run_on_ray
-from glad_ray.engine.events import ExpertEpoch, Retried, RunDistilled, RunFailed, RunFinished, TrainingDone
+from glad_ray.engine.events import Retried, RunFailed, TrainingDone
 from glad_ray.engine.in_process import run_in_process
-from glad_ray.results import finished, read_trainings
+from glad_ray.results import read_trainings
 from tests.engine import tiny
-from tests.engine.conftest import Recorded
 from tests.faults.processes import TITLES, Killer, until
+from tests.faults.tables import EVALUATION_ID, NAMES, SWEEP, assert_nothing_twice, assert_same_table, plan
+from tests.recorded import Recorded
 
 THROUGH_REPLICA = 1e-5
-EVALUATION_ID = tiny.EVALUATION.content_id
 # Who is killed: the run, after its first checkpoint or at once, what is told.
 VICTIMS = {
     "a distilling process": ("dm", True, "again, with the run's name"),
@@ -31,7 +29,7 @@ VICTIMS = {
 }
 
 
-@pytest.mark.long_fault
+@pytest.mark.full
 @pytest.mark.usefixtures("ray_session")
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_killed(victim, in_process, storage, view, seen):
@@ -54,18 +52,14 @@ def test_killed(victim, in_process, storage, view, seen):
     seen(f"SIGKILL of {victim}", told, "the same table")
 
 
-SWEEP = Path(__file__).with_name("sweep.py")
-NAMES = ("random", "dm")
-
-
 @pytest.mark.parametrize(
     ("number", "engine"),
     [
         (signal.SIGTERM, "--in-process"),
         (signal.SIGINT, "--in-process"),
-        pytest.param(signal.SIGTERM, None, marks=pytest.mark.long_fault),
-        pytest.param(signal.SIGINT, None, marks=pytest.mark.long_fault),
-        pytest.param(signal.SIGKILL, None, marks=pytest.mark.long_fault),
+        pytest.param(signal.SIGTERM, None, marks=pytest.mark.full),
+        pytest.param(signal.SIGINT, None, marks=pytest.mark.full),
+        pytest.param(signal.SIGKILL, None, marks=pytest.mark.full),
     ],
 )
 def test_driver_told_to_end(number, engine, in_process, storage, seen, tmp_path):
@@ -100,10 +94,6 @@ def test_driver_told_to_end(number, engine, in_process, storage, seen, tmp_path)
     seen(f"{number.name} of {where}", told, "goes on from the last checkpoint; the same table")
 
 
-def plan(*names, **resources):
-    return tiny.plan(*names, evaluations=(tiny.EVALUATION,), **resources)
-
-
 def trainings(storage):
     """The recorded trainings; their times tell that these are they, and not others like them."""
     return {
@@ -112,26 +102,3 @@ def trainings(storage):
         for network in tiny.EVALUATION.networks
         for training in read_trainings(storage, tiny.RUNS[name].run_id, EVALUATION_ID, network.key)
     }
-
-
-def assert_same_table(storage, expected, name, tolerance=0.0):
-    """As after a quiet run."""
-    quiet = [row for row in tiny.rows(expected, name) if row["evaluation_id"] == EVALUATION_ID]
-    ours = tiny.rows(storage, name)
-    accuracies = [[row.pop("accuracy") for row in rows] for rows in (ours, quiet)]
-    assert ours == quiet
-    assert accuracies[0] == pytest.approx(accuracies[1], abs=tolerance)
-    assert finished(storage, tiny.RUNS[name].run_id, EVALUATION_ID)
-    tiny.assert_same(storage, expected, name, tolerance)
-
-
-def assert_nothing_twice(view):
-    """No run was distilled, expert trained to its end or network trained twice."""
-    done = Counter()
-    for event in view.of(TrainingDone):
-        done[event.run.run_id, event.training.network, event.training.step, event.training.repeat] += 1
-    for event in view.of(ExpertEpoch):
-        done[event.expert_set.content_id, event.expert] += event.epoch == event.expert_set.experts.last_epoch
-    for kind in (RunDistilled, RunFinished):
-        done.update((kind, event.run.run_id) for event in view.of(kind))
-    assert max(done.values()) == 1

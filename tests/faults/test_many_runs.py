@@ -15,7 +15,7 @@ def many_runs(monkeypatch):
     return importlib.import_module("many_runs")
 
 
-@pytest.mark.long_fault
+@pytest.mark.full
 def test_all_processes_killed_twice(many_runs, monkeypatch, tmp_path, seen):
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     sweep, of_more = many_runs.tiny_runs.sweep(20), many_runs.tiny_runs.sweep(21)

@@ -12,8 +12,8 @@ from glad_ray.engine.events import Retried, TrialFailed
 from glad_ray.engine.search import run_search
 from glad_ray.results import read_look, read_trials
 from tests.engine import tiny
-from tests.engine.conftest import Recorded
 from tests.faults.processes import Killer, until
+from tests.recorded import Recorded
 
 ROOT = Path(__file__).parents[2]
 KILLS = 3
@@ -44,7 +44,7 @@ def kill(driver, storage, enough):
     os.killpg(driver.pid, signal.SIGKILL)
 
 
-@pytest.mark.long_fault
+@pytest.mark.full
 @pytest.mark.usefixtures("ray_session")
 @pytest.mark.parametrize("title", ["ray::distil_task", "ray::look_task"])
 def test_a_process_of_a_search_is_killed(title, storage, seen):
@@ -60,7 +60,7 @@ def test_a_process_of_a_search_is_killed(title, storage, seen):
     seen(f"SIGKILL of a {what} process of a search", "again, with the run's name", "every trial, once")
 
 
-@pytest.mark.long_fault
+@pytest.mark.full
 def test_a_search_is_killed_with_all_its_processes(storage, seen, tmp_path):
     file = tmp_path / "few.py"
     file.write_text("from tests.engine import tiny\n\n\ndef search():\n    return tiny.SEARCH\n")

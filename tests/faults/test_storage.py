@@ -12,10 +12,10 @@ from glad_ray.engine.events import Retried, RunFailed, RunProgressed
 from glad_ray.engine.in_process import run_in_process
 from glad_ray.storage import Storage
 from tests.engine import tiny
-from tests.engine.conftest import Recorded
 from tests.faults.disk import fill, mount
 from tests.faults.processes import until
-from tests.faults.test_killed import NAMES, SWEEP, assert_nothing_twice, assert_same_table, plan
+from tests.faults.tables import NAMES, SWEEP, assert_nothing_twice, assert_same_table, plan
+from tests.recorded import Recorded
 
 
 def run(engine, made, storage, view):
@@ -40,7 +40,7 @@ def stop_after_step_7(made, storage):
         run_in_process(made, storage, device="cpu", view=Recorded(stop))
 
 
-ENGINES = ["in process", pytest.param("on Ray", marks=pytest.mark.long_fault)]
+ENGINES = ["in process", pytest.param("on Ray", marks=pytest.mark.full)]
 
 
 @pytest.fixture

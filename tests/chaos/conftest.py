@@ -1,1 +1,0 @@
-from tests.engine.conftest import view  # noqa: F401
