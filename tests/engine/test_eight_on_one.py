@@ -13,7 +13,6 @@ from tests.engine import tiny
 from tests.engine.eight_on_one import PLAN, RUNS, STEPS
 from tests.recorded import Recorded
 
-
 pytestmark = [pytest.mark.cluster, pytest.mark.full]
 
 
