@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from glad_ray.cli import main
 from glad_ray.errors import DataError
 from glad_ray.spec import dataset_facts
 from tests.data.hub import card, configs, described, hub_cache, parquet, save_dataset, save_dict, sharded
@@ -246,6 +247,16 @@ def test_a_configuration_without_a_card_is_refused(tmp_path):
     parquet(tmp_path, {"a/train.parquet": 3, "a/test.parquet": 2})
     with pytest.raises(DataError, match=r"no README\.md that lists a configuration 'a'"):
         dataset_facts(f"hf:{tmp_path}@a")
+
+
+def test_a_command_says_so_and_writes_nothing(tmp_path, capsys):
+    parquet(tmp_path / "own", {f"{name}/{split}.parquet": 3 for name in "ab" for split in ("train", "test")})
+    dataset = f"hf:{tmp_path / 'own'}"
+    assert main(("distill", "--dataset", dataset, "--storage", str(tmp_path / "kept"))) == 2
+    said = capsys.readouterr()
+    assert "more than one dataset" in said.err
+    assert "Traceback" not in said.out + said.err
+    assert not (tmp_path / "kept").exists()
 
 
 @pytest.fixture

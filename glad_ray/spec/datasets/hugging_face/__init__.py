@@ -97,7 +97,7 @@ def _located(name: str) -> tuple[Path, str | None]:
             folder, config = _path(text[:place]), text[place + 1 :]
             if folder.is_dir() and config and "/" not in config:
                 return folder, config
-        kind = "is a file" if whole.exists() else "is not there"
+        kind = "is a file, not a folder" if whole.exists() else "is not there"
     raise DataError(
         f"{whole} {kind}: hf:PATH names a folder on the disk, never a dataset on the hub; fetch that first, for "
         "example with `hf download NAME --repo-type dataset --local-dir FOLDER`."

@@ -205,7 +205,9 @@ def _validated(model: type[_M], content: Any, path: Path) -> _M:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path} is not understood at {where} ({first['msg']}): fix it, or fetch it again.") from error
+        raise DataError(
+            f"{path} is not understood at {where or 'its top'} ({first['msg']}): fix it, or fetch it again."
+        ) from error
 
 
 def _feature(dtype: Any) -> dict[str, Any]:

@@ -71,12 +71,12 @@ def _of_card(tree: Tree, card: Card, wanted: str | None) -> Layout:
     config = card.choose(wanted)
     patterns = config.patterns
     if patterns is None:
-        folder = tree.root / _inside(config.data_dir or ".", card)
+        folder = tree.root / _inside(".", config.data_dir or ".", card)
         found = _by_name(replace(tree, root=folder, data=tuple(p for p in tree.data if p.is_relative_to(folder))), card)
     else:
 
         def listed(name: str) -> tuple[Path, ...]:
-            inside = [_inside(posixpath.join(config.data_dir or ".", pattern), card) for pattern in patterns[name]]
+            inside = [_inside(config.data_dir or ".", pattern, card) for pattern in patterns[name]]
             return _listed(tree, card, name, inside)
 
         found = _layout(patterns, card.path, listed)
@@ -168,9 +168,9 @@ def _matches(path: Sequence[str], pattern: Sequence[str]) -> bool:
     return bool(path) and fnmatch.fnmatchcase(path[0], pattern[0]) and _matches(path[1:], pattern[1:])
 
 
-def _inside(path: str, card: Card) -> str:
-    """A path that the card names, relative to the card's folder."""
-    normal = posixpath.normpath(path)
+def _inside(folder: str, path: str, card: Card) -> str:
+    """A path in a folder that the card names, relative to that of the card."""
+    normal = posixpath.normpath(posixpath.join(folder, path))
     if "://" in path or normal.startswith(("../", "/")) or normal == "..":
         raise DataError(f"{card.path} names {path}, which is outside of its folder: list files of that folder alone.")
     return normal
