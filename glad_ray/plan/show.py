@@ -101,6 +101,7 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
         yield f"Evaluation: {networks}; {repeats}{fewer}{labels}{plain}."
     yield from _generators(plan.runs, sweep.resources.generator_memory_gib)
     yield from _estimated_counts(plan)
+    yield from dict.fromkeys(escape(f"{run.dataset}: {run.facts.note}") for run in plan.runs if run.facts.note)
     yield _total(plan, done)
 
 

@@ -11,6 +11,7 @@ from glad_ray.plan.parameters import expert_bytes
 from glad_ray.plan.show import plan_tables
 from glad_ray.plan.total import total
 from glad_ray.spec import DC, DM, MTT, Evaluation, Run, Sweep, WholeDataset
+from tests.data.hub import parquet
 from tests.data.trees import write_classes
 
 
@@ -91,3 +92,10 @@ def test_a_path_is_told_as_it_is(tmp_path):
     text = told(sweep_of(Run(algorithm=MTT(), dataset=name)))
     assert f"ConvNet on {name}" in text
     assert f"{name} 8px" in text
+
+
+def test_what_is_not_read_of_a_users_own_dataset_is_told_once(tmp_path):
+    parquet(tmp_path, {"train.parquet": 3, "test.parquet": 2, "validation.parquet": 2})
+    run = Run(algorithm=DM(), dataset=f"hf:{tmp_path}")
+    text = told(sweep_of(run, run.replace(seed=1)))
+    assert text.count("not read: split validation") == 1
