@@ -1,6 +1,8 @@
 """ZCA whitening: kornia's numbers, the way back, and the file that keeps what was fitted."""
 
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -135,6 +137,20 @@ def test_it_is_fitted_once_and_for_other_training_images_again(fits, tmp_path):
     load_dataset(SAMPLE, resolution=10, whitening="zca", antialias=False)
     assert len(fits) == len(_kept(tmp_path)) == 3
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_of_several_at_once_one_fits_it(fits, colour):
+    at_once = 4
+    together = threading.Barrier(at_once)
+
+    def kept(_):
+        together.wait()
+        return kept_zca(colour, "Mine").transform
+
+    with ThreadPoolExecutor(at_once) as pool:
+        found = list(pool.map(kept, range(at_once)))
+    assert fits == [len(colour)]
+    assert all(np.array_equal(each, found[0]) for each in found)
 
 
 @pytest.mark.fault
