@@ -1,7 +1,15 @@
 """Real images: the bundled sample of Fashion-MNIST, the whole of it, and draws from them."""
 
 from glad_ray.data.dataset import Dataset
-from glad_ray.data.draws import by_index, denormalise, normalise, real_images, sample_class_batches, test_subset
+from glad_ray.data.draws import (
+    by_index,
+    denormalise,
+    network_inputs,
+    normalise,
+    real_images,
+    sample_class_batches,
+    test_subset,
+)
 from glad_ray.data.load import find_dataset, load_dataset
 
 __all__ = [
@@ -10,6 +18,7 @@ __all__ = [
     "denormalise",
     "find_dataset",
     "load_dataset",
+    "network_inputs",
     "normalise",
     "real_images",
     "sample_class_batches",

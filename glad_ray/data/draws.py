@@ -1,6 +1,7 @@
-"""Draws from a dataset in memory, and the step between 8-bit and normalised images.
+"""Draws from a dataset in memory, and the step from 8-bit images to what networks see.
 
-Every draw is made on the CPU from the `rng` given; images leave as normalised float32.
+Every draw is made on the CPU from the `rng` given; images leave as float32, normalised, or whitened where the dataset
+is.
 """
 
 from collections.abc import Callable
@@ -27,6 +28,19 @@ def normalise(
     return pixels.float().div_(255).sub_(_per_channel(mean, pixels.device)).div_(_per_channel(std, pixels.device))
 
 
+def network_inputs(
+    images: UInt8[Tensor, "n c h w"] | UInt8[np.ndarray, "n c h w"], dataset: Dataset
+) -> Float[Tensor, "n c h w"]:
+    """8-bit images of a dataset as networks see them: whitened if the dataset is, else normalised; float32, on the
+    device they are on.
+    """
+    if dataset.whitening is None:
+        return normalise(images, dataset.mean, dataset.std)
+    pixels = images if isinstance(images, Tensor) else torch.tensor(images)
+    assert pixels.dtype == torch.uint8, "whitened once only"
+    return dataset.whitening.whiten(pixels.float().div_(255))
+
+
 def denormalise(
     images: Float[Tensor, "n c h w"], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Float[Tensor, "n c h w"]:
@@ -37,7 +51,7 @@ def denormalise(
 def by_index(
     images: UInt8[np.ndarray, "n c h w"], dataset: Dataset, device: torch.device = _CPU
 ) -> Callable[[Int64[Tensor, " b"]], Float[Tensor, "b c h w"]]:
-    """Normalised images of a split by their indices, on `device`.
+    """Images of a split as networks see them, by their indices, on `device`.
 
     They stay where they are, which processes may share, and only those asked for are copied; on a GPU they are kept as
     bytes if there are no more than 4 GiB of them.
@@ -46,7 +60,7 @@ def by_index(
 
     def batch(index: Int64[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
         chosen = torch.from_numpy(images[index.cpu().numpy()]).to(device) if kept is None else kept[index]
-        return normalise(chosen, dataset.mean, dataset.std)
+        return network_inputs(chosen, dataset)
 
     return batch
 
@@ -54,7 +68,7 @@ def by_index(
 def sample_class_batches(
     dataset: Dataset, images_per_class: int, rng: torch.Generator, device: torch.device = _CPU
 ) -> tuple[Float[Tensor, "n c h w"], Int64[Tensor, " n"]]:
-    """Normalised training images of every class and their labels, in the order of the classes, on `device`.
+    """Training images of every class as networks see them, and their labels, in the order of the classes, on `device`.
 
     Each class gives the first `images_per_class` of a random permutation of its images: none twice, and all of them
     where it has fewer, as DC and DM do it.
@@ -66,18 +80,18 @@ def sample_class_batches(
     # Moved as bytes: a quarter of what the floats take.
     images = torch.from_numpy(dataset.train_images[index]).to(device)
     labels = torch.from_numpy(dataset.train_labels[index]).to(device)
-    return normalise(images, dataset.mean, dataset.std), labels
+    return network_inputs(images, dataset), labels
 
 
 def real_images(dataset: Dataset, labels: Int64[Tensor, " n"], rng: torch.Generator) -> Float[Tensor, "n c h w"]:
-    """A normalised training image of each label, drawn independently: one image may be drawn twice, as in the
+    """A training image of each label as networks see it, drawn independently: one image may be drawn twice, as in the
     paper's code.
     """
     index = []
     for label in labels.tolist():
         members = dataset.class_indices[label]
         index.append(members[int(torch.randint(len(members), (), generator=rng))])
-    return normalise(torch.from_numpy(dataset.train_images[np.array(index)]), dataset.mean, dataset.std)
+    return network_inputs(torch.from_numpy(dataset.train_images[np.array(index)]), dataset)
 
 
 def test_subset(dataset: Dataset, count: int | None) -> Split:

@@ -30,6 +30,31 @@ MATCHED = Run(algorithm=MTT(), dataset="imagenet-a")
 WHOLE = Run(algorithm=WholeDataset(), dataset="imagenet-a")
 
 
+class TestWhitening:
+    run = Run(algorithm=MTT(), dataset="cifar10", whitening="zca", held_out=5)
+
+    def test_what_is_whitened_and_what_fitting_takes(self):
+        text = told(sweep_of(self.run, self.run.replace(seed=1), Run(algorithm=DM(), dataset="cifar10")))
+        assert text.count("Whitening of CIFAR-10 at 32 pixels: fitted once") == 1
+        assert "without 5 held out per class" in text
+        assert "75.5 MB" in text  # two matrices of 3072 x 3072 float32, and the mean
+        assert "cifar10 32px, whitened" in text
+        assert "ConvNet on cifar10 whitened" in text
+
+    def test_no_word_where_nothing_is_whitened(self):
+        assert "hiten" not in told(sweep_of(self.run.replace(whitening="none")))
+
+    def test_it_is_counted_once_and_by_the_image(self):
+        sweep = sweep_of(self.run)
+        twice = [self.run, self.run.replace(seed=1)]
+        assert total(twice, sweep).whitening_flops == total(twice[:1], sweep).whitening_flops > 2 * 49_950 * 3072**2
+        plain = self.run.replace(whitening="none")
+        assert total([plain], sweep).whitening_flops == 0
+        whitened, others = (expert_flops(run.expert_set) for run in (self.run, plain))
+        # Every expert sees every training image once an epoch.
+        assert whitened - others == pytest.approx(2 * 3072**2 * 49_950 * 15 * 100)
+
+
 class TestAbout:
     def test_times_of_experts_rest_on_the_number_of_images(self):
         (line,) = (line for line in told(sweep_of(MATCHED)).splitlines() if "100 experts" in line)
