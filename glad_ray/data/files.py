@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from glad_ray.errors import DataError, UserError
+from glad_ray.errors import DataError, UserError, printable, unreadable
 from glad_ray.spec import DatasetFacts
 
 ENVIRONMENT_VARIABLE = "GLAD_RAY_DATA"
@@ -32,16 +32,16 @@ def find_folder(
 
 
 def file_bytes(path: Path) -> bytes:
-    """The content of a file; raises `DataError` if it cannot be read."""
+    """The content of a file; raises `DataError` if it cannot be read, `UnavailableError` if it cannot at present."""
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): mend that, or name another folder.") from error
+        raise unreadable(path, error) from error
 
 
 def damaged(path: Path, what: str) -> DataError:
     """The error for a file that is not what it should be."""
-    return DataError(f"{path} is damaged: {what}; fetch it again.")
+    return DataError(f"{printable(path)} is damaged: {what}; fetch it again.")
 
 
 def check_counts(folder: Path, facts: DatasetFacts, found: Mapping[str, int]) -> None:

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from glad_ray.errors import GladRayError, StoppedError
+from glad_ray.errors import GladRayError, StoppedError, UnavailableError
 
 Kind = Literal["own", "infrastructure", "GPU memory", "stopped"]
 """`stopped`: nothing went wrong, it was told to end"""
@@ -110,6 +110,8 @@ def attempt(
 def _kind(error: BaseException) -> Kind:
     if isinstance(error, StoppedError):
         return "stopped"
+    if isinstance(error, UnavailableError):
+        return "infrastructure"
     if isinstance(error, _loaded("torch", "OutOfMemoryError")):
         return "GPU memory"
     if isinstance(error, OSError | MemoryError) and not isinstance(error, _LASTING):
