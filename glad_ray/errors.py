@@ -8,6 +8,7 @@ import errno
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeGuard
 
 _REMEDIES = {
     errno.ENOENT: "put it back, or name another",
@@ -78,6 +79,14 @@ def unreadable(path: str | Path, error: OSError) -> GladRayError:
     return UnavailableError(
         f"{name} cannot be read at present ({reason}): see to its disk or network, then run the same command again."
     )
+
+
+def is_of_system(error: Exception) -> TypeGuard[OSError]:
+    """Whether the operating system did not let a file be read; False where a reader found its content wrong.
+
+    EINVAL is the latter: it comes of mapping an empty file, or of places in a file that cannot be.
+    """
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
 
 
 def is_lasting(error: OSError) -> bool:

@@ -26,9 +26,12 @@ def find_folder(
     roots = (Path(named),) if named else DEFAULT_ROOTS
     places = [place / folder for place in roots for folder in folders]
     for place in places:
-        if holds_it(place):
-            return place
-    raise UserError(f"{facts.title} was not found (looked in {', '.join(map(str, places))}): {facts.obtain}.")
+        try:
+            if holds_it(place):
+                return place
+        except OSError as error:
+            raise unreadable(error.filename or place, error) from error
+    raise UserError(f"{facts.title} was not found (looked in {', '.join(map(printable, places))}): {facts.obtain}.")
 
 
 def file_bytes(path: Path) -> bytes:
@@ -51,6 +54,6 @@ def check_counts(folder: Path, facts: DatasetFacts, found: Mapping[str, int]) ->
         count = expected[split]
         if count not in (None, number):
             raise DataError(
-                f"{folder} has {number} {split} images and {facts.title} has {count}: fetch it again, or name "
-                "the folder of that dataset."
+                f"{printable(folder)} has {number} {split} images and {facts.title} has {count}: fetch it again, or "
+                "name the folder of that dataset."
             )

@@ -7,7 +7,6 @@ preparation goes on with those that are there. Every file is written aside and r
 """
 
 import contextlib
-import errno
 import hashlib
 import os
 import re
@@ -27,7 +26,16 @@ from filelock import FileLock, Timeout
 from glad_ray.data.dataset import Split
 from glad_ray.data.identity import stamps
 from glad_ray.data.parts import Form, Part
-from glad_ray.errors import DataError, UnavailableError, UserError, is_lasting, unreadable
+from glad_ray.errors import (
+    DataError,
+    UnavailableError,
+    UserError,
+    is_lasting,
+    is_of_system,
+    is_text,
+    printable,
+    unreadable,
+)
 from glad_ray.spec import DatasetFacts
 from glad_ray.storage import Storage, is_uri
 
@@ -55,9 +63,18 @@ def decode_here(parts: Sequence[Part], form: Form) -> Iterator[tuple[Part, Itera
 
 
 def cache_folder() -> Path:
-    """Where prepared images are kept on this machine: $GLAD_RAY_CACHE, if that is a folder, else ~/.cache/glad_ray."""
+    """Where prepared images are kept on this machine: $GLAD_RAY_CACHE, if that is a folder, else ~/.cache/glad_ray.
+
+    Raises `UserError` if that is not UTF-8.
+    """
     named = os.environ.get(CACHE_VARIABLE, "")
-    return Path(_DEFAULT_CACHE if is_uri(named) else named or _DEFAULT_CACHE).expanduser()
+    folder = Path(_DEFAULT_CACHE if is_uri(named) else named or _DEFAULT_CACHE).expanduser()
+    if not is_text(str(folder)):
+        raise UserError(
+            f"Prepared images cannot be kept in {printable(folder)}, for its name is not UTF-8: set {CACHE_VARIABLE} "
+            "to another folder."
+        )
+    return folder
 
 
 def shared_cache() -> Storage | None:
@@ -275,8 +292,7 @@ def _batches(path: Path, key: str, form: Form) -> list[tuple[str, Split]]:
     except FileNotFoundError:
         raise
     except (pa.ArrowException, ValueError, OSError) as error:
-        # What the operating system says is no damage; of an empty file it says EINVAL.
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+        if is_of_system(error):
             raise unreadable(path, error) from error
         raise DataError(
             f"{path} is damaged, or no file that was prepared here: delete it, and its images are prepared again."

@@ -1,3 +1,4 @@
+import errno
 import os
 import threading
 import time
@@ -10,7 +11,7 @@ import torch
 from glad_ray.data import load_dataset
 from glad_ray.data.dataset import Split
 from glad_ray.data.prepare import CACHE_VARIABLE, cache_folder, decode_here
-from glad_ray.errors import DataError, UserError
+from glad_ray.errors import DataError, UnavailableError, UserError
 from tests.data.trees import encoded, noise, write_classes
 
 SIDE = 8
@@ -313,3 +314,30 @@ class TestKeptForOthers:
         shared.unlink()
         assert len(load(tree, decode=lambda parts, form: pytest.fail("parts were there")).train_labels) == 12
         assert len(files(shared)) == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.EIO, UnavailableError), (errno.EMFILE, UnavailableError), (errno.EACCES, DataError)]
+)
+def test_a_prepared_file_that_cannot_be_read_is_not_damaged(number, kind, tree, monkeypatch):
+    load(tree)
+
+    def fail(*arguments):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(pa, "memory_map", fail)
+    with pytest.raises(kind, match=os.strerror(number)) as caught:
+        load(tree)
+    assert type(caught.value) is kind
+    assert "delete" not in str(caught.value)
+
+
+def test_facts_follow_the_folder(tree):
+    assert load(tree).class_names == CLASSES
+    for split in ("train", "test"):
+        (tree / split / "dog").mkdir()
+        (tree / split / "dog" / "0.png").write_bytes(encoded(noise((9, 9))))
+    assert load(tree).class_names == (*CLASSES, "dog")
+    for split in ("train", "test"):
+        (tree / split / "ant").rename(tree / split / "eel")
+    assert load(tree).class_names == ("bee", "cat", "dog", "eel")

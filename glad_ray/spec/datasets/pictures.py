@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from glad_ray.errors import DataError, GladRayError, unreadable
+from glad_ray.errors import DataError, GladRayError, is_of_system, unreadable
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """Those that hold pixels alone; Pillow would hand some others to programs outside."""
@@ -79,7 +79,7 @@ def opened(content: bytes | Path, where: str) -> Iterator[ImageFile.ImageFile]:
     except Image.DecompressionBombError as error:
         raise DataError(f"{where} has too many pixels to be opened safely: make it smaller.") from error
     except Exception as error:  # a damaged file breaks the reader in any way
-        if isinstance(error, OSError) and error.errno is not None:
+        if is_of_system(error):
             raise unreadable(where, error) from error
         raise DataError(f"{where} is no whole image ({error}): fetch it again, or remove it.") from error
 
@@ -91,6 +91,8 @@ def pixels_of(image: ImageFile.ImageFile, where: str) -> Pixels:
             f"{where} holds {getattr(image, 'n_frames', 1)} pictures (an animation, or several pages), and which is "
             "meant is not known: save the one that is meant as a file of its own."
         )
+    # Alpha is dropped in any case, and Pillow warns of some of it.
+    image.info.pop("transparency", None)
     tags: Any = getattr(image, "tag_v2", {})
     bits = max(tags.get(_BITS, (8,))) if image.format == "TIFF" else 8
     stored = _stored(image)
