@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from glad_ray.data import Dataset, by_index, load_dataset, test_subset
 from glad_ray.data.dataset import Split
 from glad_ray.data.prepare import OnProgress
-from glad_ray.errors import DataError, RunError, StoppedError, UserError
+from glad_ray.errors import DataError, RunError, StoppedError, UserError, is_lasting, printable, unreadable
 from glad_ray.machine import device_name, peak_memory_bytes, reset_peak_memory
 from glad_ray.networks import build_network
 from glad_ray.randomness import rng_for
@@ -338,7 +338,11 @@ def read_set(path: Path) -> SyntheticSet:
     try:
         return SyntheticSet.from_bytes(path.read_bytes(), str(path))
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): name a synthetic_set.safetensors file.") from error
+        if not is_lasting(error):
+            raise unreadable(path, error) from error
+        raise DataError(
+            f"{printable(path)} cannot be read ({error.strerror}): name a synthetic_set.safetensors file."
+        ) from error
 
 
 def score(

@@ -19,7 +19,7 @@ from typing import BinaryIO, ClassVar
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from glad_ray.errors import DataError, UserError
+from glad_ray.errors import DataError, UserError, is_text, printable
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 # Up to the last @, for a password may hold what should have been escaped.
@@ -67,6 +67,10 @@ class Storage:
         Raises `UserError` if the scheme is unknown, it cannot be written, or (`create=False`) is not there.
         """
         text = str(where)
+        if not is_text(text):
+            raise UserError(
+                f"{printable(text)} cannot be used for results, for its name is not UTF-8: name another folder or URI."
+            )
         storage = cls(text if is_uri(text) else os.path.abspath(Path(text).expanduser()))
         folder = storage.local_path("")
         if folder is not None:

@@ -1,11 +1,15 @@
-"""Output that outlives its terminal: a sweep on a cluster goes on when whoever watches it goes away."""
+"""Output that outlives its terminal, for a sweep on a cluster goes on when whoever watches it goes away, and that takes
+every text, for a terminal may know ASCII alone.
+"""
 
 import os
 from typing import Any, TextIO
 
 
 class Lasting:
-    """A stream that drops what is written once its other end is gone; in all else the stream that it is made of."""
+    """A stream that drops what is written once its other end is gone, and escapes what its encoding does not have; in
+    all else the stream that it is made of.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -14,6 +18,8 @@ class Lasting:
         """Write it, if somebody is there to read."""
         try:
             return self._stream.write(text)
+        except UnicodeEncodeError as error:
+            return self.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
         except OSError:
             self._drop()
             return len(text)

@@ -166,9 +166,11 @@ def execute(made: Plan, storage: Storage, address: str | None, device: str | Non
         budget = run_plan(made, storage, address, device)
         console().print(f"The report is {storage}/{write_report(storage)}")
     check_spent(budget)
-    failed = {run.run_id for run in made.runs} & {failure.run_id for failure in read_failures(storage)}
+    damaged: list[str] = []
+    failures = read_failures(storage, damaged.append)
+    failed = len({run.run_id for run in made.runs} & {failure.run_id for failure in failures}) + len(damaged)
     if failed:
-        raise GladRayError(f"{len(failed)} of {len(made.runs)} runs failed; the report says why.")
+        raise GladRayError(f"{failed} of {len(made.runs)} runs failed; the report says why.")
 
 
 def finished_runs(made: Plan, storage: Storage) -> set[str]:

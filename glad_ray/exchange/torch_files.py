@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor
 
-from glad_ray.errors import DataError
+from glad_ray.errors import DataError, is_of_system, unreadable
 
 
 def read_tensors(path: Path) -> Any:
@@ -21,7 +21,11 @@ def read_tensors(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise DataError(f"{path} cannot be read ({error.strerror}): name a file of torch.save.") from error
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged file breaks the reader in any way
+        if is_of_system(error):
+            raise unreadable(path, error) from error
         raise DataError(
             f"{path} is damaged or holds more than tensors, and other objects are never loaded: save its tensors alone."
         ) from error
