@@ -14,9 +14,11 @@ from glad_ray.engine.start_errors import ray_logs
 from glad_ray.engine.view import View
 from glad_ray.errors import UserError
 
-SAID_AFTER_SECONDS = 10.0
+SAID_AFTER_SECONDS = 15.0
 AT_MOST_SECONDS = 300.0
 _LOOK_SECONDS = 0.5
+_LONGEST = 400
+"""characters that are told of what Ray says"""
 
 
 class FirstProcess:
@@ -59,8 +61,8 @@ def check_first_process(
     try:
         ray.get(answer)
     except RayError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        raise UserError(f"Ray could not start a process: {lines[0]}: {_why()}.") from error
+        said = " ".join(str(error).split())[:_LONGEST].rstrip(". ")
+        raise UserError(f"Ray could not start a process: {said}: {_why()}.") from error
 
 
 def _answer() -> None:
@@ -70,5 +72,6 @@ def _answer() -> None:
 def _why() -> str:
     return (
         f"Ray's logs in {ray_logs()} say why; usual reasons are a Python that is not the same on every machine (here "
-        f"{sys.executable}), a runtime environment that does not start it, too little memory, and a full disk"
+        f"{sys.executable}) or has a space in its path there, a runtime environment that does not start it, too little "
+        "memory, and a full disk"
     )
