@@ -23,6 +23,18 @@ class ClusterJoined:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """A process that Ray is to start has not come for some seconds."""
+
+    what: str
+    seconds: float
+    """so far"""
+    at_most_seconds: float
+    why: str
+    """where it is told, and the usual reasons"""
+
+
+@dataclass(frozen=True)
 class Begun:
     """What lies on storage already."""
 
@@ -187,6 +199,7 @@ class ReplicaHealth:
 
 Event = (
     ClusterJoined
+    | Waiting
     | Begun
     | ImagesPrepared
     | ExpertEpoch
