@@ -44,3 +44,9 @@ def unknown(kind: str, value: str, allowed: Iterable[str]) -> UserError:
     shown = nearest[1:] or names[:16]
     also = f" Near it: {', '.join(shown)}" if nearest[1:] else f" Known: {', '.join(shown)}"
     return UserError(f"Unknown {kind} {value!r}.{hint}{also} ({len(names)} in all).")
+
+
+def error_line(error: BaseException) -> str:
+    """An error of other code in one line: its type and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,10 +1,13 @@
 """What many tests share: the bundled images and a storage folder."""
 
+import sys
+
 import pytest
 import torch
 
 from glad_ray.data import load_dataset
 from glad_ray.data.prepare import CACHE_VARIABLE
+from glad_ray.module_path import VARIABLE as MODULE_FOLDERS
 from glad_ray.storage import Storage
 
 # The tests' tensors are small: one thread is faster, above all beside other work.
@@ -36,3 +39,11 @@ def no_cluster():
 @pytest.fixture
 def storage(tmp_path):
     return Storage.open(tmp_path / "storage")
+
+
+@pytest.fixture(autouse=True)
+def module_folders(monkeypatch):
+    """The folders of sweep files that a test reads are forgotten after it."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv(MODULE_FOLDERS, "")
+    monkeypatch.delenv(MODULE_FOLDERS)

@@ -18,6 +18,7 @@ from glad_ray.cli.common import (
     console,
     device_in_process,
     device_named,
+    home_expanded,
     run_plan,
     say_licences,
 )
@@ -44,11 +45,22 @@ ExpertAssignments = Annotated[
     ),
 ]
 SetFile = Annotated[
-    Path, typer.Argument(metavar="SET", help="A synthetic_set.safetensors; or images_best.pt of the older code.")
+    Path,
+    typer.Argument(
+        metavar="SET",
+        help="A synthetic_set.safetensors; or images_best.pt of the older code.",
+        callback=home_expanded,
+    ),
 ]
 SetDataset = Annotated[str | None, typer.Option("--dataset", help="With a .pt: the dataset that it stands for.")]
 SetLabels = Annotated[
-    Path | None, typer.Option("--labels", metavar="FILE", help="With a .pt: its labels; labels_best.pt beside it.")
+    Path | None,
+    typer.Option(
+        "--labels",
+        metavar="FILE",
+        help="With a .pt: its labels; labels_best.pt beside it.",
+        callback=home_expanded,
+    ),
 ]
 
 
@@ -129,7 +141,7 @@ def evaluate(
 
 def export(
     synthetic_set: SetFile,
-    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="A new folder.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="A new folder.", callback=home_expanded)],
     form: Annotated[
         Literal["tensors", "images", "huggingface"],
         typer.Option("--as", help="Tensors in .pt files; 8-bit PNG in class folders; a Hugging Face dataset."),
@@ -155,7 +167,12 @@ def experts(
     held_out: Annotated[int, typer.Option(help="Training images per class kept out.")] = 0,
     replay_buffers: Annotated[
         list[Path],
-        typer.Option("--from", metavar="FILE", help="Take them from a replay_buffer_*.pt instead. May be repeated."),
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="Take them from a replay_buffer_*.pt instead. May be repeated.",
+            callback=home_expanded,
+        ),
     ] = [],  # noqa: B006
     assignments: ExpertAssignments = [],  # noqa: B006
     address: Address = None,

@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from glad_ray.data.dataset import Split
 from glad_ray.data.parts import Form, Part
 from glad_ray.errors import DataError, UserError
+from glad_ray.paths import expanded
 from glad_ray.spec import DatasetFacts
 from glad_ray.storage import Storage, is_uri
 
@@ -35,7 +36,7 @@ OnProgress = Callable[[int, int], None]
 Decode = Callable[[Sequence[Part], Form], Iterator[tuple[Part, Iterable[Split]]]]
 """Decodes parts wherever it likes and gives them in any order, each with its images."""
 
-_DEFAULT_CACHE = Path("~/.cache/glad_ray")
+_DEFAULT_CACHE = "~/.cache/glad_ray"
 _VERSION = 2
 """Raised whenever the same files give other pixels or another file."""
 _KEY_DIGITS = 16
@@ -52,9 +53,19 @@ def decode_here(parts: Sequence[Part], form: Form) -> Iterator[tuple[Part, Itera
 
 
 def cache_folder() -> Path:
-    """Where prepared images are kept on this machine: $GLAD_RAY_CACHE, if that is a folder, else ~/.cache/glad_ray."""
+    """Where prepared images are kept on this machine: $GLAD_RAY_CACHE, if that is a folder, else ~/.cache/glad_ray.
+
+    Raises `UserError` if there is no home folder.
+    """
     named = os.environ.get(CACHE_VARIABLE, "")
-    return Path(_DEFAULT_CACHE if is_uri(named) else named or _DEFAULT_CACHE).expanduser()
+    if named and not is_uri(named):
+        return expanded(named)
+    try:
+        return expanded(_DEFAULT_CACHE)
+    except UserError as error:
+        raise UserError(
+            f"There is no place for prepared images: {error} Or set {CACHE_VARIABLE} to a folder that can be written."
+        ) from error
 
 
 def shared_cache() -> Storage | None:

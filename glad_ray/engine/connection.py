@@ -5,7 +5,6 @@ import logging
 import os
 import socket
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -13,9 +12,12 @@ import torch
 from ray._private.utils import read_ray_address
 from ray.exceptions import RayTaskError
 
+from glad_ray import module_path
 from glad_ray.engine.contact import in_contact
+from glad_ray.engine.ray_job import job_config
 from glad_ray.errors import UserError
 from glad_ray.interrupts import found_again, hangups_ignored
+from glad_ray.paths import expanded
 from glad_ray.plan.cluster_file import CLUSTER_VARIABLE, read_node_types
 from glad_ray.plan.machines import NodeType, check_machines, least_slice
 from glad_ray.spec import Resources, Unit
@@ -50,7 +52,7 @@ _OF_DRIVER = {
 }
 
 
-_LAUNCHED_WITH = Path("~/ray_bootstrap_config.yaml").expanduser()
+_LAUNCHED_WITH = "~/ray_bootstrap_config.yaml"
 _ANSWER_SECONDS = 10.0
 
 
@@ -85,6 +87,7 @@ def connected(address: str | None) -> Iterator[str | None]:
                     log_to_driver=False,
                     logging_level=logging.ERROR,
                     runtime_env=None if local else {"env_vars": _of_workers()},
+                    job_config=job_config(),
                 )
         except ConnectionError as error:
             raise _no_cluster(address) from error
@@ -120,7 +123,7 @@ def _of_workers() -> dict[str, str]:
     """Variables for workers on other machines, as somebody set them already or a job did; among them where modules
     beside the sweep file are, for machines that see the same files.
     """
-    path = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+    path = {name: os.environ[name] for name in ("PYTHONPATH", module_path.VARIABLE) if name in os.environ}
     return {name: os.environ.get(name, value) for name, value in _OF_WORKERS.items()} | path
 
 
@@ -132,7 +135,11 @@ def node_types(joined: str | None) -> tuple[NodeType, ...]:
         return ()
     if named := os.environ.get(CLUSTER_VARIABLE):
         return read_node_types(named)
-    return read_node_types(_LAUNCHED_WITH) if _LAUNCHED_WITH.exists() else ()
+    try:
+        launched_with = expanded(_LAUNCHED_WITH)
+    except UserError:
+        return ()  # `ray up` leaves the file in a home folder
+    return read_node_types(launched_with) if os.path.exists(launched_with) else ()
 
 
 def check_resources(

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from glad_ray.errors import DataError
+from glad_ray.paths import expanded
 from glad_ray.spec.datasets.facts import DatasetFacts
 from glad_ray.spec.datasets.pictures import look
 
@@ -40,7 +41,7 @@ def folder_facts(name: str) -> DatasetFacts:
 
 def folder_root(name: str) -> Path:
     """The PATH of `folder:PATH`."""
-    return Path(name.removeprefix(PREFIX)).expanduser()
+    return expanded(name.removeprefix(PREFIX))
 
 
 def class_folders(root: Path) -> dict[str, tuple[Path, ...]]:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from glad_ray.errors import DataError
+from glad_ray.paths import expanded
 from glad_ray.spec.datasets.facts import DatasetFacts
 from glad_ray.spec.datasets.pictures import look
 
@@ -66,7 +67,7 @@ def hugging_face_facts(name: str) -> DatasetFacts:
 
 def hugging_face_root(name: str) -> Path:
     """The PATH of `hf:PATH`."""
-    return Path(name.removeprefix(PREFIX)).expanduser()
+    return expanded(name.removeprefix(PREFIX))
 
 
 def hugging_face_files(root: Path) -> HuggingFaceFiles:
