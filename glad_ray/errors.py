@@ -110,3 +110,9 @@ def is_text(text: str) -> bool:
 def _escaped(char: str) -> str:
     # Python reads a byte b of a file name that is not UTF-8 as the surrogate 0xDC00 + b.
     return f"\\x{ord(char) - 0xDC00:02x}" if "\udc80" <= char <= "\udcff" else ascii(char)[1:-1]
+
+
+def error_line(error: BaseException) -> str:
+    """An error of other code in one line: its type and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from glad_ray.errors import DataError, UserError, is_text, printable
+from glad_ray.paths import expanded
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 # Up to the last @, for a password may hold what should have been escaped.
@@ -71,7 +72,7 @@ class Storage:
             raise UserError(
                 f"{printable(text)} cannot be used for results, for its name is not UTF-8: name another folder or URI."
             )
-        storage = cls(text if is_uri(text) else os.path.abspath(Path(text).expanduser()))
+        storage = cls(text if is_uri(text) else os.path.abspath(expanded(text)))
         folder = storage.local_path("")
         if folder is not None:
             storage = cls(str(folder))

@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Iterable
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,6 +12,7 @@ from glad_ray.engine import words
 from glad_ray.engine.addresses import check_address
 from glad_ray.engine.ray_settings import check_ray_settings
 from glad_ray.errors import BudgetError, UserError
+from glad_ray.paths import expanded
 from glad_ray.plan import Plan
 from glad_ray.spec import Run
 from glad_ray.storage import Storage
@@ -45,6 +47,13 @@ InProcess = Annotated[
     bool, typer.Option("--in-process", help="Run everything in this process, one after another, without Ray.")
 ]
 DeviceInProcess = Annotated[str, typer.Option("--device", help="With --in-process: cpu, cuda, cuda:<n> or auto.")]
+
+
+def home_expanded(given: Any) -> Any:
+    """What an option or argument was given as a path, or several: a shell leaves the ~ of `--to=~/x` as it is."""
+    if isinstance(given, list | tuple):
+        return [home_expanded(each) for each in given]
+    return expanded(given) if isinstance(given, Path) else given
 
 
 def console() -> Console:

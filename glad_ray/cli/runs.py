@@ -18,6 +18,7 @@ from glad_ray.cli.common import (
     console,
     device_in_process,
     device_named,
+    home_expanded,
     run_plan,
     say_licences,
 )
@@ -44,7 +45,12 @@ ExpertAssignments = Annotated[
     ),
 ]
 SetFile = Annotated[
-    Path, typer.Argument(metavar="SET", help="A synthetic_set.safetensors; or images_best.pt of the older code.")
+    Path,
+    typer.Argument(
+        metavar="SET",
+        help="A synthetic_set.safetensors; or images_best.pt of the older code.",
+        callback=home_expanded,
+    ),
 ]
 SetDataset = Annotated[str | None, typer.Option("--dataset", help="With a .pt: the dataset that it stands for.")]
 SetWhitening = Annotated[
@@ -52,7 +58,13 @@ SetWhitening = Annotated[
     typer.Option("--whitening", help="With a .pt: zca if the older code was run with --zca; none if not given."),
 ]
 SetLabels = Annotated[
-    Path | None, typer.Option("--labels", metavar="FILE", help="With a .pt: its labels; labels_best.pt beside it.")
+    Path | None,
+    typer.Option(
+        "--labels",
+        metavar="FILE",
+        help="With a .pt: its labels; labels_best.pt beside it.",
+        callback=home_expanded,
+    ),
 ]
 
 
@@ -140,7 +152,7 @@ def evaluate(
 
 def export(
     synthetic_set: SetFile,
-    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="A new folder.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="A new folder.", callback=home_expanded)],
     form: Annotated[
         Literal["tensors", "images", "huggingface"],
         typer.Option("--as", help="Tensors in .pt files; 8-bit PNG in class folders; a Hugging Face dataset."),
@@ -178,7 +190,12 @@ def experts(
     ] = "none",
     replay_buffers: Annotated[
         list[Path],
-        typer.Option("--from", metavar="FILE", help="Take them from a replay_buffer_*.pt instead. May be repeated."),
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="Take them from a replay_buffer_*.pt instead. May be repeated.",
+            callback=home_expanded,
+        ),
     ] = [],  # noqa: B006
     assignments: ExpertAssignments = [],  # noqa: B006
     address: Address = None,

@@ -15,6 +15,7 @@ from glad_ray.cli.common import (
     check_spent,
     console,
     device_in_process,
+    home_expanded,
     run_plan,
     say_licences,
 )
@@ -31,7 +32,10 @@ from glad_ray.spec.small import small as shrink
 from glad_ray.spec.sweep_file import load_sweep
 from glad_ray.storage import Storage
 
-SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file: Python that has a function sweep().")]
+SweepFile = Annotated[
+    Path,
+    typer.Argument(metavar="SWEEP", help="A sweep file: Python that has a function sweep().", callback=home_expanded),
+]
 Conditions = Annotated[
     list[str],
     typer.Option(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from glad_ray.errors import DataError, UserError, printable, unreadable
+from glad_ray.paths import expanded
 from glad_ray.spec import DatasetFacts
 
 ENVIRONMENT_VARIABLE = "GLAD_RAY_DATA"
@@ -23,7 +24,7 @@ def find_folder(
     Raises `UserError` that says where it looked and how to get the dataset.
     """
     named = root or os.environ.get(ENVIRONMENT_VARIABLE)
-    roots = (Path(named),) if named else DEFAULT_ROOTS
+    roots = (expanded(named),) if named else DEFAULT_ROOTS
     places = [place / folder for place in roots for folder in folders]
     for place in places:
         try:

@@ -36,6 +36,7 @@ from glad_ray.errors import (
     printable,
     unreadable,
 )
+from glad_ray.paths import expanded
 from glad_ray.spec import DatasetFacts
 from glad_ray.storage import Storage, is_uri
 
@@ -45,7 +46,7 @@ OnProgress = Callable[[int, int], None]
 Decode = Callable[[Sequence[Part], Form], Iterator[tuple[Part, Iterable[Split]]]]
 """Decodes parts wherever it likes and gives them in any order, each with its images."""
 
-_DEFAULT_CACHE = Path("~/.cache/glad_ray")
+_DEFAULT_CACHE = "~/.cache/glad_ray"
 _VERSION = 3
 """Raised whenever the same files give other pixels or another file."""
 _KEY_DIGITS = 16
@@ -65,10 +66,15 @@ def decode_here(parts: Sequence[Part], form: Form) -> Iterator[tuple[Part, Itera
 def cache_folder() -> Path:
     """Where prepared images are kept on this machine: $GLAD_RAY_CACHE, if that is a folder, else ~/.cache/glad_ray.
 
-    Raises `UserError` if that is not UTF-8.
+    Raises `UserError` if there is no home folder, or its name is not UTF-8.
     """
     named = os.environ.get(CACHE_VARIABLE, "")
-    folder = Path(_DEFAULT_CACHE if is_uri(named) else named or _DEFAULT_CACHE).expanduser()
+    try:
+        folder = expanded(named if named and not is_uri(named) else _DEFAULT_CACHE)
+    except UserError as error:
+        raise UserError(
+            f"There is no place for prepared images: {error} Or set {CACHE_VARIABLE} to a folder that can be written."
+        ) from error
     if not is_text(str(folder)):
         raise UserError(
             f"Prepared images cannot be kept in {printable(folder)}, for its name is not UTF-8: set {CACHE_VARIABLE} "

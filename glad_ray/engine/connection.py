@@ -6,20 +6,22 @@ import os
 import shlex
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import ray
 import torch
 from ray.exceptions import RayTaskError
 
+from glad_ray import module_path
 from glad_ray.engine.addresses import Address, check_address, check_answer, find_address
 from glad_ray.engine.authentication import authenticated
 from glad_ray.engine.contact import in_contact
+from glad_ray.engine.ray_job import job_config
 from glad_ray.engine.ray_settings import environment, unless_set, uv_run_ignored
 from glad_ray.engine.start_errors import check_python_path, start_error
 from glad_ray.errors import UserError
 from glad_ray.interrupts import found_again, hangups_ignored
+from glad_ray.paths import expanded
 from glad_ray.plan.cluster_file import CLUSTER_VARIABLE, read_node_types
 from glad_ray.plan.machines import NodeType, check_machines, least_slice
 from glad_ray.spec import Resources, Unit
@@ -54,7 +56,7 @@ _OF_DRIVER = {
 }
 
 
-_LAUNCHED_WITH = Path("~/ray_bootstrap_config.yaml").expanduser()
+_LAUNCHED_WITH = "~/ray_bootstrap_config.yaml"
 _JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """what ray job gives its driver"""
 
@@ -114,6 +116,7 @@ def _init(found: Address) -> None:
             log_to_driver=False,
             logging_level=logging.ERROR,
             runtime_env=runtime_env or None,
+            job_config=job_config(),
         )
 
 
@@ -131,7 +134,7 @@ def _of_workers() -> dict[str, str]:
     """Variables for workers on other machines, as somebody set them already or a job did; among them where modules
     beside the sweep file are, for machines that see the same files.
     """
-    path = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+    path = {name: os.environ[name] for name in ("PYTHONPATH", module_path.VARIABLE) if name in os.environ}
     return {name: os.environ.get(name, value) for name, value in _OF_WORKERS.items()} | path
 
 
@@ -143,7 +146,11 @@ def node_types(joined: str | None) -> tuple[NodeType, ...]:
         return ()
     if named := os.environ.get(CLUSTER_VARIABLE):
         return read_node_types(named)
-    return read_node_types(_LAUNCHED_WITH) if _LAUNCHED_WITH.exists() else ()
+    try:
+        launched_with = expanded(_LAUNCHED_WITH)
+    except UserError:
+        return ()  # `ray up` leaves the file in a home folder
+    return read_node_types(launched_with) if os.path.exists(launched_with) else ()
 
 
 def check_resources(

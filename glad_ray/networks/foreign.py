@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from glad_ray.errors import UserError
-from glad_ray.importing import import_callable, told
+from glad_ray.errors import UserError, error_line
+from glad_ray.importing import import_callable
 from glad_ray.networks.layers import Classifier
 from glad_ray.spec.network import Network
 
@@ -122,8 +122,8 @@ def _construct(spec: Network, channels: int, classes: int, *, seed: int, device:
     except Exception as error:
         said = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
         raise UserError(
-            f"Network {spec.name} refuses {said} ({told(error)}): change its options, or name a function of your own "
-            "that takes these and builds it."
+            f"Network {spec.name} refuses {said} ({error_line(error)}): change its options, or name a function of "
+            "your own that takes these and builds it."
         ) from error
     if not isinstance(network, nn.Module):
         raise UserError(
@@ -146,8 +146,9 @@ def _try_on_images(spec: Network, channels: int, resolution: int, classes: int, 
             raise
         except Exception as error:
             raise UserError(
-                f"Network {spec.name} cannot take images of {channels} x {resolution} x {resolution} ({told(error)}): "
-                "leave it out, change the resolution, or set its option for the size, such as image_size or img_size."
+                f"Network {spec.name} cannot take images of {channels} x {resolution} x {resolution} "
+                f"({error_line(error)}): leave it out, change the resolution, or set its option for the size, "
+                "such as image_size or img_size."
             ) from error
 
 

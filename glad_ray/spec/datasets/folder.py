@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from glad_ray.errors import DataError, printable, unreadable
+from glad_ray.paths import expanded
 from glad_ray.spec.datasets.facts import DatasetFacts
 from glad_ray.spec.datasets.pictures import LOOKED_AT, look, spread
 
@@ -45,8 +46,7 @@ def folder_facts(name: str) -> DatasetFacts:
 
 def folder_root(name: str) -> Path:
     """The PATH of `folder:PATH`."""
-    # Unlike that of Path, it leaves an unknown user as it is.
-    return Path(os.path.expanduser(name.removeprefix(PREFIX)))
+    return expanded(name.removeprefix(PREFIX))
 
 
 def class_folders(root: Path) -> dict[str, tuple[Path, ...]]:
