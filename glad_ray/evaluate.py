@@ -21,7 +21,7 @@ from glad_ray.data.dataset import Split
 from glad_ray.data.prepare import OnProgress
 from glad_ray.errors import DataError, RunError, StoppedError, UserError
 from glad_ray.machine import device_name, peak_memory_bytes, reset_peak_memory
-from glad_ray.networks import build_network
+from glad_ray.networks import batch_sizes, build_network
 from glad_ray.randomness import rng_for
 from glad_ray.results import (
     Look,
@@ -121,7 +121,8 @@ def accuracy(network: nn.Module, images: Float[Tensor, "n c h w"] | Images, labe
     network.eval()
     get = _getter(images)
     order = torch.arange(len(labels), device=labels.device)
-    correct = sum(int((network(get(index)).argmax(1) == labels[index]).sum()) for index in order.split(_TEST_BATCH))
+    sizes = batch_sizes(network, lambda: get(order[:1]), len(order), _TEST_BATCH)
+    correct = sum(int((network(get(index)).argmax(1) == labels[index]).sum()) for index in order.split(sizes))
     return correct / len(labels)
 
 
