@@ -212,6 +212,11 @@ class Storage:
         return f"runs/{run_id}/run.json"
 
     @staticmethod
+    def scored_set_path(set_id: str) -> str:
+        """The record of a synthetic set that is scored by itself, in the place of a run."""
+        return f"runs/{set_id}/set.json"
+
+    @staticmethod
     def checkpoint_folder(run_id: str) -> str:
         """The checkpoints of a run."""
         return f"runs/{run_id}/checkpoints"

@@ -1,7 +1,7 @@
 """One epoch of training a classifier, the same for experts, evaluation and DC's inner loop.
 
-As the paper's code does it: shuffled mini-batches, the last partial one kept, mean cross-entropy, and DSA with one
-operation per mini-batch whose parameters are drawn per image.
+As the paper's code does it: shuffled mini-batches, the last partial one kept (see `batch_sizes` for one of a single
+image), mean cross-entropy, and DSA with one operation per mini-batch whose parameters are drawn per image.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from glad_ray.augment import augment
+from glad_ray.networks import batch_sizes
 
 Images = Callable[[Int64[Tensor, " b"]], Float[Tensor, "b c h w"]]
 """Normalised images by index."""
@@ -32,7 +33,8 @@ def train_epoch(
     """Train for one epoch and return the mean loss; `images` gives normalised images by index, labels are classes or
     class probabilities.
 
-    Shuffling and augmentation are drawn from `rng`, on the CPU.
+    Shuffling and augmentation are drawn from `rng`, on the CPU. Raises `UserError` for a single image in a network that
+    cannot take one.
     """
     (loss,) = train_epoch_together(
         network, optimiser, images, labels, batch_size=batch_size, augmentation=augmentation, rngs=[rng]
@@ -55,7 +57,9 @@ def train_epoch_together(
     """
     network.train()
     total = torch.zeros(len(rngs), device=labels.device)
-    for batches in zip(*(torch.randperm(len(labels), generator=rng).split(batch_size) for rng in rngs), strict=True):
+    first = torch.zeros(len(rngs), dtype=torch.int64, device=labels.device)
+    sizes = batch_sizes(network, lambda: images(first), len(labels), batch_size)
+    for batches in zip(*(torch.randperm(len(labels), generator=rng).split(sizes) for rng in rngs), strict=True):
         batch = torch.cat(batches).to(labels.device)
         parts = images(batch).chunk(len(rngs))
         logits = network(torch.cat([augment(part, augmentation, rng) for part, rng in zip(parts, rngs, strict=True)]))

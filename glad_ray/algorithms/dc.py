@@ -18,7 +18,14 @@ from torch import Tensor, nn
 from glad_ray.algorithms.base import Match
 from glad_ray.augment import apply, draw
 from glad_ray.data import Dataset, sample_class_batches
-from glad_ray.networks import Classifier, build_network, flat_parameters, load_flat_parameters, set_dropout_rng
+from glad_ray.networks import (
+    Classifier,
+    batch_sizes,
+    build_network,
+    flat_parameters,
+    load_flat_parameters,
+    set_dropout_rng,
+)
 from glad_ray.randomness import rng_for
 from glad_ray.spec import DC, Run
 from glad_ray.training import train_epoch
@@ -141,7 +148,7 @@ def _mean_gradient(
     """Gradient of the mean cross-entropy of one class's real images, accumulated over micro-batches."""
     size = _MICRO_BATCH_CPU if images.device.type == "cpu" else len(images)
     total: list[Tensor] | None = None
-    for chunk in images.split(size):
+    for chunk in images.split(batch_sizes(network, lambda: images[:1], len(images), size)):
         targets = torch.full((len(chunk),), label, device=images.device)
         loss = F.cross_entropy(network(chunk), targets, reduction="sum") / len(images)
         gradients = torch.autograd.grad(loss, parameters)

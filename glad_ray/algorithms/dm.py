@@ -12,7 +12,7 @@ from torch import Tensor
 from glad_ray.algorithms.base import Match
 from glad_ray.augment import apply, draw
 from glad_ray.data import Dataset, sample_class_batches
-from glad_ray.networks import build_network
+from glad_ray.networks import batch_sizes, build_network
 from glad_ray.randomness import rng_for
 from glad_ray.spec import DM, Run
 
@@ -58,7 +58,8 @@ class DistributionMatching:
         with torch.no_grad():
             size = _MICRO_BATCH_CPU if real.device.type == "cpu" else len(real)
             augmented = apply(real.to(images.dtype), draws, real_labels)
-            features = torch.cat([network.embed(chunk) for chunk in augmented.split(size)])
+            sizes = batch_sizes(network, lambda: augmented[:1], len(augmented), size)
+            features = torch.cat([network.embed(chunk) for chunk in augmented.split(sizes)])
             real_means = class_means(features, real_labels, classes)
         synthetic = images.detach().requires_grad_()
         features = network.embed(apply(synthetic, draws, labels))

@@ -9,7 +9,7 @@ from typing import Literal
 
 from glad_ray.engine.replica.stats import ReplicaStats
 from glad_ray.results import Failure, Progress, Training
-from glad_ray.spec import ExpertSet, Run
+from glad_ray.spec import ExpertSet, Network, Run
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,25 @@ class TrainingDone:
 
 
 @dataclass(frozen=True)
+class SetTrained:
+    """One network was trained on a set that is scored by itself, and tested."""
+
+    network: Network
+    training: Training
+    earlier: bool = False
+    """by an earlier command, which kept it"""
+
+
+@dataclass(frozen=True)
+class NetworkFailed:
+    """A network failed on a set that is scored by itself; the others go on."""
+
+    network: Network
+    error: str
+    """one line"""
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """A run has its results."""
 
@@ -206,6 +225,8 @@ Event = (
     | RunProgressed
     | RunDistilled
     | TrainingDone
+    | SetTrained
+    | NetworkFailed
     | RunFinished
     | RunFailed
     | TrialsFound

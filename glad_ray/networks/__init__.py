@@ -1,5 +1,6 @@
 """The classifiers: the backbone that distils and the unseen networks that evaluate (section 4.1 of the paper)."""
 
+from glad_ray.networks.batches import batch_sizes, takes_one_image
 from glad_ray.networks.build import (
     ARCHITECTURES,
     FAMILIES,
@@ -20,6 +21,7 @@ __all__ = [
     "REFERENCE_NETWORKS",
     "Classifier",
     "Ensemble",
+    "batch_sizes",
     "build_architecture",
     "build_network",
     "build_reference_network",
@@ -29,4 +31,5 @@ __all__ = [
     "load_flat_parameters",
     "set_dropout_rng",
     "split_parameters",
+    "takes_one_image",
 ]
