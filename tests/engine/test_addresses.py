@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from glad_ray.cli import main
-from glad_ray.engine.addresses import check_address, check_answer, find_address
+from glad_ray.engine.addresses import check_address, check_answer, check_machine, find_address
 from glad_ray.errors import UserError
 
 REFUSED = {
@@ -88,3 +88,11 @@ def test_nobody_listens():
         check_answer(f"127.0.0.1:{port}")
     with pytest.raises(UserError, match="no Ray cluster at"):
         check_answer("nowhere.invalid:6379")
+
+
+def test_a_machine_that_is_none_of_the_clusters(monkeypatch):
+    monkeypatch.setattr("ray._private.services.find_node_ids", lambda: ["a node's id"])
+    check_machine("head:6379")
+    monkeypatch.setattr("ray._private.services.find_node_ids", list)
+    with pytest.raises(UserError, match="ray start --address=head:6379"):
+        check_machine("head:6379")
