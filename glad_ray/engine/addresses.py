@@ -81,6 +81,17 @@ def check_answer(address: str) -> None:
         raise _no_cluster(f"at {address}", str(error)) from error
 
 
+def check_machine(address: str) -> None:
+    """Raise `UserError` unless this machine is one of a cluster's, as a driver needs; Ray would look for a minute."""
+    from ray._private.services import find_node_ids
+
+    if not find_node_ids():
+        raise UserError(
+            f"This machine is none of the Ray cluster's at {address}: run the command on one that is, by ray submit, "
+            f"ray job or ray exec, or let this one join by ray start --address={address}."
+        )
+
+
 def _no_cluster(where: str, reason: str) -> UserError:
     return UserError(
         f"There is no Ray cluster {where}: start one with ray start or ray up, name another by --address HOST:PORT, or "

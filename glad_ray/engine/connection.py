@@ -13,7 +13,7 @@ import torch
 from ray.exceptions import RayTaskError
 
 from glad_ray import module_path
-from glad_ray.engine.addresses import Address, check_address, check_answer, find_address
+from glad_ray.engine.addresses import Address, check_address, check_answer, check_machine, find_address
 from glad_ray.engine.authentication import authenticated
 from glad_ray.engine.contact import in_contact
 from glad_ray.engine.ray_job import job_config
@@ -85,6 +85,8 @@ def connected(address: str | None) -> Iterator[str | None]:
                 stack.enter_context(hangups_ignored())
                 check_answer(found.given)
             stack.enter_context(authenticated(None if found.local else found.given))
+            if not found.local:
+                check_machine(found.given)
             _init(found)
         except UserError:
             raise

@@ -34,12 +34,16 @@ class FirstProcess:
         """`what` is waited for, for messages: "the first process of a trial", say."""
         self._what, self._view = what, view
         self._said_after, self._at_most = said_after_seconds, at_most_seconds
-        self._began = time.monotonic()
+        self._began: float | None = None
         self._said = False
 
     def check(self) -> None:
-        """To be called again and again while there is none; raises `UserError` after the bound."""
-        waited = time.monotonic() - self._began
+        """To be called again and again while there is none, the first time when it is due; raises `UserError` after the
+        bound.
+        """
+        now = time.monotonic()
+        self._began = now if self._began is None else self._began
+        waited = now - self._began
         if waited > self._at_most:
             raise UserError(
                 f"{self._what[:1].upper()}{self._what[1:]} has not started in {waited:.0f} seconds: {_why()}."

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from glad_ray.errors import UserError
 
 _UV = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"
+_OF_RAY_ITSELF = "RAY_CLIENT_MODE"
+"""which it sets in every process that uses it"""
 _NUMBER = re.compile(r"-?\d+(\.\d+)?|true|false", re.IGNORECASE)
 
 
@@ -75,5 +77,5 @@ def uv_run_ignored() -> Iterator[None]:
 
 def settings_here() -> str:
     """The names of the variables of Ray that are set, for messages; none: nothing."""
-    names = sorted(name for name in os.environ if name.startswith("RAY_"))
+    names = sorted(name for name in os.environ if name.startswith("RAY_") and name != _OF_RAY_ITSELF)
     return f" (set here: {', '.join(names)})" if names else ""

@@ -40,7 +40,7 @@ def check_python_path() -> None:
         understood = False
     if not understood:
         raise UserError(
-            f"Ray cannot start processes by {sys.executable}: there is a backslash in its path, or an apostrophe and "
+            f"Ray cannot start processes by {sys.executable}: there is a backslash or an apostrophe in its path, and "
             "no space. Make the virtual environment in another folder, or rename this one."
         )
 
@@ -95,7 +95,9 @@ def _remedy(error: Exception, address: Address) -> str:
             "Give the machine more memory or /dev/shm (--shm-size for a container), or bound what Ray takes by "
             "RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES (at least 78643200)"
         )
-    if isinstance(error, ValueError):
+    if "working_dir" in said or "runtime environment" in said:
+        return "See what the job's runtime environment asks for, and what lies in the folder that it packs"
+    if isinstance(error, ValueError | ImportError):
         return "See whether a variable of Ray is set to what it cannot read"
     if not address.local:
         return (

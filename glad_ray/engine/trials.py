@@ -268,12 +268,11 @@ class _Callback(tune.Callback):
 
     def __init__(self, queue: _Queue, listener: Listener) -> None:
         self.queue, self.listener = queue, listener
-        self._awaited: FirstProcess | None = None
-        self._started = False
+        self._awaited: FirstProcess | None = FirstProcess("the first process of a trial", listener.view)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Its process is there."""
-        self._started = True
+        self._awaited = None
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """It came to its end, by a fault perhaps."""
@@ -301,8 +300,7 @@ class _Callback(tune.Callback):
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Tune's loop has gone round."""
         self.listener.poll()
-        if trials and not self._started:
-            self._awaited = self._awaited or FirstProcess("the first process of a trial", self.listener.view)
+        if trials and self._awaited is not None:
             self._awaited.check()
 
     def __getstate__(self) -> dict[str, Any]:

@@ -124,8 +124,8 @@ def test_a_client_is_no_driver():
         pass
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999"])
-def test_a_cluster_that_is_not_there_is_told_at_once(address):
+def test_a_cluster_that_is_not_there_is_told_at_once():
+    address = "127.0.0.1:1"
     words = [sys.executable, "-m", "glad_ray", "sweep", "sweeps/quickstart.py", "--small", "--address", address]
     with tempfile.TemporaryDirectory() as folder:
         ended = subprocess.run([*words, "--storage", folder], capture_output=True, text=True, check=False, timeout=60)

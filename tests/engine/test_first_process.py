@@ -1,0 +1,53 @@
+"""The wait for a process of Ray: it is said, and it has an end."""
+
+from functools import partial
+
+import pytest
+
+from glad_ray.engine import trials
+from glad_ray.engine.cluster import run_on_ray
+from glad_ray.engine.events import Waiting
+from glad_ray.engine.first_process import FirstProcess, check_first_process
+from glad_ray.engine.sweep_account import make_view
+from glad_ray.errors import UserError
+from tests.engine import tiny
+
+
+def test_a_wait_is_said_once(view):
+    first = FirstProcess("the first process", view, said_after_seconds=-1, at_most_seconds=60)
+    first.check()
+    first.check()
+    (waiting,) = view.of(Waiting)
+    assert waiting.what == "the first process"
+    assert "logs" in waiting.why
+
+
+def test_nothing_is_said_of_a_short_wait(view):
+    FirstProcess("the first process", view).check()
+    assert not view.events
+
+
+def test_a_wait_has_an_end(view):
+    with pytest.raises(UserError, match="The first process has not started"):
+        FirstProcess("the first process", view, at_most_seconds=-1).check()
+
+
+def test_views_show_a_wait(capsys):
+    with make_view(tiny.plan("dm")) as shown:
+        shown.show(Waiting("the first process", 15.2, 300, "the logs tell why"))
+    assert "waiting    for the first process, 15 seconds so far and at most 300: the logs tell why" in (
+        capsys.readouterr().out.splitlines()
+    )
+
+
+@pytest.mark.ray
+def test_a_process_that_answers(ray_session, view):
+    check_first_process(view)
+    assert not view.of(Waiting)
+
+
+@pytest.mark.ray
+def test_a_sweep_ends_where_no_trial_gets_a_process(ray_session, storage, view, monkeypatch):
+    monkeypatch.setattr(trials, "FirstProcess", partial(FirstProcess, at_most_seconds=-1))
+    with pytest.raises(UserError, match="first process of a trial"):
+        run_on_ray(tiny.plan("dm"), storage, address=None, view=view)
