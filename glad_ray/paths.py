@@ -16,6 +16,14 @@ def expanded(path: str | os.PathLike[str]) -> Path:
     return (_home_of(user, text) if user else _home(text)) / rest.lstrip("/")
 
 
+def check_home(who: str) -> None:
+    """Raise `UserError` if no home folder is known, which some library cannot do without."""
+    try:
+        expanded("~")
+    except UserError as error:
+        raise UserError(f"{who} needs a home folder: set HOME to a folder that can be written.") from error
+
+
 def _home_of(user: str, text: str) -> Path:
     try:
         return Path(pwd.getpwnam(user).pw_dir)
@@ -33,8 +41,8 @@ def _home(text: str) -> Path:
             home = pwd.getpwuid(os.getuid()).pw_dir
         except KeyError as error:
             raise UserError(
-                f"{text} names the home folder, and there is none: HOME is not set, and this machine does not know the "
-                "user; set HOME, or write the whole path."
+                f"{text} names the home folder, and there is none: HOME is not set, and this machine has no user "
+                f"{os.getuid()}; set HOME, or write the whole path."
             ) from error
     if not os.path.isabs(home):
         raise UserError(f"{text} names the home folder, and HOME is {home!r}: set it to a whole path.")

@@ -9,7 +9,6 @@ import functools
 import os
 import re
 import shutil
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -80,6 +79,7 @@ class Storage:
             if create:
                 probe = f".{uuid.uuid4().hex}{_ASIDE}"
                 storage.write_bytes(probe, b"")
+                now = storage.modified(probe)
                 storage.delete(probe)
             elif storage._info("").type != pafs.FileType.Directory:
                 raise UserError(f"There is no folder {storage}: name one that a sweep wrote its results to.")
@@ -87,8 +87,8 @@ class Storage:
             raise UserError(
                 f"{storage} cannot be used for results: {_reason(error)}; name a folder or URI you can write."
             ) from error
-        if folder is not None and create:
-            _remove_leftovers(folder)
+        if folder is not None and create and now is not None:
+            _remove_leftovers(folder, now)
         return storage
 
     def read_bytes(self, path: str) -> bytes:
@@ -166,10 +166,20 @@ class Storage:
 
     def tree(self, folder: str) -> tuple[str, ...]:
         """Paths of all files below a folder, in no order, asked for at once; none if it is not there."""
+        return tuple(self.times(folder))
+
+    def times(self, folder: str) -> dict[str, float | None]:
+        """When each file below a folder was written, by path, as `modified` tells it; asked for at once."""
         selector = pafs.FileSelector(self._full(folder), recursive=True, allow_not_found=True)
         infos = self._filesystem.get_file_info(selector)
         start = len(self._full("").rstrip("/")) + 1
-        return tuple(info.path[start:] for info in infos if info.type == pafs.FileType.File)
+        return {info.path[start:]: _written_at(info) for info in infos if info.type == pafs.FileType.File}
+
+    def modified(self, path: str) -> float | None:
+        """When a file was written, in seconds since 1970 by the clock of what keeps it: the same clock for all files of
+        a storage, whatever machine wrote them. None: it is not there, or no time is known.
+        """
+        return _written_at(self._info(path))
 
     def delete(self, path: str) -> None:
         """Delete a file or a folder with all it holds; nothing happens if it is not there."""
@@ -373,10 +383,14 @@ def _replacing(target: Path) -> Iterator[BinaryIO]:
             os.close(descriptor)
 
 
-def _remove_leftovers(folder: Path) -> None:
+def _written_at(info: pafs.FileInfo) -> float | None:
+    return None if info.mtime_ns is None else info.mtime_ns / 1e9
+
+
+def _remove_leftovers(folder: Path, now: float) -> None:
     for path in folder.rglob(f".*{_ASIDE}"):
         with contextlib.suppress(OSError):
-            if path.stat().st_mtime < time.time() - _LEFTOVER_SECONDS:
+            if path.stat().st_mtime < now - _LEFTOVER_SECONDS:
                 path.unlink()
 
 

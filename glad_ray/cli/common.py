@@ -12,7 +12,7 @@ from glad_ray.engine import words
 from glad_ray.engine.addresses import check_address
 from glad_ray.engine.ray_settings import check_ray_settings
 from glad_ray.errors import BudgetError, UserError
-from glad_ray.paths import expanded
+from glad_ray.paths import check_home, expanded
 from glad_ray.plan import Plan
 from glad_ray.spec import Run
 from glad_ray.storage import Storage
@@ -72,11 +72,15 @@ def run_plan(made: Plan, storage: Storage, address: str | None, device: str | No
     """Run a plan through Ray, or in this process on `device`, and show how it goes; returns the budget that ended it,
     if one did.
     """
-    from glad_ray.engine import make_view, run_in_process, run_on_ray
+    from glad_ray.engine import make_view
 
     with make_view(made) as view:
         if device is None:
+            from glad_ray.engine import run_on_ray
+
             return run_on_ray(made, storage, address=address, view=view)
+        from glad_ray.engine import run_in_process
+
         return run_in_process(made, storage, device=device, view=view)
 
 
@@ -93,6 +97,7 @@ def device_in_process(in_process: bool, name: str) -> str | None:
     if name != "auto":
         raise UserError(f"--device {name} goes with --in-process: add that, or on Ray --set resources.*_gpus=<share>.")
     check_ray_settings()
+    check_home("Ray")
     return None
 
 

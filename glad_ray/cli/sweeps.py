@@ -19,7 +19,7 @@ from glad_ray.cli.common import (
     run_plan,
     say_licences,
 )
-from glad_ray.engine.driver import driving
+from glad_ray.engine.driver import driving, look_at_driver
 from glad_ray.errors import GladRayError, UserError
 from glad_ray.plan import Plan, make_plan, write_plan
 from glad_ray.plan.cluster_file import CLUSTER_VARIABLE, read_node_types
@@ -129,9 +129,10 @@ def status(
     from glad_ray.engine.status import read_status
 
     kept = Storage.open(storage, create=False)
-    search = read_search_status(kept)
+    driver = look_at_driver(kept)
+    search = read_search_status(kept, driver)
     # Of a search, the sweep is its winner with fresh seeds, once there is one.
-    sweep = read_status(kept) if search is None or kept.exists(Storage.PLAN) else None
+    sweep = read_status(kept, driver) if search is None or kept.exists(Storage.PLAN) else None
     if as_json:
         fields = None if sweep is None else status_fields(sweep)
         if search is not None:

@@ -1,8 +1,9 @@
 """One driver at a time: the process that writes a storage's runs claims it, and says every few seconds that it lives.
 
 A claim is one file. It ends with its process: at once where that is seen to be gone, on the machine it ran on;
-elsewhere after a minute without a sign of life. A driver that was held up for longer than that, and finds another in
-its place, stops.
+elsewhere after a minute without a sign of life. Clocks of two machines may differ: a claim whose date is older than
+that, or lies ahead, is watched for as long as its driver would need to renew it. A driver that was held up for longer,
+and finds another in its place, stops.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import AwareDatetime, ConfigDict, Field
 
@@ -66,11 +68,8 @@ class Driver(Record):
     since: AwareDatetime = Field(default_factory=_now)
     renewed: AwareDatetime = Field(default_factory=_now)
     """its last sign of life"""
-
-    @property
-    def silent_seconds(self) -> float:
-        """Since its last sign of life, by this machine's clock."""
-        return (_now() - self.renewed).total_seconds()
+    driven_seconds: float = 0.0
+    """from `since` to `renewed`, whatever was done to the machine's clock meanwhile"""
 
     @property
     def gone(self) -> bool:
@@ -78,9 +77,19 @@ class Driver(Record):
         return self.machine == _machine() and not _runs(self.process)
 
     @property
-    def alive(self) -> bool:
-        """Whether its claim holds, as far as the claim alone tells."""
-        return not self.gone and self.silent_seconds < SILENT_SECONDS
+    def signs_lately(self) -> bool:
+        """Whether its last sign of life is at most a minute old, by this machine's clock, and does not lie ahead."""
+        return -RENEW_SECONDS < (_now() - self.renewed).total_seconds() < SILENT_SECONDS
+
+
+class Seen(NamedTuple):
+    """A driver, as its claim shows it."""
+
+    driver: Driver
+    alive: bool
+    """whether the claim holds"""
+    began: float | None
+    """when it began, in seconds by the storage's clock (see `Storage.modified`); None: not known"""
 
 
 def read_driver(storage: Storage) -> Driver | None:
@@ -89,6 +98,24 @@ def read_driver(storage: Storage) -> Driver | None:
         return Driver.model_validate_json(storage.read_bytes(Storage.DRIVER))
     except (UserError, ValueError):
         return None
+
+
+def look_at_driver(storage: Storage) -> Seen | None:
+    """Who claims a storage, and whether that driver lives; None: as `read_driver`.
+
+    Takes 15 seconds where the date of the claim does not tell.
+    """
+    modified, driver = storage.modified(Storage.DRIVER), read_driver(storage)
+    if driver is None:
+        return None
+    alive = not driver.gone
+    if alive and not driver.signs_lately:
+        time.sleep(1.5 * RENEW_SECONDS)
+        before, modified, now = driver, storage.modified(Storage.DRIVER), read_driver(storage)
+        if now is None:
+            return None
+        driver, alive = now, now != before
+    return Seen(driver, alive, None if modified is None else modified - driver.driven_seconds)
 
 
 @contextlib.contextmanager
@@ -110,11 +137,11 @@ def driving(storage: Storage) -> Iterator[None]:
 
 
 def _claim(storage: Storage) -> Driver:
-    mine = Driver()
     with _alone(storage) as settled:
-        before = read_driver(storage)
-        if before is not None and _holds(storage, before):
-            raise _refusal(storage, before)
+        before = look_at_driver(storage)
+        if before is not None and before.alive:
+            raise _refusal(storage, before.driver)
+        mine = Driver()
         _write(storage, mine)
         if not settled:
             time.sleep(_SETTLE_SECONDS)
@@ -122,16 +149,6 @@ def _claim(storage: Storage) -> Driver:
     if now is not None and now.token != mine.token:
         raise _refusal(storage, now)
     return mine
-
-
-def _holds(storage: Storage, driver: Driver) -> bool:
-    if driver.gone:
-        return False
-    if driver.alive:
-        return True
-    # Clocks of two machines may differ: a claim that is renewed is held, however old it looks.
-    time.sleep(1.5 * RENEW_SECONDS)
-    return read_driver(storage) != driver
 
 
 def _refusal(storage: Storage, driver: Driver) -> UserError:
@@ -174,6 +191,7 @@ class _Heartbeat(threading.Thread):
         self.storage, self.mine = storage, mine
         self.other: Driver | None = None
         self._ended = threading.Event()
+        self._began = time.monotonic()
 
     def run(self) -> None:
         while not self._ended.wait(RENEW_SECONDS):
@@ -197,4 +215,7 @@ class _Heartbeat(threading.Thread):
         if now is not None and now.token != self.mine.token:
             self.other = now
             return
-        _write(self.storage, self.mine.model_copy(update={"renewed": _now()}))
+        _write(
+            self.storage,
+            self.mine.model_copy(update={"renewed": _now(), "driven_seconds": time.monotonic() - self._began}),
+        )

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from glad_ray.engine.driver import Driver, read_driver
+from glad_ray.engine.driver import Seen, look_at_driver
 from glad_ray.engine.show_status import driver_fields, driver_words
 from glad_ray.results import SearchTrial, TrialState, best_in_full, read_search, read_trials
 from glad_ray.spec.search import Search
@@ -26,7 +26,7 @@ class SearchStatus:
     search: Search
     trials: tuple[SearchTrial, ...]
     """as the table has them, which is some seconds old"""
-    driver: Driver | None
+    driver: Seen | None
     at: datetime
 
     @property
@@ -36,11 +36,13 @@ class SearchStatus:
         return {state: counted[state] for state in get_args(TrialState) if counted[state]}
 
 
-def read_search_status(storage: Storage) -> SearchStatus | None:
-    """What a search is doing; None: the storage has none."""
+def read_search_status(storage: Storage, driver: Seen | None = None) -> SearchStatus | None:
+    """What a search is doing; None: the storage has none. `driver`: who drives it, if the caller has looked already."""
     if not storage.exists(Storage.SEARCH):
         return None
-    return SearchStatus(storage, read_search(storage), read_trials(storage), read_driver(storage), datetime.now(UTC))
+    return SearchStatus(
+        storage, read_search(storage), read_trials(storage), driver or look_at_driver(storage), datetime.now(UTC)
+    )
 
 
 def search_status_parts(status: SearchStatus) -> Iterator[RenderableType]:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from glad_ray.engine import words
-from glad_ray.engine.driver import Driver
+from glad_ray.engine.driver import RENEW_SECONDS, Seen
 from glad_ray.engine.status import RunStatus, State, Status
 
 _STYLES: Mapping[State, str] = {"failed": "red", "interrupted": "yellow", "finished": "green"}
@@ -77,26 +77,28 @@ def _run_fields(each: RunStatus, trainings_total: int) -> dict[str, Any]:
     }
 
 
-def driver_words(driver: Driver | None, at: datetime, kind: str) -> str:
+def driver_words(seen: Seen | None, at: datetime, kind: str) -> str:
     """Who drives it, at a time, and how it goes on, by the command `kind`, if nobody does any more."""
-    if driver is None:
+    if seen is None:
         return "Nobody drives it."
+    driver = seen.driver
     who, last = f"process {driver.process} on {driver.host}", f"last sign {_ago(at, driver.renewed)}"
-    if driver.alive:
+    if seen.alive:
         return f"Driven by {who} since {driver.since:%Y-%m-%d %H:%M:%S} UTC, {last}."
     return f"Its driver, {who}, is gone, {last}: the same glad-ray {kind} goes on with it."
 
 
-def driver_fields(driver: Driver | None) -> dict[str, Any] | None:
+def driver_fields(seen: Seen | None) -> dict[str, Any] | None:
     """For a JSON document; None: nobody."""
-    if driver is None:
+    if seen is None:
         return None
+    driver = seen.driver
     return {
         "host": driver.host,
         "process": driver.process,
         "since": driver.since.isoformat(),
         "last_sign": driver.renewed.isoformat(),
-        "alive": driver.alive,
+        "alive": seen.alive,
     }
 
 
@@ -110,4 +112,7 @@ def _device(each: RunStatus) -> str | None:
 
 
 def _ago(now: datetime, then: datetime) -> str:
-    return f"{words.clock(max((now - then).total_seconds(), 0.0))} ago"
+    seconds = (now - then).total_seconds()
+    if seconds < -RENEW_SECONDS:
+        return f"{words.clock(-seconds)} ahead of this clock"
+    return f"{words.clock(max(seconds, 0.0))} ago"

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Literal, get_args
 
 from glad_ray.engine import words
-from glad_ray.engine.driver import Driver, read_driver
+from glad_ray.engine.driver import Seen, look_at_driver
 from glad_ray.engine.events import Begun, Event, RunDistilled, RunFailed, RunProgressed, TrainingDone
 from glad_ray.engine.replica.stats import ReplicaStats, read_replicas
 from glad_ray.engine.tally import Tally
@@ -26,6 +26,8 @@ State = Literal["distilling", "evaluating", "interrupted", "waiting for experts"
 """`interrupted`: begun, and no driver that lives goes on with it, or not yet"""
 
 _READS_AT_ONCE = 16
+# The coarsest clock of a storage.
+_CLOCK_SECONDS = 1.0
 # Of finished runs, whose trainings only tell how long one takes.
 _SAMPLED_RUNS = 16
 
@@ -50,13 +52,6 @@ class RunStatus:
         """What happened last."""
         return max(self.entries.values(), key=lambda entry: entry.at, default=None)
 
-    @property
-    def busy(self) -> Iterator[Entry]:
-        """What tells how long something took, each time once."""
-        for name, entry in self.entries.items():
-            if entry.seconds is not None and not (name == "checkpoint" and "distilled" in self.entries):
-                yield entry
-
     def words(self, trainings_total: int) -> str:
         """How far it is, or why it failed."""
         if self.failure is not None:
@@ -74,14 +69,17 @@ class Status:
 
     storage: Storage
     plan: Plan
-    driver: Driver | None
+    driver: Seen | None
     """who drives it, or did last and was killed; None: nobody"""
     at: datetime
+    """when it was read, by this machine's clock; files are older, or lie ahead, by the clocks that wrote them"""
     runs: tuple[RunStatus, ...]
     """in the plan's order"""
     replicas: tuple[ReplicaStats, ...]
     """of generators, that this driver has; as they were when it wrote that down"""
     tally: Tally
+    at_once: float
+    """units of work that this driver does at a time, on average"""
 
     @property
     def seconds_left(self) -> float | None:
@@ -89,14 +87,7 @@ class Status:
         work = self.tally.work_seconds_left
         if self.driver is None or not self.driver.alive or not work:
             return None
-        elapsed = max((self.at - self.driver.since).total_seconds(), 1.0)
-        busy = sum(
-            min(entry.seconds or 0.0, (entry.at - self.driver.since).total_seconds())
-            for each in self.runs
-            for entry in each.busy
-            if entry.at > self.driver.since
-        )
-        return work / max(busy / elapsed, 1.0)
+        return work / max(self.at_once, 1.0)
 
     @property
     def counts(self) -> dict[State, int]:
@@ -105,27 +96,32 @@ class Status:
         return {state: counted[state] for state in get_args(State) if counted[state]}
 
 
-def read_status(storage: Storage) -> Status:
-    """What a sweep is doing; raises `UserError` if the storage has none."""
+def read_status(storage: Storage, driver: Seen | None = None) -> Status:
+    """What a sweep is doing; raises `UserError` if the storage has none.
+
+    `driver`: who drives it, if the caller has looked already.
+    """
     if not storage.exists(Storage.PLAN):
         raise UserError(f"There is no sweep in {storage}: name the storage that glad-ray sweep was given.")
-    reading = _Reading(storage, read_plan(storage), read_driver(storage))
+    reading = _Reading(storage, read_plan(storage), driver or look_at_driver(storage))
     with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
         runs = tuple(pool.map(reading.run_status, reading.plan.runs))
     tally = Tally(reading.plan)
     for event in reading.events(runs):
         tally.add(event)
-    return Status(storage, reading.plan, reading.driver, datetime.now(UTC), runs, reading.replicas(), tally)
+    return Status(
+        storage, reading.plan, reading.driver, datetime.now(UTC), runs, reading.replicas(), tally, reading.at_once(runs)
+    )
 
 
 class _Reading:
     """One look at a storage: its files are listed once, and only those that tell something are read."""
 
-    def __init__(self, storage: Storage, plan: Plan, driver: Driver | None) -> None:
+    def __init__(self, storage: Storage, plan: Plan, driver: Seen | None) -> None:
         self.storage, self.plan, self.driver = storage, plan, driver
-        self.paths = frozenset(
-            path for folder in (Storage.RUNS, Storage.RESULTS, Storage.EXPERTS) for path in storage.tree(folder)
-        )
+        self.paths: dict[str, float | None] = {}
+        for folder in (Storage.RUNS, Storage.RESULTS, Storage.EXPERTS):
+            self.paths |= storage.times(folder)
         self.entry_names: defaultdict[str, list[str]] = defaultdict(list)
         for path in self.paths:
             folder, _, file = path.rpartition("/")
@@ -162,7 +158,38 @@ class _Reading:
         """Those of a driver that lives."""
         if self.driver is None or not self.driver.alive:
             return ()
-        return tuple(each for each in read_replicas(self.storage) if each.at >= self.driver.since)
+        modified = self.storage.modified(Storage.REPLICAS)
+        return tuple(
+            each for each in read_replicas(self.storage) if self._driven_seconds(modified, each.at) > -_CLOCK_SECONDS
+        )
+
+    def at_once(self, runs: Sequence[RunStatus]) -> float:
+        """Seconds that units of work took of this driver's time, by that time."""
+        if self.driver is None or not self.driver.alive:
+            return 0.0
+        busy = 0.0
+        longest = max(self.driver.driver.driven_seconds, 1.0)
+        for each in runs:
+            for name, entry in each.entries.items():
+                driven = self._driven_at(each.run, name, entry)
+                longest = max(longest, driven)
+                # What a checkpoint says, the entry of the whole distillation says again.
+                if driven > 0 and not (name == "checkpoint" and "distilled" in each.entries):
+                    busy += min(entry.seconds or 0.0, driven)
+        return busy / longest
+
+    def _driven_at(self, run: Run, name: str, entry: Entry) -> float:
+        """Seconds from the driver's begin to an entry; negative: it was there before."""
+        return self._driven_seconds(self.paths.get(self.storage.entry_path(run.run_id, name)), entry.at)
+
+    def _driven_seconds(self, modified: float | None, at: datetime) -> float:
+        """Seconds from the driver's begin to when a file was written: by the storage's clock, or, if it has none, by
+        those of the machines that wrote the file and the claim.
+        """
+        assert self.driver is not None
+        if modified is None or self.driver.began is None:
+            return (at - self.driver.driver.since).total_seconds()
+        return modified - self.driver.began
 
     def events(self, runs: Sequence[RunStatus]) -> Iterator[Event]:
         """What a view would have been told."""
@@ -183,12 +210,13 @@ class _Reading:
                 yield TrainingDone(each.run, evaluation_id, training)
 
     def _unfinished(self, run: Run, entries: Mapping[str, Entry], distilled: bool) -> State:
-        driver = self.driver if self.driver is not None and self.driver.alive else None
+        driven = self.driver is not None and self.driver.alive
         if distilled:
-            return "interrupted" if driver is None else "evaluating"
-        begun = [entries[name].at for name in ("started", "checkpoint") if name in entries]
+            return "evaluating" if driven else "interrupted"
+        begun = [name for name in ("started", "checkpoint") if name in entries]
         if begun:
-            return "interrupted" if driver is None or max(begun) < driver.since else "distilling"
+            now = driven and max(self._driven_at(run, name, entries[name]) for name in begun) > -_CLOCK_SECONDS
+            return "distilling" if now else "interrupted"
         needed = experts_needed(run, self.plan.sweep)
         whole = all(self.experts[each.content_id] == each.experts.count for each in needed)
         return "planned" if whole else "waiting for experts"

@@ -14,7 +14,7 @@ import pytest
 
 from glad_ray.cli import main
 from glad_ray.engine import driver
-from glad_ray.engine.driver import Driver, driving, read_driver
+from glad_ray.engine.driver import Driver, driving, look_at_driver, read_driver
 from glad_ray.errors import UserError
 from glad_ray.storage import Storage
 
@@ -83,10 +83,12 @@ def claim(storage, **changes):
 def test_a_claim_names_its_process_and_ends_with_it(storage, quick):
     with driving(storage):
         now = read_driver(storage)
-        assert (now.process, now.alive) == (os.getpid(), True)
+        assert now.process == os.getpid()
+        assert look_at_driver(storage).alive
         time.sleep(0.5)
         assert read_driver(storage).renewed > now.renewed
         assert read_driver(storage).since == now.since
+        assert 0 < read_driver(storage).driven_seconds < 60
     assert not storage.exists(Storage.DRIVER)
 
 
@@ -149,18 +151,42 @@ def test_elsewhere_a_silent_driver_is_dead_and_one_that_renews_is_not(storage, q
     with pytest.raises(UserError, match="on elsewhere"), driving(storage):
         pass
     claim(storage, **elsewhere, renewed=long_ago)
-    assert not read_driver(storage).alive
+    assert not look_at_driver(storage).alive
     with driving(storage):
         assert read_driver(storage).process == os.getpid()
 
 
-def test_a_clock_that_is_behind_kills_nobody(folder, monkeypatch):
-    behind = {"host": "elsewhere", "machine": "elsewhere"}
-    claim(folder, **behind, renewed=datetime.now(UTC) - timedelta(seconds=300))
-    renewed = datetime.now(UTC) - timedelta(seconds=299)
-    monkeypatch.setattr(driver.time, "sleep", lambda seconds: claim(folder, **behind, renewed=renewed))
+CLOCKS = {"behind": -300, "minutes ahead": 300, "hours ahead": 4 * 3600, "years behind": -3 * 10**8}
+
+
+@pytest.mark.parametrize("off", CLOCKS.values(), ids=CLOCKS)
+def test_a_driver_whose_clock_is_wrong_lives_while_it_renews_its_claim(folder, monkeypatch, off):
+    elsewhere = {"host": "elsewhere", "machine": "elsewhere"}
+    date = datetime.now(UTC) + timedelta(seconds=off)
+    claim(folder, **elsewhere, renewed=date)
+    later = date + timedelta(seconds=10)
+    monkeypatch.setattr(driver.time, "sleep", lambda seconds: claim(folder, **elsewhere, renewed=later))
+    seen = look_at_driver(folder)
+    assert seen.alive
+    assert seen.driver.renewed == later
+    claim(folder, **elsewhere, renewed=date)
     with pytest.raises(UserError, match="on elsewhere"), driving(folder):
         pass
+
+
+@pytest.mark.parametrize("off", CLOCKS.values(), ids=CLOCKS)
+def test_a_claim_of_any_date_that_nobody_renews_holds_nothing(storage, quick, off):
+    date = datetime.now(UTC) + timedelta(seconds=off)
+    claim(storage, host="elsewhere", machine="elsewhere", since=date, renewed=date)
+    assert not look_at_driver(storage).alive
+    with driving(storage):
+        assert read_driver(storage).process == os.getpid()
+
+
+def test_a_claim_that_is_given_back_meanwhile_holds_nothing(folder, monkeypatch):
+    claim(folder, host="elsewhere", machine="elsewhere", renewed=datetime.now(UTC) + timedelta(hours=1))
+    monkeypatch.setattr(driver.time, "sleep", lambda seconds: folder.delete(Storage.DRIVER))
+    assert look_at_driver(folder) is None
 
 
 @pytest.mark.parametrize("content", [b"", b'{"token": "half', b"[]"])

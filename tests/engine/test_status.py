@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from glad_ray.cli import main
-from glad_ray.engine.driver import driving
+from glad_ray.engine.driver import Driver, driving
 from glad_ray.engine.events import RunProgressed
 from glad_ray.engine.in_process import run_in_process
 from glad_ray.engine.replica.stats import write_replicas
@@ -22,7 +23,7 @@ from glad_ray.engine.show_status import status_fields, status_parts
 from glad_ray.engine.status import read_status
 from glad_ray.errors import UserError
 from glad_ray.plan import write_plan
-from glad_ray.results import clear_failure
+from glad_ray.results import Entry, clear_failure
 from glad_ray.storage import Storage
 from tests.engine import tiny
 from tests.engine.happened import WHICH, replica
@@ -122,11 +123,14 @@ def test_the_document(seen):
 def test_replicas_of_a_living_driver_are_told(tmp_path):
     storage = Storage.open(tmp_path)
     write_plan(PLAN, storage)
-    before = replica()
+    write_replicas(storage, [replica()])
+    earlier = time.time() - 60
+    os.utime(storage.local_path(Storage.REPLICAS), (earlier, earlier))
     with driving(storage):
-        write_replicas(storage, [before, now := replica(waiting=3)])
+        assert read_status(storage).replicas == (), "another driver's are none of this one's"
+        write_replicas(storage, [now := replica(waiting=3)])
         status = read_status(storage)
-        assert status.replicas == (now,), "another driver's are none of this one's"
+        assert status.replicas == (now,)
         assert f"{WHICH}: 12.0 requests/s in batches of 1.8, 3 waiting, 3.1 GiB, 0:00:00 ago" in printed(status)
         (its,) = json.loads(json.dumps(status_fields(status)))["replicas"]
         assert its["at"] == now.at.isoformat().replace("+00:00", "Z")
@@ -147,6 +151,50 @@ def sweep():
     evaluation = Evaluation(networks=[Network(width=4)], repeats=1, epochs=1, test_images=20)
     return Sweep(name="small", evaluations=evaluation, runs=[base, base.replace(seed=1)])
 """
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """A storage in which a run has begun under a driver of another machine, whose clock is off by some seconds."""
+    storage = Storage.open(tmp_path)
+    write_plan(PLAN, storage)
+
+    def begin(clock_of_driver=0.0, clock_of_worker=0.0, ago=0.0):
+        date = datetime.now(UTC) + timedelta(seconds=clock_of_driver)
+        claim = Driver(host="elsewhere", machine="elsewhere", since=date, renewed=date)
+        storage.write_bytes(Storage.DRIVER, claim.model_dump_json().encode())
+        at = datetime.now(UTC) + timedelta(seconds=clock_of_worker)
+        entry = Entry(at=at, host="worker").model_dump_json().encode()
+        storage.write_bytes(path := storage.entry_path(RUN_ID["dm"], "started"), entry)
+        written = time.time() - ago
+        os.utime(storage.local_path(path), (written, written))
+        return storage
+
+    return begin
+
+
+@pytest.mark.parametrize(("driver", "worker"), [(0, -3600), (0, 3600), (9, -9), (-50, 0)])
+def test_a_run_is_distilling_whatever_the_clocks_of_its_machines_say(begun, driver, worker):
+    status = read_status(begun(clock_of_driver=driver, clock_of_worker=worker))
+    assert state_of(status, "dm").state == "distilling"
+
+
+def test_a_run_of_an_earlier_driver_is_interrupted_whatever_clocks_say(begun):
+    status = read_status(begun(clock_of_worker=3600, ago=60))
+    assert state_of(status, "dm").state == "interrupted"
+
+
+def test_a_claim_that_lies_ahead_and_is_not_renewed_is_of_nobody(begun, monkeypatch, capsys):
+    monkeypatch.setattr("glad_ray.engine.driver.RENEW_SECONDS", 0.1)
+    storage = begun(clock_of_driver=4 * 3600, clock_of_worker=7200)
+    status = read_status(storage)
+    assert not status.driver.alive
+    assert state_of(status, "dm").state == "interrupted"
+    assert status.seconds_left is None
+    text = printed(status)
+    assert re.search(r"process \d+ on elsewhere, is gone, last sign (3:59|4:00):\d\d ahead of this clock", text)
+    assert re.search(r"(1:59|2:00):\d\d ahead of this clock", text)
+    assert not document(storage, capsys)["driver"]["alive"]
 
 
 def test_from_another_terminal_and_after_the_driver_was_killed(tmp_path, capsys):

@@ -211,3 +211,19 @@ except OSError as error:
         assert living.exists()
         assert other.exists()
         assert storage.read_bytes("runs/a/run.json") == b"1"
+
+    def test_leftovers_are_judged_by_the_clock_of_the_storage(self, tmp_path, monkeypatch):
+        living = tmp_path / ".x.1.partial"
+        living.write_bytes(b"half")
+        monkeypatch.setattr(time, "time", lambda: 4e9)
+        Storage.open(tmp_path)
+        assert living.exists()
+
+    def test_times_are_those_at_which_files_were_written(self, tmp_path):
+        storage = Storage.open(tmp_path)
+        for path in ("runs/a", "runs/b"):
+            storage.write_bytes(path, b"1")
+        os.utime(tmp_path / "runs/a", (1e9, 1e9))
+        assert storage.times("runs")["runs/a"] == storage.modified("runs/a") == 1e9
+        assert storage.times("runs")["runs/b"] > 1e9
+        assert storage.modified("runs/c") is None
