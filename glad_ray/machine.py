@@ -6,6 +6,7 @@ import resource
 import sys
 
 import torch
+from torch import Tensor
 
 from glad_ray.errors import UserError
 
@@ -17,6 +18,15 @@ def open_device(name: str) -> torch.device:
     if name != "cpu" and not torch.cuda.is_available():
         raise UserError(f"Device {name!r} was asked for and PyTorch sees no GPU here: use --device cpu.")
     return torch.device(name)
+
+
+def upload(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on `device`, itself if that is the CPU. The CPU does not wait for a GPU: it goes on while the
+    copy, from memory that stays in place, queues behind the work that the GPU was given.
+    """
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def device_name(device: torch.device) -> str:

@@ -1,17 +1,17 @@
 """Real images: the bundled sample of Fashion-MNIST, the whole of it, and draws from them."""
 
 from glad_ray.data.dataset import Dataset
-from glad_ray.data.draws import by_index, denormalise, normalise, real_images, sample_class_batches, test_subset
+from glad_ray.data.draws import by_index, denormalise, draw_class_members, normalise, real_images, test_subset
 from glad_ray.data.load import find_dataset, load_dataset
 
 __all__ = [
     "Dataset",
     "by_index",
     "denormalise",
+    "draw_class_members",
     "find_dataset",
     "load_dataset",
     "normalise",
     "real_images",
-    "sample_class_batches",
     "test_subset",
 ]

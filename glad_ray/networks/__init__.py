@@ -1,5 +1,6 @@
 """The classifiers: the backbone that distils and the unseen networks that evaluate (section 4.1 of the paper)."""
 
+from glad_ray.networks.activations import activation_bytes
 from glad_ray.networks.build import (
     ARCHITECTURES,
     FAMILIES,
@@ -10,7 +11,7 @@ from glad_ray.networks.build import (
     set_dropout_rng,
 )
 from glad_ray.networks.ensemble import Ensemble
-from glad_ray.networks.flat import flat_parameters, load_flat_parameters, split_parameters
+from glad_ray.networks.flat import flat_parameters, load_flat_parameters, move, split_parameters
 from glad_ray.networks.layers import Classifier
 from glad_ray.networks.reference import REFERENCE_NETWORKS, build_reference_network
 
@@ -20,6 +21,7 @@ __all__ = [
     "REFERENCE_NETWORKS",
     "Classifier",
     "Ensemble",
+    "activation_bytes",
     "build_architecture",
     "build_network",
     "build_reference_network",
@@ -27,6 +29,7 @@ __all__ = [
     "flat_parameters",
     "initialise",
     "load_flat_parameters",
+    "move",
     "set_dropout_rng",
     "split_parameters",
 ]

@@ -58,7 +58,9 @@ def build_network(
     """
     if spec.foreign:
         return build_foreign(spec, channels=channels, classes=classes, rng=rng)
-    return _with_storage(_without_storage(spec, channels=channels, resolution=resolution, classes=classes), rng)
+    return _with_storage(
+        build_network_without_storage(spec, channels=channels, resolution=resolution, classes=classes), rng
+    )
 
 
 def check_network(spec: Network, *, channels: int, resolution: int, classes: int) -> None:
@@ -70,10 +72,11 @@ def check_network(spec: Network, *, channels: int, resolution: int, classes: int
     if spec.foreign:
         check_foreign(spec, channels=channels, resolution=resolution, classes=classes)
     else:
-        _without_storage(spec, channels=channels, resolution=resolution, classes=classes)
+        build_network_without_storage(spec, channels=channels, resolution=resolution, classes=classes)
 
 
-def _without_storage(spec: Network, *, channels: int, resolution: int, classes: int) -> Classifier:
+def build_network_without_storage(spec: Network, *, channels: int, resolution: int, classes: int) -> Classifier:
+    """The same on the meta device, where nothing is drawn and nothing takes memory; not for foreign networks."""
     if spec.depth is not None and spec.name != "convnet":
         raise UserError(f"{spec.name} has a fixed depth: depth={spec.depth} is for convnet alone, leave it out.")
     if spec.norm != "instancenorm" and spec.name not in NORMED:
