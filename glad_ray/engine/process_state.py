@@ -33,9 +33,23 @@ _SETTINGS = (
     _Setting(torch.is_grad_enabled, torch.set_grad_enabled),
     _Setting(torch.get_num_threads, torch.set_num_threads),
     _Setting(torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
-    _Setting(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
-    *(_attribute(backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic", "allow_tf32")),
+    *(_attribute(backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic")),
     _attribute(backends.mkldnn, "enabled"),
+    # By PyTorch's newer interface, which reads what the older one has set too; what others inherit from comes first.
+    *(
+        _attribute(of, "fp32_precision")
+        for of in (
+            backends,
+            backends.cudnn,
+            backends.cudnn.conv,
+            backends.cudnn.rnn,
+            backends.cuda.matmul,
+            backends.mkldnn,
+            backends.mkldnn.conv,
+            backends.mkldnn.rnn,
+            backends.mkldnn.matmul,
+        )
+    ),
     _Setting(np.geterr, lambda errors: np.seterr(**errors)),
     _Setting(os.getcwd, os.chdir),
     _Setting(lambda: dict(os.environ), lambda variables: _set_environment(variables)),
