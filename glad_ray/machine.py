@@ -11,7 +11,6 @@ from torch import Tensor
 
 from glad_ray.errors import UserError
 
-
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(\d{1,4}))?")
 
 
