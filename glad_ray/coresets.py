@@ -12,7 +12,7 @@ from sklearn.cluster import KMeans as ScikitKMeans
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from glad_ray.data import Dataset, normalise
+from glad_ray.data import Dataset, network_inputs
 from glad_ray.errors import UserError
 from glad_ray.spec import Herding, KMeans, Run
 from glad_ray.trajectories import Trajectories, features
@@ -24,7 +24,7 @@ _IMAGES_AT_ONCE = 1024
 def choose_images(
     run: Run, dataset: Dataset, trajectories: Trajectories | None, rng: torch.Generator, device: torch.device
 ) -> Float[Tensor, "n c h w"]:
-    """The normalised real images of a baseline, class after class, none of them twice; on the CPU.
+    """The real images of a baseline as networks see them, class after class, none of them twice; on the CPU.
 
     Raises `UserError` if a class has fewer images than are asked for.
     """
@@ -37,7 +37,7 @@ def choose_images(
             )
         order = _order(run, dataset, members, trajectories, rng, device)
         chosen.append(members[order.numpy()])
-    return normalise(dataset.train_images[np.concatenate(chosen)], dataset.mean, dataset.std)
+    return network_inputs(dataset.train_images[np.concatenate(chosen)], dataset)
 
 
 def _order(
@@ -93,10 +93,12 @@ def k_means(features: Float[Tensor, "m d"], count: int, rng: torch.Generator) ->
 def _features(
     dataset: Dataset, members: Int64[np.ndarray, " m"], trajectories: Trajectories | None, device: torch.device
 ) -> Float[Tensor, "m d"]:
-    """Features of a class's images in float64: those of trained networks, or the normalised pixels."""
+    """Features of a class's images in float64: those of trained networks, or the pixels that these would
+    see.
+    """
     of_chunks = []
     for start in range(0, len(members), _IMAGES_AT_ONCE):
         chunk = dataset.train_images[members[start : start + _IMAGES_AT_ONCE]]
-        images = normalise(chunk, dataset.mean, dataset.std)
+        images = network_inputs(chunk, dataset)
         of_chunks.append(images.flatten(1) if trajectories is None else features(trajectories, images.to(device)).cpu())
     return torch.cat(of_chunks).double()

@@ -124,6 +124,7 @@ def build_space(run: Run, dataset: Dataset, generator: Generator | None, device:
         init=run.init,
         mean=dataset.mean,
         std=dataset.std,
+        whitening=dataset.whitening,
         real_images=real if "real" in run.generator.inits else None,
         classes=run.generator_classes,
         device=device,
@@ -328,8 +329,9 @@ def _save_set(
 
 
 def _synthetic_set(run: Run, state: State, space: Space, labels: Int64[Tensor, " n"], dataset: Dataset) -> SyntheticSet:
+    images = space.decode(state.latents).cpu()
     return SyntheticSet(
-        images=space.decode(state.latents).cpu(),
+        images=images,
         labels=labels,
         soft_labels=state.algorithm.get(SOFT_LABELS),
         latents={name: value.cpu() for name, value in state.latents.items()},
@@ -338,6 +340,8 @@ def _synthetic_set(run: Run, state: State, space: Space, labels: Int64[Tensor, "
         class_names=dataset.class_names,
         mean=dataset.mean,
         std=dataset.std,
+        whitening=run.whitening,
+        pictures=None if dataset.whitening is None else dataset.whitening.pictures(images),
         run=run.model_dump_json(),
     )
 

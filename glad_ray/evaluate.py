@@ -350,7 +350,15 @@ def score(
     run, where = read_origin(synthetic.run), torch.device(device)
     if evaluation.labels_of(run) == "teacher":
         raise UserError("The set has no soft labels, and a teacher is trained by a sweep alone: use hard labels here.")
-    dataset = load_dataset(run.dataset, resolution=run.pixels, antialias=run.antialias, on_progress=on_prepared)
+    dataset = load_dataset(
+        run.dataset,
+        resolution=run.pixels,
+        antialias=run.antialias,
+        whitening=run.whitening,
+        # A whitening is fitted to the images that are not held out.
+        held_out=0 if run.whitening == "none" else run.held_out,
+        on_progress=on_prepared,
+    )
     training_set = _training_set(synthetic, evaluation.labels_of(run), None, where)
     decided = evaluation.decided_for(run)
     for network in evaluation.networks:

@@ -9,15 +9,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt8
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from glad_ray.errors import DataError
+from glad_ray.errors import DataError, UserError
+from glad_ray.spec.whitening import Whitening
 
 FORMAT = "glad-ray synthetic set 1"
+WHITENED_FORMAT = "glad-ray synthetic set 2"
+"""of whitened sets, so that versions that do not know of whitening refuse them"""
 _MARGIN = 2  # pixels between the tiles of a grid
 
 
@@ -26,7 +29,7 @@ class SyntheticSet:
     """Synthetic images with their labels, and how they came about."""
 
     images: Float[Tensor, "n c h w"]
-    """normalised: (x - mean) / std per channel for x in [0, 1], not clipped"""
+    """as networks see them, not clipped: (x - mean) / std per channel for x in [0, 1], or x whitened"""
     labels: Int64[Tensor, " n"]
     soft_labels: Float[Tensor, "n k"] | None = None
     """class probabilities that are part of the set, if it has any"""
@@ -38,11 +41,22 @@ class SyntheticSet:
     class_names: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    whitening: Whitening = "none"
+    """zca: the images are whitened, and not normalised with mean and std"""
+    pictures: UInt8[Tensor, "n c h w"] | None = None
+    """of a whitened set, its images as 8-bit pixels that are not whitened; None where they are not known"""
     run: str
     """the run's record as JSON"""
 
     def unit_images(self) -> Float[Tensor, "n c h w"]:
-        """The images in [0, 1], clipped."""
+        """The images in [0, 1], clipped, and not whitened; of a whitened set rounded to 8 bits.
+
+        Raises `UserError` if the set is whitened and has no pictures.
+        """
+        if self.whitening != "none":
+            if self.pictures is None:
+                raise UserError("The set is whitened and has no pictures: its dataset is needed to make them.")
+            return self.pictures.cpu().float() / 255
         mean = torch.tensor(self.mean).view(1, -1, 1, 1)
         std = torch.tensor(self.std).view(1, -1, 1, 1)
         return (self.images.cpu() * std + mean).clamp(0, 1)
@@ -52,14 +66,18 @@ class SyntheticSet:
         tensors = {"images": self.images, "labels": self.labels}
         if self.soft_labels is not None:
             tensors["soft_labels"] = self.soft_labels
+        if self.pictures is not None:
+            tensors["pictures"] = self.pictures
         tensors |= {f"latents/{name}": value for name, value in self.latents.items()}
         metadata = {
-            "format": FORMAT,
+            "format": FORMAT if self.whitening == "none" else WHITENED_FORMAT,
             "step": str(self.step),
             "class_names": json.dumps(self.class_names),
             "normalisation": json.dumps({"mean": self.mean, "std": self.std}),
             "run": self.run,
         }
+        if self.whitening != "none":
+            metadata["whitening"] = self.whitening
         if self.step_size is not None:
             metadata["step_size"] = repr(self.step_size)
         return _ordered(save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, metadata))
@@ -71,7 +89,8 @@ class SyntheticSet:
             tensors = load(data)
             header = int.from_bytes(data[:8], "little")
             metadata = json.loads(data[8 : 8 + header]).get("__metadata__", {})
-            if metadata.get("format") != FORMAT:
+            whitening = metadata.get("whitening", "none")
+            if (metadata.get("format"), whitening) not in ((FORMAT, "none"), (WHITENED_FORMAT, "zca")):
                 raise KeyError("format")
             normalisation = json.loads(metadata["normalisation"])
             return cls(
@@ -84,6 +103,8 @@ class SyntheticSet:
                 class_names=tuple(json.loads(metadata["class_names"])),
                 mean=tuple(normalisation["mean"]),
                 std=tuple(normalisation["std"]),
+                whitening=whitening,
+                pictures=tensors.get("pictures"),
                 run=metadata["run"],
             )
         except (SafetensorError, KeyError, ValueError) as error:

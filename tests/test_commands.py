@@ -71,6 +71,37 @@ def test_distill_then_evaluate(capsys):
     assert "not empty" in capsys.readouterr().err
 
 
+def test_a_whitened_set_from_distilling_to_the_older_codes_files(capsys):
+    words = ["distill", "--algorithm", "dm", "--device", "cpu", "--set", "whitening=zca", "--set", "resolution=12"]
+    words += ["--set", "algorithm.iterations=2", "--set", "backbone.width=4", "--set", "algorithm.real_batch_size=4"]
+    assert main(words) == 0
+    (path,) = Path("runs").rglob("synthetic_set.safetensors")
+    budget = ["--network", "convnet", "--repeats", "1", "--epochs", "1", "--device", "cpu"]
+    budget += ["--set", "evaluation.test_images=20"]
+    assert main(["evaluate", str(path), *budget]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(path), *budget, "--whitening", "none"]) == 2
+    assert "says zca: leave it out" in capsys.readouterr().err
+
+    assert main(["export", str(path), "--as", "tensors", "--to", "tensors"]) == 0
+    assert "--whitening zca" in capsys.readouterr().out
+    assert main(["export", str(path), "--to", "ours"]) == 0
+    older = ["tensors/images_best.pt", "--dataset", "fashion-mnist-sample"]
+    assert main(["evaluate", *older, *budget, "--whitening", "zca"]) == 0
+    assert main(["export", *older, "--whitening", "zca", "--to", "theirs"]) == 0
+    ours, theirs = (sorted(Path(folder).rglob("*.png")) for folder in ("ours", "theirs"))
+    assert len(ours) == 10
+    assert [each.read_bytes() for each in ours] == [each.read_bytes() for each in theirs]
+    assert main(["evaluate", *older, *budget, "--whitening", "pca"]) == 2
+
+
+def test_what_is_assumed_of_the_older_codes_files_is_said(capsys):
+    assert main(["evaluate", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "taken to be normalised with the dataset's mean and standard deviation" in said
+    assert "--whitening" in said
+
+
 def test_the_whole_dataset_is_not_distilled(capsys):
     assert main(["distill", "--algorithm", "whole", "--device", "cpu"]) == 2
     assert "name it in a sweep" in capsys.readouterr().err

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64, UInt8
 
+from glad_ray.data.whitening import ZCA
+
 
 class Split(NamedTuple):
     """Images with their labels."""
@@ -32,6 +34,8 @@ class Dataset:
     mean: tuple[float, ...]
     """per channel, of images in [0, 1]"""
     std: tuple[float, ...]
+    whitening: ZCA | None = None
+    """fitted to the training images; None: images are normalised with mean and std instead"""
 
     @cached_property
     def class_indices(self) -> tuple[Int64[np.ndarray, " k"], ...]:

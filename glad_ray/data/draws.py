@@ -1,6 +1,7 @@
-"""Draws from a dataset in memory, and the step between 8-bit and normalised images.
+"""Draws from a dataset in memory, and the step from 8-bit images to what networks see.
 
-Every draw is made on the CPU from the `rng` given; images leave as normalised float32.
+Every draw is made on the CPU from the `rng` given; images leave as float32, normalised, or whitened where the dataset
+is.
 """
 
 import functools
@@ -29,6 +30,19 @@ def normalise(
     return pixels.float().div_(255).sub_(_per_channel(mean, pixels.device)).div_(_per_channel(std, pixels.device))
 
 
+def network_inputs(
+    images: UInt8[Tensor, "n c h w"] | UInt8[np.ndarray, "n c h w"], dataset: Dataset
+) -> Float[Tensor, "n c h w"]:
+    """8-bit images of a dataset as networks see them: whitened if the dataset is, else normalised; float32, on the
+    device they are on.
+    """
+    if dataset.whitening is None:
+        return normalise(images, dataset.mean, dataset.std)
+    pixels = images if isinstance(images, Tensor) else torch.tensor(images)
+    assert pixels.dtype == torch.uint8, "whitened once only"
+    return dataset.whitening.whiten(pixels.float().div_(255))
+
+
 def denormalise(
     images: Float[Tensor, "n c h w"], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Float[Tensor, "n c h w"]:
@@ -39,7 +53,7 @@ def denormalise(
 def by_index(
     images: UInt8[np.ndarray, "n c h w"], dataset: Dataset, device: torch.device = _CPU
 ) -> Callable[[Int64[Tensor, " b"]], Float[Tensor, "b c h w"]]:
-    """Normalised images of a split on `device`, by their indices, which are on the CPU.
+    """Images of a split as networks see them, on `device`, by their indices, which are on the CPU.
 
     They stay where they are, which processes may share, and only those asked for are copied; on a GPU they are kept as
     bytes if there is no more than a GiB of them.
@@ -51,7 +65,7 @@ def by_index(
         chosen = (
             upload(torch.from_numpy(images[index.numpy()]), device) if kept is None else kept[upload(index, device)]
         )
-        return normalise(chosen, dataset.mean, dataset.std)
+        return network_inputs(chosen, dataset)
 
     return batch
 
@@ -69,14 +83,14 @@ def draw_class_members(dataset: Dataset, images_per_class: int, rng: torch.Gener
 
 
 def real_images(dataset: Dataset, labels: Int64[Tensor, " n"], rng: torch.Generator) -> Float[Tensor, "n c h w"]:
-    """A normalised training image of each label, drawn independently: one image may be drawn twice, as in the
+    """A training image of each label as networks see it, drawn independently: one image may be drawn twice, as in the
     paper's code.
     """
     index = []
     for label in labels.tolist():
         members = dataset.class_indices[label]
         index.append(members[int(torch.randint(len(members), (), generator=rng))])
-    return normalise(torch.from_numpy(dataset.train_images[np.array(index)]), dataset.mean, dataset.std)
+    return network_inputs(torch.from_numpy(dataset.train_images[np.array(index)]), dataset)
 
 
 def test_subset(dataset: Dataset, count: int | None) -> Split:

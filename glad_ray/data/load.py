@@ -7,6 +7,7 @@ import numpy as np
 from glad_ray.data.cifar import cifar_parts, find_cifar
 from glad_ray.data.dataset import Dataset, Split
 from glad_ray.data.imagenet import find_imagenet, imagenet_parts
+from glad_ray.data.kept_whitening import kept_zca
 from glad_ray.data.mnist import find_mnist, mnist_parts
 from glad_ray.data.own import folder_parts, hugging_face_parts
 from glad_ray.data.parts import Form, Part
@@ -16,6 +17,7 @@ from glad_ray.data.svhn import find_svhn, svhn_parts
 from glad_ray.errors import DataError, UserError
 from glad_ray.spec import DatasetFacts, dataset_facts
 from glad_ray.spec.datasets import folder, hugging_face
+from glad_ray.spec.whitening import Whitening, check_whitening
 
 SAMPLE = Path(__file__).parent / "fashion_mnist_sample" / "sample.parquet"
 
@@ -27,6 +29,7 @@ def load_dataset(
     held_out: int = 0,
     root: Path | None = None,
     antialias: bool = True,
+    whitening: Whitening = "none",
     decode: Decode = decode_here,
     on_progress: OnProgress | None = None,
 ) -> Dataset:
@@ -34,12 +37,16 @@ def load_dataset(
 
     The last `held_out` training images of each class are kept apart. `root` is where to look for a dataset that is
     not bundled. It is prepared once (see `prepared`), with what `decode` makes of its parts, telling `on_progress`.
+    With `whitening` zca networks see whitened images; the whitening is fitted to the training images that are not held
+    out, once, and kept (see `kept_zca`).
+
     Raises `UserError` if the name, resolution or held_out is impossible or nothing is found, `DataError` if a file is
     damaged.
     """
     facts = dataset_facts(name)
     if resolution < 1:
         raise UserError(f"resolution is {resolution}: use 1 pixel or more, {facts.resolution} for {name} as stored.")
+    check_whitening(whitening, facts.channels, resolution)
     form = Form(facts.channels, resolution, antialias)
     splits = prepared(facts, _parts(facts, root), form, decode=decode, on_progress=on_progress)
     train, test = (_checked(splits[split], facts, split) for split in ("train", "test"))
@@ -55,6 +62,7 @@ def load_dataset(
         class_names=facts.class_names,
         mean=facts.mean,
         std=facts.std,
+        whitening=None if whitening == "none" else kept_zca(train.images, facts.title),
     )
 
 

@@ -30,6 +30,7 @@ from glad_ray.plan import Plan, experts_needed
 from glad_ray.plan.machines import units_of
 from glad_ray.results import Failure, completed, damage, sound_trainings, write_failure
 from glad_ray.spec import ExpertSet, GeneratorRecord, Network, Resources, Run, Slice, Sweep, Unit, dataset_facts
+from glad_ray.spec.whitening import Whitening
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile
 
@@ -47,11 +48,13 @@ class DataKey(NamedTuple):
     resolution: int
     antialias: bool
     held_out: int
+    whitening: Whitening = "none"
 
     @classmethod
     def of(cls, of: Run | ExpertSet) -> "DataKey":
         """The images that a run or a set of experts sees."""
-        return cls(of.dataset, of.pixels if isinstance(of, Run) else of.resolution, of.antialias, of.held_out)
+        side = of.pixels if isinstance(of, Run) else of.resolution
+        return cls(of.dataset, side, of.antialias, of.held_out, of.whitening)
 
     def load(self, view: View, decode: Decode = decode_here) -> Dataset:
         """Read them, after they are prepared, which is shown; raises `UserError` if they are not there."""
@@ -63,6 +66,7 @@ class DataKey(NamedTuple):
             self.dataset,
             resolution=self.resolution,
             antialias=self.antialias,
+            whitening=self.whitening,
             held_out=self.held_out,
             decode=decode,
             on_progress=progressed,

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from glad_ray.exchange.folders import whole_folder
-from glad_ray.exchange.pictures import EIGHT_BIT_NOTE, png_files, published_record
+from glad_ray.exchange.pictures import EIGHT_BIT_NOTE, WHITENED_NOTE, png_files, published_record
 from glad_ray.synthetic_set import SyntheticSet
 from glad_ray.version import __version__
 
@@ -62,6 +62,12 @@ def _card(synthetic: SyntheticSet) -> str:
     rows = "\n".join(f"| {label} | {_cell(name)} |" for label, name in enumerate(synthetic.class_names))
     soft = "\n- `soft_labels`: class probabilities that belong to the set" if synthetic.soft_labels is not None else ""
     learned = "" if synthetic.step_size is None else f", with a learned step size of {synthetic.step_size:g}"
+    training = (
+        f"To train on it, divide by 255; then, by channel, take off {list(synthetic.mean)} and divide by "
+        f"{list(synthetic.std)}."
+        if synthetic.whitening == "none"
+        else f"Note that {WHITENED_NOTE}."
+    )
     made = "by other code than glad_ray" if "origin" in record else f"in {synthetic.step} steps{learned}"
     return f"""---
 pretty_name: {json.dumps(title)}
@@ -91,7 +97,7 @@ images = load_dataset("this folder, or the name it was published under", split="
 ```
 
 - `image`: PNG, {EIGHT_BIT_NOTE}.
-  To train on it, divide by 255; then, by channel, take off {list(synthetic.mean)} and divide by {list(synthetic.std)}.
+  {training}
 - `label`: the class{soft}
 
 | label | class |

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from glad_ray.exchange.folders import whole_folder
-from glad_ray.exchange.pictures import EIGHT_BIT_NOTE, png_files, published_record
+from glad_ray.exchange.pictures import EIGHT_BIT_NOTE, WHITENED_NOTE, png_files, published_record
 from glad_ray.synthetic_set import SyntheticSet
 
 DESCRIPTION = "set.json"
@@ -26,7 +26,11 @@ def write_image_folder(synthetic: SyntheticSet, folder: Path) -> None:
             for label, (folder, name) in enumerate(zip(names, synthetic.class_names, strict=True))
         ],
         "images": f"PNG, {EIGHT_BIT_NOTE}",
-        "normalisation": {"mean": synthetic.mean, "std": synthetic.std},
+        **(
+            {"normalisation": {"mean": synthetic.mean, "std": synthetic.std}}
+            if synthetic.whitening == "none"
+            else {"whitening": WHITENED_NOTE}
+        ),
         "soft_labels": None if synthetic.soft_labels is None else "left out: export the set as tensors to have them",
         "run": published_record(synthetic),
     }

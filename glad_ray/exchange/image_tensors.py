@@ -1,8 +1,9 @@
 """Synthetic sets as the older code (GLaD and its kin) keeps them: `images_best.pt` and `labels_best.pt`.
 
-Images are a float32 tensor, normalised with the dataset's mean and deviation and not clipped, as ours are; labels are
-int64. Neither says what made them: a set that is read has a `ForeignSet` where ours have their run. Images that GLaD's
-code decoded with a generator were normalised with constants of its own; for those its networks saw shifted images.
+Images are a float32 tensor and not clipped, as ours are: normalised with the dataset's mean and deviation, or whitened
+where the older code was run with `--zca`, which only its user knows. Labels are int64. Neither says what made them: a
+set that is read has a `ForeignSet` where ours have their run. Images that GLaD's code decoded with a generator were
+normalised with constants of its own; for those its networks saw shifted images.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from glad_ray.exchange.folders import whole_folder
 from glad_ray.exchange.torch_files import is_plain, read_tensors
 from glad_ray.spec import DSA, DatasetFacts
 from glad_ray.spec.foreign_set import ForeignSet
+from glad_ray.spec.whitening import Whitening, check_whitening
 from glad_ray.synthetic_set import SyntheticSet
 
 IMAGES, LABELS, SOFT_LABELS = "images_best.pt", "labels_best.pt", "soft_labels_best.pt"
@@ -24,19 +26,28 @@ _SUM_TOLERANCE = 1e-3  # of probabilities, which may have been rounded
 
 
 def read_image_tensors(
-    images: Path, labels: Path, *, facts: DatasetFacts, soft_labels: Path | None = None, augmentation: str = DSA
+    images: Path,
+    labels: Path,
+    *,
+    facts: DatasetFacts,
+    soft_labels: Path | None = None,
+    augmentation: str = DSA,
+    whitening: Whitening = "none",
 ) -> SyntheticSet:
-    """The synthetic set in files of tensors: images n x c x h x w (float32, normalised), labels n (int64).
+    """The synthetic set in files of tensors: images n x c x h x w (float32; normalised, or whitened), labels n (int64).
 
     `soft_labels`, if any, are class probabilities n x k (float32). `augmentation` is the one the set was made for, and
-    is evaluated with. Raises `DataError` if the tensors are not a set of equally many images of each class of `facts`.
+    is evaluated with. Raises `UserError` if images of this size cannot be whitened, `DataError` if the tensors are not
+    a set of equally many images of each class of `facts`.
     """
     pixels = _read_images(images, facts)
+    check_whitening(whitening, facts.channels, pixels.shape[-1])
     classes = _read_labels(labels, len(pixels), facts)
     soft = None if soft_labels is None else _read_soft_labels(soft_labels, len(pixels), facts)
     record = ForeignSet(
         dataset=facts.name,
         resolution=pixels.shape[-1],
+        whitening=whitening,
         images_per_class=len(pixels) // facts.classes,
         soft_labels=soft is not None,
         augmentation=augmentation,
@@ -52,6 +63,7 @@ def read_image_tensors(
         class_names=facts.class_names,
         mean=facts.mean,
         std=facts.std,
+        whitening=whitening,
         run=record.model_dump_json(),
     )
 

@@ -18,8 +18,17 @@ EIGHT_BIT_NOTE = (
 )
 
 
+WHITENED_NOTE = (
+    "the set was made of whitened images (ZCA of pixels in [0, 1], with 0.1 added to the variances, fitted to the "
+    "training images); here the whitening is undone, and to train on the pictures as the set was meant they have to be "
+    "whitened again"
+)
+
+
 def png_files(synthetic: SyntheticSet) -> list[bytes]:
-    """Every image as a PNG file of 8 bits a channel, grey or RGB; raises `UserError` for other channels."""
+    """Every image as a PNG file of 8 bits a channel, grey or RGB; raises `UserError` for other channels, and
+    for a whitened set that has no pictures (`with_pictures`).
+    """
     channels = synthetic.images.shape[1]
     if channels not in (1, 3):
         raise UserError(f"Images of {channels} channels cannot be pictures: export them as tensors.")

@@ -1,7 +1,8 @@
-"""What is optimised, as two pure functions between latents and normalised images (section 3.4 of GLaD).
+"""What is optimised, as two pure functions between latents and images as networks see them (section 3.4 of GLaD).
 
-Normalised means (x - mean) / std of the dataset with x in [0, 1], for real and generated images alike. The paper's code
-shifts generated ImageNet images by another dataset's mean; here they share one.
+Networks see normalised images, (x - mean) / std of the dataset with x in [0, 1], or where the dataset is whitened the
+whitened x; real and generated images alike. The paper's code shifts generated ImageNet images by another dataset's
+mean; here they share one.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,9 +17,22 @@ from glad_ray.generators.base import Generator, Latents
 from glad_ray.spec.generators import Init
 
 RealImages = Callable[[Tensor, torch.Generator], Tensor]
-"""Normalised real images of the given classes, one independent draw per label."""
+"""Real images of the given classes as networks see them, one independent draw per label."""
 
 _PIXEL_INITS = ("noise", "real")
+
+
+class Whitening(Protocol):
+    """Whitening of images in [0, 1]; `glad_ray.data.whitening.ZCA`."""
+
+    def whiten(self, images: Tensor) -> Tensor:
+        """Whitened images from images in [0, 1]."""
+
+    def unwhiten(self, images: Tensor) -> Tensor:
+        """The images that whitening made these of."""
+
+    def pullback(self, image_grads: Tensor) -> Tensor:
+        """The gradient with respect to images in [0, 1] from that with respect to whitened ones."""
 
 
 @runtime_checkable
@@ -29,7 +43,7 @@ class Space(Protocol):
         """Latents to start from, one image per label."""
 
     def decode(self, latents: Latents) -> Float[Tensor, "n c h w"]:
-        """Their normalised images; no graph."""
+        """Their images as networks see them; no graph."""
 
     def pullback(self, latents: Latents, image_grads: Float[Tensor, "n c h w"]) -> Latents:
         """dL/dlatents from dL/dimages (section 3.4 of GLaD)."""
@@ -37,7 +51,7 @@ class Space(Protocol):
 
 @final
 class PixelSpace:
-    """The images themselves, normalised: `noise` starts from N(0, 1), `real` from real images of each class."""
+    """The images as networks see them: `noise` starts from N(0, 1), `real` from real images of each class."""
 
     def __init__(
         self,
@@ -81,11 +95,14 @@ class GeneratorSpace:
         init: Init,
         mean: Sequence[float],
         std: Sequence[float],
+        whitening: Whitening | None = None,
         real_images: RealImages | None = None,
         classes: Sequence[int] = (),
         device: torch.device | str = "cpu",
     ) -> None:
-        """`real_images` for a generator that starts from them; `classes`: its class of each label, if not the label."""
+        """`whitening`: in the place of mean and std. `real_images`: for a generator that starts from them. `classes`:
+        the generator's class of each label, if not the label.
+        """
         if space not in generator.spaces:
             raise UserError(f"The generator has no latent space {space!r}: it has {', '.join(generator.spaces)}.")
         self.generator = generator
@@ -96,6 +113,7 @@ class GeneratorSpace:
         self.device = torch.device(device)
         self.mean = torch.tensor(mean, dtype=torch.float64)[:, None, None]
         self.std = torch.tensor(std, dtype=torch.float64)[:, None, None]
+        self.whitening = whitening
 
     def init(self, labels: Int64[Tensor, " n"], rng: torch.Generator) -> Latents:
         """See `Space.init`."""
@@ -105,14 +123,22 @@ class GeneratorSpace:
         return {kind: value.to(self.device) for kind, value in latents.items()}
 
     def decode(self, latents: Latents) -> Float[Tensor, "n c h w"]:
-        """See `Space.decode`: ((g + 1) / 2 - mean) / std of the generator's image g."""
+        """See `Space.decode`: ((g + 1) / 2 - mean) / std of the generator's image g, or (g + 1) / 2 whitened."""
         images = self.generator.decode(self.space, latents)
+        if self.whitening is not None:
+            return self.whitening.whiten((images + 1) / 2)
         return (images + (1 - 2 * self.mean).to(images)) * (0.5 / self.std).to(images)
 
     def _to_generator(self, images: Tensor) -> Tensor:
-        """Normalised images in the generator's range."""
+        """Images that networks see, in the generator's range."""
+        if self.whitening is not None:
+            return 2 * self.whitening.unwhiten(images) - 1
         return images * (2 * self.std).to(images) - (1 - 2 * self.mean).to(images)
 
     def pullback(self, latents: Latents, image_grads: Float[Tensor, "n c h w"]) -> Latents:
         """See `Space.pullback`."""
-        return self.generator.pullback(self.space, latents, image_grads * (0.5 / self.std).to(image_grads))
+        if self.whitening is not None:
+            generated_grads = self.whitening.pullback(image_grads) / 2
+        else:
+            generated_grads = image_grads * (0.5 / self.std).to(image_grads)
+        return self.generator.pullback(self.space, latents, generated_grads)

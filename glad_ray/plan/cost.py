@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from glad_ray.plan.multiply_adds import network_multiply_adds
+from glad_ray.plan.whitening import whitening_multiply_adds
 from glad_ray.spec import DC, DM, MTT, Evaluation, ExpertSet, Network, Run, dataset_facts
 
 GIGAFLOPS_PER_CPU = 40.0
@@ -64,15 +65,18 @@ def training_flops(run: Run, evaluation: Evaluation, network: Network) -> float:
         images = facts.train_images - facts.classes * run.held_out
     trained = evaluation.epochs_for(run) * images * _TRAINING
     tested = (evaluation.test_images or facts.test_images) + facts.classes * run.held_out
-    return 2.0 * network_multiply_adds(network, facts, run.pixels) * (trained + tested)
+    whitened = tested + (evaluation.epochs_for(run) * images if run.ipc is None else 0)
+    seen = network_multiply_adds(network, facts, run.pixels) * (trained + tested)
+    return 2.0 * (seen + whitening_multiply_adds(run.whitening, facts, run.pixels) * whitened)
 
 
 def expert_flops(expert_set: ExpertSet) -> float:
     """Operations of training every expert of a set."""
     facts, experts = dataset_facts(expert_set.dataset), expert_set.experts
     images = facts.train_images - facts.classes * expert_set.held_out
-    one_pass = 2.0 * network_multiply_adds(expert_set.network, facts, expert_set.resolution)
-    return one_pass * _TRAINING * images * experts.last_epoch * experts.count
+    of_image = _TRAINING * network_multiply_adds(expert_set.network, facts, expert_set.resolution)
+    of_image += whitening_multiply_adds(expert_set.whitening, facts, expert_set.resolution)
+    return 2.0 * of_image * images * experts.last_epoch * experts.count
 
 
 def generator_multiply_adds(run: Run) -> int | None:
@@ -88,17 +92,30 @@ def _step_flops(run: Run) -> float:
     synthetic = facts.classes * run.images_per_class
     generator_flops = 2.0 * (generator_multiply_adds(run) or 0) * synthetic
     passes = _network_passes(run, synthetic, facts.classes, facts.train_images)
-    return generator_flops + 2.0 * network_multiply_adds(run.backbone, facts, run.pixels) * passes
+    # Those that a generator makes are whitened, and their gradients pulled back.
+    whitened = _real_images(run, facts.classes, facts.train_images) + (2 * synthetic if run.generator else 0)
+    whitening_flops = 2.0 * whitening_multiply_adds(run.whitening, facts, run.pixels) * whitened
+    network_flops = 2.0 * network_multiply_adds(run.backbone, facts, run.pixels) * passes
+    return generator_flops + whitening_flops + network_flops
+
+
+def _real_images(run: Run, classes: int, train_images: int) -> int:
+    """Real images that one step draws."""
+    match run.algorithm:
+        case DM(real_batch_size=batch) | DC(real_batch_size=batch):
+            return classes * min(batch, train_images // classes - run.held_out)
+        case _:
+            return 0
 
 
 def _network_passes(run: Run, synthetic: int, classes: int, train_images: int) -> float:
     """Forward passes of one image through the backbone that one step amounts to, on average over the steps."""
-    per_class = train_images // classes - run.held_out
+    real = _real_images(run, classes, train_images)
     match run.algorithm:
-        case DM(real_batch_size=batch):
-            return classes * min(batch, per_class) * _FORWARD + synthetic * _INPUT_GRADIENT
-        case DC(real_batch_size=batch) as dc:
-            matching = classes * min(batch, per_class) * _TRAINING + synthetic * _SECOND_ORDER
+        case DM():
+            return real * _FORWARD + synthetic * _INPUT_GRADIENT
+        case DC() as dc:
+            matching = real * _TRAINING + synthetic * _SECOND_ORDER
             outer_loops, inner_loops = dc.loops(run.images_per_class)
             # The network is trained on the images between two outer loops, so before all of them but the first.
             training = inner_loops * synthetic * _TRAINING * (outer_loops - 1) / outer_loops

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from glad_ray.errors import DataError, UserError
 from glad_ray.plan.cost import estimate
-from glad_ray.spec import ExpertSet, Resources, Run, Sweep
+from glad_ray.spec import ExpertSet, Resources, Run, Sweep, dataset_facts
 from glad_ray.spec.overrides import rank
+from glad_ray.spec.whitening import check_whitening
 from glad_ray.storage import Storage
 
 _STANDARD = Resources()
@@ -37,7 +38,13 @@ def make_plan(sweep: Sweep) -> Plan:
 
 
 def plan_experts(*expert_sets: ExpertSet, resources: Resources = _STANDARD) -> Plan:
-    """The plan of networks trained on real data for themselves, without a run that needs them."""
+    """The plan of networks trained on real data for themselves, without a run that needs them.
+
+    Raises `UserError` if their images are to be whitened and too large for it.
+    """
+    for each in expert_sets:
+        if each.whitening != "none":
+            check_whitening(each.whitening, dataset_facts(each.dataset).channels, each.resolution)
     return Plan(Sweep(name="experts", runs=(), resources=resources), (), expert_sets)
 
 

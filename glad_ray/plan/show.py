@@ -21,6 +21,7 @@ from glad_ray.plan.cost import (
 from glad_ray.plan.parameters import expert_bytes
 from glad_ray.plan.plan import Plan
 from glad_ray.plan.total import total
+from glad_ray.plan.whitening import fits
 from glad_ray.spec import DC, DatasetFacts, GeneratorRecord, Run, dataset_facts
 from glad_ray.spec.generators import images_at_once
 from glad_ray.spec.profiles import DIFFERENCES, concerns
@@ -81,7 +82,7 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
             run.run_id,
             run.algorithm.name,
             f"{run.space}, weights" if run.learn_generator else run.space,
-            escape(f"{run.dataset} {run.pixels}px"),
+            escape(f"{run.dataset} {run.pixels}px" + ("" if run.whitening == "none" else ", whitened")),
             "all" if run.ipc is None else str(run.ipc),
             str(run.seed),
             str(run.steps),
@@ -99,9 +100,21 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
         plain = ", no augmentation" if evaluation.augmentation == "" else ""
         repeats = f"{evaluation.repeats} repeats of {evaluation.epochs} epochs each"
         yield f"Evaluation: {networks}; {repeats}{fewer}{labels}{plain}."
+    yield from _whitenings(plan)
     yield from _generators(plan.runs, sweep.resources.generator_memory_gib)
     yield from _estimated_counts(plan)
+    yield from dict.fromkeys(escape(f"{run.dataset}: {run.facts.note}") for run in plan.runs if run.facts.note)
     yield _total(plan, done)
+
+
+def _whitenings(plan: Plan) -> Iterator[str]:
+    for fit in fits(plan.runs, plan.expert_sets):
+        apart = f" without {fit.held_out} held out per class" if fit.held_out else ""
+        yield escape(
+            f"Whitening of {fit.facts.title} at {fit.resolution} pixels: fitted once to the training images{apart}, in "
+            f"about {_time(fit.flops)} of one CPU core and {decimal(fit.memory_bytes)} of memory, and kept in the "
+            f"cache folder ({decimal(fit.kept_bytes)})."
+        )
 
 
 def _generators(runs: tuple[Run, ...], memory_gib: float) -> Iterator[str]:

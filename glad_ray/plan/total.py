@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from glad_ray.plan.cost import GIGAFLOPS_PER_GPU, estimate, expert_flops, seconds
 from glad_ray.plan.parameters import expert_bytes
 from glad_ray.plan.plan import experts_needed
+from glad_ray.plan.whitening import fits
 from glad_ray.spec import Run, Sweep
 
 
@@ -17,11 +18,13 @@ class Total:
     """all distillations and evaluations"""
     expert_flops: float
     expert_bytes: int
+    whitening_flops: float = 0.0
+    """what is fitted once to whiten images"""
 
     @property
     def flops(self) -> float:
         """All operations."""
-        return self.run_flops + self.expert_flops
+        return self.run_flops + self.expert_flops + self.whitening_flops
 
     @property
     def gpu_hours(self) -> float:
@@ -42,6 +45,7 @@ def total(runs: Sequence[Run], sweep: Sweep) -> Total:
         run_flops=sum(cost.distill_flops + cost.evaluate_flops for cost in costs),
         expert_flops=sum(map(expert_flops, expert_sets)),
         expert_bytes=sum(map(expert_bytes, expert_sets)),
+        whitening_flops=sum(fit.flops for fit in fits(runs, expert_sets)),
     )
 
 

@@ -16,6 +16,8 @@ class Conditions:
     labels: str
     """hard, own (soft ones of the set) or teacher (soft ones given to it)"""
     augmentation: str
+    whitening: str | None
+    """zca, or None: images were normalised"""
     epochs: int
     schedule: str
     test_images: int | None
@@ -27,8 +29,11 @@ class Conditions:
         return replace(self, **{field: getattr(other, field)}) == other
 
     def comparable(self, other: "Conditions") -> bool:
-        """Whether accuracies of one evaluation may be set against one another: same augmentation, both hard or soft."""
-        return self.augmentation == other.augmentation and (self.labels == "hard") == (other.labels == "hard")
+        """Whether accuracies of one evaluation may be set against one another: same augmentation and whitening, both
+        hard or soft.
+        """
+        alike = (self.augmentation, self.whitening) == (other.augmentation, other.whitening)
+        return alike and (self.labels == "hard") == (other.labels == "hard")
 
 
 def conditions(rows: Sequence[Mapping[str, Any]]) -> Conditions:
@@ -37,6 +42,7 @@ def conditions(rows: Sequence[Mapping[str, Any]]) -> Conditions:
     return Conditions(
         labels=first["labels"],
         augmentation=first["augmentation"],
+        whitening=first["whitening"],
         epochs=first["evaluation_epochs"],
         schedule=first["evaluation_schedule"],
         test_images=first["test_images"],

@@ -10,6 +10,7 @@ from typing import Any
 from glad_ray.spec import DATASETS, DSA, DatasetFacts, DiffusersAutoencoder, Run, StyleGANFile
 from glad_ray.spec.algorithm import ALGORITHM_NAMES, CORESET_NAMES
 
+_WHITENING = "whitening"
 _WORDS = {DSA: "DSA", "": "none"}
 
 Place = tuple[str, int, int | None]
@@ -91,7 +92,8 @@ def variants(known: Mapping[str, Identity], runs: Mapping[str, Run]) -> dict[str
     """By run id, what sets a run apart from those of the same dataset, images per class, algorithm and space, and first
     its generator's title where runs of that dataset and images per class have several.
 
-    The seed does not count. A run whose record is not known is set apart by its id.
+    The seed does not count. Whitening is said even where no other run differs in it. A run whose record is not known is
+    set apart by its id.
     """
     titles: dict[Place, set[str]] = defaultdict(set)
     for run_id, run in runs.items():
@@ -104,6 +106,8 @@ def variants(known: Mapping[str, Identity], runs: Mapping[str, Run]) -> dict[str
     for identity, run_ids in alike.items():
         fields = {run_id: _fields(runs[run_id]) for run_id in run_ids if run_id in runs}
         telling = _telling([(_title(runs[run_id]), of_run) for run_id, of_run in fields.items()], identity.space)
+        if _WHITENING not in telling:
+            telling.append(_WHITENING)
         for run_id in run_ids:
             if run_id in fields:
                 its, title = fields[run_id], _title(runs[run_id])

@@ -1,12 +1,13 @@
 """Published numbers, and the results that may stand beside them.
 
 `published.csv` has a line per number: where it is printed and what it is of. A result is set beside it only if it is of
-the same thing: dataset, resolution, images per class, algorithm, augmentation, latents and their generator, networks of
-the standard width and depth, hard labels. Such a comparison still says under which budget ours was made.
+the same thing: dataset, resolution, images per class, algorithm, augmentation, whitening, latents and their generator,
+networks of the standard width and depth, hard labels. Such a comparison still says under which budget ours was made.
 
 What print leaves unsaid may be what ours has in its place, and the comparison says so. Images per class may be any
 number that the source states elsewhere (GLaD: 1 and 10), the layer any, the network the one that distilled or the mean
-of the unseen ones. Where several results fit they all stand there, for print does not tell which was meant.
+of the unseen ones, and the numbers of MTT and TESLA on CIFAR may be of whitened images. Where several results fit they
+all stand there, for print does not tell which was meant.
 """
 
 import csv
@@ -26,6 +27,9 @@ NOT_STATED = "not stated"
 _UNSEEN = {"alexnet", "vgg11", "resnet18", "vit"}
 _BACKBONE = "convnet"
 _WITHOUT_AUGMENTATION = "without augmentation"
+_WHITENED = "ZCA whitening"
+# Their code whitens where it is asked to, and print does not say for which numbers on CIFAR it was.
+_MAY_WHITEN = ("MTT", "TESLA")
 # Names of the baselines in print, by ours; the other algorithms are called the same.
 _NAMES = {"random": "random selection", "herding": "herding", "whole": "whole dataset"}
 _REAL_BATCH = 256
@@ -60,6 +64,13 @@ class Published:
         return self.source.startswith("GLaD")
 
     @property
+    def whitening(self) -> str | None:
+        """Of its images: zca or none; None where it is not stated."""
+        if _WHITENED in self.note:
+            return "zca"
+        return None if self.source.startswith(_MAY_WHITEN) and self.dataset.startswith("cifar") else "none"
+
+    @property
     def whole(self) -> bool:
         """Whether it is of the whole dataset, which has no images per class to state."""
         return self.algorithm == _NAMES["whole"]
@@ -92,6 +103,8 @@ class Comparison:
             said["layer"] = self.row.space
         if self.published.network == NOT_STATED:
             said["network"] = wording.network_name(self.network)
+        if self.published.whitening is None:
+            said["whitening"] = self.row.conditions.whitening or "none"
         return f"{wording.listed([*said])} not stated; ours: {', '.join(said.values())}" if said else ""
 
     @property
@@ -215,6 +228,8 @@ def _ours(number: Published, row: Row, runs: Sequence[Run | None]) -> list[tuple
         return []
     # Nothing in print here was trained with soft labels.
     if row.conditions.labels != "hard":
+        return []
+    if number.whitening not in (None, row.conditions.whitening or "none"):
         return []
     if not row.is_baseline and not (_same_latents(number, row, runs) and _same_augmentation(number, row, runs)):
         return []

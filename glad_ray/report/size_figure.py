@@ -60,14 +60,15 @@ def _groups(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 def _kind(row: Row, rows: Sequence[Row]) -> str:
     """What a mark or a line stands for; settings of distilled sets are told in the table only."""
+    whitened = [] if row.conditions.whitening is None else ["whitened"]
     if not row.is_baseline:
-        return f"{row.algorithm.upper()} {'pixels' if row.space == 'pixel' else 'latents'}"
+        return ", ".join([f"{row.algorithm.upper()} {'pixels' if row.space == 'pixel' else 'latents'}", *whitened])
     said = [wording.ALGORITHMS[row.algorithm].lower()]
     if any(other.conditions.labels != "hard" for other in rows):
         said.append(f"{wording.LABELS[row.conditions.labels]} labels")
     if len({other.conditions.augmentation for other in rows}) > 1:
         said.append(wording.augmentation(row.conditions.augmentation))
-    return ", ".join(said)
+    return ", ".join([*said, *whitened])
 
 
 def _draw(axes: Axes, label: str, rows: list[Row]) -> None:

@@ -1,8 +1,8 @@
 """Rows of results pooled into tables: a section per dataset, images per class and evaluation, a table per selection.
 
 A cell pools the repeats of all seeds: their mean and population deviation. The deviation of a mean over networks is the
-mean of the networks' deviations, as in the paper (its Table 3 shows both). Two evaluations, or two kinds of labels, are
-never pooled.
+mean of the networks' deviations, as in the paper (its Table 3 shows both). Two evaluations, two kinds of
+labels, and whitened images and others are never pooled.
 """
 
 import itertools
@@ -223,7 +223,7 @@ def _grouped(rows: Iterable[Mapping[str, Any]], *keys: str) -> dict[tuple[Any, .
 def _table(selection: Selection, rows: Sequence[Mapping[str, Any]], variant_of: Mapping[str, str]) -> Table:
     groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
-        trained = row["labels"], row["augmentation"]
+        trained = row["labels"], row["augmentation"], row["whitening"] or "none"
         groups[variant_of[row["run_id"]], row["algorithm"], row["space"], *trained].append(row)
     made = [_row(variant, of_row) for (variant, *_), of_row in groups.items()]
     networks = tuple(dict.fromkeys(row["network"] for row in sorted(rows, key=lambda row: not row["seen"])))

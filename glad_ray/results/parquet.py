@@ -17,13 +17,20 @@ def to_parquet(table: pa.Table) -> bytes:
 
 
 def read_table(storage: Storage, path: str, schema: pa.Schema) -> pa.Table:
-    """A Parquet file on storage; raises `DataError` if it is damaged or of another schema."""
+    """A Parquet file on storage; raises `DataError` if it is damaged or of another schema.
+
+    The last columns of the schema may be missing if they are nullable, as they are in files written before there were
+    such columns: they are filled with nulls.
+    """
     try:
         file = pq.ParquetFile(io.BytesIO(storage.read_bytes(path)), page_checksum_verification=True)
         # They are small and read by the hundred, some beside one another: threads for each cost more than they save.
         table = file.read(use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise damaged(storage, path) from error
+    for later in list(schema)[table.num_columns :]:
+        if later.nullable:
+            table = table.append_column(later, pa.nulls(table.num_rows, later.type))
     if not table.schema.equals(schema):
         raise DataError(
             f"{path} in {storage} has other columns than this version of glad_ray writes: delete it and run the "

@@ -82,6 +82,12 @@ SCHEMA = pa.schema(
         _column("evaluate_device", pa.string(), "device of this training"),
         _column("versions", pa.string(), "versions of the packages that made the row, as a JSON object"),
         _column("finished_at", pa.timestamp("us", tz="UTC"), "when the evaluation was complete, UTC"),
+        _column(
+            "whitening",
+            pa.string(),
+            "how the images of the set and of the test were whitened: zca; null: not at all, they were normalised",
+            nullable=True,
+        ),
     ]
 )
 
@@ -129,6 +135,7 @@ def write_results(
         "distill_device": distillation.device,
         "versions": json.dumps(dict(distillation.versions), sort_keys=True),
         "finished_at": datetime.now(UTC),
+        "whitening": None if run.whitening == "none" else run.whitening,
     }
     rows = [
         of_run

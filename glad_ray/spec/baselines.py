@@ -43,6 +43,7 @@ def _baseline(run: Run, algorithm: Baseline, images_per_class: int) -> Run:
         dataset=run.dataset,
         resolution=run.pixels,
         antialias=run.antialias,
+        whitening=run.whitening,
         images_per_class=images_per_class,
         backbone=run.backbone,
         augmentation=run.augmentation,

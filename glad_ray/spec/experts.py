@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from glad_ray.errors import UserError
 from glad_ray.spec.network import BackboneByName, Network
 from glad_ray.spec.record import Record
+from glad_ray.spec.whitening import Whitening
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -61,12 +62,14 @@ class ExpertSet(Record):
     dataset: str
     resolution: int
     antialias: bool = True
+    whitening: Whitening = "none"
+    """of the images they are trained on"""
     held_out: int
     network: BackboneByName
     experts: Experts
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:
-        return self._at_default("antialias")
+        return self._at_default("antialias", "whitening")
 
     @property
     def label(self) -> str:
@@ -76,7 +79,8 @@ class ExpertSet(Record):
         stored = None if self.experts.dtype == "float32" else self.experts.dtype
         kept = ", ".join(filter(None, (until, stored)))
         epochs = f"{self.experts.epochs} epochs" + (f" ({kept})" if kept else "")
-        return f"{experts} x {epochs}, {self.network.title} on {self.dataset}"
+        white = "" if self.whitening == "none" else " whitened"
+        return f"{experts} x {epochs}, {self.network.title} on {self.dataset}{white}"
 
 
 def expert_network(backbone: Network, experts: Experts) -> Network:

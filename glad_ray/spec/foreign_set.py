@@ -10,6 +10,7 @@ from glad_ray.errors import DataError
 from glad_ray.spec.experts import DSA
 from glad_ray.spec.record import Record
 from glad_ray.spec.run import Run
+from glad_ray.spec.whitening import Whitening
 
 
 class ForeignSet(Record):
@@ -22,6 +23,8 @@ class ForeignSet(Record):
     """side of the images in pixels"""
     antialias: bool = True
     """smooth the real images it is tested on as they are made smaller"""
+    whitening: Whitening = "none"
+    """how its images, and the real ones it is tested on, are whitened"""
     images_per_class: int = Field(ge=1)
     soft_labels: bool = False
     """whether the set has soft labels of its own"""
@@ -31,7 +34,7 @@ class ForeignSet(Record):
     """of its images and labels"""
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:
-        return self._at_default("antialias")
+        return self._at_default("antialias", "whitening")
 
     @property
     def run_id(self) -> str:
@@ -42,6 +45,11 @@ class ForeignSet(Record):
     def pixels(self) -> int:
         """Side of the images in pixels."""
         return self.resolution
+
+    @property
+    def held_out(self) -> int:
+        """Training images per class kept from its distillation: none, as far as is known."""
+        return 0
 
     @property
     def ipc(self) -> int:

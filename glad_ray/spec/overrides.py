@@ -78,10 +78,15 @@ def override_experts(expert_set: ExpertSet, assignments: Sequence[str]) -> tuple
     return expert_set, resources
 
 
+def _is(value: Any, wanted: Any) -> bool:
+    """Whether a field has the value that a condition asks for: `none` is None, or the word where that is a value."""
+    return value == wanted or (wanted is None and value == "none")
+
+
 def rank(run: Run, conditions: Sequence[str]) -> int:
     """Which of the conditions `key=value` a run meets, the first one; their number if it meets none."""
     paths = set(field_paths(run))
-    met = (key in paths and value_at(run, key) == value for key, value in map(parse_assignment, conditions))
+    met = (key in paths and _is(value_at(run, key), value) for key, value in map(parse_assignment, conditions))
     return next((number for number, meets in enumerate(met) if meets), len(conditions))
 
 
@@ -116,7 +121,7 @@ def only(sweep: Sweep, conditions: Sequence[str]) -> Sweep:
     runs = sweep.runs
     for key, values in allowed.items():
         having = [(run, value_at(run, key)) for run in runs if key in set(field_paths(run))]
-        runs = tuple(run for run, value in having if value in values)
+        runs = tuple(run for run, value in having if any(_is(value, wanted) for wanted in values))
         if not runs:
             there = ", ".join(dict.fromkeys(str(value) for _, value in having))
             raise UserError(f"--only leaves no run: {key} is {there} in the runs of {sweep.name}.")

@@ -15,6 +15,7 @@ from glad_ray.spec.generators import AnyGenerator, Init, StyleGANRecord
 from glad_ray.spec.network import BackboneByName, Network
 from glad_ray.spec.profiles import Profile, apply_profile
 from glad_ray.spec.record import Record
+from glad_ray.spec.whitening import Whitening, check_whitening
 
 _FEATURE_SPACE = re.compile(r"f\d+")
 _STYLEGAN_SPACE = re.compile(r"w\+|f\d+")
@@ -34,6 +35,9 @@ class Run(Record):
     """side of the images in pixels; None: the generator's, or the dataset's own in pixel space"""
     antialias: bool = True
     """smooth real images as they are made smaller, as Pillow does and torchvision since 0.17; False: as before that"""
+    whitening: Whitening = "none"
+    """how images are whitened before networks see them: none (they are normalised per channel), or zca as in the code
+    of MTT, up to 3 x 64 x 64"""
     algorithm: Algorithm
     """DC, DM or MTT with its hyper-parameters; or a baseline: RandomReal, Herding, KMeans, WholeDataset"""
     space: str = "pixel"
@@ -83,6 +87,7 @@ class Run(Record):
             self._fill_in("init", inits[0])
         if self.resolution is None:
             self._fill_in("resolution", self.generator.resolution if self.generator else self.facts.resolution)
+        check_whitening(self.whitening, self.facts.channels, self.pixels)
         if not self.distils and (self.space != "pixel" or self.init != "real"):
             raise UserError(f"Baseline {self.algorithm.name} is real images: use space='pixel' and init='real' with it")
         if isinstance(self.algorithm, WholeDataset) and self.images_per_class != 1:
@@ -93,7 +98,7 @@ class Run(Record):
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:
         # A dataset of one's own is known by its name.
-        return self._at_default("antialias", "own_dataset") | ({"own_dataset"} if identity else set())
+        return self._at_default("antialias", "whitening", "own_dataset") | ({"own_dataset"} if identity else set())
 
     def _fill_in(self, field: str, value: Any) -> None:
         """Of a field that is left open, be it by None: a changed copy implies it anew."""
@@ -248,6 +253,7 @@ class Run(Record):
             dataset=self.dataset,
             resolution=self.pixels,
             antialias=self.antialias,
+            whitening=self.whitening,
             held_out=self.held_out,
             network=expert_network(self.backbone, experts),
             experts=experts,
@@ -272,8 +278,10 @@ class Run(Record):
     @property
     def label(self) -> str:
         """One line for people: `dm f4 fashion-mnist-sample ipc 1 seed 0`."""
+        white = "" if self.whitening == "none" else " whitened"
         if self.ipc is None:
-            return f"{self.algorithm.name} {self.dataset} seed {self.seed}"
+            return f"{self.algorithm.name} {self.dataset} seed {self.seed}{white}"
         plain = "" if self.augmentation else " without augmentation"
         learned = " learning the generator" if self.learn_generator else ""
-        return f"{self.algorithm.name} {self.space} {self.dataset} ipc {self.ipc} seed {self.seed}{plain}{learned}"
+        what = f"{self.algorithm.name} {self.space} {self.dataset} ipc {self.ipc} seed {self.seed}"
+        return f"{what}{plain}{learned}{white}"

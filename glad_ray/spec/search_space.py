@@ -22,7 +22,7 @@ from glad_ray.spec.search import AnyRange, Choice, FloatRange, IntRange, Layers,
 # What decides which other fields a run has comes first.
 _FIRST = ("algorithm", "generator", "space")
 # What a machine has to hold for a run, and what its shares are: kept ready for every value that may be drawn.
-_DECIDING = (*_FIRST, "backbone", "resolution", "antialias")
+_DECIDING = (*_FIRST, "backbone", "resolution", "antialias", "whitening")
 _RATES = "algorithm.learning_rates."
 _EXPERTS = "algorithm.experts"
 _FIXED = ("dataset", "own_dataset", "held_out", "seed")

@@ -83,15 +83,16 @@ def _table(labels, seed, image="image", label="label"):
 
 def _write_parquet(root, name, table):
     (root / "data").mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, root / "data" / f"{name}-00001.parquet", row_group_size=2)
+    pq.write_table(table, root / "data" / f"{name}.parquet", row_group_size=2)
 
 
 def _write_saved(root, name, table):
     folder = root / name.partition("-")[0]
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "state.json").write_text("{}")
     with pa.OSFile(str(folder / f"data-{name}.arrow"), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table, max_chunksize=2)
+    files = [{"filename": path.name} for path in sorted(folder.glob("*.arrow"))]
+    (folder / "state.json").write_text(json.dumps({"_data_files": files}))
 
 
 WRITERS = {"parquet": _write_parquet, "saved": _write_saved}
@@ -117,8 +118,8 @@ def test_files_of_hugging_face_are_loaded_by_class(image, label, writer, tmp_pat
 
 
 def test_an_empty_file_among_them_does_not_matter(tmp_path):
-    for name, labels in {"train-0": [0, 1, 2], "train-1": [], "test-0": [0, 1, 2]}.items():
-        _write_parquet(tmp_path, name, _table(labels, 1)[0])
+    for seed, (name, labels) in enumerate({"train-0": [0, 1, 2], "train-1": [], "test-0": [0, 1, 2]}.items()):
+        _write_parquet(tmp_path, name, _table(labels, seed)[0])
     assert len(load_dataset(f"hf:{tmp_path}", resolution=SIDE).train_labels) == 3
 
 
@@ -145,5 +146,5 @@ def test_a_cell_that_is_no_image_is_told(tmp_path):
     table = table.set_column(0, table.schema.field("image"), pa.array(cells, table.schema.field("image").type))
     _write_parquet(tmp_path, "train-0", table)
     _write_parquet(tmp_path, "test-0", _table([0, 1, 2], 2)[0])
-    with pytest.raises(DataError, match=r"row 2 of .*train-0-00001\.parquet is no image"):
+    with pytest.raises(DataError, match=r"row 2 of .*train-0\.parquet is no image"):
         load_dataset(f"hf:{tmp_path}", resolution=SIDE)

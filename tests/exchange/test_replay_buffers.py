@@ -7,7 +7,7 @@ import pickle
 import pytest
 import torch
 
-from glad_ray.errors import UserError
+from glad_ray.errors import DataError, UserError
 from glad_ray.exchange import import_replay_buffers
 from glad_ray.experts import ExpertFiles, missing_experts
 from glad_ray.networks import build_network
@@ -85,6 +85,22 @@ def test_fewer_experts_epochs_and_bits_are_kept_when_asked(three, storage):
     start, end = ExpertFiles(storage, which).segment(1, 0, 1)
     assert torch.equal(start, flat(three[1][1][0]).bfloat16().float())
     assert torch.equal(end, flat(three[1][1][1]).bfloat16().float())
+
+
+def test_experts_of_whitened_images_are_kept_apart(three, storage):
+    whitened = expert_set().replace(whitening="zca")
+    assert import_replay_buffers(three[0], whitened, storage, lambda count: None) == 3
+    assert len(missing_experts(storage, expert_set())) == 3
+    assert torch.equal(ExpertFiles(storage, whitened).segment(0, 0, 1)[0], flat(three[1][0][0]))
+
+
+def test_experts_of_whitened_images_are_no_others(three, storage):
+    whitened = expert_set().replace(whitening="zca")
+    import_replay_buffers(three[0], whitened, storage, lambda count: None)
+    path = storage.expert_path(expert_set().content_id, 0)
+    storage.write_bytes(path, storage.read_bytes(storage.expert_path(whitened.content_id, 0)))
+    with pytest.raises(DataError, match=r"whitening zca.*whitening none"):
+        ExpertFiles(storage, expert_set()).segment(0, 0, 1)
 
 
 def test_files_of_before_zip_archives_are_read(tmp_path, storage):

@@ -97,6 +97,21 @@ def test_generator(space, few):
     assert estimate(run, [EVALUATION]).distill_flops - pixel == pytest.approx(counter.flops, rel=0.05)
 
 
+@pytest.mark.parametrize("space", ["pixel", "f1"])
+def test_whitening(space):
+    generator = None
+    if space == "f1":
+        generator = RandomStyleGAN(image_channels=1, num_layers=5, channel_base=256, channel_max=16, w_dim=16, z_dim=8)
+    run = _run(DM(iterations=1, real_batch_size=12), space=space, generator=generator)
+    costs = [estimate(each, [EVALUATION]) for each in (run, run.replace(whitening="zca"))]
+    # 12 real images of each of 10 classes; 20 synthetic ones that a generator makes, forward and back.
+    images = 120 + (40 if generator else 0)
+    assert costs[1].distill_flops - costs[0].distill_flops == pytest.approx(2 * images * 1024**2)
+    tested = EVALUATION.test_images + 3850
+    trainings = len(EVALUATION.networks) * EVALUATION.repeats
+    assert costs[1].evaluate_flops - costs[0].evaluate_flops == pytest.approx(2 * trainings * tested * 1024**2)
+
+
 def test_random_real_images_cost_nothing_to_draw():
     cost = estimate(_run(RandomReal()), [EVALUATION])
     assert cost.distill_flops == 0

@@ -11,6 +11,7 @@ from glad_ray.plan.parameters import expert_bytes
 from glad_ray.plan.show import plan_tables
 from glad_ray.plan.total import total
 from glad_ray.spec import DC, DM, MTT, Evaluation, Run, Sweep, WholeDataset
+from tests.data.hub import parquet
 from tests.data.trees import write_classes
 
 
@@ -27,6 +28,31 @@ def told(sweep, done=frozenset()):
 
 MATCHED = Run(algorithm=MTT(), dataset="imagenet-a")
 WHOLE = Run(algorithm=WholeDataset(), dataset="imagenet-a")
+
+
+class TestWhitening:
+    run = Run(algorithm=MTT(), dataset="cifar10", whitening="zca", held_out=5)
+
+    def test_what_is_whitened_and_what_fitting_takes(self):
+        text = told(sweep_of(self.run, self.run.replace(seed=1), Run(algorithm=DM(), dataset="cifar10")))
+        assert text.count("Whitening of CIFAR-10 at 32 pixels: fitted once") == 1
+        assert "without 5 held out per class" in text
+        assert "75.5 MB" in text  # two matrices of 3072 x 3072 float32, and the mean
+        assert "cifar10 32px, whitened" in text
+        assert "ConvNet on cifar10 whitened" in text
+
+    def test_no_word_where_nothing_is_whitened(self):
+        assert "hiten" not in told(sweep_of(self.run.replace(whitening="none")))
+
+    def test_it_is_counted_once_and_by_the_image(self):
+        sweep = sweep_of(self.run)
+        twice = [self.run, self.run.replace(seed=1)]
+        assert total(twice, sweep).whitening_flops == total(twice[:1], sweep).whitening_flops > 2 * 49_950 * 3072**2
+        plain = self.run.replace(whitening="none")
+        assert total([plain], sweep).whitening_flops == 0
+        whitened, others = (expert_flops(run.expert_set) for run in (self.run, plain))
+        # Every expert sees every training image once an epoch.
+        assert whitened - others == pytest.approx(2 * 3072**2 * 49_950 * 15 * 100)
 
 
 class TestAbout:
@@ -91,3 +117,10 @@ def test_a_path_is_told_as_it_is(tmp_path):
     text = told(sweep_of(Run(algorithm=MTT(), dataset=name)))
     assert f"ConvNet on {name}" in text
     assert f"{name} 8px" in text
+
+
+def test_what_is_not_read_of_a_users_own_dataset_is_told_once(tmp_path):
+    parquet(tmp_path, {"train.parquet": 3, "test.parquet": 2, "validation.parquet": 2})
+    run = Run(algorithm=DM(), dataset=f"hf:{tmp_path}")
+    text = told(sweep_of(run, run.replace(seed=1)))
+    assert text.count("not read: split validation") == 1

@@ -29,5 +29,6 @@ def row(network, accuracy, **changes):
         "evaluation_epochs": 1000,
         "evaluation_schedule": "cosine",
         "evaluation_learning_rate": 0.01,
+        "whitening": None,
     }
     return fields | changes

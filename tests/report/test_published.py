@@ -40,6 +40,8 @@ def matches(run, published, **changes):
 
 WHOLE = {"algorithm": "whole dataset", "parameterisation": "real images", "ipc": None}
 FULL = Run(algorithm=DM(), dataset="fashion-mnist")
+CIFAR = Run(algorithm=MTT(), dataset="cifar10")
+OF_MTT = {"source": "MTT, A 2022", "dataset": "cifar10", "resolution": 32, "algorithm": "mtt"}
 LATENT = FULL.replace(resolution=32, space="f4", generator=GENERATOR)
 FILE = kinds.stylegan_file(GENERATOR.replace(channel_max=2))
 TRAINED = LATENT.replace(generator=FILE.replace(trained_on="imagenet"))
@@ -76,6 +78,7 @@ class TestTheFile:
         (FULL.replace(algorithm=RandomReal()), number(algorithm="random selection"), {}),
         (FULL.replace(algorithm=WholeDataset()), number(**WHOLE), {}),
         (FULL, number(network="mean of 4 unseen"), {"networks": ("convnet", *UNSEEN)}),
+        (FULL.replace(whitening="zca"), number(note="ZCA whitening, learned step size"), {"whitening": "zca"}),
         (LATENT, number(**RANDOM_PRIOR), {}),
         (TRAINED, number(**RANDOM_PRIOR | {"generator": "stylegan-xl imagenet"}), {}),
         (LATENT, number(**RANDOM_PRIOR | {"layer": ""}), {}),
@@ -103,6 +106,9 @@ def test_the_same_thing_matches(run, published, changes):
         (FULL, number(ipc=None), {}),
         (FULL.replace(images_per_class=2), number(ipc=None, source=GLAD), {}),
         (FULL, number(algorithm="kip"), {}),
+        (FULL.replace(whitening="zca"), number(), {"whitening": "zca"}),
+        (FULL, number(note="ZCA whitening"), {}),
+        (FULL.replace(whitening="zca", algorithm=WholeDataset()), number(**WHOLE), {"whitening": "zca"}),
         (FULL, number(parameterisation="other"), {}),
         (FULL, number(parameterisation="latent", layer="f4"), {}),
         (FULL.replace(backbone=Network(width=32)), number(network="not stated"), {"networks": ("convnet-w32",)}),
@@ -146,6 +152,8 @@ def test_another_thing_does_not_match(run, published, changes):
             ("convnet",),
             ["images per class and layer not stated; ours: 1, f4"],
         ),
+        (CIFAR, number(**OF_MTT), ("convnet",), ["whitening not stated; ours: none"]),
+        (CIFAR, number(**OF_MTT | {"source": "MTT, C 2022", "note": "ZCA whitening"}), ("convnet",), []),
         (
             FULL,
             number(network="not stated"),
@@ -156,6 +164,12 @@ def test_another_thing_does_not_match(run, published, changes):
 )  # fmt: skip
 def test_what_print_leaves_unsaid_is_said(run, published, networks, said):
     assert [one.unstated for one in matches(run, published, networks=networks)] == said
+
+
+def test_whitened_images_may_be_what_mtt_printed():
+    run = CIFAR.replace(whitening="zca")
+    (found,) = matches(run, number(**OF_MTT), whitening="zca")
+    assert found.unstated == "whitening not stated; ours: zca"
 
 
 def test_a_distilled_set_of_unknown_augmentation_matches_nothing():

@@ -43,6 +43,14 @@ class TestVariants:
     def test_the_seed_is_no_setting(self):
         assert self.told(Run(algorithm=DM()), Run(algorithm=DM(), seed=1)) == ["", ""]
 
+    def test_whitening_is_always_told(self):
+        whitened = Run(algorithm=DM(), whitening="zca")
+        assert self.told(whitened) == ["whitening zca"]
+        assert self.told(Run(algorithm=DM()), whitened) == ["", "whitening zca"]
+        assert self.told(whitened, whitened.replace(held_out=5)) == [
+            "held_out 0, whitening zca", "held_out 5, whitening zca",
+        ]  # fmt: skip
+
     def test_only_what_differs_is_told(self):
         run = Run(algorithm=DM(iterations=10))
         other = run.replace(algorithm=DM(iterations=20), held_out=5)
@@ -161,6 +169,21 @@ class TestBaselines:
         )
         over = {row.run_ids: table.over_random(row) for row in table.rows}
         assert (over["a",], over["b",]) == (pytest.approx(0.1), pytest.approx(0.3))
+
+    def test_whitened_images_are_set_against_whitened_ones_and_never_pooled_with_others(self):
+        table = self.table(
+            row("vit", 0.5, run_id="r", algorithm="random"),
+            row("vit", 0.7, run_id="a", whitening="zca"),
+            row("vit", 0.6, run_id="b", seed=1),
+        )
+        over = {row.run_ids: table.over_random(row) for row in table.rows}
+        assert (over["a",], over["b",]) == (None, pytest.approx(0.1))
+        table = self.table(
+            row("vit", 0.5, run_id="r", algorithm="random"),
+            row("vit", 0.4, run_id="z", algorithm="random", whitening="zca"),
+            row("vit", 0.7, run_id="a", whitening="zca"),
+        )
+        assert {row.run_ids: table.over_random(row) for row in table.rows}["a",] == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,28 @@ def test_a_part_of_other_columns_is_named(storage):
         read_results(storage)
 
 
+def test_whitened_runs_have_a_column_and_parts_of_before_are_read_without_it(storage):
+    whitened = PIXEL.replace(whitening="zca")
+    for run in (PIXEL, whitened):
+        write_results(storage, run, EVALUATION, "s", made(run), TAKEN)
+    path = storage.local_path(Storage.results_path(PIXEL.run_id, EVALUATION.content_id))
+    before = pq.read_table(path).drop_columns("whitening")
+    pq.write_table(before, path)
+    table = read_results(storage)
+    assert table.schema.equals(SCHEMA)
+    assert {(row["run_id"], row["whitening"]) for row in table.to_pylist()} == {
+        (PIXEL.run_id, None), (whitened.run_id, "zca"),
+    }  # fmt: skip
+
+
+def test_a_part_that_lacks_another_column_is_not_read_as_one_of_before(storage):
+    write_results(storage, PIXEL, EVALUATION, "s", made(PIXEL), TAKEN)
+    path = storage.local_path(Storage.results_path(PIXEL.run_id, EVALUATION.content_id))
+    pq.write_table(pq.read_table(path).drop_columns("test_images"), path)
+    with pytest.raises(DataError, match="has other columns"):
+        read_results(storage)
+
+
 def test_other_files_beside_the_parts_do_not_disturb(storage):
     write_results(storage, PIXEL, EVALUATION, "s", made(PIXEL), TAKEN)
     storage.write_bytes("results/notes.txt", b"mine")

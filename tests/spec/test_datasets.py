@@ -204,11 +204,11 @@ def test_test_files_come_before_validation_files(tmp_path):
 
 HF_FAULTS = {
     "no test": ({"train": _table(2)}, "has no .parquet or .arrow files of a test split"),
-    "no names": ({"train": _table(2, names=()), "test": _table(2)}, "whose ClassLabel in the schema's metadata"),
-    "no metadata": ({"train": _table(2).replace_schema_metadata(None), "test": _table(2)}, "whose ClassLabel"),
+    "no names": ({"train": _table(2, names=()), "test": _table(2)}, "no column of labels"),
+    "no metadata": ({"train": _table(2).replace_schema_metadata(None), "test": _table(2)}, "no column of labels"),
     "odd metadata": (
         {"train": _table(2).replace_schema_metadata({"huggingface": "[["}), "test": _table(2)},
-        "ClassLab",
+        "no column of labels",
     ),
     "other classes": ({"train": _table(2, names=("a", "b")), "test": _table(2)}, "different columns or classes"),
     "no bytes": ({"train": _table(2, image=False), "test": _table(2)}, "row 0 of .* has no image, only its path"),

@@ -42,7 +42,10 @@ def _grid(data: bytes) -> bytes:
     header = int.from_bytes(data[:8], "little")
     normalisation = json.loads(json.loads(data[8 : 8 + header])["__metadata__"]["normalisation"])
     mean, std = (np.array(normalisation[name]).reshape(-1, 1, 1) for name in ("mean", "std"))
-    images = np.round(255 * np.clip(tensors["images"] * std + mean, 0, 1)).astype(np.uint8)
+    # A whitened set has its images as pixels too.
+    images = tensors.get("pictures")
+    if images is None:
+        images = np.round(255 * np.clip(tensors["images"] * std + mean, 0, 1)).astype(np.uint8)
     labels = tensors["labels"]
     rows = [images[labels == label][:_COLUMNS] for label in np.unique(labels)]
     side = images.shape[-1] * (2 if images.shape[-1] < _SMALL_SIDE else 1)

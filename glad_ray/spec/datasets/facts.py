@@ -26,6 +26,8 @@ class DatasetFacts:
     """where mean and std are from"""
     obtain: str = ""
     """how to get it, as what follows "it was not found: " """
+    note: str = ""
+    """which part of a user's own dataset is read, where it has more; as what follows its name and ": " """
     imagenet_indices: tuple[int, ...] = ()
     """which of ImageNet's 1000 classes each class is; empty for other data"""
 

@@ -1,0 +1,19 @@
+"""Accuracy against bytes as a figure."""
+
+from glad_ray.report.size_figure import accuracy_by_bytes
+from glad_ray.report.sizes import sizes
+from glad_ray.report.tables import sections
+from tests.report.rows import row
+
+
+def test_baselines_of_whitened_images_have_a_line_of_their_own():
+    rows = [
+        row("vit", 0.5, run_id="a", algorithm="random", ipc=1, set_bytes=1000),
+        row("vit", 0.6, run_id="b", algorithm="random", ipc=10, set_bytes=10000, whitening="zca"),
+        row("vit", 0.6, run_id="c", ipc=10, set_bytes=40000, whitening="zca"),
+    ]
+    (drawn,) = sizes(sections(rows, dict.fromkeys("abc", "")))
+    figure = accuracy_by_bytes(drawn, "f")
+    assert figure.count("random real images, whitened") == 1
+    assert figure.count("random real images") == 2
+    assert "MTT pixels, whitened" in figure
