@@ -3,7 +3,11 @@
 What a sweep file needs is here; it loads neither torch nor Ray.
 """
 
-from glad_ray.spec import (
+from glad_ray import module_path
+
+module_path.arrange_at_import()
+
+from glad_ray.spec import (  # noqa: E402
     CMAES,
     DC,
     DM,
@@ -42,7 +46,7 @@ from glad_ray.spec import (
     baselines,
     grid,
 )
-from glad_ray.version import __version__
+from glad_ray.version import __version__  # noqa: E402
 
 
 def main() -> None:
@@ -52,7 +56,9 @@ def main() -> None:
     import sys
 
     from glad_ray.cli import main
+    from glad_ray.spec.sweep_file import check_main_guard
 
+    check_main_guard()
     command = "search" if hasattr(sys.modules["__main__"], "search") else "sweep"
     sys.exit(main([command, *sys.argv]))
 

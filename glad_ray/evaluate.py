@@ -6,22 +6,20 @@ cosine, DSA drawn per mini-batch, weights averaged once per epoch, the averaged 
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from glad_ray.data import Dataset, by_index, load_dataset, test_subset
+from glad_ray.data import Dataset, by_index, test_subset
 from glad_ray.data.dataset import Split
-from glad_ray.data.prepare import OnProgress
-from glad_ray.errors import DataError, RunError, StoppedError, UserError
-from glad_ray.machine import device_name, peak_memory_bytes, reset_peak_memory
-from glad_ray.networks import build_network
+from glad_ray.errors import RunError, StoppedError, UserError
+from glad_ray.machine import device_name, peak_memory_bytes, reset_peak_memory, upload
+from glad_ray.networks import batch_sizes, build_network, move
 from glad_ray.randomness import rng_for
 from glad_ray.results import (
     Look,
@@ -40,7 +38,6 @@ from glad_ray.results import (
     write_trainings,
 )
 from glad_ray.spec import Evaluation, Labels, Network, Run
-from glad_ray.spec.foreign_set import read_origin
 from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet
 from glad_ray.training import Images, Targets, train_epoch
@@ -111,18 +108,22 @@ def train_network(
     return averaged
 
 
-@torch.no_grad()
 def _getter(images: Float[Tensor, "n c h w"] | Images) -> Images:
-    return images if callable(images) else lambda index: images[index]
+    return images if callable(images) else lambda index: images[upload(index, images.device)]
 
 
+@torch.no_grad()
 def accuracy(network: nn.Module, images: Float[Tensor, "n c h w"] | Images, labels: Int64[Tensor, " n"]) -> float:
     """Share of images (normalised, or a function that gives them by index) whose class the network names, in [0, 1]."""
     network.eval()
     get = _getter(images)
-    order = torch.arange(len(labels), device=labels.device)
-    correct = sum(int((network(get(index)).argmax(1) == labels[index]).sum()) for index in order.split(_TEST_BATCH))
-    return correct / len(labels)
+    order = torch.arange(len(labels))
+    sizes = batch_sizes(network, lambda: get(order[:1]), len(order), _TEST_BATCH)
+    correct = torch.zeros((), dtype=torch.int64, device=labels.device)
+    for index, truth in zip(order.split(sizes), labels.split(sizes), strict=True):
+        correct += (network(get(index)).argmax(1) == truth).sum()
+    # The one wait for the device.
+    return int(correct) / len(labels)
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ def look_at(
         path_of_set = _set_after(run, step, storage)
         synthetic = SyntheticSet.from_bytes(storage.read_bytes(path_of_set), path_of_set)
         labels: Labels = "hard" if synthetic.soft_labels is None else "own"
-        repeat, training_set = len(seen.accuracies), _training_set(synthetic, labels, None, where)
+        repeat, training_set = len(seen.accuracies), training_set_of(synthetic, labels, None, where)
         lr = evaluation.learning_rate(network)
         averaged = _trained(training_set, run.run_id, evaluation, network, lr, dataset, repeat, where)
         score = _tested(averaged, _held_out(dataset), dataset, where)
@@ -226,7 +227,8 @@ def _trained(
         resolution=dataset.train_images.shape[-1],
         classes=len(dataset.class_names),
         rng=rng,
-    ).to(device)
+    )
+    move(module, device, torch.float32)
     return train_network(module, training_set.images, training_set.labels, evaluation, lr=lr, rng=rng)
 
 
@@ -270,7 +272,7 @@ def evaluate_network(
         else:
             path = storage.set_path(run.run_id, step)
             synthetic = SyntheticSet.from_bytes(storage.read_bytes(path), path)
-            training_set = _training_set(synthetic, evaluation.labels_of(run), teachers, where)
+            training_set = training_set_of(synthetic, evaluation.labels_of(run), teachers, where)
         for repeat in missing:
             if ended:
                 raise StoppedError(f"ended before its time, after {len(trainings)} trainings")
@@ -294,14 +296,15 @@ def try_epoch(run: Run, evaluation: Evaluation, network: Network, dataset: Datas
     else:
         labels = torch.arange(len(dataset.class_names), device=device).repeat_interleave(run.ipc)
         images = torch.zeros(len(labels), *dataset.train_images.shape[1:], device=device)
-        training_set = TrainingSet(lambda batch: images[batch], labels, step=0)
+        training_set = TrainingSet(_getter(images), labels, step=0)
     decided = evaluation.decided_for(run).replace(epochs=1)
     evaluate_set(training_set, run.run_id, decided, network, dataset, 0, device)
 
 
-def _training_set(
+def training_set_of(
     synthetic: SyntheticSet, labels: Labels, teachers: Trajectories | None, device: torch.device
 ) -> TrainingSet:
+    """A synthetic set on a device, with the labels that are trained on."""
     images = synthetic.images.to(device)
     match labels:
         case "hard":
@@ -312,7 +315,7 @@ def _training_set(
         case "teacher":
             assert teachers is not None, "the plan trains the teachers a run needs"
             taught = class_probabilities(teachers, images)
-    return TrainingSet(lambda batch: images[batch], taught.to(device), synthetic.step, synthetic.step_size)
+    return TrainingSet(_getter(images), taught.to(device), synthetic.step, synthetic.step_size)
 
 
 def _whole_dataset(dataset: Dataset, device: torch.device) -> TrainingSet:
@@ -331,36 +334,3 @@ def finish_run(sweep_name: str, run: Run, evaluation: Evaluation, storage: Stora
     write_results(storage, run, evaluation, sweep_name, trainings, read_distillation(storage, run.run_id))
     rows = storage.results_path(run.run_id, evaluation.content_id)
     write_entry(storage, run.run_id, completed(evaluation.content_id), files=[rows])
-
-
-def read_set(path: Path) -> SyntheticSet:
-    """The synthetic set in a file; raises `DataError` if it is not there or damaged."""
-    try:
-        return SyntheticSet.from_bytes(path.read_bytes(), str(path))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): name a synthetic_set.safetensors file.") from error
-
-
-def score(
-    synthetic: SyntheticSet, evaluation: Evaluation, *, device: str, on_prepared: OnProgress | None = None
-) -> Iterator[tuple[Network, Training]]:
-    """Score a synthetic set, of a run or from elsewhere, with every network of an evaluation, one training after
-    another; `on_prepared` is told of real images that have to be prepared first.
-    """
-    run, where = read_origin(synthetic.run), torch.device(device)
-    if evaluation.labels_of(run) == "teacher":
-        raise UserError("The set has no soft labels, and a teacher is trained by a sweep alone: use hard labels here.")
-    dataset = load_dataset(
-        run.dataset,
-        resolution=run.pixels,
-        antialias=run.antialias,
-        whitening=run.whitening,
-        # A whitening is fitted to the images that are not held out.
-        held_out=0 if run.whitening == "none" else run.held_out,
-        on_progress=on_prepared,
-    )
-    training_set = _training_set(synthetic, evaluation.labels_of(run), None, where)
-    decided = evaluation.decided_for(run)
-    for network in evaluation.networks:
-        for repeat in range(evaluation.repeats):
-            yield network, evaluate_set(training_set, run.run_id, decided, network, dataset, repeat, where)

@@ -1,10 +1,12 @@
 """Other people's code by name: `package.module:callable`."""
 
 import importlib
+import traceback
 from collections.abc import Callable
 from typing import Any
 
-from glad_ray.errors import UserError, unknown
+from glad_ray.errors import UserError, error_line, unknown
+from glad_ray.module_path import hidden_file, hidden_file_of
 
 
 def import_callable(name: str, role: str, makes: str) -> Callable[..., Any]:
@@ -12,24 +14,28 @@ def import_callable(name: str, role: str, makes: str) -> Callable[..., Any]:
     module_name, _, callable_name = name.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        if isinstance(error, SystemExit) and _raised_by_ray(error):
+            raise
+        hidden = hidden_file_of(error)
         raise UserError(
-            f"{role} {name}: {module_name} cannot be imported ({told(error)}): install its package, or put its "
-            "folder on PYTHONPATH, on every machine that uses it."
+            f"{role} {name}: {module_name} cannot be imported ({error_line(error)}): install its package, or put its "
+            f"folder on PYTHONPATH, on every machine that uses it. {hidden}".strip()
         ) from error
     if not hasattr(module, callable_name):
         public = [each for each, value in vars(module).items() if callable(value) and not each.startswith("_")]
-        raise unknown(f"callable of {module_name}", callable_name, public)
+        other = unknown(f"callable of {module_name}", callable_name, public)
+        raise UserError(f"{other} {hidden_file(module_name)}".strip())
     found: object = getattr(module, callable_name)
     if not callable(found):
         raise UserError(
             f"{role} {name} cannot be called, it is of type {type(found).__name__}: name a class or a function that "
-            f"makes {makes}."
+            f"makes {makes}. {hidden_file(module_name)}".strip()
         )
     return found
 
 
-def told(error: Exception) -> str:
-    """An error of other code in one line."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+def _raised_by_ray(error: SystemExit) -> bool:
+    """Whether the exit is Ray's, which ends its workers so."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return frames[-1].f_globals.get("__name__", "").partition(".")[0] == "ray"

@@ -83,10 +83,12 @@ def hangups_ignored() -> Iterator[None]:
 def found_again() -> Iterator[None]:
     """What a library does to the signals that this process handles is undone at the end."""
     found = {number: handler for number in _SIGNALS if callable(handler := signal.getsignal(number))}
-    yield
-    if threading.current_thread() is threading.main_thread():
-        for number, handler in found.items():
-            signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in found.items():
+                signal.signal(number, handler)
 
 
 @contextlib.contextmanager

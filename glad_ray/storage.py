@@ -19,7 +19,8 @@ from typing import BinaryIO, ClassVar
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from glad_ray.errors import DataError, UserError
+from glad_ray.errors import DataError, UserError, is_text, printable
+from glad_ray.paths import expanded
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 # Up to the last @, for a password may hold what should have been escaped.
@@ -67,7 +68,11 @@ class Storage:
         Raises `UserError` if the scheme is unknown, it cannot be written, or (`create=False`) is not there.
         """
         text = str(where)
-        storage = cls(text if is_uri(text) else os.path.abspath(Path(text).expanduser()))
+        if not is_text(text):
+            raise UserError(
+                f"{printable(text)} cannot be used for results, for its name is not UTF-8: name another folder or URI."
+            )
+        storage = cls(text if is_uri(text) else os.path.abspath(expanded(text)))
         folder = storage.local_path("")
         if folder is not None:
             storage = cls(str(folder))
@@ -205,6 +210,11 @@ class Storage:
     def run_path(run_id: str) -> str:
         """The `Run` record."""
         return f"runs/{run_id}/run.json"
+
+    @staticmethod
+    def scored_set_path(set_id: str) -> str:
+        """The record of a synthetic set that is scored by itself, in the place of a run."""
+        return f"runs/{set_id}/set.json"
 
     @staticmethod
     def checkpoint_folder(run_id: str) -> str:

@@ -4,11 +4,14 @@ Every test has one kind: unit, ray, cluster or fault (the markers in pyproject.t
 all tests that use the shared Ray session or the shared sweep in one process; other tests are given out file by file.
 """
 
+import sys
+
 import pytest
 import torch
 
 from glad_ray.data import load_dataset
 from glad_ray.data.prepare import CACHE_VARIABLE
+from glad_ray.module_path import VARIABLE as MODULE_FOLDERS
 from glad_ray.storage import Storage
 from tests.recorded import Recorded
 
@@ -111,3 +114,11 @@ def ray_session():
         )
         yield
         ray.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def module_folders(monkeypatch):
+    """The folders of sweep files that a test reads are forgotten after it."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv(MODULE_FOLDERS, "")
+    monkeypatch.delenv(MODULE_FOLDERS)

@@ -76,7 +76,7 @@ class GradientMatching:
         loss = images.new_zeros(())
         members: list[Tensor] = []
         augmented_grads: list[Tensor] = []
-        for label, (count, parts) in enumerate(self.real.of_step(step, draws, images.dtype)):
+        for label, (count, parts) in enumerate(self.real.of_step(network, step, draws, images.dtype)):
             target = _mean_gradient(network, parameters, parts, count, label)
             members.append((labels == label).nonzero().squeeze(1))
             leaf = augmented[upload(members[-1], self.device)].detach().requires_grad_()
@@ -108,7 +108,7 @@ class GradientMatching:
                 train_epoch(
                     self.network,
                     optimiser,
-                    lambda batch: images[batch],
+                    lambda batch: images[upload(batch, self.device)],
                     upload(labels, self.device),
                     batch_size=256,
                     augmentation=self.run.augmentation,

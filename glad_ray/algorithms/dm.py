@@ -56,7 +56,7 @@ class DistributionMatching:
         with torch.no_grad():
             real_means = torch.stack([
                 torch.stack([network.embed(part).sum(0) for part in parts]).sum(0) / count
-                for count, parts in self.real.of_step(step, draws, images.dtype)
+                for count, parts in self.real.of_step(network, step, draws, images.dtype)
             ])  # fmt: skip
         synthetic = images.detach().requires_grad_()
         features = network.embed(apply(synthetic, draws, labels))

@@ -26,7 +26,7 @@ from glad_ray.algorithms.base import SOFT_LABELS, Match
 from glad_ray.augment import Draw, apply, draw
 from glad_ray.data import Dataset
 from glad_ray.machine import upload
-from glad_ray.networks import build_network, set_dropout_rng, split_parameters
+from glad_ray.networks import batch_sizes, build_network, set_dropout_rng, split_parameters
 from glad_ray.randomness import rng_for
 from glad_ray.spec import MTT, Run
 from glad_ray.training import Targets
@@ -141,9 +141,10 @@ class TrajectoryMatching:
         """The mini-batches of the N student steps, a shuffled pass over the images after another."""
         rng = rng_for(self.run.run_id, "student", step)
         size = min(self.settings.batch_size or len(images), len(images))
+        sizes = batch_sizes(self.network, lambda: images[:1].detach(), len(images), size)
         batches: list[Tensor] = []
         while len(batches) < self.settings.synthetic_steps:
-            batches.extend(torch.randperm(len(images), generator=rng).split(size))
+            batches.extend(torch.randperm(len(images), generator=rng).split(sizes))
         steps = []
         for number, batch in enumerate(batches[: self.settings.synthetic_steps]):
             draws = draw(self.run.augmentation, len(batch), rng, self.device, shared_operation=True)

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from glad_ray.augment import Draw, apply
 from glad_ray.data import Dataset, by_index, draw_class_members
-from glad_ray.networks import activation_bytes
+from glad_ray.networks import activation_bytes, batch_sizes
 from glad_ray.randomness import rng_for
 from glad_ray.spec import REAL_BATCH_BYTES, Run
 
@@ -30,17 +30,20 @@ class RealBatches:
         self._part_images = images_at_once(run, dataset, device)
 
     def of_step(
-        self, step: int, draws: Draw, dtype: torch.dtype
+        self, network: nn.Module, step: int, draws: Draw, dtype: torch.dtype
     ) -> Iterator[tuple[int, Iterator[Float[Tensor, "b c h w"]]]]:
-        """Of each class in turn: how many images there are, and these in parts, augmented with the class's set of
-        `draws`.
+        """Of each class in turn: how many images there are, and these in parts that `network` can take, augmented with
+        the class's set of `draws`.
         """
         members = draw_class_members(self.dataset, self.per_class, rng_for(self.run_id, "real", step))
         for label, index in enumerate(members):
-            yield len(index), self._parts(index, draws.only(label), dtype)
+            yield len(index), self._parts(network, index, draws.only(label), dtype)
 
-    def _parts(self, index: Tensor, draws: Draw, dtype: torch.dtype) -> Iterator[Float[Tensor, "b c h w"]]:
-        for part in index.split(self._part_images):
+    def _parts(
+        self, network: nn.Module, index: Tensor, draws: Draw, dtype: torch.dtype
+    ) -> Iterator[Float[Tensor, "b c h w"]]:
+        sizes = batch_sizes(network, lambda: self._images(index[:1]).to(dtype), len(index), self._part_images)
+        for part in index.split(sizes):
             yield apply(self._images(part).to(dtype), draws)
 
 

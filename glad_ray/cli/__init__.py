@@ -2,13 +2,14 @@
 
 import contextlib
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from glad_ray.cli import generators, runs, searches, sweeps
-from glad_ray.cli.output import Lasting
+from glad_ray.cli.output import Lasting, open_closed_streams
 from glad_ray.engine.faults import Fault
 from glad_ray.errors import BudgetError, GladRayError, UserError
 from glad_ray.interrupts import raised
@@ -62,8 +63,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cluster is lost; 3 where a budget ended it; 130 or 143 if interrupted by SIGINT or SIGTERM.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    output, errors = (Lasting(stream) for stream in (sys.stdout, sys.stderr))
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors), raised() as interrupted:
+    open_closed_streams()
+    output, errors = Lasting(sys.stdout), Lasting(sys.stderr)
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        code = _run(words)
+        output.flush()
+        if output.failed is not None and code == 0:
+            code = _complain(f"What this command printed is not whole ({output.failed.strerror}): make room.", 1)
+        errors.flush()
+        return code
+
+
+def _run(words: Sequence[str]) -> int:
+    with raised() as interrupted:
         try:
             result = app(args=[word for word in words if word != "--"], prog_name="glad-ray", standalone_mode=False)
             code = result if isinstance(result, int) else 0
@@ -84,6 +96,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _complain(f"{fault.error}: {_MENDED}", 1)
         except (KeyboardInterrupt, typer.Abort):
             return _complain(_INTERRUPTED, interrupted() or 130)
+        except SystemExit as error:
+            return _complain(f"{_place(error)} ended this command by an exit with code {error.code!r}.", 1)
+
+
+def _place(error: BaseException) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{last.filename}:{last.lineno}"
 
 
 def _complain(sentence: str, code: int) -> int:

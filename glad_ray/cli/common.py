@@ -2,13 +2,17 @@
 
 import sys
 from collections.abc import Iterable
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from glad_ray.engine import words
+from glad_ray.engine.addresses import check_address
+from glad_ray.engine.ray_settings import check_ray_settings
 from glad_ray.errors import BudgetError, UserError
+from glad_ray.paths import expanded
 from glad_ray.plan import Plan
 from glad_ray.spec import Run
 from glad_ray.storage import Storage
@@ -22,17 +26,34 @@ Assignments = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:<n>, or auto: a GPU if PyTorch sees one.")]
+
+
+def _address(given: str | None) -> str | None:
+    """What --address was given; raises `UserError` before anything is written if no cluster has such an address."""
+    if given is not None:
+        check_address(given)
+    return given
+
+
 Address = Annotated[
     str | None,
     typer.Option(
+        callback=_address,
         help="A Ray cluster to run on: auto, HOST:PORT, or local for a new one on this machine. If not given, the one "
-        "that RAY_ADDRESS names or that ray start started here, else a new one."
+        "that RAY_ADDRESS names or that ray start started here, else a new one.",
     ),
 ]
 InProcess = Annotated[
     bool, typer.Option("--in-process", help="Run everything in this process, one after another, without Ray.")
 ]
 DeviceInProcess = Annotated[str, typer.Option("--device", help="With --in-process: cpu, cuda, cuda:<n> or auto.")]
+
+
+def home_expanded(given: Any) -> Any:
+    """What an option or argument was given as a path, or several: a shell leaves the ~ of `--to=~/x` as it is."""
+    if isinstance(given, list | tuple):
+        return [home_expanded(each) for each in given]
+    return expanded(given) if isinstance(given, Path) else given
 
 
 def console() -> Console:
@@ -71,6 +92,7 @@ def device_in_process(in_process: bool, name: str) -> str | None:
         return device_named(name)
     if name != "auto":
         raise UserError(f"--device {name} goes with --in-process: add that, or on Ray --set resources.*_gpus=<share>.")
+    check_ray_settings()
     return None
 
 

@@ -5,11 +5,14 @@ from typing import Annotated
 
 import typer
 
-from glad_ray.cli.common import console
+from glad_ray.cli.common import console, home_expanded
 
 app = typer.Typer(help="Files of trained generators: what they hold, and a safe form of them.")
 GeneratorPath = Annotated[
-    Path, typer.Argument(metavar="FILE", help="An official StyleGAN-XL or StyleGAN3 .pkl, or a converted .json.")
+    Path,
+    typer.Argument(
+        metavar="FILE", help="An official StyleGAN-XL or StyleGAN3 .pkl, or a converted .json.", callback=home_expanded
+    ),
 ]
 
 
@@ -28,7 +31,13 @@ def inspect(file: GeneratorPath) -> None:
 def convert(
     file: GeneratorPath,
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="NAME.json", help="What to write; beside the file if not given.")
+        Path | None,
+        typer.Option(
+            "--to",
+            metavar="NAME.json",
+            help="What to write; beside the file if not given.",
+            callback=home_expanded,
+        ),
     ] = None,
 ) -> None:
     """Write a generator's weights as safetensors and its settings as JSON; no code of the file is run."""

@@ -1,12 +1,10 @@
 """The commands of one unit of work in this process: distill, evaluate, experts; and export."""
 
-import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.progress import MofNCompleteColumn, Progress
-from rich.table import Table
+from rich.progress import Progress
 
 from glad_ray.cli.common import (
     Address,
@@ -18,11 +16,12 @@ from glad_ray.cli.common import (
     console,
     device_in_process,
     device_named,
+    home_expanded,
     run_plan,
     say_licences,
 )
 from glad_ray.engine.driver import driving
-from glad_ray.errors import UserError
+from glad_ray.errors import RunError, UserError
 from glad_ray.plan import make_plan, plan_experts
 from glad_ray.spec import DATASETS, Evaluation, Experts, ExpertSet, Network, RandomStyleGAN, Run, Sweep, dataset_facts
 from glad_ray.spec.network import NETWORK_NAMES
@@ -30,7 +29,7 @@ from glad_ray.spec.overrides import override_experts, override_sweep
 from glad_ray.storage import Storage
 
 if TYPE_CHECKING:
-    from glad_ray.results import Training
+    from glad_ray.exchange import LabelKind
     from glad_ray.synthetic_set import SyntheticSet
 
 _DATASET_HELP = f"One of {', '.join(DATASETS)}; or a user's own, folder:PATH or hf:PATH."
@@ -44,15 +43,47 @@ ExpertAssignments = Annotated[
     ),
 ]
 SetFile = Annotated[
-    Path, typer.Argument(metavar="SET", help="A synthetic_set.safetensors; or images_best.pt of the older code.")
+    Path,
+    typer.Argument(
+        metavar="SET",
+        help="A synthetic_set.safetensors; or images_best.pt of the older code, which needs --dataset: a float tensor "
+        "of images x channels x height x width, normalised with the dataset's mean and deviation, or whitened (see "
+        "--whitening).",
+        callback=home_expanded,
+    ),
 ]
-SetDataset = Annotated[str | None, typer.Option("--dataset", help="With a .pt: the dataset that it stands for.")]
+SetDataset = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="With a .pt: the dataset that it stands for, whose test images it is scored on and whose mean and "
+        "deviation it is taken to be normalised with.",
+    ),
+]
 SetWhitening = Annotated[
     Literal["none", "zca"] | None,
     typer.Option("--whitening", help="With a .pt: zca if the older code was run with --zca; none if not given."),
 ]
 SetLabels = Annotated[
-    Path | None, typer.Option("--labels", metavar="FILE", help="With a .pt: its labels; labels_best.pt beside it.")
+    Path | None,
+    typer.Option(
+        "--labels",
+        metavar="FILE",
+        help="With a .pt: its labels. If not given, those of the same name beside it: labels_best.pt, labels_100.pt.",
+        callback=home_expanded,
+    ),
+]
+SetLabelKind = Annotated[
+    Literal["hard", "probabilities", "logits"],
+    typer.Option(
+        "--label-kind",
+        help="With a .pt: what the labels are. hard: a class for each image. probabilities or logits: images x "
+        "classes, soft labels that belong to the set and are trained on.",
+    ),
+]
+SetTemperature = Annotated[
+    float | None,
+    typer.Option("--temperature", help="With logits: they are divided by it before the softmax; 1 if not given."),
 ]
 
 
@@ -97,9 +128,14 @@ def evaluate(
     ] = list(NETWORK_NAMES),  # noqa: B006
     repeats: Annotated[int, typer.Option(help="Networks trained per architecture.")] = 5,
     epochs: Annotated[int, typer.Option(help="Epochs of each.")] = 1000,
+    storage: Annotated[
+        str, typer.Option("--storage", metavar="DIR_OR_URI", help="Where every training is kept.")
+    ] = "runs/evaluate",
     dataset: SetDataset = None,
     labels: SetLabels = None,
     whitening: SetWhitening = None,
+    label_kind: SetLabelKind = "hard",
+    temperature: SetTemperature = None,
     assignments: Assignments = [],  # noqa: B006
     device: Device = "auto",
 ) -> None:
@@ -109,38 +145,45 @@ def evaluate(
     with the dataset's mean and standard deviation per channel, and with --whitening zca to be ZCA-whitened as the code
     of MTT does it (pixels in [0, 1], eps 0.1, fitted to all training images, nothing normalised before); whichever is
     wrong costs many points of accuracy. A set of ours says it itself.
-    """
-    from glad_ray.evaluate import score
 
-    evaluation = Evaluation(networks=tuple(Network(name=n) for n in networks), repeats=repeats, epochs=epochs)
+    Every training is kept as it ends: the same command again, or one for more repeats or networks, trains only what is
+    missing.
+    """
+    evaluation = Evaluation(
+        networks=tuple(Network(name=n) for n in networks),
+        repeats=repeats,
+        epochs=epochs,
+        labels="hard" if label_kind == "hard" else "soft",
+    )
     evaluation = override_sweep(
         Sweep(name="evaluate", runs=(Run(algorithm="random"),), evaluations=evaluation),
         assignments,
     ).evaluations[0]
-    made, where = _read_set(synthetic_set, dataset, labels, whitening), device_named(device)
-    trained: dict[str, list[Training]] = {}
-    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=console(), transient=True) as progress:
-        images = progress.add_task("real images", total=None, visible=False)
-        trainings = progress.add_task("trainings", total=len(evaluation.networks) * evaluation.repeats)
 
-        def prepared(done: int, total: int) -> None:
-            progress.update(images, completed=done, total=total, visible=done < total)
+    from glad_ray.engine import score_in_process
+    from glad_ray.engine.score_account import account_of
+    from glad_ray.engine.view import view_of
 
-        for network, training in score(made, evaluation, device=where, on_prepared=prepared):
-            trained.setdefault(network.title, []).append(training)
-            progress.advance(trainings)
-    table = Table("network", "accuracy (%)", "repeats", "seconds", title=str(synthetic_set))
-    for title, repeated in trained.items():
-        scores = [100 * training.accuracy for training in repeated]
-        seconds = sum(training.seconds for training in repeated)
-        spread = f"{statistics.fmean(scores):.1f} ± {statistics.pstdev(scores):.1f}"
-        table.add_row(title, spread, str(len(repeated)), f"{seconds:.0f}")
-    console().print(table)
+    made, where = _read_set(synthetic_set, dataset, labels, label_kind, temperature, whitening), device_named(device)
+    account = account_of(made, evaluation)
+    try:
+        with view_of(account, transient=True) as view:
+            score_in_process(made, evaluation, storage, device=where, view=view)
+    finally:
+        # Whatever ended it, what was finished is shown.
+        if account.trainings or account.failed:
+            console().print(account.table(str(synthetic_set)))
+    if account.failed:
+        failed = "; ".join(f"{network.title}: {error}" for network, error in account.failed.items())
+        raise RunError(
+            f"{len(account.failed)} of {len(evaluation.networks)} networks failed ({failed}): what the table shows "
+            "is kept, and the same command tries again what failed."
+        )
 
 
 def export(
     synthetic_set: SetFile,
-    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="A new folder.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="A new folder.", callback=home_expanded)],
     form: Annotated[
         Literal["tensors", "images", "huggingface"],
         typer.Option("--as", help="Tensors in .pt files; 8-bit PNG in class folders; a Hugging Face dataset."),
@@ -148,6 +191,8 @@ def export(
     dataset: SetDataset = None,
     labels: SetLabels = None,
     whitening: SetWhitening = None,
+    label_kind: SetLabelKind = "hard",
+    temperature: SetTemperature = None,
 ) -> None:
     """Write a synthetic set in a form that other code reads.
 
@@ -157,7 +202,7 @@ def export(
     from glad_ray.exchange import with_pictures, write_huggingface, write_image_folder, write_image_tensors
 
     write = {"tensors": write_image_tensors, "images": write_image_folder, "huggingface": write_huggingface}[form]
-    made = _read_set(synthetic_set, dataset, labels, whitening)
+    made = _read_set(synthetic_set, dataset, labels, label_kind, temperature, whitening)
     write(made if form == "tensors" else with_pictures(made), to)
     console().print(f"The set is in {to}")
     if form == "tensors" and made.whitening != "none":
@@ -178,7 +223,12 @@ def experts(
     ] = "none",
     replay_buffers: Annotated[
         list[Path],
-        typer.Option("--from", metavar="FILE", help="Take them from a replay_buffer_*.pt instead. May be repeated."),
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="Take them from a replay_buffer_*.pt instead. May be repeated.",
+            callback=home_expanded,
+        ),
     ] = [],  # noqa: B006
     assignments: ExpertAssignments = [],  # noqa: B006
     address: Address = None,
@@ -216,12 +266,21 @@ def _import_replay_buffers(paths: list[Path], expert_set: ExpertSet, storage: St
 
 
 def _read_set(
-    path: Path, dataset: str | None, labels: Path | None, whitening: Literal["none", "zca"] | None
+    path: Path,
+    dataset: str | None,
+    labels: Path | None,
+    label_kind: "LabelKind",
+    temperature: float | None,
+    whitening: Literal["none", "zca"] | None,
 ) -> "SyntheticSet":
     """A set of ours, or of the older code's tensors."""
     if path.suffix != ".pt":
-        from glad_ray.evaluate import read_set
+        from glad_ray.score import read_set
 
+        given = {"--dataset": dataset, "--labels": labels, "--temperature": temperature}
+        given["--label-kind"] = None if label_kind == "hard" else label_kind
+        if not_taken := [option for option, value in given.items() if value is not None]:
+            raise UserError(f"{' and '.join(not_taken)} go with a .pt: a synthetic set says these things itself.")
         made = read_set(path)
         if whitening not in (None, made.whitening):
             raise UserError(f"--whitening is {whitening} and the set in {path} says {made.whitening}: leave it out.")
@@ -230,7 +289,15 @@ def _read_set(
         raise UserError(
             f"{path} does not say which dataset it stands for: add --dataset, one of {', '.join(DATASETS)}."
         )
-    from glad_ray.exchange import read_image_tensors
+    if temperature is not None and label_kind != "logits":
+        raise UserError(f"--temperature goes with --label-kind logits, not {label_kind}: leave it out.")
+    from glad_ray.exchange import labels_beside, read_image_tensors
 
-    labels = labels or path.with_name("labels_best.pt")
-    return read_image_tensors(path, labels, facts=dataset_facts(dataset), whitening=whitening or "none")
+    return read_image_tensors(
+        path,
+        labels or labels_beside(path),
+        facts=dataset_facts(dataset),
+        label_kind=label_kind,
+        temperature=1.0 if temperature is None else temperature,
+        whitening=whitening or "none",
+    )

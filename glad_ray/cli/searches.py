@@ -12,6 +12,7 @@ from glad_ray.cli.common import (
     check_spent,
     console,
     device_in_process,
+    home_expanded,
     run_plan,
     say_licences,
 )
@@ -28,7 +29,10 @@ from glad_ray.storage import Storage
 
 def search(
     search_file: Annotated[
-        Path, typer.Argument(metavar="SEARCH", help="A search file: Python that has a function search().")
+        Path,
+        typer.Argument(
+            metavar="SEARCH", help="A search file: Python that has a function search().", callback=home_expanded
+        ),
     ],
     storage: Annotated[
         str | None,

@@ -15,6 +15,7 @@ from glad_ray.cli.common import (
     check_spent,
     console,
     device_in_process,
+    home_expanded,
     run_plan,
     say_licences,
 )
@@ -31,7 +32,10 @@ from glad_ray.spec.small import small as shrink
 from glad_ray.spec.sweep_file import load_sweep
 from glad_ray.storage import Storage
 
-SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file: Python that has a function sweep().")]
+SweepFile = Annotated[
+    Path,
+    typer.Argument(metavar="SWEEP", help="A sweep file: Python that has a function sweep().", callback=home_expanded),
+]
 Conditions = Annotated[
     list[str],
     typer.Option(
@@ -166,9 +170,11 @@ def execute(made: Plan, storage: Storage, address: str | None, device: str | Non
         budget = run_plan(made, storage, address, device)
         console().print(f"The report is {storage}/{write_report(storage)}")
     check_spent(budget)
-    failed = {run.run_id for run in made.runs} & {failure.run_id for failure in read_failures(storage)}
+    damaged: list[str] = []
+    failures = read_failures(storage, damaged.append)
+    failed = len({run.run_id for run in made.runs} & {failure.run_id for failure in failures}) + len(damaged)
     if failed:
-        raise GladRayError(f"{len(failed)} of {len(made.runs)} runs failed; the report says why.")
+        raise GladRayError(f"{failed} of {len(made.runs)} runs failed; the report says why.")
 
 
 def finished_runs(made: Plan, storage: Storage) -> set[str]:

@@ -8,7 +8,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from glad_ray.errors import DataError, UserError
+from glad_ray.errors import DataError, UserError, printable, unreadable
+from glad_ray.paths import expanded
 from glad_ray.spec import DatasetFacts
 
 ENVIRONMENT_VARIABLE = "GLAD_RAY_DATA"
@@ -23,25 +24,28 @@ def find_folder(
     Raises `UserError` that says where it looked and how to get the dataset.
     """
     named = root or os.environ.get(ENVIRONMENT_VARIABLE)
-    roots = (Path(named),) if named else DEFAULT_ROOTS
+    roots = (expanded(named),) if named else DEFAULT_ROOTS
     places = [place / folder for place in roots for folder in folders]
     for place in places:
-        if holds_it(place):
-            return place
-    raise UserError(f"{facts.title} was not found (looked in {', '.join(map(str, places))}): {facts.obtain}.")
+        try:
+            if holds_it(place):
+                return place
+        except OSError as error:
+            raise unreadable(error.filename or place, error) from error
+    raise UserError(f"{facts.title} was not found (looked in {', '.join(map(printable, places))}): {facts.obtain}.")
 
 
 def file_bytes(path: Path) -> bytes:
-    """The content of a file; raises `DataError` if it cannot be read."""
+    """The content of a file; raises `DataError` if it cannot be read, `UnavailableError` if it cannot at present."""
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): mend that, or name another folder.") from error
+        raise unreadable(path, error) from error
 
 
 def damaged(path: Path, what: str) -> DataError:
     """The error for a file that is not what it should be."""
-    return DataError(f"{path} is damaged: {what}; fetch it again.")
+    return DataError(f"{printable(path)} is damaged: {what}; fetch it again.")
 
 
 def check_counts(folder: Path, facts: DatasetFacts, found: Mapping[str, int]) -> None:
@@ -51,6 +55,6 @@ def check_counts(folder: Path, facts: DatasetFacts, found: Mapping[str, int]) ->
         count = expected[split]
         if count not in (None, number):
             raise DataError(
-                f"{folder} has {number} {split} images and {facts.title} has {count}: fetch it again, or name "
-                "the folder of that dataset."
+                f"{printable(folder)} has {number} {split} images and {facts.title} has {count}: fetch it again, or "
+                "name the folder of that dataset."
             )

@@ -11,20 +11,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from jaxtyping import UInt8
 
 from glad_ray.data.dataset import Split
+from glad_ray.data.decode import decode
 from glad_ray.data.resize import fit, fit_picture
-from glad_ray.errors import DataError
+from glad_ray.errors import DataError, printable
 from glad_ray.spec import DatasetFacts
 from glad_ray.spec.datasets.hugging_face import HuggingFaceFiles, count_rows, image_bytes, record_batches
-from glad_ray.spec.datasets.pictures import opened
 
 ReadSplit = Callable[[Path, str, DatasetFacts], Split]
 """Reads a split whole, by place and name."""
 
-_MODES = {1: "L", 3: "RGB"}
 _AT_ONCE = 256
 
 
@@ -56,14 +54,6 @@ class Part:
     images: Callable[[Form, Executor], Iterator[Split]]
     """them all, some at a time; raises `DataError`"""
 
-    @property
-    def stamp(self) -> str:
-        """Tells it from any other part and from a changed one, by the names, sizes and times of its files.
-
-        Raises `DataError` for what is no file.
-        """
-        return json.dumps([self.split, self.labels, *map(_file_stamp, self.files)])
-
 
 def class_part(split: str, label: int, files: Sequence[Path]) -> Part:
     """The images of one class."""
@@ -71,7 +61,7 @@ def class_part(split: str, label: int, files: Sequence[Path]) -> Part:
     paths = tuple(path.absolute() for path in files)
 
     def images(form: Form, executor: Executor) -> Iterator[Split]:
-        return _decoded((_Picture(path, str(path), label) for path in paths), form, executor)
+        return _decoded((_Picture(path, printable(path), label) for path in paths), form, executor)
 
     return Part(split, len(paths), paths, str(label), images)
 
@@ -122,17 +112,14 @@ def stored_parts(place: Path, facts: DatasetFacts, files: Mapping[str, Sequence[
 class _Picture(NamedTuple):
     """One image file and the class it belongs to."""
 
-    content: bytes | pa.Buffer | Path
+    content: bytes | Path
     where: str
     """what to call it"""
     label: int
 
     def decode(self, form: Form) -> UInt8[np.ndarray, "c r r"]:
         """Its pixels, in grey or colour, resized and cropped by `fit_picture`; raises `DataError`."""
-        with opened(self.content, self.where) as image:
-            pixels = np.asarray(image.convert(_MODES[form.channels]))
-        pixels = pixels.reshape(*pixels.shape[:2], form.channels).transpose(2, 0, 1)
-        return fit_picture(pixels, form.resolution, form.antialias)
+        return fit_picture(decode(self.content, self.where, form.channels), form.resolution, form.antialias)
 
 
 def _decoded(pictures: Iterator[_Picture], form: Form, executor: Executor) -> Iterator[Split]:
@@ -140,14 +127,3 @@ def _decoded(pictures: Iterator[_Picture], form: Form, executor: Executor) -> It
     while some := list(itertools.islice(pictures, _AT_ONCE)):
         images = np.stack(list(executor.map(lambda picture: picture.decode(form), some)))
         yield Split(images, np.array([picture.label for picture in some], np.int64))
-
-
-def _file_stamp(path: Path) -> tuple[str, int, int]:
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): fetch it again, or remove it.") from error
-    if not path.is_file():
-        raise DataError(f"{path} is no image but a folder: move it elsewhere.")
-    # Not the whole path: moved images stay what they are.
-    return f"{path.parent.name}/{path.name}", found.st_size, found.st_mtime_ns

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from glad_ray.data.dataset import Split
-from glad_ray.data.files import damaged
+from glad_ray.data.files import damaged, file_bytes
 from glad_ray.data.parts import Part, stored_parts
 from glad_ray.errors import DataError
 from glad_ray.spec import DatasetFacts
@@ -36,10 +36,11 @@ def png_table_parts(path: Path, facts: DatasetFacts) -> list[Part]:
 
 def read_png_table(path: Path, split: str, facts: DatasetFacts) -> Split:
     """A split in the order of the rows; raises `DataError` naming the file, and the row."""
+    if not path.exists():
+        raise DataError(f"{path} is missing: install the package again.")
+    data = file_bytes(path)
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is missing: install the package again.") from error
+        table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise damaged(path, f"it is no whole Parquet file ({str(error).splitlines()[0].rstrip('.')})") from error
     for field in SCHEMA:

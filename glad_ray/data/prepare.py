@@ -1,9 +1,9 @@
 """A dataset prepared once: an Arrow file of 8-bit images in a cache folder, mapped into memory; of a cache that other
 machines share on an object store, this one keeps a copy.
 
-The file is named by a hash of what it is made of (names, sizes and times of the files) and how, so that changed data or
-settings are prepared anew. Parts are written first, as they are decoded, here or elsewhere; an interrupted preparation
-goes on with those that are there. Every file is written aside and renamed, so that none is ever half.
+The file is named by a hash of what it is made of (the content of the files, see `identity`) and how, so that changed
+data or settings are prepared anew. Parts are written first, as they are decoded, here or elsewhere; an interrupted
+preparation goes on with those that are there. Every file is written aside and renamed, so that none is ever half.
 """
 
 import contextlib
@@ -24,8 +24,19 @@ import torch
 from filelock import FileLock, Timeout
 
 from glad_ray.data.dataset import Split
+from glad_ray.data.identity import stamps
 from glad_ray.data.parts import Form, Part
-from glad_ray.errors import DataError, UserError
+from glad_ray.errors import (
+    DataError,
+    UnavailableError,
+    UserError,
+    is_lasting,
+    is_of_system,
+    is_text,
+    printable,
+    unreadable,
+)
+from glad_ray.paths import expanded
 from glad_ray.spec import DatasetFacts
 from glad_ray.storage import Storage, is_uri
 
@@ -35,10 +46,11 @@ OnProgress = Callable[[int, int], None]
 Decode = Callable[[Sequence[Part], Form], Iterator[tuple[Part, Iterable[Split]]]]
 """Decodes parts wherever it likes and gives them in any order, each with its images."""
 
-_DEFAULT_CACHE = Path("~/.cache/glad_ray")
-_VERSION = 2
+_DEFAULT_CACHE = "~/.cache/glad_ray"
+_VERSION = 3
 """Raised whenever the same files give other pixels or another file."""
 _KEY_DIGITS = 16
+_NAME_CHARACTERS = 60
 _KEY = b"glad_ray_key"
 _SPLITS = ("train", "test")
 _WAIT_SECONDS = 1.0
@@ -52,9 +64,23 @@ def decode_here(parts: Sequence[Part], form: Form) -> Iterator[tuple[Part, Itera
 
 
 def cache_folder() -> Path:
-    """Where prepared images are kept on this machine: $GLAD_RAY_CACHE, if that is a folder, else ~/.cache/glad_ray."""
+    """Where prepared images are kept on this machine: $GLAD_RAY_CACHE, if that is a folder, else ~/.cache/glad_ray.
+
+    Raises `UserError` if there is no home folder, or its name is not UTF-8.
+    """
     named = os.environ.get(CACHE_VARIABLE, "")
-    return Path(_DEFAULT_CACHE if is_uri(named) else named or _DEFAULT_CACHE).expanduser()
+    try:
+        folder = expanded(named if named and not is_uri(named) else _DEFAULT_CACHE)
+    except UserError as error:
+        raise UserError(
+            f"There is no place for prepared images: {error} Or set {CACHE_VARIABLE} to a folder that can be written."
+        ) from error
+    if not is_text(str(folder)):
+        raise UserError(
+            f"Prepared images cannot be kept in {printable(folder)}, for its name is not UTF-8: set {CACHE_VARIABLE} "
+            "to another folder."
+        )
+    return folder
 
 
 def shared_cache() -> Storage | None:
@@ -75,17 +101,22 @@ def prepared(
 
     They are decoded unless that was done before, here or where it was kept for others; while another process does it,
     this one waits for it. Raises `DataError` naming an image that cannot be decoded or a prepared file that is damaged,
-    `UserError` if the cache cannot be written.
+    `UserError` if the cache cannot be written, `UnavailableError` if files cannot be read or written at present.
     """
-    keys = [_key(form, str(number), part.stamp) for number, part in enumerate(parts)]
+    keys = [_key(form, str(number), stamp) for number, stamp in enumerate(stamps(parts, cache_folder()))]
     key = _key(form, *keys)
-    name = re.sub(r"[^\w.-]+", "-", facts.title.lower()).strip("-")
+    name = re.sub(r"[^\w.-]+", "-", facts.title.lower()).strip("-")[:_NAME_CHARACTERS]
     path = cache_folder() / f"{name}-{form.resolution}-{key}.arrow"
     try:
         if not path.exists():
             _Preparation(facts, path, key, dict(zip(keys, parts, strict=True)), form, on_progress).run(decode)
         return _read(path, key, form)
     except OSError as error:
+        if not is_lasting(error):
+            raise UnavailableError(
+                f"The prepared images of {facts.title} cannot be reached in {shared_cache() or path.parent} at present "
+                f"({error.strerror}): see to its disk or network, then run the same command again."
+            ) from error
         raise UserError(
             f"The prepared images of {facts.title} cannot be kept in {shared_cache() or path.parent} "
             f"({error.strerror or error}): make room there, or set {CACHE_VARIABLE} to another folder."
@@ -267,6 +298,8 @@ def _batches(path: Path, key: str, form: Form) -> list[tuple[str, Split]]:
     except FileNotFoundError:
         raise
     except (pa.ArrowException, ValueError, OSError) as error:
+        if is_of_system(error):
+            raise unreadable(path, error) from error
         raise DataError(
             f"{path} is damaged, or no file that was prepared here: delete it, and its images are prepared again."
         ) from error

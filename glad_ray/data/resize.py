@@ -1,5 +1,7 @@
 """Images brought to one resolution, on 8-bit values: squares padded or resized, others resized and cropped.
 
+The same picture becomes the same pixels whatever dataset it comes with.
+
 The resizing is torch's bilinear one, as torchvision does it to tensors. The paper's code does it after normalisation
 and never rounds; here the values are rounded to 8 bits, as all real data are kept.
 """
@@ -38,8 +40,12 @@ def fit(images: UInt8[np.ndarray, "n c h w"], resolution: int, antialias: bool =
 def fit_picture(
     picture: UInt8[np.ndarray, "c h w"], resolution: int, antialias: bool = True
 ) -> UInt8[np.ndarray, "c r r"]:
-    """An image of any size: its shorter side resized to `resolution`, bilinear, and the middle of the longer kept."""
+    """An image of any size: a square one as by `fit`; of another the shorter side is resized to `resolution`, bilinear,
+    and the middle of the longer kept.
+    """
     height, width = picture.shape[1:]
+    if height == width:
+        return fit(picture[None], resolution, antialias)[0]
     shorter = min(height, width)
     if shorter != resolution:
         height, width = (int(resolution * side / shorter) for side in (height, width))

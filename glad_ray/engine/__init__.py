@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from glad_ray.engine.cluster import run_on_ray
     from glad_ray.engine.in_process import distill_in_process, run_in_process
+    from glad_ray.engine.scoring import score_in_process
     from glad_ray.engine.sweep_account import make_view
     from glad_ray.engine.view import View
 
@@ -19,9 +20,10 @@ _MODULES = {
     "make_view": "sweep_account",
     "run_in_process": "in_process",
     "run_on_ray": "cluster",
+    "score_in_process": "scoring",
 }
 
-__all__ = ["View", "distill_in_process", "make_view", "run_in_process", "run_on_ray"]
+__all__ = ["View", "distill_in_process", "make_view", "run_in_process", "run_on_ray", "score_in_process"]
 
 
 def __getattr__(name: str) -> Any:

@@ -30,6 +30,7 @@ from glad_ray.engine.events import (
 )
 from glad_ray.engine.fan_out import FanOut, Work
 from glad_ray.engine.faults import Fault
+from glad_ray.engine.first_process import check_first_process
 from glad_ray.engine.node_actors import NodeActors, alive_nodes
 from glad_ray.engine.packing import pack
 from glad_ray.engine.preparation import decode_on_cluster
@@ -80,6 +81,7 @@ def cluster_for(left: Left, sweep: Sweep, storage: Storage, address: str | None,
         if joined is not None:
             has = ray.cluster_resources()
             view.show(ClusterJoined(joined, len(alive_nodes()), has.get("CPU", 0), has.get("GPU", 0)))
+        check_first_process(view)
         held, types = held_gpus(left.to_distill, resources), node_types(joined)
         check_resources(resources, left.units(sweep), types, held=held)
         shares = Shares(resources, _most_gpus(held, types))

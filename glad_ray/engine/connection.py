@@ -3,19 +3,25 @@
 import contextlib
 import logging
 import os
-import socket
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
+import shlex
+import sys
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import ray
 import torch
-from ray._private.utils import read_ray_address
 from ray.exceptions import RayTaskError
 
+from glad_ray import module_path
+from glad_ray.engine.addresses import Address, check_address, check_answer, find_address
+from glad_ray.engine.authentication import authenticated
 from glad_ray.engine.contact import in_contact
+from glad_ray.engine.ray_job import job_config
+from glad_ray.engine.ray_settings import environment, unless_set, uv_run_ignored
+from glad_ray.engine.start_errors import check_python_path, start_error
 from glad_ray.errors import UserError
 from glad_ray.interrupts import found_again, hangups_ignored
+from glad_ray.paths import expanded
 from glad_ray.plan.cluster_file import CLUSTER_VARIABLE, read_node_types
 from glad_ray.plan.machines import NodeType, check_machines, least_slice
 from glad_ray.spec import Resources, Unit
@@ -50,8 +56,9 @@ _OF_DRIVER = {
 }
 
 
-_LAUNCHED_WITH = Path("~/ray_bootstrap_config.yaml").expanduser()
-_ANSWER_SECONDS = 10.0
+_LAUNCHED_WITH = "~/ray_bootstrap_config.yaml"
+_JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""what ray job gives its driver"""
 
 
 @contextlib.contextmanager
@@ -62,65 +69,72 @@ def connected(address: str | None) -> Iterator[str | None]:
     None: the cluster that RAY_ADDRESS names, as a submitted job has it, or the one that `ray start` started on this
     machine, as it does on every machine of a cluster, or else a new one. A connection that this process has already is
     used and left open. On a cluster of others, a terminal that goes away ends nothing. Raises `UserError` if there is
-    no such cluster.
+    no such cluster, or Ray cannot start or join it.
     """
-    address = address or os.environ.get("RAY_ADDRESS") or read_ray_address() or "local"
-    if address.startswith("ray://"):
-        raise UserError(f"{address} is a Ray client's: run the sweep on the cluster, by ray submit or ray job.")
-    local = address == "local"
-    with _environment(_OF_DRIVER), contextlib.nullcontext() if local else hangups_ignored():
-        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    if address is not None:
+        check_address(address)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(environment(unless_set(_OF_DRIVER)))
         if ray.is_initialized():
             yield None
             return
-        if not local:
-            _check_answer(address)
+        found = find_address(address)
         try:
-            # Processes started here inherit the environment; those of a cluster are given theirs, which takes a
-            # second more for each.
-            with found_again(), _environment(_OF_WORKERS | _OF_NEW_CLUSTER if local else _OF_JOINING):
-                ray.init(
-                    address=address,
-                    include_dashboard=False if local else None,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    runtime_env=None if local else {"env_vars": _of_workers()},
-                )
-        except ConnectionError as error:
-            raise _no_cluster(address) from error
-        head = str(ray.get_runtime_context().gcs_address)
-        with in_contact(head):
-            try:
-                yield None if local else head
-            finally:
+            if not found.local:
+                stack.enter_context(hangups_ignored())
+                check_answer(found.given)
+            stack.enter_context(authenticated(None if found.local else found.given))
+            _init(found)
+        except UserError:
+            raise
+        except Exception as error:
+            with contextlib.suppress(Exception):
                 ray.shutdown()
+            # The error names the variables that are set, and not those of this connection.
+            stack.close()
+            raise start_error(error, found) from error
+        head = str(ray.get_runtime_context().gcs_address)
+        stack.enter_context(in_contact(head))
+        stack.callback(ray.shutdown)
+        yield None if found.local else head
 
 
-def _check_answer(address: str) -> None:
-    """Raise `UserError` where nothing listens, which Ray would try for more than a minute."""
-    host, _, port = address.rpartition(":")
-    if address == "auto":
-        return
-    if not host or not port.isdigit():
-        raise UserError(f"--address {address} is no address of a Ray cluster: use auto, local or HOST:PORT.")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise _no_cluster(address) from error
+def _init(found: Address) -> None:
+    """Start or join the cluster found."""
+    check_python_path()
+    runtime_env: dict[str, Any] = _python()
+    if not found.local:
+        runtime_env["env_vars"] = _of_workers()
+    # Processes started here inherit the environment; those of a cluster are given theirs, which takes a second more
+    # for each.
+    variables = unless_set(_OF_WORKERS | _OF_NEW_CLUSTER if found.local else _OF_JOINING)
+    with found_again(), environment(variables), uv_run_ignored():
+        ray.init(
+            address=found.given,
+            include_dashboard=False if found.local else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env=runtime_env or None,
+            job_config=job_config(),
+        )
 
 
-def _no_cluster(address: str) -> UserError:
-    return UserError(
-        f"There is no Ray cluster at {address}: start one with ray start or ray up, name another by --address "
-        "HOST:PORT, or run on this machine alone by --address local."
-    )
+def _python() -> dict[str, Any]:
+    """The path of Python for Ray's workers, where it has to be quoted: Ray starts those that have a runtime environment
+    by a line for the shell, and writes the path into it as it is. A job may name another Python.
+    """
+    quoted = shlex.quote(sys.executable)
+    if quoted == sys.executable or "py_executable" in os.environ.get(_JOB_VARIABLE, ""):
+        return {}
+    return {"py_executable": quoted}
 
 
 def _of_workers() -> dict[str, str]:
     """Variables for workers on other machines, as somebody set them already or a job did; among them where modules
     beside the sweep file are, for machines that see the same files.
     """
-    path = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+    path = {name: os.environ[name] for name in ("PYTHONPATH", module_path.VARIABLE) if name in os.environ}
     return {name: os.environ.get(name, value) for name, value in _OF_WORKERS.items()} | path
 
 
@@ -132,7 +146,11 @@ def node_types(joined: str | None) -> tuple[NodeType, ...]:
         return ()
     if named := os.environ.get(CLUSTER_VARIABLE):
         return read_node_types(named)
-    return read_node_types(_LAUNCHED_WITH) if _LAUNCHED_WITH.exists() else ()
+    try:
+        launched_with = expanded(_LAUNCHED_WITH)
+    except UserError:
+        return ()  # `ray up` leaves the file in a home folder
+    return read_node_types(launched_with) if os.path.exists(launched_with) else ()
 
 
 def check_resources(
@@ -167,15 +185,3 @@ def unit_device(resources: Resources, gpus: float) -> str:
     if not ray.get_gpu_ids() or not torch.cuda.is_available():
         raise UserError("A GPU was asked for and PyTorch sees none on the machine: set resources.*_gpus=0.")
     return "cuda"
-
-
-@contextlib.contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for a while; those that somebody set already stay as they are."""
-    added = {name: value for name, value in variables.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)

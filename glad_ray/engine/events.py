@@ -9,7 +9,7 @@ from typing import Literal
 
 from glad_ray.engine.replica.stats import ReplicaStats
 from glad_ray.results import Failure, Progress, Training
-from glad_ray.spec import ExpertSet, Run
+from glad_ray.spec import ExpertSet, Network, Run
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,18 @@ class ClusterJoined:
     machines: int
     cpus: float
     gpus: float
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A process that Ray is to start has not come for some seconds."""
+
+    what: str
+    seconds: float
+    """so far"""
+    at_most_seconds: float
+    why: str
+    """where it is told, and the usual reasons"""
 
 
 @dataclass(frozen=True)
@@ -116,6 +128,25 @@ class TrainingDone:
 
 
 @dataclass(frozen=True)
+class SetTrained:
+    """One network was trained on a set that is scored by itself, and tested."""
+
+    network: Network
+    training: Training
+    earlier: bool = False
+    """by an earlier command, which kept it"""
+
+
+@dataclass(frozen=True)
+class NetworkFailed:
+    """A network failed on a set that is scored by itself; the others go on."""
+
+    network: Network
+    error: str
+    """one line"""
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """A run has its results."""
 
@@ -187,12 +218,15 @@ class ReplicaHealth:
 
 Event = (
     ClusterJoined
+    | Waiting
     | Begun
     | ImagesPrepared
     | ExpertEpoch
     | RunProgressed
     | RunDistilled
     | TrainingDone
+    | SetTrained
+    | NetworkFailed
     | RunFinished
     | RunFailed
     | TrialsFound

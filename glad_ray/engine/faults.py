@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from glad_ray.errors import GladRayError, StoppedError
+from glad_ray.errors import GladRayError, StoppedError, UnavailableError, printable
 
 Kind = Literal["own", "infrastructure", "GPU memory", "stopped"]
 """`stopped`: nothing went wrong, it was told to end"""
@@ -40,14 +40,15 @@ class Fault(NamedTuple):
     @classmethod
     def of(cls, error: BaseException) -> "Fault":
         """Of an exception as it was caught; one that another process raised is told as it was there."""
-        trace = "".join(traceback.format_exception(error))
+        # Bytes of file names that are not UTF-8 would fit no record.
+        trace = _text("".join(traceback.format_exception(error)))
         if not isinstance(error, _loaded("ray.exceptions", "RayError")):
             return cls(_line(error), trace, _kind(error))
         if not isinstance(error, _loaded("ray.exceptions", "RayTaskError")):
             return cls(LOST, trace, "infrastructure")
         if isinstance(error.cause, BaseException):
-            return cls.of(error.cause)._replace(traceback=str(error))
-        return cls(_line(error), str(error))
+            return cls.of(error.cause)._replace(traceback=_text(str(error)))
+        return cls(_line(error), _text(str(error)))
 
     def after(self, tries: int) -> "Fault":
         """The same at the end of so many tries."""
@@ -110,6 +111,8 @@ def attempt(
 def _kind(error: BaseException) -> Kind:
     if isinstance(error, StoppedError):
         return "stopped"
+    if isinstance(error, UnavailableError):
+        return "infrastructure"
     if isinstance(error, _loaded("torch", "OutOfMemoryError")):
         return "GPU memory"
     if isinstance(error, OSError | MemoryError) and not isinstance(error, _LASTING):
@@ -119,10 +122,14 @@ def _kind(error: BaseException) -> Kind:
 
 
 def _line(error: BaseException) -> str:
-    line = next(iter(str(error).strip().splitlines()), "")
+    line = printable(next(iter(str(error).strip().splitlines()), ""))
     if isinstance(error, GladRayError):
         return line
     return f"{type(error).__name__}: {line}" if line else type(error).__name__
+
+
+def _text(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _loaded(module: str, name: str) -> Any:

@@ -60,9 +60,12 @@ def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> 
 def distill_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> str | None:
     """Distil the one run of a plan, after the experts it needs, with as many threads as PyTorch takes.
 
-    Returns what `run_in_process` does; raises what the run raises.
+    Returns what `run_in_process` does; raises what the run raises, and `UserError` before anything is started if the
+    backbone cannot be built.
     """
-    engine = _Engine(plan, _left(plan, storage, view), storage, device, view)
+    left = _left(plan, storage, view)
+    check_networks(plan, left, evaluated=False)
+    engine = _Engine(plan, left, storage, device, view)
     try:
         engine.distil_alone()
     except StoppedError:

@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from glad_ray.errors import GladRayError, UserError
+from glad_ray.paths import expanded
 from glad_ray.storage import Storage
 
 
@@ -33,7 +34,7 @@ def open_study_storage(storage: Storage, where: str | None) -> BaseStorage:
     """
     if where is not None and "://" in where:
         return _database(where)
-    path = storage.local_path(Storage.SEARCH_STUDY) if where is None else Path(where)
+    path = storage.local_path(Storage.SEARCH_STUDY) if where is None else expanded(where)
     if path is None:
         raise UserError(
             f"{storage} is no folder, where a study's journal could be: name a file, or a database's URL, with --study."

@@ -20,6 +20,7 @@ from glad_ray.engine.events import (
     RunFailed,
     RunFinished,
     SharePacked,
+    Waiting,
 )
 from glad_ray.engine.replica.stats import ReplicaStats
 from glad_ray.engine.tally import Preparing, Tally
@@ -163,6 +164,8 @@ def notice(event: Event) -> str | None:
         case ClusterJoined(address, machines, cpus, gpus):
             of_them = "1 machine" if machines == 1 else f"{machines} machines"
             return f"joined     the Ray cluster at {address}: {of_them} with {cpus:g} CPUs and {gpus:g} GPUs by now"
+        case Waiting(what, seconds, at_most, why):
+            return f"waiting    for {what}, {seconds:.0f} seconds so far and at most {at_most:.0f}: {why}"
         case Retried(what, error):
             return f"again      {what}: {error}"
         case SharePacked(what, None, _, unmeasured):

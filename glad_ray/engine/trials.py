@@ -28,8 +28,10 @@ from ray.tune.search import Searcher
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table
 
 from glad_ray.engine.faults import LOST, Fault, Tries, pause_seconds
+from glad_ray.engine.first_process import FirstProcess
 from glad_ray.engine.node_actors import alive_nodes
 from glad_ray.engine.shares import Kind, Shares, ray_options
+from glad_ray.engine.view import View
 from glad_ray.spec import Run, Slice
 
 if TYPE_CHECKING:
@@ -110,6 +112,10 @@ class Listener(Protocol):
 
     def faulted(self, leg: Leg, fault: Fault, step: int | None) -> None:
         """A distillation ended by a fault, its own or one of infrastructure that came too often."""
+
+    @property
+    def view(self) -> View:
+        """Shows events."""
 
     def retried(self, what: str, error: str) -> None:
         """A trial met a fault that passes and is tried again."""
@@ -262,6 +268,12 @@ class _Callback(tune.Callback):
 
     def __init__(self, queue: _Queue, listener: Listener) -> None:
         self.queue, self.listener = queue, listener
+        self._awaited: FirstProcess | None = None
+        self._started = False
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Its process is there."""
+        self._started = True
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """It came to its end, by a fault perhaps."""
@@ -289,6 +301,9 @@ class _Callback(tune.Callback):
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Tune's loop has gone round."""
         self.listener.poll()
+        if trials and not self._started:
+            self._awaited = self._awaited or FirstProcess("the first process of a trial", self.listener.view)
+            self._awaited.check()
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

@@ -29,7 +29,21 @@ from glad_ray.networks import check_network
 from glad_ray.plan import Plan, experts_needed
 from glad_ray.plan.machines import units_of
 from glad_ray.results import Failure, completed, damage, sound_trainings, write_failure
-from glad_ray.spec import ExpertSet, GeneratorRecord, Network, Resources, Run, Slice, Sweep, Unit, dataset_facts
+from glad_ray.spec import (
+    DC,
+    DM,
+    MTT,
+    DatasetFacts,
+    ExpertSet,
+    GeneratorRecord,
+    Network,
+    Resources,
+    Run,
+    Slice,
+    Sweep,
+    Unit,
+    dataset_facts,
+)
 from glad_ray.spec.whitening import Whitening
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile
@@ -158,18 +172,45 @@ def _found(
     return "to evaluate", next((wrong for _, wrong in trained if wrong is not None), None)
 
 
-def check_networks(plan: Plan, left: Left) -> None:
-    """Raise the `UserError` that building some network of what is left would meet."""
-    needed = {
-        (network, dataset_facts(run.dataset), run.pixels): None
-        for run in (*left.to_distill, *left.to_evaluate)
-        for evaluation in plan.sweep.evaluations
-        for network in (run.backbone, *evaluation.networks)
-    }
-    needed |= {(each.network, dataset_facts(each.dataset), each.resolution): None for each in left.expert_sets}
+def check_networks(plan: Plan, left: Left, *, evaluated: bool = True) -> None:
+    """Raise the `UserError` that building some network of what is left, or training it, would meet.
+
+    `evaluated`: its evaluations belong to it too.
+    """
+    needed: dict[tuple[Network, DatasetFacts, int, int], None] = {}
+    for run in (*left.to_distill, *left.to_evaluate):
+        facts, size = run.facts, _set_size(run)
+        needed[run.backbone, facts, run.pixels, min(_smallest_batch(run), 2)] = None
+        for evaluation in plan.sweep.evaluations if evaluated else ():
+            for network in evaluation.networks:
+                needed[network, facts, run.pixels, min(size, evaluation.batch_size, 2)] = None
+    for each in left.expert_sets:
+        facts = dataset_facts(each.dataset)
+        images = facts.train_images - each.held_out * facts.classes
+        needed[each.network, facts, each.resolution, min(images, each.experts.batch_size, 2)] = None
     with restored():
-        for network, facts, resolution in needed:
-            check_network(network, channels=facts.channels, resolution=resolution, classes=facts.classes)
+        for network, facts, resolution, smallest_batch in needed:
+            check_network(
+                network,
+                channels=facts.channels,
+                resolution=resolution,
+                classes=facts.classes,
+                smallest_batch=smallest_batch,
+            )
+
+
+def _smallest_batch(run: Run) -> int:
+    """Fewest images that the backbone is given at once; a baseline trains none."""
+    if not isinstance(run.algorithm, DC | DM | MTT):
+        return 2
+    return run.algorithm.smallest_batch(run.images_per_class, run.facts.classes)
+
+
+def _set_size(run: Run) -> int:
+    """Images that the networks of a run's evaluation are trained on."""
+    if run.ipc is None:
+        return run.facts.train_images - run.held_out * run.facts.classes
+    return run.facts.classes * run.ipc
 
 
 def show_begun(plan: Plan, left: Left, storage: Storage, view: View) -> None:

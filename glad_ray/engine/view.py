@@ -59,10 +59,13 @@ class Account(Protocol):
         """What it came to; None: nothing is said."""
 
 
-def view_of(account: Account) -> View:
-    """A live view on a terminal; plain lines when output is piped or in continuous integration."""
+def view_of(account: Account, *, transient: bool = False) -> View:
+    """A live view on a terminal; plain lines when output is piped or in continuous integration.
+
+    `transient`: the live view vanishes at its end, for something else that is printed in its place.
+    """
     live = sys.stdout.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
-    return LiveView(account) if live else PlainView(account)
+    return LiveView(account, transient=transient) if live else PlainView(account)
 
 
 @final
@@ -99,12 +102,12 @@ class PlainView:
 class LiveView:
     """A table of what is going on, redrawn four times a second; notices stay above it."""
 
-    def __init__(self, account: Account, console: Console | None = None) -> None:
+    def __init__(self, account: Account, console: Console | None = None, *, transient: bool = False) -> None:
         self.account = account
         self.console = console or Console()
         # The table is drawn from a thread of its own.
         self._lock = threading.Lock()
-        self._live = Live(get_renderable=self.draw, console=self.console, refresh_per_second=4)
+        self._live = Live(get_renderable=self.draw, console=self.console, refresh_per_second=4, transient=transient)
 
     def show(self, event: Event) -> None:
         """See `View`."""

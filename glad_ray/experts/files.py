@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.dlpack import from_dlpack
 
-from glad_ray.errors import DataError, UserError
+from glad_ray.errors import DataError, UserError, is_of_system, unreadable
 from glad_ray.plan.parameters import parameter_count
 from glad_ray.spec import ExpertSet, dataset_facts
 from glad_ray.spec.record import Record, field_paths, value_at
@@ -76,7 +76,8 @@ class ExpertFiles:
     """The trajectories of an expert set on storage; local files are memory-mapped, of others only what is needed is
     read.
 
-    Every method raises `DataError` if a file is missing, damaged, or written for other experts.
+    Every method raises `DataError` if a file is missing, damaged, or written for other experts, `UnavailableError` if
+    it cannot be read at present.
     """
 
     def __init__(self, storage: Storage, expert_set: ExpertSet) -> None:
@@ -107,6 +108,8 @@ class ExpertFiles:
         except FileNotFoundError as error:
             raise DataError(f"{self._name(expert)} is missing: run again, which makes it.") from error
         except (pa.ArrowException, OSError, ValueError) as error:
+            if is_of_system(error):
+                raise unreadable(self._name(expert), error) from error
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
             raise DataError(
                 f"{self._name(expert)} cannot be read as a whole expert trajectory ({_plain(reason)}): delete it, if "

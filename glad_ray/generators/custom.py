@@ -2,9 +2,9 @@
 
 import torch
 
-from glad_ray.errors import UserError
+from glad_ray.errors import UserError, error_line
 from glad_ray.generators.base import DifferentiableGenerator
-from glad_ray.importing import import_callable, told
+from glad_ray.importing import import_callable
 from glad_ray.spec import CustomGenerator
 
 
@@ -23,8 +23,8 @@ def build_custom(record: CustomGenerator, *, device: torch.device | str) -> Diff
         made = make(device=device, **record.options)
     except Exception as error:
         raise UserError(
-            f"Generator {record.name} refuses device={str(device)!r} and its options ({told(error)}): change them, or "
-            "name a function that takes these."
+            f"Generator {record.name} refuses device={str(device)!r} and its options ({error_line(error)}): change "
+            "them, or name a function that takes these."
         ) from error
     if not isinstance(made, DifferentiableGenerator):
         raise UserError(

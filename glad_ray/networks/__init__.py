@@ -1,6 +1,7 @@
 """The classifiers: the backbone that distils and the unseen networks that evaluate (section 4.1 of the paper)."""
 
 from glad_ray.networks.activations import activation_bytes
+from glad_ray.networks.batches import batch_sizes, takes_one_image
 from glad_ray.networks.build import (
     ARCHITECTURES,
     FAMILIES,
@@ -22,6 +23,7 @@ __all__ = [
     "Classifier",
     "Ensemble",
     "activation_bytes",
+    "batch_sizes",
     "build_architecture",
     "build_network",
     "build_reference_network",
@@ -32,4 +34,5 @@ __all__ = [
     "move",
     "set_dropout_rng",
     "split_parameters",
+    "takes_one_image",
 ]

@@ -12,6 +12,7 @@ from torch import nn
 
 from glad_ray.errors import UserError, unknown
 from glad_ray.networks.alexnet import AlexNet
+from glad_ray.networks.batches import single_image, takes_one_image
 from glad_ray.networks.convnet import ConvNet, ConvNetGAP
 from glad_ray.networks.foreign import Foreign, build_foreign, check_foreign
 from glad_ray.networks.layers import Classifier, Layout
@@ -63,16 +64,20 @@ def build_network(
     )
 
 
-def check_network(spec: Network, *, channels: int, resolution: int, classes: int) -> None:
+def check_network(spec: Network, *, channels: int, resolution: int, classes: int, smallest_batch: int = 2) -> None:
     """Raise the `UserError` that building a network for such images, or training it on them, would meet later.
 
+    `smallest_batch` is the least number of images that it will be trained on at once: some cannot take a single one.
     To be called for every network before anything is started. Nothing is drawn, and storage is taken only for a foreign
     network that cannot be tried without: it is imported, called, and given two black images.
     """
     if spec.foreign:
-        check_foreign(spec, channels=channels, resolution=resolution, classes=classes)
-    else:
-        build_network_without_storage(spec, channels=channels, resolution=resolution, classes=classes)
+        check_foreign(spec, channels=channels, resolution=resolution, classes=classes, smallest_batch=smallest_batch)
+        return
+    network = build_network_without_storage(spec, channels=channels, resolution=resolution, classes=classes)
+    image = torch.zeros(1, channels, resolution, resolution, device="meta")
+    if smallest_batch == 1 and not takes_one_image(network, image):
+        raise single_image(f"{spec.title} at {resolution} pixels")
 
 
 def build_network_without_storage(spec: Network, *, channels: int, resolution: int, classes: int) -> Classifier:

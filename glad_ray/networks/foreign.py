@@ -14,8 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from glad_ray.errors import UserError
-from glad_ray.importing import import_callable, told
+from glad_ray.errors import UserError, error_line
+from glad_ray.importing import import_callable
+from glad_ray.networks.batches import single_image, takes_one_image
 from glad_ray.networks.layers import Classifier
 from glad_ray.spec.network import Network
 
@@ -76,16 +77,17 @@ def build_foreign(spec: Network, *, channels: int, classes: int, rng: torch.Gene
     return network
 
 
-def check_foreign(spec: Network, *, channels: int, resolution: int, classes: int) -> None:
+def check_foreign(spec: Network, *, channels: int, resolution: int, classes: int, smallest_batch: int = 2) -> None:
     """Raise the `UserError` that building a foreign network, or training and testing it on such images, would meet.
 
-    First without storage, which takes next to no time or memory; networks that look at their own values cannot be built
-    so, and then, as when anything seems wrong, the CPU decides.
+    It is tried with two images, and with one where `smallest_batch` is 1. First without storage, which takes next to no
+    time or memory; networks that look at their own values cannot be built so, and then, as when anything seems wrong,
+    the CPU decides.
     """
     with contextlib.suppress(Exception):
-        _try_on_images(spec, channels, resolution, classes, "meta")
+        _try_on_images(spec, channels, resolution, classes, smallest_batch, "meta")
         return
-    _try_on_images(spec, channels, resolution, classes, "cpu")
+    _try_on_images(spec, channels, resolution, classes, smallest_batch, "cpu")
 
 
 @contextlib.contextmanager
@@ -122,8 +124,8 @@ def _construct(spec: Network, channels: int, classes: int, *, seed: int, device:
     except Exception as error:
         said = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
         raise UserError(
-            f"Network {spec.name} refuses {said} ({told(error)}): change its options, or name a function of your own "
-            "that takes these and builds it."
+            f"Network {spec.name} refuses {said} ({error_line(error)}): change its options, or name a function of "
+            "your own that takes these and builds it."
         ) from error
     if not isinstance(network, nn.Module):
         raise UserError(
@@ -133,7 +135,9 @@ def _construct(spec: Network, channels: int, classes: int, *, seed: int, device:
     return Foreign(spec.name, network, classes).train()
 
 
-def _try_on_images(spec: Network, channels: int, resolution: int, classes: int, device: str) -> None:
+def _try_on_images(
+    spec: Network, channels: int, resolution: int, classes: int, smallest_batch: int, device: str
+) -> None:
     """A forward pass of two black images in training mode, as batch norm needs two, and in evaluation mode."""
     network = _construct(spec, channels, classes, seed=0, device=device)
     network.dropout_rng = torch.Generator()
@@ -146,9 +150,12 @@ def _try_on_images(spec: Network, channels: int, resolution: int, classes: int, 
             raise
         except Exception as error:
             raise UserError(
-                f"Network {spec.name} cannot take images of {channels} x {resolution} x {resolution} ({told(error)}): "
-                "leave it out, change the resolution, or set its option for the size, such as image_size or img_size."
+                f"Network {spec.name} cannot take images of {channels} x {resolution} x {resolution} "
+                f"({error_line(error)}): leave it out, change the resolution, or set its option for the size, "
+                "such as image_size or img_size."
             ) from error
+    if smallest_batch == 1 and not takes_one_image(network.train(), images[:1]):
+        raise single_image(spec.title)
 
 
 def _takes_three_channels(name: str) -> bool:

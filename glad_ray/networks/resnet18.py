@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from glad_ray.networks.layers import Classifier, Layout, norm_layer
+from glad_ray.networks.layers import Classifier, Layout, norm_layer, too_small
 from glad_ray.spec.network import Norm
 
 
@@ -52,6 +52,9 @@ class ResNet18(Classifier):
                 BasicBlock(width, width, 1, side, layout.norm),
             ]
             channels = width
+        if side == 1 and layout.norm == "instancenorm":
+            # A single pixel less its own mean is 0, whatever the image was.
+            raise too_small("ResNet18 with instance norm", layout.resolution, "use 9 or more, or another norm")
         self.blocks = nn.Sequential(*blocks)
         self.classifier = nn.Linear(channels, layout.classes)
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from glad_ray.errors import UserError
+from glad_ray.paths import expanded
 from glad_ray.plan.machines import NodeType
 
 CLUSTER_VARIABLE = "GLAD_RAY_CLUSTER"
@@ -26,7 +27,7 @@ def read_node_types(path: str | Path) -> tuple[NodeType, ...]:
     Raises `UserError` if it cannot be read, or is no launcher file.
     """
     try:
-        documents = [each for each in yaml.safe_load_all(Path(path).read_text()) if isinstance(each, dict)]
+        documents = [each for each in yaml.safe_load_all(expanded(path).read_text()) if isinstance(each, dict)]
         for document in documents:
             if "provider" in document:
                 return tuple(_of_launcher(document))

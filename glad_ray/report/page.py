@@ -14,7 +14,7 @@ from glad_ray.report.budget import budgets
 from glad_ray.report.export import accuracies_csv, published_csv, scores_csv
 from glad_ray.report.figures import accuracy_by_space
 from glad_ray.report.identity import Place, is_baseline
-from glad_ray.report.material import Material, read_material
+from glad_ray.report.material import Found, Material, read_found, work_out
 from glad_ray.report.published import Comparison, Published, context, shortfalls
 from glad_ray.report.ranking import Ranked, lacking
 from glad_ray.report.rendering import render
@@ -28,20 +28,54 @@ from glad_ray.storage import Storage
 def write_report(storage: Storage) -> str:
     """Write the page and its tables as CSV, from what is on storage alone; returns the page's path on storage.
 
-    Raises `DataError` naming a file that is damaged, `UserError` if the page cannot be written.
+    What cannot be read, and a run that cannot be shown, is told on the page, and the others are shown. Raises
+    `UserError` if the page cannot be written.
     """
-    material = read_material(storage)
-    page = render("index.html.j2", _context(storage, material))
+    found = read_found(storage)
     try:
-        compared = zip(material.sections, material.compared, strict=True)
-        scored = zip(material.sections, material.ranked, strict=True)
-        storage.write_bytes(storage.REPORT_TABLE, accuracies_csv(material.sections).encode())
-        storage.write_bytes(storage.REPORT_PUBLISHED, published_csv(compared).encode())
-        storage.write_bytes(storage.REPORT_SCORES, scores_csv(scored).encode())
-        storage.write_bytes(storage.REPORT, page.encode())
+        files = _files(storage, found)
+    except Exception:
+        files = _files(storage, _without_odd_runs(storage, found))
+    try:
+        for path, text in files.items():
+            # What is no text, names of files in another encoding, is escaped.
+            storage.write_bytes(path, text.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise UserError(f"The report cannot be written to {storage}/report: {error.strerror or error}.") from error
     return storage.REPORT
+
+
+def _files(storage: Storage, found: Found) -> dict[str, str]:
+    """The content of the tables and the page, by path on storage; the page comes last."""
+    material = work_out(found)
+    return {
+        storage.REPORT_TABLE: accuracies_csv(material.sections),
+        storage.REPORT_PUBLISHED: published_csv(zip(material.sections, material.compared, strict=True)),
+        storage.REPORT_SCORES: scores_csv(zip(material.sections, material.ranked, strict=True)),
+        storage.REPORT: render("index.html.j2", _context(storage, material)),
+    }
+
+
+def _without_odd_runs(storage: Storage, found: Found) -> Found:
+    """The same without the runs that break the page; raises what breaks it if that is no run."""
+    problems: list[str] = []
+    _files(storage, found.only([]))
+
+    def sound(run_ids: list[str], beside: list[str]) -> list[str]:
+        """Those that the page can show beside others, found by halving."""
+        try:
+            _files(storage, found.only({*beside, *run_ids}))
+        except Exception as error:
+            if len(run_ids) == 1:
+                reason = f"{type(error).__name__}: {error}"
+                problems.append(f"Run {run_ids[0]} is left out, for it cannot be shown ({reason}).")
+                return []
+            half = len(run_ids) // 2
+            first = sound(run_ids[:half], beside)
+            return first + sound(run_ids[half:], beside + first)
+        return run_ids
+
+    return found.only(sound(found.run_ids, []), problems)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +99,7 @@ class _SectionView:
 
 
 def _context(storage: Storage, material: Material) -> dict[str, Any]:
+    problems = list(material.problems)
     views = run_views(material.rows, material.identities, material.variants, material.runs)
     scored = {row["run_id"] for row in material.rows}
     failed = {failure.run_id for failure in material.failures}
@@ -84,8 +119,11 @@ def _context(storage: Storage, material: Material) -> dict[str, Any]:
             for number, of in enumerate(sizes(material.sections), 1)
         ],
         "bytes_counted": COUNTED,
-        "pictures": pictures(storage, [view for view in views if _is_shown(material, view.identity.place)]),
-        "losses": losses(storage, views),
+        "pictures": pictures(
+            storage, [view for view in views if _is_shown(material, view.identity.place)], problems.append
+        ),
+        "losses": losses(storage, views, problems.append),
+        "problems": problems,
         "views": [view for view in views if view.row is not None],
         "networks": network_costs(material.rows),
         "versions_used": _versions(material.rows),
@@ -167,4 +205,12 @@ def _class_names(material: Material, dataset: str) -> tuple[str, ...]:
 def _versions(rows: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, str], int]]:
     """Each set of package versions, and the number of runs made with it, the most used first."""
     of_run = {row["run_id"]: row["versions"] for row in rows}
-    return [(json.loads(versions), number) for versions, number in Counter(of_run.values()).most_common()]
+    return [(_read_versions(versions), number) for versions, number in Counter(of_run.values()).most_common()]
+
+
+def _read_versions(text: str) -> dict[str, str]:
+    try:
+        versions = json.loads(text)
+    except ValueError:
+        return {}
+    return versions if isinstance(versions, dict) else {}

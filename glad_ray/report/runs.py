@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -11,8 +12,9 @@ from markupsafe import Markup
 from glad_ray.report import wording
 from glad_ray.report.figures import loss_panel
 from glad_ray.report.identity import Identity, Place
-from glad_ray.report.pictures import Picture, inline
+from glad_ray.report.pictures import Picture, read_picture
 from glad_ray.results import LossCurve, read_losses
+from glad_ray.results.parquet import Tell, read_or_tell
 from glad_ray.spec import Run
 from glad_ray.storage import Storage
 
@@ -80,10 +82,12 @@ def mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def pictures(storage: Storage, views: Sequence[RunView]) -> list[tuple[Place, list[tuple[RunView, Picture]], int]]:
+def pictures(
+    storage: Storage, views: Sequence[RunView], tell: Tell
+) -> list[tuple[Place, list[tuple[RunView, Picture]], int]]:
     """The images of each run that has any, by place; where there are too many for a page, those of the first seeds.
 
-    With each place comes how many of its runs were left out.
+    With each place comes how many of its runs were left out. Of pictures that are damaged `tell` is told.
     """
     by_place = _by_place(views)
     most = _MOST_PICTURES if len(views) <= _MOST_PICTURES else max(1, _MOST_PICTURES // len(by_place))
@@ -93,19 +97,23 @@ def pictures(storage: Storage, views: Sequence[RunView]) -> list[tuple[Place, li
         with_images = [
             view for view in of_place if id(view) in chosen and storage.exists(storage.images_path(view.run_id))
         ]
-        shown = [(view, inline(storage.read_bytes(storage.images_path(view.run_id)))) for view in with_images]
+        read = [
+            (view, read_or_tell(partial(read_picture, storage, storage.images_path(view.run_id)), tell))
+            for view in with_images
+        ]
+        shown = [(view, picture) for view, picture in read if picture is not None]
         if shown:
             found.append((place, shown, len(of_place) - len(chosen)))
     return found
 
 
-def losses(storage: Storage, views: Sequence[RunView]) -> list[tuple[Place, list[tuple[str, str, Markup]]]]:
-    """A panel per place, algorithm and space, its settings and seeds together."""
+def losses(storage: Storage, views: Sequence[RunView], tell: Tell) -> list[tuple[Place, list[tuple[str, str, Markup]]]]:
+    """A panel per place, algorithm and space, its settings and seeds together; of damaged files `tell` is told."""
     found = []
     for group, (place, of_place) in enumerate(_by_place(views).items(), 1):
         curves: dict[tuple[str, str], list[LossCurve]] = defaultdict(list)
         with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
-            read = pool.map(lambda view: read_losses(storage, view.run_id), of_place)
+            read = pool.map(lambda view: read_or_tell(partial(read_losses, storage, view.run_id), tell), of_place)
         for view, curve in zip(of_place, read, strict=True):
             if curve is not None and curve.losses:
                 curves[view.identity.algorithm, view.identity.space].append(curve)

@@ -1,12 +1,18 @@
 """Tables as files: whole Parquet files of one known schema, and one sentence for a damaged file."""
 
 import io
+from collections.abc import Callable
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from glad_ray.errors import DataError
+from glad_ray.errors import DataError, GladRayError, printable
 from glad_ray.storage import Storage
+
+Tell = Callable[[str], None]
+"""Is told in a sentence what is wrong with a file that is passed over."""
+_T = TypeVar("_T")
 
 
 def to_parquet(table: pa.Table) -> bytes:
@@ -17,13 +23,15 @@ def to_parquet(table: pa.Table) -> bytes:
 
 
 def read_table(storage: Storage, path: str, schema: pa.Schema) -> pa.Table:
-    """A Parquet file on storage; raises `DataError` if it is damaged or of another schema.
+    """A Parquet file on storage.
 
     The last columns of the schema may be missing if they are nullable, as they are in files written before there were
-    such columns: they are filled with nulls.
+    such columns: they are filled with nulls. Raises `DataError` if the file is damaged or of another schema, `OSError`
+    if storage cannot be read.
     """
+    data = storage.read_bytes(path)
     try:
-        file = pq.ParquetFile(io.BytesIO(storage.read_bytes(path)), page_checksum_verification=True)
+        file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
         # They are small and read by the hundred, some beside one another: threads for each cost more than they save.
         table = file.read(use_threads=False)
     except (pa.ArrowException, OSError) as error:
@@ -37,6 +45,17 @@ def read_table(storage: Storage, path: str, schema: pa.Schema) -> pa.Table:
             "sweep again, or read it with the version that wrote it."
         )
     return table
+
+
+def read_or_tell(read: Callable[[], _T], tell: Tell | None) -> _T | None:
+    """What `read` gives; None where it fails, of which `tell` is told. Without `tell` the error is raised."""
+    try:
+        return read()
+    except (GladRayError, OSError, ValueError) as error:
+        if tell is None:
+            raise
+        tell(printable(str(error)))
+        return None
 
 
 def damaged(storage: Storage, path: str) -> DataError:

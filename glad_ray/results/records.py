@@ -1,5 +1,6 @@
 """What is known of a run while it goes on: its distillation and losses, the networks trained so far, its failure."""
 
+import functools
 import importlib.metadata
 import json
 import platform
@@ -14,7 +15,7 @@ from pydantic import AwareDatetime, Field
 
 from glad_ray.errors import DataError, UserError
 from glad_ray.results.ledger import damage, evaluated
-from glad_ray.results.parquet import damaged, read_table, to_parquet
+from glad_ray.results.parquet import Tell, damaged, read_or_tell, read_table, to_parquet
 from glad_ray.spec.record import Record
 from glad_ray.storage import Storage
 from glad_ray.version import __version__
@@ -215,13 +216,18 @@ def write_failure(storage: Storage, failure: Failure) -> None:
     storage.write_bytes(storage.failure_path(failure.run_id), failure.model_dump_json(indent=1).encode())
 
 
-def read_failures(storage: Storage) -> tuple[Failure, ...]:
-    """The failures of all runs, by run id."""
+def read_failures(storage: Storage, tell: Tell | None = None) -> tuple[Failure, ...]:
+    """The failures of all runs, by run id.
+
+    Raises `DataError` naming a file that is damaged; with `tell`, that is told of each, and the others are read.
+    """
     paths = [f"{folder}/failure.json" for folder in storage.list(storage.RUNS)]
     # An object store takes its time over each question.
     with ThreadPoolExecutor(_QUESTIONS_AT_ONCE) as pool:
         there = list(pool.map(storage.exists, paths))
-    return tuple(_read_failure(storage, path) for path, exists in zip(paths, there, strict=True) if exists)
+    found = [path for path, exists in zip(paths, there, strict=True) if exists]
+    failures = [read_or_tell(functools.partial(_read_failure, storage, path), tell) for path in found]
+    return tuple(failure for failure in failures if failure is not None)
 
 
 def read_failure(storage: Storage, run_id: str) -> Failure | None:

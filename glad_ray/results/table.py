@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from glad_ray.errors import DataError
 from glad_ray.results.ledger import completed, damage
-from glad_ray.results.parquet import read_table, to_parquet
+from glad_ray.results.parquet import Tell, damaged, read_or_tell, read_table, to_parquet
 from glad_ray.results.records import Distillation, Training
 from glad_ray.results.selection import select
 from glad_ray.spec.run import Run
@@ -167,12 +167,24 @@ def finished(storage: Storage, run_id: str, evaluation_id: str) -> bool:
     return there and damage(storage, run_id, completed(evaluation_id)) is None
 
 
-def read_results(storage: Storage) -> pa.Table:
-    """The rows of all parts, in the order of their file names; raises `DataError` naming a part that is damaged."""
+def read_results(storage: Storage, tell: Tell | None = None) -> pa.Table:
+    """The rows of all parts, in the order of their file names.
+
+    Raises `DataError` naming a part that is damaged; with `tell`, that is told of each, and the others are read.
+    """
     parts = [path for path in storage.list(storage.RESULTS) if path.endswith(".parquet")]
     with ThreadPoolExecutor(_PARALLEL_READS) as pool:
-        tables = list(pool.map(lambda path: read_table(storage, path, SCHEMA), parts))
-    return pa.concat_tables([SCHEMA.empty_table(), *tables]).combine_chunks()
+        tables = list(pool.map(lambda path: read_or_tell(lambda: _read_part(storage, path), tell), parts))
+    return pa.concat_tables([SCHEMA.empty_table(), *(each for each in tables if each is not None)]).combine_chunks()
+
+
+def _read_part(storage: Storage, path: str) -> pa.Table:
+    table = read_table(storage, path, SCHEMA)
+    try:
+        table.validate(full=True)
+    except pa.ArrowException as error:
+        raise damaged(storage, path) from error
+    return table
 
 
 def _check_complete(run: Run, evaluation: Evaluation, trainings: Mapping[str, Sequence[Training]]) -> None:

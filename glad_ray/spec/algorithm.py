@@ -69,6 +69,10 @@ class DC(Record):
         """Steps on the images."""
         return self.iterations * self.loops(images_per_class)[0]
 
+    def smallest_batch(self, images_per_class: int, classes: int) -> int:
+        """Fewest images that the backbone is given at once: those of one class."""
+        return min(images_per_class, self.real_batch_size)
+
 
 class DM(Record):
     """Distribution matching: equation (2) of GLaD; Zhao and Bilen, "Condensation with Distribution Matching"."""
@@ -82,6 +86,10 @@ class DM(Record):
     def steps(self, images_per_class: int) -> int:
         """Steps on the images."""
         return self.iterations
+
+    def smallest_batch(self, images_per_class: int, classes: int) -> int:
+        """Fewest images that the backbone is given at once: those of all classes."""
+        return classes * min(images_per_class, self.real_batch_size)
 
 
 class MTT(Record):
@@ -114,6 +122,11 @@ class MTT(Record):
     def steps(self, images_per_class: int) -> int:
         """Steps on the images."""
         return self.iterations
+
+    def smallest_batch(self, images_per_class: int, classes: int) -> int:
+        """Fewest images that the student is given at once; a single one left over joins others if it must."""
+        images = classes * images_per_class
+        return min(self.batch_size or images, images)
 
     @model_validator(mode="after")
     def _segments_exist(self) -> Self:

@@ -173,6 +173,12 @@ DIFFERENCES: tuple[Difference, ...] = (
         reason="It stays at 1e-6 or above.",
     ),
     Difference(
+        item="last batch of one image, in a network that cannot take one",
+        paper="not said", code="fails (PyTorch: more than 1 value per channel)", follows="own",
+        reason="It joins the batch before it, for such a network alone (batch norm over maps of one pixel).",
+        algorithms=ALGORITHM_NAMES,
+    ),
+    Difference(
         item="random numbers",
         paper="-", code="networks and DSA seeded from the clock", follows="own",
         reason="Every draw follows from the run, its purpose and the step.",

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from glad_ray.errors import UserError, unknown
+from glad_ray.spec.plain import plain
 
 
 class Record(BaseModel):
@@ -32,7 +33,7 @@ class Record(BaseModel):
         if not isinstance(value, cls | dict | str | bytes):
             raise UserError(f"{cls.__name__} takes its fields by name, not {value!r}.")
         try:
-            return handler(value)
+            return handler(plain(value) if isinstance(value, dict) else value)
         except ValidationError as error:
             raise explain(cls, error) from None
 

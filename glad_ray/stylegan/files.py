@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError
 
-from glad_ray.errors import DataError, UserError
+from glad_ray.errors import DataError, UserError, is_lasting, unreadable
 from glad_ray.stylegan.converted import (
     DESCRIPTION,
     WEIGHTS,
@@ -220,6 +220,8 @@ def _named(path: Path) -> Iterator[None]:
     except RefusalError as error:
         raise DataError(f"The generator file '{shown(path.name)}' {error}.") from error
     except OSError as error:
+        if not is_lasting(error):
+            raise unreadable(path, error) from error
         raise DataError(
             f"The generator file '{shown(str(path))}' cannot be read: {error.strerror or 'no reason is given'}."
         ) from error

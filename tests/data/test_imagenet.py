@@ -148,17 +148,17 @@ FAULTS = {
     ),
     "no image": (
         lambda root, wnid: (root / "train" / wnid / f"{wnid}_0.png").write_text("<html>"),
-        r"_0\.png is no image \(JPEG, PNG, .*\): remove it",
+        r"_0\.png is no image that can be read \(JPEG, PNG, .*\): save it as PNG .*, or move it elsewhere",
     ),
     "cut image": (
         lambda root, wnid: (root / "train" / wnid / f"{wnid}_0.png").write_bytes(encoded(noise((30, 30)))[:-900]),
-        r"_0\.png is no whole image \(.*\): remove it",
+        r"_0\.png is no whole image \(.*\): fetch it again, or remove it",
     ),
     "folder": (
         lambda root, wnid: [
             (root / "train" / wnid / f"{wnid}_0.png").unlink(), (root / "train" / wnid / "more").mkdir(),
         ],
-        "more is no image but a folder",
+        "more is a folder among the images of a class: move it elsewhere",
     ),
 }  # fmt: skip
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from glad_ray.data import load_dataset
 from glad_ray.data.prepare import CACHE_VARIABLE
+from glad_ray.data.resize import fit
 from glad_ray.errors import DataError
 from tests.data.trees import encoded, noise, write_classes
 
@@ -148,3 +149,46 @@ def test_a_cell_that_is_no_image_is_told(tmp_path):
     _write_parquet(tmp_path, "test-0", _table([0, 1, 2], 2)[0])
     with pytest.raises(DataError, match=r"row 2 of .*train-0\.parquet is no image"):
         load_dataset(f"hf:{tmp_path}", resolution=SIDE)
+
+
+SIZES = [(28, 32), (27, 32), (28, 28), (28, 20), (28, 48), (32, 64), (8, 9), (40, 32)]
+
+
+@pytest.mark.parametrize(("side", "resolution"), SIZES)
+@pytest.mark.parametrize("also_rectangles", [False, True])
+def test_the_same_square_picture_becomes_the_same_pixels_by_every_reader(side, resolution, also_rectangles, tmp_path):
+    pictures = [noise((side, side), seed, grey=True) for seed in range(4)]
+    stored = np.stack([np.asarray(picture)[None] for picture in pictures])
+    expected = fit(stored, resolution)
+    cells = [{"bytes": encoded(picture), "path": None} for picture in pictures]
+    if also_rectangles:
+        cells.append({"bytes": encoded(noise((side, side + 5), grey=True)), "path": None})
+    labels = [row % 2 for row in range(len(cells))]
+    features = {"image": {"_type": "Image"}, "label": {"names": ["a", "b"], "_type": "ClassLabel"}}
+    table = pa.table({"image": cells, "label": labels}).replace_schema_metadata(
+        {"huggingface": json.dumps({"info": {"features": features}})}
+    )
+    for split in ("train", "test"):
+        _write_parquet(tmp_path / "hub", f"{split}-0", table)
+        for number, (cell, label) in enumerate(zip(cells, labels, strict=True)):
+            folder = tmp_path / "own" / split / "ab"[label]
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{number}.png").write_bytes(cell["bytes"])
+    for name in (f"folder:{tmp_path / 'own'}", f"hf:{tmp_path / 'hub'}"):
+        dataset = load_dataset(name, resolution=resolution)
+        # The rectangle is the last of class a.
+        assert np.array_equal(dataset.train_images[[0, 1, -2, -1]], expected[[0, 2, 1, 3]])
+
+
+def test_own_fashion_mnist_is_the_named_one(tmp_path):
+    named = load_dataset("fashion-mnist-sample", resolution=32)
+    stored = load_dataset("fashion-mnist-sample", resolution=28)
+    for split in ("train", "test"):
+        for label in range(10):
+            folder = tmp_path / split / str(label)
+            folder.mkdir(parents=True)
+            first = int(np.argmax(stored.train_labels == label))
+            (folder / "0.png").write_bytes(encoded(Image.fromarray(stored.train_images[first, 0])))
+    own = load_dataset(f"folder:{tmp_path}", resolution=32)
+    firsts = [int(np.argmax(named.train_labels == label)) for label in range(10)]
+    assert np.array_equal(own.train_images, named.train_images[firsts])

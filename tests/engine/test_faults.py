@@ -7,7 +7,7 @@ import torch
 from glad_ray.engine import faults
 from glad_ray.engine.faults import RETRIES, Fault, Tries, attempt, pause_seconds
 from glad_ray.engine.shares import Kind, Shares
-from glad_ray.errors import DataError, RunError, UserError
+from glad_ray.errors import DataError, RunError, UnavailableError, UserError, unreadable
 from glad_ray.spec import Resources, Share, Slice
 from tests.engine import tiny
 
@@ -20,6 +20,10 @@ KINDS = [
     (ray.exceptions.WorkerCrashedError(), "infrastructure"),
     (ray.exceptions.ObjectLostError("0" * 56, None, ""), "infrastructure"),
     (torch.cuda.OutOfMemoryError("CUDA out of memory."), "GPU memory"),
+    (UnavailableError("x"), "infrastructure"),
+    (unreadable("x", OSError(5, "Input/output error")), "infrastructure"),
+    (unreadable("x", OSError(116, "Stale file handle")), "infrastructure"),
+    (unreadable("x", PermissionError(13, "Permission denied")), "own"),
     (FileNotFoundError(2, "No such file"), "own"),
     (UserError("x"), "own"),
     (DataError("x"), "own"),
@@ -35,7 +39,7 @@ def test_whose_fault(error, kind):
 
 
 @pytest.mark.usefixtures("ray_session")
-@pytest.mark.parametrize(("error", "kind"), [KINDS[0], KINDS[7], KINDS[10], KINDS[13]])
+@pytest.mark.parametrize(("error", "kind"), [KINDS[0], KINDS[7], KINDS[8], KINDS[14], KINDS[17]])
 def test_whose_fault_from_another_process(error, kind):
     @ray.remote(max_retries=0, num_cpus=0)
     def fails():

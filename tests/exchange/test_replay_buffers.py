@@ -108,6 +108,14 @@ def test_files_of_before_zip_archives_are_read(tmp_path, storage):
     assert import_replay_buffers([file], expert_set(count=1), storage, lambda count: None) == 1
 
 
+def test_parameters_that_require_a_gradient_are_read_as_their_values(tmp_path, storage):
+    saved = [[torch.nn.Parameter(tensor) for tensor in snapshot] for snapshot in trajectory(0)]
+    file = save(tmp_path / "replay_buffer_0.pt", saved)
+    assert import_replay_buffers([file], expert_set(count=1), storage, lambda count: None) == 1
+    start, _ = ExpertFiles(storage, expert_set(count=1)).segment(0, 0, 1)
+    assert torch.equal(start, flat(trajectory(0)[0]))
+
+
 @pytest.mark.parametrize("name", ["alexnet", "vgg11", "resnet18", "vit"])
 def test_experts_of_other_networks_are_taken_too(name, tmp_path, storage):
     network = Network(name=name, width=16)

@@ -81,3 +81,24 @@ def not_a_module(num_classes, in_chans):
 
 def without_channels(num_classes):
     return small(num_classes, 1)
+
+
+def normalises_means(num_classes, in_chans):
+    """Batch norm after global pooling, where one image gives one value a channel."""
+    layers = [nn.Conv2d(in_chans, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(4)]
+    return nn.Sequential(*layers, nn.Linear(4, num_classes))
+
+
+class Squeezing(nn.Module):
+    """Loses the dimension of the batch where that is of one image."""
+
+    def __init__(self, num_classes, in_chans):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(in_chans, num_classes, 3), nn.AdaptiveAvgPool2d(1))
+
+    def forward(self, images):
+        return self.layers(images).squeeze()
+
+
+def squeezes(num_classes, in_chans):
+    return Squeezing(num_classes, in_chans)

@@ -9,7 +9,6 @@ from glad_ray.cli import main
 from glad_ray.errors import DataError
 from glad_ray.report import write_report
 from glad_ray.spec import DM, DSA, DatasetFacts, Run, dataset_facts
-from glad_ray.spec import datasets as spec_datasets
 from glad_ray.storage import Storage
 from tests.data.trees import write_classes
 
@@ -41,7 +40,6 @@ def after(tmp_path_factory):
         assert main(sweep) == 0
     shutil.rmtree(folder / "animals")
     shutil.rmtree(folder / "cache")
-    spec_datasets._own_facts.cache_clear()
     with pytest.raises(DataError):
         dataset_facts(name)
     return Storage.open(folder / "kept", create=False), name

@@ -462,11 +462,17 @@ class TestImages:
         assert [caption.partition(",")[0] for caption in captions] == [f"Trial {n}" for n in (5, 4, 3, 2)]
 
     @pytest.mark.parametrize("content", [b"", b"no tensors here", b"\x02\x00\x00\x00\x00\x00\x00\x00{}"])
-    def test_a_damaged_set_is_named(self, storage, content):
-        run = self.search_of(storage, [trial(0, looks=(0.1,), state="stopped")])
-        storage.write_bytes(storage.set_path(run.run_id, 30), content)
-        with pytest.raises(DataError, match=r"step-00000030.safetensors in .* is damaged"):
-            write_search_report(storage)
+    @pytest.mark.parametrize("whole", [True, False], ids=["picture", "set"])
+    def test_a_damaged_set_or_picture_is_told_and_the_others_are_shown(self, whole, storage, content):
+        trials = [trial(n, looks=(n / 10,), state="stopped", batch=32 + n) for n in range(2)]
+        self.search_of(storage, trials)
+        odd, good = (each.run for each in trials)
+        storage.write_bytes(storage.set_path(good.run_id, 30), self.synthetic(good, 30, 0.5).to_bytes())
+        path = storage.images_path(odd.run_id) if whole else storage.set_path(odd.run_id, 30)
+        storage.write_bytes(path, content)
+        page = page_of(storage)
+        assert [said(caption).partition(",")[0] for caption in page.all("figcaption")] == ["Trial 1"]
+        assert f"{path} in {storage} is damaged" in page.words
 
 
 class TestStorages:

@@ -123,10 +123,13 @@ def test_facts_of_a_folder_are_read_there(tree):
     assert Run(dataset=f"folder:{tree}", algorithm=DM()).pixels == 8
 
 
-@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("P", 3)])
-def test_a_folder_is_grey_if_all_classes_are(mode, channels, tree):
-    for name in ("ant", "bee", "cat"):
-        (tree / "train" / name / "0.png").write_bytes(_png(mode="L" if name != "bee" else mode))
+@pytest.mark.parametrize(
+    ("mode", "channels"), [("L", 1), ("1", 1), ("LA", 1), ("I;16", 1), ("P", 1), ("RGB", 3), ("RGBA", 3)]
+)
+def test_a_folder_is_grey_if_all_images_looked_at_are(mode, channels, tree):
+    for path in tree.rglob("*.png"):
+        path.write_bytes(_png(mode="L"))
+    (tree / "train" / "bee" / "1.png").write_bytes(_png(mode=mode))
     facts = dataset_facts(f"folder:{tree}")
     assert facts.channels == len(facts.mean) == len(facts.std) == channels
 

@@ -54,7 +54,7 @@ def search():
 """
 
 
-def test_every_file_of_a_sweep_or_search_is_listed_and_every_one_listed_is_written(tmp_path, monkeypatch):
+def test_every_file_of_a_sweep_search_or_evaluation_is_listed_and_every_one_listed_is_written(tmp_path, monkeypatch):
     (tmp_path / "small.py").write_text(SWEEP)
     (tmp_path / "few.py").write_text(SEARCH)
     written, write = set(), Storage.write_bytes
@@ -63,6 +63,9 @@ def test_every_file_of_a_sweep_or_search_is_listed_and_every_one_listed_is_writt
     assert main([*words, "--device", "cpu"]) == 1
     words = ["search", str(tmp_path / "few.py"), "--storage", str(tmp_path / "search"), "--in-process"]
     assert main([*words, "--device", "cpu"]) == 0
+    (made, *_) = (tmp_path / "results").rglob("synthetic_set.safetensors")
+    words = ["evaluate", str(made), "--storage", str(tmp_path / "scored"), "--network", "alexnet", "--repeats", "1"]
+    assert main([*words, "--epochs", "1", "--set", "evaluation.test_images=20", "--device", "cpu"]) == 0
     written = {path for path in written if not path.startswith(".")}
     assert [path for path in written if not is_listed(path)] == []
     # Only a sweep on a cluster has replicas, and the journal is Optuna's to write.

@@ -8,7 +8,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from glad_ray.report.pictures import Picture, inline
+from glad_ray.report.pictures import Picture, inline, read_picture
 from glad_ray.results import SearchTrial
 from glad_ray.results.parquet import damaged
 from glad_ray.storage import Storage
@@ -20,11 +20,11 @@ def newest_images(storage: Storage, trial: SearchTrial) -> tuple[Picture, int] |
     """Its images after the last step or, of one that is not distilled whole, in the newest set that was kept, and the
     step of that set; None if there is none.
 
-    Raises `DataError` naming a set that is damaged.
+    Raises `DataError` naming a set or a picture that is damaged.
     """
     run_id = trial.run.run_id
     if storage.exists(storage.images_path(run_id)):
-        return inline(storage.read_bytes(storage.images_path(run_id))), trial.run.steps
+        return read_picture(storage, storage.images_path(run_id)), trial.run.steps
     sets = [path for path in storage.list(storage.set_folder(run_id)) if path.endswith(".safetensors")]
     if not sets:
         return None

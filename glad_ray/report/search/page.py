@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -30,6 +31,7 @@ from glad_ray.report.search.layers import Layer, by_generator
 from glad_ray.report.search.parallel import parallel_coordinates
 from glad_ray.report.search.parameters import choice_names, parameters, ranges, shown
 from glad_ray.results import SearchTrial, best_in_full, read_results, read_search, read_trials
+from glad_ray.results.parquet import Tell, read_or_tell
 from glad_ray.spec.code import as_code, import_line
 from glad_ray.spec.search import Rung, Search
 from glad_ray.storage import Storage
@@ -40,14 +42,15 @@ _PICTURED = 4
 def write_search_report(storage: Storage) -> str:
     """Write the page and its table of trials as CSV, from what is on storage alone; returns the page's path on storage.
 
-    Raises `DataError` naming a file that is missing or damaged, `UserError` if the page cannot be written.
+    Raises `DataError` naming a file of the search itself that is missing or damaged, `UserError` if the page cannot be
+    written. Of damaged files of a run the page tells, and shows the rest.
     """
     search, trials = read_search(storage), read_trials(storage)
     page = render("search.html.j2", _context(storage, search, trials))
     try:
         table = trials_csv(search, trials, parameters(search, trials))
-        storage.write_bytes(storage.REPORT_SEARCH_TRIALS, table.encode())
-        storage.write_bytes(storage.REPORT_SEARCH, page.encode())
+        storage.write_bytes(storage.REPORT_SEARCH_TRIALS, table.encode("utf-8", "backslashreplace"))
+        storage.write_bytes(storage.REPORT_SEARCH, page.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise UserError(f"The report cannot be written to {storage}/report: {error.strerror or error}.") from error
     return storage.REPORT_SEARCH
@@ -66,6 +69,7 @@ def _context(storage: Storage, search: Search, trials: Sequence[SearchTrial]) ->
     drawn, order, found = parameters(search, trials), ranked(trials), importance(trials, parameters(search, trials))
     compared = agreements(trials, len(search.looks))
     seen = bool(order)
+    problems: list[str] = []
     return {
         "search": search,
         "trials": trials,
@@ -78,7 +82,7 @@ def _context(storage: Storage, search: Search, trials: Sequence[SearchTrial]) ->
         "parameters": drawn,
         "shown": shown,
         "best": order[0] if order else None,
-        **_of_the_best(storage, search, order),
+        **_of_the_best(storage, search, order, problems.append),
         "layers": _layers(trials, len(search.looks)),
         "importance": found,
         "importance_figure": Markup(importance_bars(found, "importance")) if found else None,
@@ -91,11 +95,12 @@ def _context(storage: Storage, search: Search, trials: Sequence[SearchTrial]) ->
         "front": front(trials, search.objectives) if len(search.objectives) > 1 else [],
         "front_figure": _front_figure(search, trials),
         "objective_values": objective_values,
-        "pictures": _pictures(storage, order),
+        "pictures": _pictures(storage, order, problems.append),
+        "problems": problems,
     }
 
 
-def _of_the_best(storage: Storage, search: Search, order: Sequence[SearchTrial]) -> dict[str, Any]:
+def _of_the_best(storage: Storage, search: Search, order: Sequence[SearchTrial], tell: Tell) -> dict[str, Any]:
     """The best trial's run as code, and its test if it is the winner."""
     best, first = best_in_full(order), order[0] if order else None
     code = as_code(first.run) if first else ""
@@ -105,7 +110,7 @@ def _of_the_best(storage: Storage, search: Search, order: Sequence[SearchTrial])
         "evaluated": sum(bool(trial.full) for trial in order),
         "code": f"{import_line(code)}\n\nrun = {code}" if first else "",
         "unseen": [network.key for network in search.unseen(first.run)] if first else [],
-        "tested": on_test_images(search, best, read_results(storage).to_pylist()) if best else None,
+        "tested": on_test_images(search, best, read_results(storage, tell).to_pylist()) if best else None,
     }
 
 
@@ -153,7 +158,7 @@ def _front_figure(search: Search, trials: Sequence[SearchTrial]) -> Markup | Non
     return Markup(objectives_figure(trials, search.objectives, "objectives"))
 
 
-def _pictures(storage: Storage, order: Sequence[SearchTrial]) -> list[tuple[SearchTrial, Picture, int]]:
+def _pictures(storage: Storage, order: Sequence[SearchTrial], tell: Tell) -> list[tuple[SearchTrial, Picture, int]]:
     """The newest images of the best trials that have any, with the step that they are of."""
-    found = [(trial, newest_images(storage, trial)) for trial in order[:_PICTURED]]
+    found = [(trial, read_or_tell(partial(newest_images, storage, trial), tell)) for trial in order[:_PICTURED]]
     return [(trial, *images) for trial, images in found if images is not None]

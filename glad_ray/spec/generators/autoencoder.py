@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from safetensors import SafetensorError, safe_open
 
 from glad_ray.errors import UserError, unknown
-from glad_ray.spec.generators.base import GeneratorRecord, Init, Precision
+from glad_ray.spec.generators.base import FilePath, GeneratorRecord, Init, Precision
 
 AUTOENCODER_INITS: tuple[Init, ...] = ("real", "gaussian")
 CONFIG = "config.json"
@@ -33,7 +33,7 @@ class DiffusersAutoencoder(GeneratorRecord):
     """
 
     kind: Literal["diffusers-autoencoder"] = "diffusers-autoencoder"
-    path: str
+    path: FilePath
     """of the folder, on every machine that uses it"""
     resolution: int = Field(ge=8, le=4096)
     """side of the images in pixels: whatever the decoder's upsampling divides"""

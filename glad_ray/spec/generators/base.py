@@ -1,8 +1,11 @@
 """What is asked of the record of any image prior."""
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import AfterValidator
+
+from glad_ray.paths import expanded
 from glad_ray.spec.record import Record
 from glad_ray.stylegan.settings import WORKING_BYTES
 
@@ -10,6 +13,14 @@ Init = Literal["noise", "real", "sampled", "average", "gaussian"]
 Precision = Literal["float32", "bfloat16", "float16"]
 
 GIB = 2**30
+
+
+def _without_home(path: str) -> str:
+    return str(expanded(path)) if path.startswith("~") else path
+
+
+FilePath = Annotated[str, AfterValidator(_without_home)]
+"""a path in which `~` is replaced by the home folder, so that it means the same to every user and machine"""
 
 
 def images_at_once(memory_gib: float, image_bytes: float) -> int:

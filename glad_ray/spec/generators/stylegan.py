@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from glad_ray.errors import UserError
-from glad_ray.spec.generators.base import GeneratorRecord, Init, Precision
+from glad_ray.spec.generators.base import FilePath, GeneratorRecord, Init, Precision
 from glad_ray.stylegan.expected import expected_network
 from glad_ray.stylegan.files import LICENCE_NOTE, read_settings
 from glad_ray.stylegan.schedule import stem
@@ -139,7 +139,7 @@ class StyleGANFile(StyleGANRecord):
     """
 
     kind: Literal["stylegan-xl"] = "stylegan-xl"
-    path: str
+    path: FilePath
     """of the file, on the machine that starts the sweep"""
     trained_on: str = Field(default="", pattern="^[a-z0-9-]*$")
     """the data, for tables: imagenet, cifar10, ffhq and pokemon are set beside the published numbers of such priors"""

@@ -6,12 +6,12 @@ schema of a file says which columns are images (a struct of bytes and path) and 
 classes. So pyarrow alone reads them. `hf:PATH@NAME` is one of several configurations that the card of a folder lists.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from glad_ray.errors import DataError
+from glad_ray.paths import expanded
 from glad_ray.spec.datasets.facts import DatasetFacts
 from glad_ray.spec.datasets.hugging_face.columns import find_columns
 from glad_ray.spec.datasets.hugging_face.files import (
@@ -81,6 +81,11 @@ def hugging_face_facts(name: str) -> DatasetFacts:
     )
 
 
+def hugging_face_root(name: str) -> Path:
+    """The PATH of `hf:PATH`; raises `DataError` if there is no such folder."""
+    return _located(name)[0]
+
+
 def hugging_face_files(name: str) -> HuggingFaceFiles:
     """The files of `hf:PATH`, checked to be of one kind; raises `DataError`."""
     return _files(find_layout(*_located(name)))
@@ -90,11 +95,11 @@ def _located(name: str) -> tuple[Path, str | None]:
     """The PATH of `hf:PATH` or `hf:PATH@NAME`, and that name of a configuration; a folder may have `@` in its name."""
     text = name.removeprefix(PREFIX)
     with accessible(text):
-        whole = _path(text)
+        whole = expanded(text)
         if whole.is_dir():
             return whole, None
         for place in reversed([place for place, letter in enumerate(text) if letter == "@"]):
-            folder, config = _path(text[:place]), text[place + 1 :]
+            folder, config = expanded(text[:place]), text[place + 1 :]
             if folder.is_dir() and config and "/" not in config:
                 return folder, config
         kind = "is a file, not a folder" if whole.exists() else "is not there"
@@ -102,11 +107,6 @@ def _located(name: str) -> tuple[Path, str | None]:
         f"{whole} {kind}: hf:PATH names a folder on the disk, never a dataset on the hub; fetch that first, for "
         "example with `hf download NAME --repo-type dataset --local-dir FOLDER`."
     )
-
-
-def _path(text: str) -> Path:
-    # Unlike that of pathlib, this leaves the home folder of an unknown user as it is written.
-    return Path(os.path.expanduser(text))
 
 
 def _files(layout: Layout) -> HuggingFaceFiles:
