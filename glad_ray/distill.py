@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from glad_ray.algorithms import SOFT_LABELS, Algorithm, build_algorithm
+from glad_ray.algorithms import SOFT_LABELS, Algorithm, Match, build_algorithm
 from glad_ray.coresets import choose_images
 from glad_ray.data import Dataset, real_images
 from glad_ray.errors import RunError, StoppedError
@@ -197,7 +197,7 @@ def try_steps(
     if isinstance(run.algorithm, DC | DM | MTT):
         algorithm = build_algorithm(run, dataset, trajectories, device)
         for _ in range(min(_TRIED_STEPS, run.steps)):
-            _step(run.algorithm, state, space, algorithm, labels.to(device))
+            _step(run.algorithm, state, space, algorithm, labels)
 
 
 def _make_set(
@@ -215,7 +215,6 @@ def _make_set(
     state = _newest_checkpoint(run, storage, device)
     if state is None:
         state = _first_state(run, space, labels, dataset, trajectories, device)
-    labels = labels.to(device)
     if run.distils:
         algorithm = build_algorithm(run, dataset, trajectories, device)
         algorithm.load_state(state.algorithm)
@@ -292,24 +291,33 @@ def _step(
     """Make the next step of a run; returns its loss."""
     rates = settings.learning_rates.model_dump()
     match = algorithm.match(space.decode(state.latents), labels, state.step, state.step_size)
-    _check("loss", match.loss, state.step)
     grads = space.pullback(state.latents, match.image_grads)
+    loss, step_size_grad = _finite(match, grads, state.step)
     for name, grad in grads.items():
-        _check(f"gradient of {name}", grad, state.step)
         state.momenta[name].mul_(_MOMENTUM).add_(grad)
         state.latents[name].sub_(state.momenta[name], alpha=rates[name])
-    if match.step_size_grad is not None and isinstance(settings, MTT):
-        _check("gradient of the step size", match.step_size_grad, state.step)
-        state.step_size_momentum.mul_(_MOMENTUM).add_(match.step_size_grad.cpu())
+    if isinstance(settings, MTT):
+        state.step_size_momentum.mul_(_MOMENTUM).add_(step_size_grad)
         state.step_size.sub_(state.step_size_momentum, alpha=settings.step_size_lr).clamp_(min=MIN_STEP_SIZE)
     state.step += 1
     state.algorithm = algorithm.state()
-    return float(match.loss)
+    return loss
 
 
-def _check(quantity: str, value: Tensor, step: int) -> None:
-    if not bool(torch.isfinite(value).all()):
-        raise RunError(f"the {quantity} is not finite at step {step}: lower the learning rates of the run")
+def _finite(match: Match, grads: Latents, step: int) -> tuple[float, float]:
+    """The loss and the gradient of the step size (0 if there is none), read at once with whether all gradients are
+    finite; raises `RunError` with the first quantity that is not.
+    """
+    step_size_grad = torch.zeros_like(match.loss) if match.step_size_grad is None else match.step_size_grad
+    numbers = {"loss": match.loss, "gradient of the step size": step_size_grad}
+    # A sum over 0 * x is 0 where all of x are finite, else not a number.
+    numbers |= {f"gradient of {name}": (grad * 0).sum().to(match.loss) for name, grad in grads.items()}
+    # The one wait for the device in a step.
+    read = dict(zip(numbers, torch.stack(list(numbers.values())).tolist(), strict=True))
+    for quantity, value in read.items():
+        if not math.isfinite(value):
+            raise RunError(f"the {quantity} is not finite at step {step}: lower the learning rates of the run")
+    return read["loss"], read["gradient of the step size"]
 
 
 def _save_set(
@@ -324,7 +332,7 @@ def _synthetic_set(run: Run, state: State, space: Space, labels: Int64[Tensor, "
     images = space.decode(state.latents).cpu()
     return SyntheticSet(
         images=images,
-        labels=labels.cpu(),
+        labels=labels,
         soft_labels=state.algorithm.get(SOFT_LABELS),
         latents={name: value.cpu() for name, value in state.latents.items()},
         step_size=float(state.step_size) if isinstance(run.algorithm, MTT) else None,

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from glad_ray.data import Dataset, by_index, test_subset
 from glad_ray.data.dataset import Split
 from glad_ray.errors import RunError, StoppedError, UserError
-from glad_ray.machine import device_name, peak_memory_bytes, reset_peak_memory
-from glad_ray.networks import batch_sizes, build_network
+from glad_ray.machine import device_name, peak_memory_bytes, reset_peak_memory, upload
+from glad_ray.networks import batch_sizes, build_network, move
 from glad_ray.randomness import rng_for
 from glad_ray.results import (
     Look,
@@ -108,19 +108,22 @@ def train_network(
     return averaged
 
 
-@torch.no_grad()
 def _getter(images: Float[Tensor, "n c h w"] | Images) -> Images:
-    return images if callable(images) else lambda index: images[index]
+    return images if callable(images) else lambda index: images[upload(index, images.device)]
 
 
+@torch.no_grad()
 def accuracy(network: nn.Module, images: Float[Tensor, "n c h w"] | Images, labels: Int64[Tensor, " n"]) -> float:
     """Share of images (normalised, or a function that gives them by index) whose class the network names, in [0, 1]."""
     network.eval()
     get = _getter(images)
-    order = torch.arange(len(labels), device=labels.device)
+    order = torch.arange(len(labels))
     sizes = batch_sizes(network, lambda: get(order[:1]), len(order), _TEST_BATCH)
-    correct = sum(int((network(get(index)).argmax(1) == labels[index]).sum()) for index in order.split(sizes))
-    return correct / len(labels)
+    correct = torch.zeros((), dtype=torch.int64, device=labels.device)
+    for index, truth in zip(order.split(sizes), labels.split(sizes), strict=True):
+        correct += (network(get(index)).argmax(1) == truth).sum()
+    # The one wait for the device.
+    return int(correct) / len(labels)
 
 
 @dataclass(frozen=True)
@@ -224,7 +227,8 @@ def _trained(
         resolution=dataset.train_images.shape[-1],
         classes=len(dataset.class_names),
         rng=rng,
-    ).to(device)
+    )
+    move(module, device, torch.float32)
     return train_network(module, training_set.images, training_set.labels, evaluation, lr=lr, rng=rng)
 
 
@@ -292,7 +296,7 @@ def try_epoch(run: Run, evaluation: Evaluation, network: Network, dataset: Datas
     else:
         labels = torch.arange(len(dataset.class_names), device=device).repeat_interleave(run.ipc)
         images = torch.zeros(len(labels), *dataset.train_images.shape[1:], device=device)
-        training_set = TrainingSet(lambda batch: images[batch], labels, step=0)
+        training_set = TrainingSet(_getter(images), labels, step=0)
     decided = evaluation.decided_for(run).replace(epochs=1)
     evaluate_set(training_set, run.run_id, decided, network, dataset, 0, device)
 
@@ -311,7 +315,7 @@ def training_set_of(
         case "teacher":
             assert teachers is not None, "the plan trains the teachers a run needs"
             taught = class_probabilities(teachers, images)
-    return TrainingSet(lambda batch: images[batch], taught.to(device), synthetic.step, synthetic.step_size)
+    return TrainingSet(_getter(images), taught.to(device), synthetic.step, synthetic.step_size)
 
 
 def _whole_dataset(dataset: Dataset, device: torch.device) -> TrainingSet:

@@ -2,21 +2,45 @@
 
 import ctypes
 import platform
+import re
 import resource
 import sys
 
 import torch
+from torch import Tensor
 
 from glad_ray.errors import UserError
 
+_DEVICE = re.compile(r"auto|cpu|cuda(?::(\d{1,4}))?")
+
 
 def open_device(name: str) -> torch.device:
-    """`cpu`, `cuda`, `cuda:<n>`, or `auto`: a GPU if PyTorch sees one; raises `UserError` rather than fall back."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name != "cpu" and not torch.cuda.is_available():
+    """`cpu`, `cuda`, `cuda:<n>`, or `auto`: a GPU if PyTorch sees one. Raises `UserError` for any other name and for a
+    GPU that is not there, rather than fall back.
+    """
+    named = _DEVICE.fullmatch(name)
+    if named is None:
+        raise UserError(f"Unknown device {name!r}: use auto, cpu, cuda or cuda:<number>, for example cuda:1.")
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "cpu" or (name == "auto" and not gpus):
+        return torch.device("cpu")
+    if not gpus:
         raise UserError(f"Device {name!r} was asked for and PyTorch sees no GPU here: use --device cpu.")
-    return torch.device(name)
+    number = int(named[1] or 0)
+    if number >= gpus:
+        raise UserError(
+            f"There is no {name} here: PyTorch sees {gpus} GPU{'s'[: gpus > 1]}, cuda:0 to cuda:{gpus - 1}."
+        )
+    return torch.device("cuda", number)
+
+
+def upload(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on `device`, itself if that is the CPU. The CPU does not wait for a GPU: it goes on while the
+    copy, from memory that stays in place, queues behind the work that the GPU was given.
+    """
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def device_name(device: torch.device) -> str:
@@ -27,6 +51,8 @@ def device_name(device: torch.device) -> str:
 def reset_peak_memory(device: torch.device) -> None:
     """Begin a new measurement of peak memory, where the device can."""
     if device.type == "cuda":
+        # Nothing may have touched the GPU yet, and then PyTorch knows no device to reset.
+        torch.cuda.init()
         torch.cuda.reset_peak_memory_stats(device)
 
 

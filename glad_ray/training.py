@@ -12,10 +12,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from glad_ray.augment import augment
+from glad_ray.machine import upload
 from glad_ray.networks import batch_sizes
 
 Images = Callable[[Int64[Tensor, " b"]], Float[Tensor, "b c h w"]]
-"""Normalised images by index."""
+"""Normalised images, on the device of the labels, by their indices, which are on the CPU."""
 Targets = Int64[Tensor, " n"] | Float[Tensor, "n k"]
 """Classes, or class probabilities."""
 
@@ -57,18 +58,20 @@ def train_epoch_together(
     """
     network.train()
     total = torch.zeros(len(rngs), device=labels.device)
-    first = torch.zeros(len(rngs), dtype=torch.int64, device=labels.device)
+    first = torch.zeros(len(rngs), dtype=torch.int64)
     sizes = batch_sizes(network, lambda: images(first), len(labels), batch_size)
     for batches in zip(*(torch.randperm(len(labels), generator=rng).split(sizes) for rng in rngs), strict=True):
-        batch = torch.cat(batches).to(labels.device)
+        batch = torch.cat(batches)
         parts = images(batch).chunk(len(rngs))
+        truths = labels[upload(batch, labels.device)].chunk(len(rngs))
         logits = network(torch.cat([augment(part, augmentation, rng) for part, rng in zip(parts, rngs, strict=True)]))
         losses = torch.stack([
-            F.cross_entropy(each, truth)
-            for each, truth in zip(logits.chunk(len(rngs)), labels[batch].chunk(len(rngs)), strict=True)
+            F.cross_entropy(each, truth) for each, truth in zip(logits.chunk(len(rngs)), truths, strict=True)
         ])  # fmt: skip
         optimiser.zero_grad(set_to_none=True)
         losses.sum().backward()
         optimiser.step()
         total = total + losses.detach() * len(batches[0])
-    return [float(loss) for loss in total / len(labels)]
+    # The one wait for the device in an epoch.
+    losses_of_all: list[float] = (total / len(labels)).tolist()
+    return losses_of_all

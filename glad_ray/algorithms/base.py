@@ -30,7 +30,10 @@ class Algorithm(Protocol):
     def match(
         self, images: Float[Tensor, "n c h w"], labels: Int64[Tensor, " n"], step: int, step_size: Float[Tensor, ""]
     ) -> Match:
-        """The loss at `step` (counted from 0) and its gradient; every draw follows from the run's id and the step."""
+        """The loss at `step` (counted from 0) and its gradient; every draw follows from the run's id and the step.
+
+        The images are on the run's device, labels and step size on the CPU, where to read them costs nothing.
+        """
         ...
 
     def state(self) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ The paper's equation has one cosine over all parameters; its code sums a cosine 
 convolution and linear weight and ignores biases and norm parameters. `layerwise` is the code's form and the default.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
@@ -16,22 +16,16 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from glad_ray.algorithms.base import Match
+from glad_ray.algorithms.real_batches import RealBatches
 from glad_ray.augment import apply, draw
-from glad_ray.data import Dataset, sample_class_batches
-from glad_ray.networks import (
-    Classifier,
-    batch_sizes,
-    build_network,
-    flat_parameters,
-    load_flat_parameters,
-    set_dropout_rng,
-)
+from glad_ray.data import Dataset
+from glad_ray.machine import upload
+from glad_ray.networks import Classifier, build_network, flat_parameters, load_flat_parameters, move, set_dropout_rng
 from glad_ray.randomness import rng_for
 from glad_ray.spec import DC, Run
 from glad_ray.training import train_epoch
 
 _EPS = 1e-6
-_MICRO_BATCH_CPU = 32  # real images per pass: what stays in cache is faster than a whole batch
 
 
 def gradient_distance(
@@ -57,6 +51,7 @@ class GradientMatching:
     def __init__(self, run: Run, dataset: Dataset, device: torch.device) -> None:
         assert isinstance(run.algorithm, DC)
         self.run, self.settings, self.dataset, self.device = run, run.algorithm, dataset, device
+        self.real = RealBatches(run, dataset, run.algorithm.real_batch_size, device)
         self.outer_loops, self.inner_loops = run.algorithm.loops(run.images_per_class)
         self.network: Classifier | None = None
 
@@ -68,31 +63,29 @@ class GradientMatching:
         """
         network = self._network_for(step, images, labels)
         parameters = list(network.parameters())
-        real, real_labels = sample_class_batches(
-            self.dataset, self.settings.real_batch_size, rng_for(self.run.run_id, "real", step), self.device
-        )
         # One operation and one set of parameters per class, shared by its real and its synthetic images.
         draws = draw(
             self.run.augmentation,
             len(self.dataset.class_names),
             rng_for(self.run.run_id, "augmentation", step),
+            self.device,
         )
-        real = apply(real.to(images.dtype), draws, real_labels)
         synthetic = images.detach().requires_grad_()
         augmented = apply(synthetic, draws, labels)
 
         loss = images.new_zeros(())
-        augmented_grads = torch.empty_like(augmented)
-        for label in range(len(self.dataset.class_names)):
-            target = _mean_gradient(network, parameters, real[real_labels == label], label)
-            chosen = labels == label
-            leaf = augmented[chosen].detach().requires_grad_()
-            logits = network(leaf)
-            gradients = torch.autograd.grad(F.cross_entropy(logits, labels[chosen]), parameters, create_graph=True)
+        members: list[Tensor] = []
+        augmented_grads: list[Tensor] = []
+        for label, (count, parts) in enumerate(self.real.of_step(network, step, draws, images.dtype)):
+            target = _mean_gradient(network, parameters, parts, count, label)
+            members.append((labels == label).nonzero().squeeze(1))
+            leaf = augmented[upload(members[-1], self.device)].detach().requires_grad_()
+            gradients = torch.autograd.grad(_loss(network, leaf, label) / len(leaf), parameters, create_graph=True)
             distance = gradient_distance(gradients, target, self.settings.matching)
-            (augmented_grads[chosen],) = torch.autograd.grad(distance, leaf)
+            augmented_grads += torch.autograd.grad(distance, leaf)
             loss += distance.detach()
-        (image_grads,) = torch.autograd.grad(augmented, synthetic, augmented_grads)
+        in_order = upload(torch.cat(members).argsort(), self.device)
+        (image_grads,) = torch.autograd.grad(augmented, synthetic, torch.cat(augmented_grads)[in_order])
         return Match(loss=loss, image_grads=image_grads)
 
     def _network_for(self, step: int, images: Tensor, labels: Tensor) -> Classifier:
@@ -105,7 +98,8 @@ class GradientMatching:
                 resolution=images.shape[-1],
                 classes=len(self.dataset.class_names),
                 rng=rng_for(self.run.run_id, "network", index),
-            ).to(self.device, images.dtype)
+            )
+            move(self.network, self.device, images.dtype)
         set_dropout_rng(self.network, rng_for(self.run.run_id, "dropout", step))
         if loop > 0:
             optimiser = torch.optim.SGD(self.network.parameters(), lr=self.settings.network_lr)
@@ -114,8 +108,8 @@ class GradientMatching:
                 train_epoch(
                     self.network,
                     optimiser,
-                    lambda batch: images[batch],
-                    labels,
+                    lambda batch: images[upload(batch, self.device)],
+                    upload(labels, self.device),
                     batch_size=256,
                     augmentation=self.run.augmentation,
                     rng=rng,
@@ -143,18 +137,25 @@ class GradientMatching:
 
 
 def _mean_gradient(
-    network: nn.Module, parameters: list[nn.Parameter], images: Float[Tensor, "n c h w"], label: int
+    network: nn.Module,
+    parameters: list[nn.Parameter],
+    parts: Iterable[Float[Tensor, "b c h w"]],
+    count: int,
+    label: int,
 ) -> list[Tensor]:
-    """Gradient of the mean cross-entropy of one class's real images, accumulated over micro-batches."""
-    size = _MICRO_BATCH_CPU if images.device.type == "cpu" else len(images)
+    """Gradient of the mean cross-entropy of one class's `count` real images, added up over parts of them."""
     total: list[Tensor] | None = None
-    for chunk in images.split(batch_sizes(network, lambda: images[:1], len(images), size)):
-        targets = torch.full((len(chunk),), label, device=images.device)
-        loss = F.cross_entropy(network(chunk), targets, reduction="sum") / len(images)
-        gradients = torch.autograd.grad(loss, parameters)
+    for part in parts:
+        gradients = torch.autograd.grad(_loss(network, part, label) / count, parameters)
         if total is None:
             total = [g.clone() for g in gradients]
         else:
             torch._foreach_add_(total, list(gradients))
     assert total is not None, "every class has images"
     return total
+
+
+def _loss(network: nn.Module, images: Float[Tensor, "b c h w"], label: int) -> Float[Tensor, ""]:
+    """Cross-entropy of images of one class, summed."""
+    targets = torch.full((len(images),), label, device=images.device)
+    return F.cross_entropy(network(images), targets, reduction="sum")

@@ -10,13 +10,13 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from glad_ray.algorithms.base import Match
+from glad_ray.algorithms.real_batches import RealBatches
 from glad_ray.augment import apply, draw
-from glad_ray.data import Dataset, sample_class_batches
-from glad_ray.networks import batch_sizes, build_network
+from glad_ray.data import Dataset
+from glad_ray.machine import upload
+from glad_ray.networks import build_network, move
 from glad_ray.randomness import rng_for
 from glad_ray.spec import DM, Run
-
-_MICRO_BATCH_CPU = 32  # real images per pass: what stays in cache is faster than a whole batch
 
 
 def feature_distance(real_means: Float[Tensor, "k d"], synthetic_means: Float[Tensor, "k d"]) -> Float[Tensor, ""]:
@@ -25,9 +25,9 @@ def feature_distance(real_means: Float[Tensor, "k d"], synthetic_means: Float[Te
 
 
 def class_means(features: Float[Tensor, "n d"], labels: Int64[Tensor, " n"], classes: int) -> Float[Tensor, "k d"]:
-    """Mean feature of every class."""
+    """Mean feature of every class; `labels` on the CPU, all classes among them."""
     members = torch.nn.functional.one_hot(labels, classes).to(features.dtype)
-    return (members / members.sum(0)).T @ features
+    return upload((members / members.sum(0)).T, features.device) @ features
 
 
 class DistributionMatching:
@@ -35,7 +35,8 @@ class DistributionMatching:
 
     def __init__(self, run: Run, dataset: Dataset, device: torch.device) -> None:
         assert isinstance(run.algorithm, DM)
-        self.run, self.settings, self.dataset, self.device = run, run.algorithm, dataset, device
+        self.run, self.dataset, self.device = run, dataset, device
+        self.real = RealBatches(run, dataset, run.algorithm.real_batch_size, device)
 
     def match(
         self, images: Float[Tensor, "n c h w"], labels: Int64[Tensor, " n"], step: int, step_size: Float[Tensor, ""]
@@ -48,19 +49,15 @@ class DistributionMatching:
             resolution=images.shape[-1],
             classes=classes,
             rng=rng_for(self.run.run_id, "network", step),
-        ).to(self.device, images.dtype)
-        network.requires_grad_(False)
-        real, real_labels = sample_class_batches(
-            self.dataset, self.settings.real_batch_size, rng_for(self.run.run_id, "real", step), self.device
         )
+        move(network.requires_grad_(False), self.device, images.dtype)
         # One operation and one set of parameters per class, shared by its real and its synthetic images.
-        draws = draw(self.run.augmentation, classes, rng_for(self.run.run_id, "augmentation", step))
+        draws = draw(self.run.augmentation, classes, rng_for(self.run.run_id, "augmentation", step), self.device)
         with torch.no_grad():
-            size = _MICRO_BATCH_CPU if real.device.type == "cpu" else len(real)
-            augmented = apply(real.to(images.dtype), draws, real_labels)
-            sizes = batch_sizes(network, lambda: augmented[:1], len(augmented), size)
-            features = torch.cat([network.embed(chunk) for chunk in augmented.split(sizes)])
-            real_means = class_means(features, real_labels, classes)
+            real_means = torch.stack([
+                torch.stack([network.embed(part).sum(0) for part in parts]).sum(0) / count
+                for count, parts in self.real.of_step(network, step, draws, images.dtype)
+            ])  # fmt: skip
         synthetic = images.detach().requires_grad_()
         features = network.embed(apply(synthetic, draws, labels))
         loss = feature_distance(real_means, class_means(features, labels, classes))

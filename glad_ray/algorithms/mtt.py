@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from glad_ray.algorithms.base import SOFT_LABELS, Match
 from glad_ray.augment import Draw, apply, draw
 from glad_ray.data import Dataset
+from glad_ray.machine import upload
 from glad_ray.networks import batch_sizes, build_network, set_dropout_rng, split_parameters
 from glad_ray.randomness import rng_for
 from glad_ray.spec import MTT, Run
@@ -36,7 +37,7 @@ class StudentStep(NamedTuple):
     """What a student sees in one step."""
 
     images: Int64[Tensor, " b"]
-    """indices into the synthetic images"""
+    """indices into the synthetic images, on their device"""
     augment: Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b c h w"]]
     """called before each of the two passes over this step, which must see the same"""
 
@@ -61,7 +62,8 @@ def trajectory_gradient(
 ) -> TrajectoryGradient:
     """Equation (3) and its gradients with respect to the images and the step size, with one step's graph in memory.
 
-    `student_loss(parameters, images, labels)` is the mean cross-entropy of the student with flat parameters.
+    `student_loss(parameters, images, labels)` is the mean cross-entropy of the student with flat parameters. The step
+    size is best on the CPU: to read it from a GPU waits for it.
     """
     thetas = [start]
     for step in steps:
@@ -70,11 +72,12 @@ def trajectory_gradient(
         (g,) = torch.autograd.grad(loss, theta)
         thetas.append(theta.detach() - step_size * g)
     distance = ((start - target) ** 2).sum()
+    rate = float(step_size)
     residual = thetas.pop() - target
     adjoint = 2 * residual / distance
 
     image_grads = torch.zeros_like(images)
-    step_size_grad = torch.zeros_like(step_size)
+    step_size_grad = images.new_zeros(())
     for step, theta in zip(reversed(steps), reversed(thetas), strict=True):
         theta = theta.detach().requires_grad_()
         leaf = images[step.images].detach().requires_grad_()
@@ -82,7 +85,7 @@ def trajectory_gradient(
         (g,) = torch.autograd.grad(loss, theta, create_graph=True)
         inputs = (leaf, theta) if gradient == "exact" else (leaf,)
         image_grad, *theta_grad = torch.autograd.grad(g @ adjoint, inputs)
-        image_grads.index_add_(0, step.images, image_grad, alpha=-float(step_size))
+        image_grads.index_add_(0, step.images, image_grad, alpha=-rate)
         step_size_grad -= g.detach() @ adjoint
         if theta_grad:
             adjoint = adjoint - step_size * theta_grad[0]
@@ -117,11 +120,11 @@ class TrajectoryMatching:
             self.soft_labels = class_probabilities(self.trajectories, images)
         outcome = trajectory_gradient(
             functional_loss(self.network.to(images.dtype)),
-            start.to(images),
-            target.to(images),
+            upload(start.to(images.dtype), self.device),
+            upload(target.to(images.dtype), self.device),
             images,
-            labels if self.soft_labels is None else self.soft_labels,
-            step_size.to(images),
+            upload(labels, self.device) if self.soft_labels is None else self.soft_labels,
+            step_size.cpu().to(images.dtype),
             self._steps(images, step),
             self.settings.gradient,
         )
@@ -144,8 +147,8 @@ class TrajectoryMatching:
             batches.extend(torch.randperm(len(images), generator=rng).split(sizes))
         steps = []
         for number, batch in enumerate(batches[: self.settings.synthetic_steps]):
-            draws = draw(self.run.augmentation, len(batch), rng, shared_operation=True)
-            steps.append(StudentStep(batch.to(self.device), partial(self._augment, draws, (step, number))))
+            draws = draw(self.run.augmentation, len(batch), rng, self.device, shared_operation=True)
+            steps.append(StudentStep(upload(batch, self.device), partial(self._augment, draws, (step, number))))
         return steps
 
     def _augment(self, draws: Draw, names: tuple[int, int], images: Float[Tensor, "b c h w"]) -> Tensor:

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from glad_ray.augment import operations as ops
 from glad_ray.errors import unknown
+from glad_ray.machine import upload
 
+_CPU = torch.device("cpu")
 OPERATIONS = ("color", "crop", "cutout", "flip", "scale", "rotate")
 
 
@@ -27,7 +29,12 @@ class Draw:
     operations: Int64[Tensor, " s"]
     """index into `names` for each set"""
     uniforms: Float[Tensor, "s 3"]
-    """in [0, 1), float64: what an operation makes its parameters of"""
+    """in [0, 1), float64, on the device of the images: what an operation makes its parameters of"""
+
+    def only(self, number: int) -> "Draw":
+        """Set `number` alone, which `apply` takes for any number of images."""
+        one = slice(number, number + 1)
+        return Draw(self.names, self.operations[one], self.uniforms[one])
 
 
 def parse_strategy(strategy: str) -> tuple[str, ...]:
@@ -39,13 +46,17 @@ def parse_strategy(strategy: str) -> tuple[str, ...]:
     return names
 
 
-def draw(strategy: str, sets: int, rng: torch.Generator, *, shared_operation: bool = False) -> Draw:
-    """Draw `sets` parameter sets: an operation for each, or one for all with `shared_operation`."""
+def draw(
+    strategy: str, sets: int, rng: torch.Generator, device: torch.device = _CPU, *, shared_operation: bool = False
+) -> Draw:
+    """Draw `sets` parameter sets for images on `device`: an operation for each, or one for all with
+    `shared_operation`.
+    """
     names = parse_strategy(strategy)
     operations = torch.zeros(sets, dtype=torch.int64)
     if names:
         operations = torch.randint(len(names), (1 if shared_operation else sets,), generator=rng).expand(sets)
-    return Draw(names, operations, torch.rand(sets, 3, generator=rng, dtype=torch.float64))
+    return Draw(names, operations, upload(torch.rand(sets, 3, generator=rng, dtype=torch.float64), device))
 
 
 def apply(
@@ -54,31 +65,32 @@ def apply(
     """Augment normalised images: image i with parameter set `index[i]`.
 
     Without an index image i uses set i, or all images the only set there is. One call augments any number of images
-    with any mix of operations; differentiable in the images, twice too (scale and rotate: not with torch 2.11). An
-    index on the CPU saves a GPU a synchronisation. Raises `ValueError` if there is no index and sets and images are not
+    with any mix of operations; differentiable in the images, twice too (scale and rotate: not with torch 2.11). The
+    index is on the CPU. Raises `ValueError` if there is no index and sets and images are not
     equally many.
     """
     if not draws.names:
         return images
     if index is None and len(draws.operations) not in (1, len(images)):
         raise ValueError(f"{len(images)} images and {len(draws.operations)} sets: give the index of each image's set")
-    sets = torch.arange(len(draws.operations)).expand(len(images)) if index is None else index.cpu()
-    operations = draws.operations[sets]
-    present = operations.unique().tolist()
+    uniforms, device = draws.uniforms.to(images.device), images.device
+    present = draws.operations.unique().tolist()
     if len(present) == 1:
-        return _apply_one(draws.names[present[0]], images, draws.uniforms[sets])
-    members = [(operations == operation).nonzero().squeeze(1) for operation in present]
+        of_each = uniforms if index is None else uniforms[upload(index, device)]
+        return _apply_one(draws.names[present[0]], images, of_each.expand(len(images), -1))
+    sets = torch.arange(len(images)) if index is None else index
+    operations = draws.operations[sets]
+    members = [(operations == operation).nonzero().squeeze(1) for operation in operations.unique()]
     pieces = [
-        _apply_one(draws.names[operation], images[of.to(images.device)], draws.uniforms[sets[of]])
-        for operation, of in zip(present, members, strict=True)
+        _apply_one(draws.names[int(operations[of[0]])], images[upload(of, device)], uniforms[upload(sets[of], device)])
+        for of in members
     ]
-    order = torch.cat(members).argsort().to(images.device)
-    return torch.cat(pieces)[order]
+    return torch.cat(pieces)[upload(torch.cat(members).argsort(), device)]
 
 
 def augment(images: Float[Tensor, "n c h w"], strategy: str, rng: torch.Generator) -> Float[Tensor, "n c h w"]:
     """A mini-batch augmented as in training: one operation for all, parameters for each image."""
-    return apply(images, draw(strategy, len(images), rng, shared_operation=True))
+    return apply(images, draw(strategy, len(images), rng, images.device, shared_operation=True))
 
 
 def _apply_one(name: str, images: Float[Tensor, "n c h w"], uniforms: Float[Tensor, "n 3"]) -> Float[Tensor, "n c h w"]:

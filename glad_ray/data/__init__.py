@@ -4,10 +4,10 @@ from glad_ray.data.dataset import Dataset
 from glad_ray.data.draws import (
     by_index,
     denormalise,
+    draw_class_members,
     network_inputs,
     normalise,
     real_images,
-    sample_class_batches,
     test_subset,
 )
 from glad_ray.data.load import find_dataset, load_dataset
@@ -16,11 +16,11 @@ __all__ = [
     "Dataset",
     "by_index",
     "denormalise",
+    "draw_class_members",
     "find_dataset",
     "load_dataset",
     "network_inputs",
     "normalise",
     "real_images",
-    "sample_class_batches",
     "test_subset",
 ]

@@ -4,6 +4,7 @@ Every draw is made on the CPU from the `rng` given; images leave as float32, nor
 is.
 """
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -13,9 +14,10 @@ from torch import Tensor
 
 from glad_ray.data.dataset import Dataset, Split
 from glad_ray.errors import UserError
+from glad_ray.machine import upload
 
 _CPU = torch.device("cpu")
-_KEPT_ON_GPU_BYTES = 2**32
+KEPT_ON_GPU_BYTES = 2**30
 
 
 def normalise(
@@ -51,36 +53,33 @@ def denormalise(
 def by_index(
     images: UInt8[np.ndarray, "n c h w"], dataset: Dataset, device: torch.device = _CPU
 ) -> Callable[[Int64[Tensor, " b"]], Float[Tensor, "b c h w"]]:
-    """Images of a split as networks see them, by their indices, on `device`.
+    """Images of a split as networks see them, on `device`, by their indices, which are on the CPU.
 
     They stay where they are, which processes may share, and only those asked for are copied; on a GPU they are kept as
-    bytes if there are no more than 4 GiB of them.
+    bytes if there is no more than a GiB of them.
     """
-    kept = torch.tensor(images, device=device) if device.type != "cpu" and images.nbytes <= _KEPT_ON_GPU_BYTES else None
+    kept = torch.tensor(images, device=device) if device.type != "cpu" and images.nbytes <= KEPT_ON_GPU_BYTES else None
 
     def batch(index: Int64[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
-        chosen = torch.from_numpy(images[index.cpu().numpy()]).to(device) if kept is None else kept[index]
+        # Moved as bytes: a quarter of what the floats take.
+        chosen = (
+            upload(torch.from_numpy(images[index.numpy()]), device) if kept is None else kept[upload(index, device)]
+        )
         return network_inputs(chosen, dataset)
 
     return batch
 
 
-def sample_class_batches(
-    dataset: Dataset, images_per_class: int, rng: torch.Generator, device: torch.device = _CPU
-) -> tuple[Float[Tensor, "n c h w"], Int64[Tensor, " n"]]:
-    """Training images of every class as networks see them, and their labels, in the order of the classes, on `device`.
+def draw_class_members(dataset: Dataset, images_per_class: int, rng: torch.Generator) -> list[Int64[Tensor, " m"]]:
+    """Per class, in their order, indices of training images of it.
 
     Each class gives the first `images_per_class` of a random permutation of its images: none twice, and all of them
     where it has fewer, as DC and DM do it.
     """
-    orders = [torch.randperm(len(members), generator=rng).numpy() for members in dataset.class_indices]
-    index = np.concatenate(
-        [members[order[:images_per_class]] for members, order in zip(dataset.class_indices, orders, strict=True)]
-    )
-    # Moved as bytes: a quarter of what the floats take.
-    images = torch.from_numpy(dataset.train_images[index]).to(device)
-    labels = torch.from_numpy(dataset.train_labels[index]).to(device)
-    return network_inputs(images, dataset), labels
+    return [
+        torch.from_numpy(members)[torch.randperm(len(members), generator=rng)[:images_per_class]]
+        for members in dataset.class_indices
+    ]
 
 
 def real_images(dataset: Dataset, labels: Int64[Tensor, " n"], rng: torch.Generator) -> Float[Tensor, "n c h w"]:
@@ -115,5 +114,6 @@ def test_subset(dataset: Dataset, count: int | None) -> Split:
 test_subset.__test__ = False  # type: ignore[attr-defined]  # its name is not that of a test
 
 
+@functools.lru_cache(maxsize=16)
 def _per_channel(values: tuple[float, ...], device: torch.device) -> Float[Tensor, "1 c 1 1"]:
     return torch.tensor(values, device=device).view(1, -1, 1, 1)

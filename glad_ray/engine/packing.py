@@ -23,7 +23,7 @@ from glad_ray.engine.tasks import Tasks
 from glad_ray.engine.units import Left
 from glad_ray.engine.view import View
 from glad_ray.evaluate import try_epoch
-from glad_ray.experts import missing_groups, try_expert_epoch
+from glad_ray.experts import groups, try_expert_epoch
 from glad_ray.networks import build_network, flat_parameters
 from glad_ray.spec import Evaluation, ExpertSet, Network, Run, Slice, Sweep
 
@@ -110,7 +110,7 @@ def try_unit(example: tuple[Any, ...], shared: Shared, device: torch.device) -> 
         case (Run() as run, Evaluation() as evaluation, Network() as network):
             try_epoch(run, evaluation, network, shared.dataset(run), device)
         case (ExpertSet() as expert_set,):
-            together = missing_groups(shared.storage, expert_set, shared.sweep.resources.experts_together)
+            together = groups(range(expert_set.experts.count), expert_set, shared.sweep.resources.experts_together)
             try_expert_epoch(expert_set, together[0], shared.dataset(expert_set), device)
 
 

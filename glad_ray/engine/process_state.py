@@ -8,6 +8,7 @@ import contextlib
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,19 @@ def _attribute(of: Any, name: str) -> _Setting:
     return _Setting(lambda: getattr(of, name), lambda value: setattr(of, name, value))
 
 
+# Precision of products, by PyTorch's newer interface: it reads what the older one has set too. What others inherit from
+# comes first.
+_OF_PRECISION = (
+    "backends",
+    "backends.cudnn",
+    "backends.cudnn.conv",
+    "backends.cudnn.rnn",
+    "backends.cuda.matmul",
+    "backends.mkldnn",
+    "backends.mkldnn.conv",
+    "backends.mkldnn.rnn",
+    "backends.mkldnn.matmul",
+)
 _SETTINGS = (
     _Setting(torch.get_default_dtype, torch.set_default_dtype),
     # On the CPU there is nothing to set; naming it would put a hook before every call.
@@ -33,9 +47,9 @@ _SETTINGS = (
     _Setting(torch.is_grad_enabled, torch.set_grad_enabled),
     _Setting(torch.get_num_threads, torch.set_num_threads),
     _Setting(torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
-    _Setting(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
-    *(_attribute(backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic", "allow_tf32")),
+    *(_attribute(backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic")),
     _attribute(backends.mkldnn, "enabled"),
+    *(_attribute(attrgetter(name)(torch), "fp32_precision") for name in _OF_PRECISION),
     _Setting(np.geterr, lambda errors: np.seterr(**errors)),
     _Setting(os.getcwd, os.chdir),
     _Setting(lambda: dict(os.environ), lambda variables: _set_environment(variables)),

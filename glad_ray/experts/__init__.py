@@ -12,12 +12,13 @@ from glad_ray.experts.files import (
     read_only_tensor,
     write_trajectory,
 )
-from glad_ray.experts.train import missing_groups, train_experts, try_expert_epoch
+from glad_ray.experts.train import groups, missing_groups, train_experts, try_expert_epoch
 
 __all__ = [
     "ExpertFiles",
     "FlatArray",
     "Shapes",
+    "groups",
     "missing_experts",
     "missing_groups",
     "parameter_shapes",

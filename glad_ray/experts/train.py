@@ -25,12 +25,16 @@ _DRAWING = ("vit",)
 
 
 def missing_groups(storage: Storage, expert_set: ExpertSet, together: int) -> list[list[int]]:
-    """Indices of the experts that are not on storage yet, in groups of at most `together` that can be trained as one;
-    each by itself where the network cannot be batched.
+    """Indices of the experts that are not on storage yet, in `groups`."""
+    return groups(missing_experts(storage, expert_set), expert_set, together)
+
+
+def groups(indices: Sequence[int], expert_set: ExpertSet, together: int) -> list[list[int]]:
+    """Experts in groups of at most `together` that can be trained as one; each by itself where the network cannot be
+    batched.
     """
-    missing = missing_experts(storage, expert_set)
     size = 1 if expert_set.network.name in _DRAWING else together
-    return [missing[start : start + size] for start in range(0, len(missing), size)]
+    return [list(indices[start : start + size]) for start in range(0, len(indices), size)]
 
 
 def train_experts(

@@ -111,8 +111,8 @@ class GeneratorSpace:
         self.real_images = real_images
         self.classes = torch.tensor(classes, dtype=torch.int64)
         self.device = torch.device(device)
-        self.mean = torch.tensor(mean, dtype=torch.float64)[:, None, None]
-        self.std = torch.tensor(std, dtype=torch.float64)[:, None, None]
+        self.mean = torch.tensor(mean, dtype=torch.float64, device=self.device)[:, None, None]
+        self.std = torch.tensor(std, dtype=torch.float64, device=self.device)[:, None, None]
         self.whitening = whitening
 
     def init(self, labels: Int64[Tensor, " n"], rng: torch.Generator) -> Latents:

@@ -1,5 +1,6 @@
 """The classifiers: the backbone that distils and the unseen networks that evaluate (section 4.1 of the paper)."""
 
+from glad_ray.networks.activations import activation_bytes
 from glad_ray.networks.batches import batch_sizes, takes_one_image
 from glad_ray.networks.build import (
     ARCHITECTURES,
@@ -11,7 +12,7 @@ from glad_ray.networks.build import (
     set_dropout_rng,
 )
 from glad_ray.networks.ensemble import Ensemble
-from glad_ray.networks.flat import flat_parameters, load_flat_parameters, split_parameters
+from glad_ray.networks.flat import flat_parameters, load_flat_parameters, move, split_parameters
 from glad_ray.networks.layers import Classifier
 from glad_ray.networks.reference import REFERENCE_NETWORKS, build_reference_network
 
@@ -21,6 +22,7 @@ __all__ = [
     "REFERENCE_NETWORKS",
     "Classifier",
     "Ensemble",
+    "activation_bytes",
     "batch_sizes",
     "build_architecture",
     "build_network",
@@ -29,6 +31,7 @@ __all__ = [
     "flat_parameters",
     "initialise",
     "load_flat_parameters",
+    "move",
     "set_dropout_rng",
     "split_parameters",
     "takes_one_image",

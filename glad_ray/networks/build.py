@@ -59,7 +59,9 @@ def build_network(
     """
     if spec.foreign:
         return build_foreign(spec, channels=channels, classes=classes, rng=rng)
-    return _with_storage(_without_storage(spec, channels=channels, resolution=resolution, classes=classes), rng)
+    return _with_storage(
+        build_network_without_storage(spec, channels=channels, resolution=resolution, classes=classes), rng
+    )
 
 
 def check_network(spec: Network, *, channels: int, resolution: int, classes: int, smallest_batch: int = 2) -> None:
@@ -72,13 +74,14 @@ def check_network(spec: Network, *, channels: int, resolution: int, classes: int
     if spec.foreign:
         check_foreign(spec, channels=channels, resolution=resolution, classes=classes, smallest_batch=smallest_batch)
         return
-    network = _without_storage(spec, channels=channels, resolution=resolution, classes=classes)
+    network = build_network_without_storage(spec, channels=channels, resolution=resolution, classes=classes)
     image = torch.zeros(1, channels, resolution, resolution, device="meta")
     if smallest_batch == 1 and not takes_one_image(network, image):
         raise single_image(f"{spec.title} at {resolution} pixels")
 
 
-def _without_storage(spec: Network, *, channels: int, resolution: int, classes: int) -> Classifier:
+def build_network_without_storage(spec: Network, *, channels: int, resolution: int, classes: int) -> Classifier:
+    """The same on the meta device, where nothing is drawn and nothing takes memory; not for foreign networks."""
     if spec.depth is not None and spec.name != "convnet":
         raise UserError(f"{spec.name} has a fixed depth: depth={spec.depth} is for convnet alone, leave it out.")
     if spec.norm != "instancenorm" and spec.name not in NORMED:

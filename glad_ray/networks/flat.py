@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from glad_ray.machine import upload
+
 
 def flat_parameters(network: nn.Module) -> Float[Tensor, " p"]:
     """A copy of all parameters as one vector, without a graph."""
@@ -28,3 +30,22 @@ def load_flat_parameters(network: nn.Module, flat: Float[Tensor, " p"]) -> None:
     pieces = split_parameters(network, flat)
     for name, parameter in network.named_parameters():
         parameter.copy_(pieces[name])
+
+
+def move(network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+    """Move a network from the CPU to `device` and its floating-point numbers to `dtype`, in one upload."""
+    network.to(dtype)
+    if device.type != "cuda":
+        network.to(device)
+        return
+    held = [*network.parameters(), *(buffer for buffer in network.buffers() if buffer.is_floating_point())]
+    flat = upload(torch.cat([tensor.detach().reshape(-1) for tensor in held]), device)
+    pieces = dict(zip(map(id, held), flat.split([tensor.numel() for tensor in held]), strict=True))
+    for module in list(network.modules()):
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            # A copy of its piece, so that it is aligned and does not keep all the others alive.
+            moved = pieces[id(parameter)].view(parameter.shape).clone()
+            setattr(module, name, nn.Parameter(moved, parameter.requires_grad))
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            piece = pieces.get(id(buffer))
+            setattr(module, name, upload(buffer, device) if piece is None else piece.view(buffer.shape).clone())

@@ -1,6 +1,17 @@
 """What a user writes down: runs, sweeps, and how to evaluate them. Pure data: no torch, no Ray."""
 
-from glad_ray.spec.algorithm import DC, DM, MTT, Algorithm, Herding, KMeans, LearningRates, RandomReal, WholeDataset
+from glad_ray.spec.algorithm import (
+    DC,
+    DM,
+    MTT,
+    REAL_BATCH_BYTES,
+    Algorithm,
+    Herding,
+    KMeans,
+    LearningRates,
+    RandomReal,
+    WholeDataset,
+)
 from glad_ray.spec.baselines import baselines
 from glad_ray.spec.datasets import DATASETS, DatasetFacts, dataset_facts
 from glad_ray.spec.experts import DSA, Experts, ExpertSet
@@ -40,6 +51,7 @@ __all__ = [
     "DSA",
     "GP",
     "MTT",
+    "REAL_BATCH_BYTES",
     "TPE",
     "Algorithm",
     "Choice",

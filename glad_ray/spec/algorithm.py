@@ -14,6 +14,9 @@ from glad_ray.spec.coreset import Herding, KMeans, RandomReal, WholeDataset
 from glad_ray.spec.experts import Count, Experts, Positive
 from glad_ray.spec.record import Record
 
+REAL_BATCH_BYTES = 2**31
+"""On a GPU, the real images of DC and DM go through the network in parts whose activations take no more than this."""
+
 
 class LearningRates(Record):
     """One learning rate per kind of latent; a space uses those of the latents it has."""
@@ -157,6 +160,7 @@ __all__ = [
     "DC",
     "DM",
     "MTT",
+    "REAL_BATCH_BYTES",
     "Algorithm",
     "Herding",
     "KMeans",

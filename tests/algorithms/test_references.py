@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from glad_ray.algorithms import build_algorithm, dc, dm
+from glad_ray.algorithms import build_algorithm, real_batches
 from glad_ray.networks import flat_parameters
 from glad_ray.randomness import rng_for
 from glad_ray.spec import DC, DM, MTT, Experts, Network, Run
@@ -18,9 +18,8 @@ LABELS = torch.arange(10).repeat_interleave(2)
 
 @pytest.fixture(autouse=True)
 def _several_passes_over_few_images(monkeypatch):
-    """Micro-batches of two real images, so that a class needs more than one."""
-    for module in (dc, dm):
-        monkeypatch.setattr(module, "_MICRO_BATCH_CPU", 2)
+    """Parts of two real images, so that a class needs more than one."""
+    monkeypatch.setattr(real_batches, "CPU_IMAGES", 2)
 
 
 class Trajectories:

@@ -9,10 +9,10 @@ from glad_ray.data import (
     Dataset,
     by_index,
     denormalise,
+    draw_class_members,
     load_dataset,
     normalise,
     real_images,
-    sample_class_batches,
     test_subset,
 )
 from glad_ray.errors import UserError
@@ -90,29 +90,25 @@ def test_denormalise_clips():
 
 
 @pytest.mark.parametrize("images_per_class", [1, 2, 3, 5, 100])
-def test_class_batches(images_per_class, dataset):
-    images, labels = sample_class_batches(dataset, images_per_class, _rng())
-    counts = [min(images_per_class, size) for size in SIZES]
-    assert labels.tolist() == np.repeat(np.arange(3), counts).tolist()
-    assert labels.dtype == torch.int64
-    numbers = _numbers(images, dataset)
-    assert len(set(numbers)) == len(numbers), "none twice"
-    assert dataset.train_labels[numbers].tolist() == labels.tolist()
+def test_members_of_every_class(images_per_class, dataset):
+    members = draw_class_members(dataset, images_per_class, _rng())
+    assert [len(own) for own in members] == [min(images_per_class, size) for size in SIZES]
+    for label, own in enumerate(members):
+        assert len(own.unique()) == len(own), "none twice"
+        assert (dataset.train_labels[own.numpy()] == label).all()
 
 
-def test_class_batches_are_the_first_of_a_permutation(dataset):
-    few, more = (sample_class_batches(dataset, k, _rng(3)) for k in (2, 4))
-    for label in range(3):
-        first, longer = (_numbers(images[labels == label], dataset) for images, labels in (few, more))
-        assert longer[: len(first)] == first
+def test_members_are_the_first_of_a_permutation(dataset):
+    few, more = (draw_class_members(dataset, k, _rng(3)) for k in (2, 4))
+    for first, longer in zip(few, more, strict=True):
+        assert longer[: len(first)].tolist() == first.tolist()
 
 
-def test_class_batches_draw_every_image_alike(dataset):
+def test_every_member_is_drawn_alike(dataset):
     rng = _rng()
     drawn = np.zeros(sum(SIZES))
     for _ in range(2000):
-        images, _ = sample_class_batches(dataset, 2, rng)
-        drawn[_numbers(images, dataset)] += 1
+        drawn[torch.cat(draw_class_members(dataset, 2, rng)).numpy()] += 1
     expected = 2000 * 2 / np.array(SIZES)[dataset.train_labels]
     # Four standard deviations of a binomial count.
     assert (np.abs(drawn - expected) <= 4 * np.sqrt(expected)).all()
@@ -127,11 +123,11 @@ def test_real_images_have_their_labels_and_may_repeat(dataset):
         assert len(set(own)) == size, "twenty draws reach every image of eight, and some twice"
 
 
-@pytest.mark.parametrize("draw", ["class batches", "real images"])
+@pytest.mark.parametrize("draw", ["class members", "real images"])
 def test_a_draw_follows_from_its_rng(draw, dataset):
     def images(rng):
-        if draw == "class batches":
-            return sample_class_batches(dataset, 3, rng)[0]
+        if draw == "class members":
+            return torch.cat(draw_class_members(dataset, 3, rng))
         return real_images(dataset, torch.arange(3).repeat(5), rng)
 
     first = images(_rng(1))
@@ -145,7 +141,7 @@ def test_a_draw_follows_from_its_rng(draw, dataset):
 def test_held_out_images_are_never_drawn():
     dataset = load_dataset("fashion-mnist-sample", resolution=28, held_out=397)
     apart = {image.tobytes() for image in normalise(dataset.held_out_images, dataset.mean, dataset.std).numpy()}
-    batch, _ = sample_class_batches(dataset, 256, _rng())
+    batch = by_index(dataset.train_images, dataset)(torch.cat(draw_class_members(dataset, 256, _rng())))
     singles = real_images(dataset, torch.arange(10).repeat(50), _rng())
     assert len(batch) == 30
     assert not {image.tobytes() for image in torch.cat([batch, singles]).numpy()} & apart

@@ -9,7 +9,7 @@ import pytest
 import torch
 from kornia.enhance import ZCAWhitening
 
-from glad_ray.data import by_index, kept_whitening, load_dataset, network_inputs, real_images, sample_class_batches
+from glad_ray.data import by_index, kept_whitening, load_dataset, network_inputs, real_images
 from glad_ray.data.kept_whitening import kept_zca
 from glad_ray.data.prepare import CACHE_VARIABLE
 from glad_ray.data.whitening import fit_zca
@@ -109,7 +109,6 @@ def test_every_draw_gives_whitened_images(whitened):
 
     rng, labels = torch.Generator().manual_seed(0), torch.arange(10)
     assert is_one_of(real_images(whitened, labels, rng), labels)
-    assert is_one_of(*sample_class_batches(whitened, 3, rng))
     for split in (whitened.train_images, whitened.held_out_images, whitened.test_images):
         index = torch.tensor([3, 0, 40])
         drawn = by_index(split, whitened)(index)

@@ -33,7 +33,9 @@ class FourierFeatures(nn.Module):
         self.register_buffer("transform", state[f"{prefix}.transform"])
         self.register_buffer("frequencies", state[f"{prefix}.freqs"])
         self.register_buffer("phases", state[f"{prefix}.phases"])
-        steps = torch.arange(settings.size, dtype=self.phases.dtype) + 0.5 - settings.size / 2
+        steps = (
+            torch.arange(settings.size, dtype=self.phases.dtype, device=self.phases.device) + 0.5 - settings.size / 2
+        )
         self.register_buffer("grid", steps / settings.rate)
 
     def forward(self, w: Float[Tensor, "n w_dim"]) -> Float[Tensor, "n c h w"]:
