@@ -17,7 +17,7 @@ from glad_ray.cli.common import (
 )
 from glad_ray.engine.driver import driving
 from glad_ray.errors import GladRayError, UserError
-from glad_ray.plan import write_plan
+from glad_ray.plan import as_stored, write_plan
 from glad_ray.results import SearchTrial, read_trials
 from glad_ray.spec.code import as_code
 from glad_ray.spec.overrides import override_search
@@ -76,11 +76,11 @@ def search(
         from glad_ray.engine.search_account import make_search_view
         from glad_ray.report import write_report, write_search_report
 
-        view = make_search_view(made)
+        view = make_search_view(made, kept)
         found = run_search(made, kept, where=study, alone=alone, address=address, device=where, view=view)
         budget = found.budget
         if budget is None and found.winner is not None:
-            plan = plan_winner(made, found.winner.run)
+            plan = as_stored(plan_winner(made, found.winner.run), kept)
             write_plan(plan, kept)
             budget = run_plan(plan, kept, address, where)
             console().print(f"The report of the winner is {kept}/{write_report(kept)}")

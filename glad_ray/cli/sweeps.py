@@ -20,7 +20,7 @@ from glad_ray.cli.common import (
 )
 from glad_ray.engine.driver import driving
 from glad_ray.errors import GladRayError, UserError
-from glad_ray.plan import Plan, make_plan, write_plan
+from glad_ray.plan import Plan, as_stored, make_plan, write_plan
 from glad_ray.plan.cluster_file import CLUSTER_VARIABLE, read_node_types
 from glad_ray.plan.machines import NodeType, machines_table
 from glad_ray.plan.show import differences_table, plan_tables
@@ -81,7 +81,11 @@ def plan(
     made = _plan(sweep_file, conditions, wanted_first, assignments, small)
     where = _storage_name(made.sweep, storage)
     there = storage is not None or Path(where).is_dir()
-    done = finished_runs(made, Storage.open(where, create=False)) if there else set()
+    done = set()
+    if there:
+        kept = Storage.open(where, create=False)
+        made = as_stored(made, kept)
+        done = finished_runs(made, kept)
     machines = () if cluster is None else (machines_table(made, _node_types(cluster), f"of {cluster}"),)
     for part in (*plan_tables(made, done), *machines):
         console().print(part)
@@ -161,6 +165,7 @@ def execute(made: Plan, storage: Storage, address: str | None, device: str | Non
     from glad_ray.report import write_report
 
     with driving(storage):
+        made = as_stored(made, storage)
         write_plan(made, storage)
         say_licences(made.runs)
         budget = run_plan(made, storage, address, device)

@@ -17,18 +17,19 @@ from glad_ray.plan import Plan
 from glad_ray.results import Progress
 from glad_ray.spec import Run
 from glad_ray.spec.search import Search
+from glad_ray.storage import Storage
 
 
-def make_search_view(search: Search) -> View:
+def make_search_view(search: Search, storage: Storage) -> View:
     """The view of a search."""
-    return view_of(SearchAccount(search))
+    return view_of(SearchAccount(search, storage))
 
 
 class SearchAccount:
     """An `Account` of a search; a line for every look."""
 
-    def __init__(self, search: Search) -> None:
-        plan, _ = needed(search)
+    def __init__(self, search: Search, storage: Storage) -> None:
+        plan, _ = needed(search, storage)
         self._shared = SharedAccount(Tally(Plan(plan.sweep, (), plan.expert_sets)))
         self._started = time.monotonic()
         self._most = search.trials

@@ -27,11 +27,12 @@ from glad_ray.engine.faults import Fault
 from glad_ray.engine.samplers import draw, drawn_before, pruner_for, prunes_again, sampler_for
 from glad_ray.engine.study_storage import open_study_storage
 from glad_ray.errors import UserError
+from glad_ray.plan.stored_ids import StoredIds
 from glad_ray.results import Look, SearchTrial, best_in_full, read_entry, read_look, write_trials
 from glad_ray.results.search_trials import TrialState as State
 from glad_ray.spec import Evaluation, Run
 from glad_ray.spec.search import Grid, Halving, Hyperband, Objective, Search
-from glad_ray.spec.search_space import Label, Parameter, first_points, grid_points, propose
+from glad_ray.spec.search_space import Ask, Label, Parameter, first_points, grid_points, propose
 from glad_ray.storage import Storage
 
 _TABLE_SECONDS = 10.0
@@ -78,7 +79,7 @@ class Study:
         self.search, self.storage, self._show = search, storage, show
         warnings.simplefilter("ignore", ExperimentalWarning)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._owner = _owner(storage)
+        self._owner, self._ids = _owner(storage), StoredIds(storage)
         self._study = _open(search, open_study_storage(storage, where))
         self._most = min([search.trials, *([_grid_size(search)] if isinstance(search.sampler, Grid) else [])])
         self._runs: dict[int, Run] = {}
@@ -219,7 +220,7 @@ class Study:
         """
         trial.set_user_attr(_OWNER, self._owner)
         try:
-            run = propose(self.search, partial(self._draw, trial))
+            run = self._proposed(partial(self._draw, trial))
         except UserError as error:
             trial.set_user_attr(_ERROR, str(error))
             self._study.tell(trial.number, state=TrialState.FAIL)
@@ -331,9 +332,14 @@ class Study:
         """The run of a trial; None if none can be made of what it has drawn, or it has not drawn all."""
         if trial.number not in self._runs:
             with suppress(UserError, KeyError):
-                run = self._runs[trial.number] = propose(self.search, drawn_before(trial))
+                run = self._runs[trial.number] = self._proposed(drawn_before(trial))
                 self._numbers.setdefault(run.run_id, trial.number)
         return self._runs.get(trial.number)
+
+    def _proposed(self, ask: Ask) -> Run:
+        """What `propose` makes, with the ids under which the storage holds it already."""
+        run = propose(self.search, ask)
+        return self._ids.of_run(run, () if run.expert_set is None else (run.expert_set,))
 
     def _drawn_in_words(self, number: int) -> str:
         drawn = self._frozen(number).params
@@ -388,12 +394,21 @@ def _open(search: Search, storage: Any) -> optuna.Study:
             study.enqueue_trial(dict(point), skip_if_exists=True)
         # Last: whoever finds a study without it does all of this again.
         study.set_user_attr(_SEARCH, json.dumps(content, sort_keys=True))
-    elif wrong := [name for name, value in json.loads(kept).items() if value != content.get(name)]:
+    elif wrong := _changed(search, json.loads(kept)):
         raise UserError(
             f"The study {search.name} was made for another search ({', '.join(wrong)} differ): name another storage or "
             "study, give the search another name, or take the change back."
         )
     return study
+
+
+def _changed(search: Search, kept: Mapping[str, Any]) -> list[str]:
+    """Which lasting parts of a search decide otherwise than those that its study was made for."""
+    content = search.model_dump(mode="json", include=set(_LASTING))
+    if kept == content:
+        return []
+    now, then = search.identity, search.replace(**kept).identity
+    return [name for name in _LASTING if now[name] != then[name]]
 
 
 def _grid_size(search: Search) -> int:

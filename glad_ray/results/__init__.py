@@ -34,6 +34,7 @@ from glad_ray.results.search_trials import (
 )
 from glad_ray.results.selection import select
 from glad_ray.results.table import SCHEMA, finished, read_results, write_results
+from glad_ray.results.trained_experts import missing_experts
 
 __all__ = [
     "SCHEMA",
@@ -52,6 +53,7 @@ __all__ = [
     "damage",
     "evaluated",
     "finished",
+    "missing_experts",
     "package_versions",
     "read_distillation",
     "read_entry",

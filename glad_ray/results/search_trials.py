@@ -111,4 +111,5 @@ def _row(trial: SearchTrial) -> dict[str, Any]:
 
 def _trial(row: Mapping[str, Any]) -> SearchTrial:
     fields = {name: row[name] for name in SearchTrial.model_fields}
-    return SearchTrial(**fields | {name: json.loads(row[name]) for name in ("parameters", "full", "run")})
+    run = Run.model_validate(json.loads(row["run"])).stored_as(row["run_id"])
+    return SearchTrial(**fields | {name: json.loads(row[name]) for name in ("parameters", "full")} | {"run": run})

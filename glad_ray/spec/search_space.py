@@ -45,7 +45,7 @@ class Parameter(NamedTuple):
         if isinstance(value, str | float | int | None):
             return value
         if isinstance(value, Record):
-            return f"{getattr(value, 'name', None) or getattr(value, 'kind', type(value).__name__)} {value.content_id}"
+            return f"{getattr(value, 'name', None) or getattr(value, 'kind', type(value).__name__)} {value.former_id}"
         return json.dumps(value)
 
     @property

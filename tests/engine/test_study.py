@@ -381,6 +381,11 @@ def test_a_file_that_is_no_journal(storage, tmp_path):
         opened(SEARCH, storage, str(tmp_path / "notes.txt"))
 
 
+def test_a_study_goes_on_with_another_interval_between_checkpoints(storage):
+    opened(SEARCH, storage)
+    opened(SEARCH.replace(base=BASE.replace(checkpoint_every=7)), storage)
+
+
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
