@@ -57,6 +57,7 @@ class Storage:
     SEARCH_OWNER: ClassVar[str] = "search/owner"
     SEARCH_STUDY: ClassVar[str] = "search/study.journal"
     SEARCH_TRIALS: ClassVar[str] = "search/trials.parquet"
+    SEARCH_REFUSED: ClassVar[str] = "search/refused_draws.json"
     REPORT_SEARCH: ClassVar[str] = "report/search.html"
     REPORT_SEARCH_TRIALS: ClassVar[str] = "report/search_trials.csv"
 

@@ -7,11 +7,12 @@ from glad_ray.engine.study_storage import told_in_a_sentence
 from glad_ray.engine.units import Left, check_networks
 from glad_ray.engine.view import View
 from glad_ray.plan import Plan, as_stored, make_plan
-from glad_ray.results import SearchTrial, write_search
+from glad_ray.results import RefusedDraw, SearchTrial, write_search
 from glad_ray.spec import Run, Sweep
 from glad_ray.spec.experts import merged
 from glad_ray.spec.search import Search
-from glad_ray.spec.search_space import check_search, representatives
+from glad_ray.spec.search_check import check_search
+from glad_ray.spec.search_space import representatives
 from glad_ray.storage import Storage
 
 
@@ -24,6 +25,12 @@ class Found(NamedTuple):
     """which ended it before it had a winner, in words"""
     others: int
     """trials under way that other drivers began; the one that ends last evaluates in full"""
+    begun: int
+    """trials, of all drivers"""
+    asked: int
+    """trials that were to be begun"""
+    refused: tuple[RefusedDraw, ...]
+    """draws of which no run can be made, in whose place the search drew again"""
 
 
 def run_search(
@@ -52,7 +59,7 @@ def run_search(
             budget = _run(study, plan, left, storage, address, device, view)
         finally:
             study.write()
-    return Found(study.winner, budget, study.others)
+    return Found(study.winner, budget, study.others, len(study.rows()), study.asked, tuple(study.refused()))
 
 
 def plan_winner(search: Search, winner: Run) -> Plan:

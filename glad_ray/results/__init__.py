@@ -24,11 +24,14 @@ from glad_ray.results.records import (
     write_trainings,
 )
 from glad_ray.results.search_trials import (
+    RefusedDraw,
     SearchTrial,
     TrialState,
     best_in_full,
+    read_refused_draws,
     read_search,
     read_trials,
+    write_refused_draws,
     write_search,
     write_trials,
 )
@@ -44,6 +47,7 @@ __all__ = [
     "Look",
     "LossCurve",
     "Progress",
+    "RefusedDraw",
     "SearchTrial",
     "Training",
     "TrialState",
@@ -61,6 +65,7 @@ __all__ = [
     "read_failures",
     "read_look",
     "read_losses",
+    "read_refused_draws",
     "read_results",
     "read_search",
     "read_trainings",
@@ -73,6 +78,7 @@ __all__ = [
     "write_failure",
     "write_look",
     "write_losses",
+    "write_refused_draws",
     "write_results",
     "write_search",
     "write_trainings",

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
@@ -177,3 +177,16 @@ def replace_at(record: R, path: str, value: Any) -> R:
     """A copy with the field at a dotted path changed."""
     head, _, rest = path.partition(".")
     return record.replace(**{head: replace_at(getattr(record, head), rest, value) if rest else value})
+
+
+def replace_together(record: R, changes: Mapping[str, Any]) -> R:
+    """A copy with the fields at several dotted paths changed, and validated once they all are."""
+    whole = {path: value for path, value in changes.items() if "." not in path}
+    inner: dict[str, dict[str, Any]] = {}
+    for path, value in changes.items():
+        head, _, rest = path.partition(".")
+        if rest:
+            inner.setdefault(head, {})[rest] = value
+    for head, below in inner.items():
+        whole[head] = replace_together(whole.get(head, getattr(record, head)), below)
+    return record.replace(**whole) if whole else record

@@ -7,11 +7,11 @@ import statistics
 import pytest
 from optuna.storages.journal import JournalFileSymlinkLock
 
-from glad_ray.engine.events import TrialFailed, TrialSeen
+from glad_ray.engine.events import DrawRefused, DrawsEnded, TrialFailed, TrialSeen, TrialsFound
 from glad_ray.engine.faults import LOST, Fault
 from glad_ray.engine.study import Study
 from glad_ray.errors import UserError
-from glad_ray.results import Look, read_trials, write_look
+from glad_ray.results import Look, read_refused_draws, read_trials, write_look
 from glad_ray.spec import (
     DM,
     Choice,
@@ -28,6 +28,7 @@ from glad_ray.spec import (
     Rung,
     Search,
 )
+from glad_ray.spec.search_space import propose
 from glad_ray.storage import Storage
 from tests.engine import tiny
 
@@ -379,6 +380,69 @@ def test_a_file_that_is_no_journal(storage, tmp_path):
     (tmp_path / "notes.txt").write_text("some\nnotes\n")
     with pytest.raises(UserError, match="is no journal of a study"):
         opened(SEARCH, storage, str(tmp_path / "notes.txt"))
+
+
+@pytest.fixture
+def impossible(monkeypatch):
+    """Has runs of some spaces be impossible, as combinations are that no check has met; returns them, to be changed."""
+    spaces = set()
+
+    def proposed(search, ask):
+        run = propose(search, ask)
+        if run.space in spaces:
+            raise UserError(f"Space {run.space} goes with nothing that was drawn")
+        return run
+
+    monkeypatch.setattr("glad_ray.engine.study.propose", proposed)
+    return spaces
+
+
+def test_a_draw_of_which_no_run_can_be_made_is_told_and_drawn_again(impossible, storage):
+    impossible |= {"f1", "f2", "w+"}
+    told = []
+    study = opened(SEARCH, storage, told=told)
+    finish(study)
+    study.write()
+    rows, refused = study.rows(), study.refused()
+    assert len(rows) == study.asked == SEARCH.trials
+    assert not {row.run.space for row in rows} & impossible
+    assert refused
+    assert {draw.parameters["space"] for draw in refused} <= impossible
+    assert all("goes with nothing" in draw.error for draw in refused)
+    assert not {draw.number for draw in refused} & {row.number for row in rows}
+    assert [event.draw for event in told if isinstance(event, DrawRefused)] == refused
+    assert not [event for event in told if isinstance(event, DrawsEnded)]
+    assert read_refused_draws(storage) == tuple(refused)
+    # The same again: all of it is known, and nothing is drawn.
+    again, told = opened(SEARCH, storage, told=(later := [])), later
+    assert again.refused() == refused
+    assert finish(again) == []
+    found = next(event for event in told if isinstance(event, TrialsFound))
+    assert (found.ended, found.most, found.refused) == (SEARCH.trials, SEARCH.trials, len(refused))
+
+
+def test_a_search_of_which_no_run_can_be_made_ends(impossible, storage):
+    impossible |= {"pixel", *tiny.GENERATOR.spaces}
+    told = []
+    study = opened(SEARCH, storage, told=told)
+    assert finish(study) == []
+    assert (study.rows(), study.winner) == ([], None)
+    assert [event for event in told if isinstance(event, DrawsEnded)] == [DrawsEnded(begun=0, asked=SEARCH.trials)]
+    draws = len(study.refused())
+    assert draws >= 50
+    # It has been tried often enough, whoever asks again.
+    again = opened(SEARCH, storage)
+    assert finish(again) == []
+    assert len(again.refused()) == draws
+
+
+def test_fewer_trials_than_were_asked_for_are_told(storage):
+    told = []
+    study = opened(SEARCH.replace(vary={"space": Choice(values=("f1", "f2"))}), storage, told=told)
+    finish(study)
+    assert len(study.rows()) == 2
+    assert study.refused() == []
+    assert [event for event in told if isinstance(event, DrawsEnded)] == [DrawsEnded(begun=2, asked=SEARCH.trials)]
 
 
 def test_a_study_goes_on_with_another_interval_between_checkpoints(storage):
