@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from glad_ray.errors import DataError, UserError
+from glad_ray.storage_contents import check_ours
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 # Up to the last @, for a password may hold what should have been escaped.
@@ -27,6 +28,8 @@ _PASSWORD = re.compile(r"://[^/@?]*:[^?]*@")
 _USER = re.compile(r"://[^/@]*@")
 _CANNOT_REPLACE = ("hdfs", "viewfs")
 _ASIDE = ".partial"
+_LEFTOVER = re.compile(rf"\.(.+\.)?[0-9a-f]{{32}}{re.escape(_ASIDE)}")
+_FOLDERS = ("runs", "results", "report", "experts", "search")
 # Older than this, a file written aside belongs to a dead writer, whatever machine it ran on.
 _LEFTOVER_SECONDS = 24 * 3600
 _PIECE_BYTES = 32 * 2**20
@@ -65,7 +68,8 @@ class Storage:
     def open(cls, where: str | Path, create: bool = True) -> "Storage":
         """The storage at a folder or URI, made and tried with a small write unless `create` is false.
 
-        Raises `UserError` if the scheme is unknown, it cannot be written, or (`create=False`) is not there.
+        Raises `UserError` if the scheme is unknown, it cannot be written or holds files of others that would be written
+        over, or (`create=False`) is not there.
         """
         text = str(where)
         storage = cls(text if is_uri(text) else os.path.abspath(Path(text).expanduser()))
@@ -74,6 +78,7 @@ class Storage:
             storage = cls(str(folder))
         try:
             if create:
+                check_ours(storage)
                 probe = f".{uuid.uuid4().hex}{_ASIDE}"
                 storage.write_bytes(probe, b"")
                 storage.delete(probe)
@@ -365,9 +370,11 @@ def _replacing(target: Path) -> Iterator[BinaryIO]:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    for path in folder.rglob(f".*{_ASIDE}"):
+    """Delete what dead writers left: files of the names that `_replacing` gives, where a storage has files."""
+    inside = (path for name in _FOLDERS for path in (folder / name).rglob(f".*{_ASIDE}"))
+    for path in (*folder.glob(f".*{_ASIDE}"), *inside):
         with contextlib.suppress(OSError):
-            if path.stat().st_mtime < time.time() - _LEFTOVER_SECONDS:
+            if _LEFTOVER.fullmatch(path.name) and path.stat().st_mtime < time.time() - _LEFTOVER_SECONDS:
                 path.unlink()
 
 

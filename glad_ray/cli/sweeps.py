@@ -30,6 +30,7 @@ from glad_ray.spec.overrides import first, only, override_sweep
 from glad_ray.spec.small import small as shrink
 from glad_ray.spec.sweep_file import load_sweep
 from glad_ray.storage import Storage
+from glad_ray.storage_contents import check_ours
 
 SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file: Python that has a function sweep().")]
 Conditions = Annotated[
@@ -151,6 +152,7 @@ def report(
     from glad_ray.report import write_report, write_search_report
 
     kept = Storage.open(storage, create=False)
+    check_ours(kept)
     searched = kept.exists(Storage.SEARCH)
     if searched:
         console().print(f"The report of the search is {kept}/{write_search_report(kept)}")

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any, Literal
 
 import optuna
+from optuna.trial import TrialState
 
 from glad_ray.engine.samplers import pruner_for
 from glad_ray.engine.study_storage import open_study_storage
@@ -29,15 +30,24 @@ def open_study(search: Search, storage: Storage, where: str | None) -> optuna.St
     """The study of a search at `where`, with its first trials in the queue; raises `UserError` if it cannot be opened,
     or is another search's.
     """
-    study = optuna.create_study(
-        study_name=search.name,
-        storage=open_study_storage(storage, where),
-        directions=[_DIRECTIONS[objective] for objective in search.objectives],
-        pruner=pruner_for(search),
-        load_if_exists=True,
-    )
+    kept_in, pruner = open_study_storage(storage, where, search.name), pruner_for(search)
+    if search.name in optuna.get_all_study_names(kept_in):
+        # Only read: it may be another program's.
+        study = optuna.load_study(study_name=search.name, storage=kept_in, pruner=pruner)
+    else:
+        directions = [_DIRECTIONS[objective] for objective in search.objectives]
+        study = optuna.create_study(
+            study_name=search.name, storage=kept_in, directions=directions, pruner=pruner, load_if_exists=True
+        )
     content = search.model_dump(mode="json", include=set(_LASTING))
+    # Before the attribute is asked for: a driver that opens it just now sets that before it begins a trial.
+    begun = any(trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False))
     kept = study.user_attrs.get(_SEARCH)
+    if kept is None and begun:
+        raise UserError(
+            f"The study {search.name} was made by another program: name another file or database with --study, or give "
+            "the search another name."
+        )
     if kept is None:
         points: Iterable[Mapping[str, Label]] = first_points(search)
         if isinstance(search.sampler, Grid):
