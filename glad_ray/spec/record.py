@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
@@ -72,7 +73,7 @@ class Record(BaseModel):
         fields = {name: getattr(self, name) for name in self.model_fields_set}
         return type(self)(**(fields | changes))
 
-    @property
+    @cached_property
     def content_id(self) -> str:
         """Twelve hexadecimal digits: the hash of what decides results, the same on every machine."""
         return _hash(self.identity)
@@ -82,7 +83,7 @@ class Record(BaseModel):
         """What `content_id` is the hash of, in the types of JSON."""
         return self.model_dump(mode="json", context={"identity": _DECISIVE})
 
-    @property
+    @cached_property
     def former_id(self) -> str:
         """The hash of the whole content, with the fields too that decide no result: the id that earlier
         versions gave. Equal to `content_id` where those fields have their defaults.
@@ -112,8 +113,10 @@ class Stored(Record):
         return self.content_id
 
     def stored_as(self, stored_id: str) -> Self:
-        """The record as it was read from storage, where it has this id."""
-        return self if self.stored_id == stored_id else self.replace(held_as=(*self.held_as, stored_id))
+        """The record as it was read from storage, where it has this id: be it the former one."""
+        if stored_id == self.stored_id or stored_id != self.former_id:
+            return self
+        return self.replace(held_as=(*self.held_as, stored_id))
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:
         return {"held_as"} if identity or not self.held_as else set()
