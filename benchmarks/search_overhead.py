@@ -100,7 +100,7 @@ def measure(trials: int) -> list[Mark]:
     with tempfile.TemporaryDirectory() as folder:
         storage = Storage.open(folder)
         study = Study(made, storage, None, False, view.show)
-        search_on_ray(study, *needed(made), storage, address=None, view=view, work=work)
+        search_on_ray(study, *needed(made, storage), storage, address=None, view=view, work=work)
         study.write()
     return view.ended
 

@@ -20,6 +20,7 @@ import pyarrow.fs as pafs
 
 from glad_ray.errors import DataError, UserError, is_text, printable
 from glad_ray.paths import expanded
+from glad_ray.storage_contents import check_ours
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 # Up to the last @, for a password may hold what should have been escaped.
@@ -27,6 +28,8 @@ _PASSWORD = re.compile(r"://[^/@?]*:[^?]*@")
 _USER = re.compile(r"://[^/@]*@")
 _CANNOT_REPLACE = ("hdfs", "viewfs")
 _ASIDE = ".partial"
+_LEFTOVER = re.compile(rf"\.(.+\.)?[0-9a-f]{{32}}{re.escape(_ASIDE)}")
+_FOLDERS = ("runs", "results", "report", "experts", "search")
 # Older than this, a file written aside belongs to a dead writer, whatever machine it ran on.
 _LEFTOVER_SECONDS = 24 * 3600
 _PIECE_BYTES = 32 * 2**20
@@ -57,6 +60,7 @@ class Storage:
     SEARCH_OWNER: ClassVar[str] = "search/owner"
     SEARCH_STUDY: ClassVar[str] = "search/study.journal"
     SEARCH_TRIALS: ClassVar[str] = "search/trials.parquet"
+    SEARCH_REFUSED: ClassVar[str] = "search/refused_draws.json"
     REPORT_SEARCH: ClassVar[str] = "report/search.html"
     REPORT_SEARCH_TRIALS: ClassVar[str] = "report/search_trials.csv"
 
@@ -64,7 +68,8 @@ class Storage:
     def open(cls, where: str | Path, create: bool = True) -> "Storage":
         """The storage at a folder or URI, made and tried with a small write unless `create` is false.
 
-        Raises `UserError` if the scheme is unknown, it cannot be written, or (`create=False`) is not there.
+        Raises `UserError` if the scheme is unknown, it cannot be written or holds files of others that would be written
+        over, or (`create=False`) is not there.
         """
         text = str(where)
         if not is_text(text):
@@ -77,6 +82,7 @@ class Storage:
             storage = cls(str(folder))
         try:
             if create:
+                check_ours(storage)
                 probe = f".{uuid.uuid4().hex}{_ASIDE}"
                 storage.write_bytes(probe, b"")
                 now = storage.modified(probe)
@@ -388,9 +394,11 @@ def _written_at(info: pafs.FileInfo) -> float | None:
 
 
 def _remove_leftovers(folder: Path, now: float) -> None:
-    for path in folder.rglob(f".*{_ASIDE}"):
+    """Delete what dead writers left: files of the names that `_replacing` gives, where a storage has files."""
+    inside = (path for name in _FOLDERS for path in (folder / name).rglob(f".*{_ASIDE}"))
+    for path in (*folder.glob(f".*{_ASIDE}"), *inside):
         with contextlib.suppress(OSError):
-            if path.stat().st_mtime < now - _LEFTOVER_SECONDS:
+            if _LEFTOVER.fullmatch(path.name) and path.stat().st_mtime < now - _LEFTOVER_SECONDS:
                 path.unlink()
 
 

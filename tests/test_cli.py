@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from glad_ray.cli import main
-from glad_ray.spec.search_space import check_search, first_points, representatives
+from glad_ray.spec.search_check import check_search
+from glad_ray.spec.search_space import first_points, representatives
 from glad_ray.spec.sweep_file import load_search
 
 ROOT = Path(__file__).parent.parent

@@ -6,7 +6,9 @@ import pytest
 
 import glad_ray
 from glad_ray.cli import main
+from glad_ray.errors import UserError
 from glad_ray.results import best_in_full, read_trials
+from glad_ray.spec.search_space import propose
 from glad_ray.storage import Storage
 
 FILE = """
@@ -139,3 +141,42 @@ def refused(capsys, words, sentence):
     said = capsys.readouterr().err
     assert sentence in said, said
     assert said.count("\n") == 1
+
+
+def test_a_range_that_draws_what_no_run_has_is_refused_before_anything_is_written(tmp_path, capsys):
+    file = written(tmp_path, VARYING.format('"images_per_class": FloatRange(low=1, high=3)'))
+    assert main(["search", file, "--storage", str(tmp_path / "storage"), "--in-process"]) == 2
+    assert "use IntRange(low=1, high=3)" in capsys.readouterr().err
+    assert not (tmp_path / "storage").exists()
+
+
+def test_draws_of_which_no_run_can_be_made_are_told_everywhere(tmp_path, capsys, monkeypatch):
+    def proposed(search, ask):
+        run = propose(search, ask)
+        if run.images_per_class > 1:
+            raise UserError(f"No run has {run.images_per_class} images of a class")
+        return run
+
+    monkeypatch.setattr("glad_ray.engine.study.propose", proposed)
+    vary = '"images_per_class": IntRange(low=1, high=4)'
+    file, storage = written(tmp_path, VARYING.format(vary)), str(tmp_path / "storage")
+    few = ["--set", "trials=4", "--set", "algorithm.iterations=4", "--set", "evaluation.epochs=1", "--set", "seeds=1"]
+    few += ["--set", "evaluation.repeats=1", "--set", "evaluation.test_images=10"]
+    assert main(["search", file, "--storage", storage, "--in-process", *few]) == 1
+    said = capsys.readouterr()
+    assert "1 of 4 trials began: of" in said.err
+    assert "No run has" in said.err
+    assert "draws made no run" in said.out
+    assert main(["status", storage]) == 0
+    shown = capsys.readouterr().out
+    assert "1 of 4 trials begun" in shown
+    assert "draws made no run" in shown
+    assert main(["status", storage, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert sum(document["counts"].values()) == len(document["trials"]) == 1
+    assert {draw["parameters"]["images_per_class"] for draw in document["refused"]} <= {2, 3, 4}
+    kept = Storage.open(storage, create=False)
+    page = kept.read_bytes(kept.REPORT_SEARCH).decode()
+    assert "1 trial of 4 begun" in page
+    assert "Draws without a run" in page
+    assert "No run has 2 images of a class" in page

@@ -22,7 +22,7 @@ from glad_ray.cli.common import (
 )
 from glad_ray.engine.driver import driving
 from glad_ray.errors import RunError, UserError
-from glad_ray.plan import make_plan, plan_experts
+from glad_ray.plan import as_stored, make_plan, plan_experts
 from glad_ray.spec import DATASETS, Evaluation, Experts, ExpertSet, Network, RandomStyleGAN, Run, Sweep, dataset_facts
 from glad_ray.spec.network import NETWORK_NAMES
 from glad_ray.spec.overrides import override_experts, override_sweep
@@ -113,11 +113,11 @@ def distill(
 
     kept = Storage.open(storage)
     say_licences(one.runs)
-    made = make_plan(one)
+    made = as_stored(make_plan(one), kept)
     with driving(kept), make_view(made) as view:
         budget = distill_in_process(made, kept, device=device_named(device), view=view)
     check_spent(budget)
-    console().print(f"The synthetic set is {kept}/{kept.synthetic_set_path(one.runs[0].run_id)}")
+    console().print(f"The synthetic set is {kept}/{kept.synthetic_set_path(made.runs[0].run_id)}")
 
 
 def evaluate(
@@ -250,11 +250,13 @@ def experts(
     made = plan_experts(expert_set, resources=resources)
     kept = Storage.open(storage)
     with driving(kept):
+        made = as_stored(made, kept)
+        (expert_set,) = made.expert_sets
         if replay_buffers:
             _import_replay_buffers(replay_buffers, expert_set, kept)
         budget = run_plan(made, kept, address, where)
     check_spent(budget)
-    console().print(f"{expert_set.label}: {kept}/experts/{expert_set.content_id}")
+    console().print(f"{expert_set.label}: {kept}/experts/{expert_set.stored_id}")
 
 
 def _import_replay_buffers(paths: list[Path], expert_set: ExpertSet, storage: Storage) -> None:

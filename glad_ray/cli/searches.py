@@ -1,7 +1,7 @@
 """The command of a search: what it found, and how it goes on."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,13 +18,17 @@ from glad_ray.cli.common import (
 )
 from glad_ray.engine.driver import driving
 from glad_ray.errors import GladRayError, UserError
-from glad_ray.plan import write_plan
+from glad_ray.plan import as_stored, write_plan
 from glad_ray.results import SearchTrial, read_trials
 from glad_ray.spec.code import as_code
 from glad_ray.spec.overrides import override_search
-from glad_ray.spec.search_space import check_search, representatives
+from glad_ray.spec.search_check import check_search
+from glad_ray.spec.search_space import representatives
 from glad_ray.spec.sweep_file import load_search
 from glad_ray.storage import Storage
+
+if TYPE_CHECKING:
+    from glad_ray.engine.search import Found
 
 
 def search(
@@ -80,11 +84,11 @@ def search(
         from glad_ray.engine.search_account import make_search_view
         from glad_ray.report import write_report, write_search_report
 
-        view = make_search_view(made)
+        view = make_search_view(made, kept)
         found = run_search(made, kept, where=study, alone=alone, address=address, device=where, view=view)
         budget = found.budget
         if budget is None and found.winner is not None:
-            plan = plan_winner(made, found.winner.run)
+            plan = as_stored(plan_winner(made, found.winner.run), kept)
             write_plan(plan, kept)
             budget = run_plan(plan, kept, address, where)
             console().print(f"The report of the winner is {kept}/{write_report(kept)}")
@@ -95,8 +99,30 @@ def search(
             f"{found.others} trials of other drivers are under way: the one that ends last evaluates the best in full. "
             "If they are gone for good, give this command --alone."
         )
-    elif found.winner is None:
+        return
+    _check_begun(found)
+    if found.winner is None:
         raise GladRayError("No trial came to its end: the report says why.")
+
+
+def _check_begun(found: "Found") -> None:
+    """Say how many draws made no run, and how many trials began if fewer did than were asked for; raises `GladRayError`
+    if that is because of such draws.
+    """
+    refused, few = found.refused, found.begun < found.asked
+    begun = f"{found.begun} of {found.asked} trials began"
+    if few and refused:
+        first = ", ".join(f"{name}={value}" for name, value in refused[0].parameters.items())
+        raise GladRayError(
+            f"{begun}: of {len(refused)} draws no run can be made, of the first ({first}) for this reason: "
+            f"{refused[0].error.rstrip('.')}. The report lists them; narrow the ranges, or bind them with when."
+        )
+    if few:
+        console().print(f"{begun}: nothing was left to draw that had not been drawn before.")
+    elif refused:
+        console().print(
+            f"Of {len(refused)} draws no run can be made: others were drawn in their place, and the report lists them."
+        )
 
 
 def _best(storage: Storage) -> SearchTrial:

@@ -21,7 +21,7 @@ from glad_ray.cli.common import (
 )
 from glad_ray.engine.driver import driving, look_at_driver
 from glad_ray.errors import GladRayError, UserError
-from glad_ray.plan import Plan, make_plan, write_plan
+from glad_ray.plan import Plan, as_stored, make_plan, write_plan
 from glad_ray.plan.cluster_file import CLUSTER_VARIABLE, read_node_types
 from glad_ray.plan.machines import NodeType, machines_table
 from glad_ray.plan.show import differences_table, plan_tables
@@ -31,6 +31,7 @@ from glad_ray.spec.overrides import first, only, override_sweep
 from glad_ray.spec.small import small as shrink
 from glad_ray.spec.sweep_file import load_sweep
 from glad_ray.storage import Storage
+from glad_ray.storage_contents import check_ours
 
 SweepFile = Annotated[
     Path,
@@ -85,7 +86,11 @@ def plan(
     made = _plan(sweep_file, conditions, wanted_first, assignments, small)
     where = _storage_name(made.sweep, storage)
     there = storage is not None or Path(where).is_dir()
-    done = finished_runs(made, Storage.open(where, create=False)) if there else set()
+    done = set()
+    if there:
+        kept = Storage.open(where, create=False)
+        made = as_stored(made, kept)
+        done = finished_runs(made, kept)
     machines = () if cluster is None else (machines_table(made, _node_types(cluster), f"of {cluster}"),)
     for part in (*plan_tables(made, done), *machines):
         console().print(part)
@@ -152,6 +157,7 @@ def report(
     from glad_ray.report import write_report, write_search_report
 
     kept = Storage.open(storage, create=False)
+    check_ours(kept)
     searched = kept.exists(Storage.SEARCH)
     if searched:
         console().print(f"The report of the search is {kept}/{write_search_report(kept)}")
@@ -166,6 +172,7 @@ def execute(made: Plan, storage: Storage, address: str | None, device: str | Non
     from glad_ray.report import write_report
 
     with driving(storage):
+        made = as_stored(made, storage)
         write_plan(made, storage)
         say_licences(made.runs)
         budget = run_plan(made, storage, address, device)

@@ -79,7 +79,7 @@ class _SweepConductor(Conductor):
             self._order = tuple(self._to_distill)
             self._distil(left.to_distill)
         self._take_all()
-        raise_unless_recorded(self.shared.sweep, self._expert_faults)
+        raise_unless_recorded(self.shared.sweep, left.expert_sets, self._expert_faults)
         unsettled = {run.run_id for run in (*left.to_distill, *left.to_evaluate)} - self._settled
         stopped = any(fault.kind == "stopped" for fault in self._expert_faults.values())
         return self.budget.spent if unsettled or stopped else None
@@ -116,7 +116,7 @@ class _SweepConductor(Conductor):
 
     def _expert_ended(self, expert_set: ExpertSet, fault: Fault | None) -> None:
         super()._expert_ended(expert_set, fault)
-        if fault is not None or not self._experts_left[expert_set]:
+        if fault is not None or not self._experts_left[expert_set.stored_id]:
             # Asked again, in the plan's order.
             waiting, self._awaiting = self._awaiting | self._to_distill, {}
             self._to_distill = {run_id: waiting[run_id] for run_id in self._order if run_id in waiting}

@@ -103,8 +103,9 @@ class Conductor(ABC):
         self._progress: Counter[tuple[str, ...]] = Counter()
         """steps of a run, and trainings of an evaluation, by unit of work"""
         self._fan_out = FanOut(self._tasks, self.shared, self._shares, budget, work, self._progress)
-        self._experts_left: Counter[ExpertSet] = Counter()
-        self._expert_faults: dict[ExpertSet, Fault] = {}
+        self._experts_left: Counter[str] = Counter()
+        """tasks under way, by the ids of expert sets"""
+        self._expert_faults: dict[str, Fault] = {}
         self._events = self.shared.events.take.remote(self.ending)
         self._replicas = ReplicaWatch(lambda: self._actors.replicas, self.shared.storage, view.show)
         self._polled = self._counted = 0.0
@@ -169,19 +170,19 @@ class Conductor(ABC):
     def _train(self, expert_set: ExpertSet) -> None:
         """Submit those experts of a set that are missing."""
         ended = partial(self._expert_ended, expert_set)
-        self._experts_left[expert_set] += self._fan_out.experts(expert_set, ended)
+        self._experts_left[expert_set.stored_id] += self._fan_out.experts(expert_set, ended)
 
     def _startable(self, run: Run, distilled: bool = False) -> Fault | bool:
         """Whether the experts that a run needs are trained; what went wrong with them, if something did."""
         fault = first_fault(run, self.shared.sweep, self._expert_faults, distilled)
         if fault is not None:
             return fault
-        return not any(self._experts_left[each] for each in experts_needed(run, self.shared.sweep, distilled))
+        return not any(self._experts_left[each.stored_id] for each in experts_needed(run, self.shared.sweep, distilled))
 
     def _expert_ended(self, expert_set: ExpertSet, fault: Fault | None) -> None:
-        self._experts_left[expert_set] -= 1
+        self._experts_left[expert_set.stored_id] -= 1
         if fault is not None:
-            self._expert_faults.setdefault(expert_set, fault)
+            self._expert_faults.setdefault(expert_set.stored_id, fault)
 
     def _take_all(self) -> None:
         """Take what is still to come, to the last event."""

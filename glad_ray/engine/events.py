@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from glad_ray.engine.replica.stats import ReplicaStats
-from glad_ray.results import Failure, Progress, Training
+from glad_ray.results import Failure, Progress, RefusedDraw, Training
 from glad_ray.spec import ExpertSet, Network, Run
 
 
@@ -169,6 +169,8 @@ class TrialsFound:
     running: int
     most: int
     """trials that it begins in all"""
+    refused: int = 0
+    """draws of which no run can be made"""
 
 
 Outcome = Literal["goes on", "stopped", "complete", "in full"]
@@ -202,6 +204,21 @@ class TrialFailed:
 
 
 @dataclass(frozen=True)
+class DrawRefused:
+    """No run can be made of what a search drew: no trial began, and another is drawn in its place."""
+
+    draw: RefusedDraw
+
+
+@dataclass(frozen=True)
+class DrawsEnded:
+    """A search begins fewer trials than were asked for: too many draws in a row came to nothing new."""
+
+    begun: int
+    asked: int
+
+
+@dataclass(frozen=True)
 class Retried:
     """A unit of work was lost with the process or machine it ran on, and is done again."""
 
@@ -232,6 +249,8 @@ Event = (
     | TrialsFound
     | TrialSeen
     | TrialFailed
+    | DrawRefused
+    | DrawsEnded
     | Retried
     | ShareTaken
     | ShareGivenBack

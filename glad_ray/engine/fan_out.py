@@ -121,7 +121,7 @@ class FanOut:
 
 
 def _expert_key(expert_set: ExpertSet, indices: list[int]) -> tuple[str, ...]:
-    return expert_set.content_id, *map(str, indices)
+    return expert_set.stored_id, *map(str, indices)
 
 
 def _evaluation_key(run: Run, evaluation: Evaluation, network: Network) -> tuple[str, ...]:

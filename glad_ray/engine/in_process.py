@@ -117,8 +117,8 @@ class _Engine:
         for each in self.left.expert_sets:
             with cpu_threads(self.resources.slice_of("expert", each.network.name).cpus):
                 if fault := self._attempt(each.label, partial(self._train_experts, each)):
-                    faults[each] = fault
-        raise_unless_recorded(self.plan.sweep, faults)
+                    faults[each.stored_id] = fault
+        raise_unless_recorded(self.plan.sweep, self.left.expert_sets, faults)
         for run in self.left.to_evaluate:
             clear_failure(self.storage, run.run_id)
             if fault := first_fault(run, self.plan.sweep, faults, distilled=True):
@@ -149,13 +149,13 @@ class _Engine:
 
     def search(self, study: "Study") -> None:
         """Everything that a study wants looked at, one after another; raises `_SpentError` where a budget ends it."""
-        faults: dict[ExpertSet, Fault | None] = {}
+        faults: dict[str, Fault | None] = {}
         while (stop := self._next(study)) is not None:
-            experts = stop.run.expert_set
-            if experts is not None and experts not in faults:
+            experts = None if stop.run.expert_set is None else self.plan.covering(stop.run.expert_set)
+            if experts is not None and experts.stored_id not in faults:
                 with cpu_threads(self.resources.slice_of("expert", experts.network.name).cpus):
-                    faults[experts] = self._attempt(experts.label, partial(self._train_experts, experts))
-            if experts is not None and (fault := faults[experts]):
+                    faults[experts.stored_id] = self._attempt(experts.label, partial(self._train_experts, experts))
+            if experts is not None and (fault := faults[experts.stored_id]):
                 study.failed(stop, fault)
                 continue
             looks: dict[str, Look] = {}

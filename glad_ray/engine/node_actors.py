@@ -99,7 +99,7 @@ class NodeActors:
         }
         read = self.expert_sets if trials or self._room(node, "evaluation") else ()
         self._stores[node_id] = [
-            start_expert_store(store_name(self._prefix, each.content_id, node_id), self._storage, each, node_id)
+            start_expert_store(store_name(self._prefix, each.stored_id, node_id), self._storage, each, node_id)
             for each in read
         ]
 

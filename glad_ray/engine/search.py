@@ -1,17 +1,18 @@
 """A search from its first trial to its winner, on Ray or in this process."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from glad_ray.engine.study import Study
 from glad_ray.engine.study_storage import told_in_a_sentence
 from glad_ray.engine.units import Left, check_networks
 from glad_ray.engine.view import View
-from glad_ray.plan import Plan, experts_needed, make_plan
-from glad_ray.results import SearchTrial, write_search
-from glad_ray.spec import ExpertSet, Run, Sweep
+from glad_ray.plan import Plan, as_stored, make_plan
+from glad_ray.results import RefusedDraw, SearchTrial, write_search
+from glad_ray.spec import Run, Sweep
+from glad_ray.spec.experts import merged
 from glad_ray.spec.search import Search
-from glad_ray.spec.search_space import check_search, representatives
+from glad_ray.spec.search_check import check_search
+from glad_ray.spec.search_space import representatives
 from glad_ray.storage import Storage
 
 
@@ -24,6 +25,12 @@ class Found(NamedTuple):
     """which ended it before it had a winner, in words"""
     others: int
     """trials under way that other drivers began; the one that ends last evaluates in full"""
+    begun: int
+    """trials, of all drivers"""
+    asked: int
+    """trials that were to be begun"""
+    refused: tuple[RefusedDraw, ...]
+    """draws of which no run can be made, in whose place the search drew again"""
 
 
 def run_search(
@@ -43,7 +50,7 @@ def run_search(
     `UserError` before anything is started if the search or the study cannot be used.
     """
     check_search(search)
-    plan, left = needed(search)
+    plan, left = needed(search, storage)
     check_networks(plan, left)
     with view, told_in_a_sentence():
         study = Study(search, storage, where, alone, view.show)
@@ -52,7 +59,7 @@ def run_search(
             budget = _run(study, plan, left, storage, address, device, view)
         finally:
             study.write()
-    return Found(study.winner, budget, study.others)
+    return Found(study.winner, budget, study.others, len(study.rows()), study.asked, tuple(study.refused()))
 
 
 def plan_winner(search: Search, winner: Run) -> Plan:
@@ -80,14 +87,12 @@ def _run(
     return search_in_process(study, plan, left, storage, device=device, view=view)
 
 
-def needed(search: Search) -> tuple[Plan, Left]:
+def needed(search: Search, storage: Storage) -> tuple[Plan, Left]:
     """What the runs of a search need between them, as if they were those of a sweep."""
     runs = representatives(search)
     # Looks train on the sets' own labels.
     evaluation = search.evaluation.replace(labels="hard")
     sweep = Sweep(name=search.name, runs=runs, evaluations=(evaluation,), resources=search.resources)
-    return Plan(sweep, runs, _expert_sets(runs, sweep)), Left((), runs, (), _expert_sets(runs, sweep), ())
-
-
-def _expert_sets(runs: Sequence[Run], sweep: Sweep) -> tuple[ExpertSet, ...]:
-    return tuple(dict.fromkeys(each for run in runs for each in experts_needed(run, sweep)))
+    expert_sets = merged(run.expert_set for run in runs if run.expert_set is not None)
+    plan = as_stored(Plan(sweep, runs, expert_sets), storage)
+    return plan, Left((), plan.runs, (), plan.expert_sets, ())

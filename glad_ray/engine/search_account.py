@@ -8,7 +8,15 @@ from rich.markup import escape
 from rich.text import Text
 
 from glad_ray.engine import words
-from glad_ray.engine.events import Event, RunProgressed, TrialFailed, TrialSeen, TrialsFound
+from glad_ray.engine.events import (
+    DrawRefused,
+    DrawsEnded,
+    Event,
+    RunProgressed,
+    TrialFailed,
+    TrialSeen,
+    TrialsFound,
+)
 from glad_ray.engine.search import needed
 from glad_ray.engine.sweep_account import SharedAccount, notice, of_distillation
 from glad_ray.engine.tally import Tally
@@ -17,23 +25,24 @@ from glad_ray.plan import Plan
 from glad_ray.results import Progress
 from glad_ray.spec import Run
 from glad_ray.spec.search import Search
+from glad_ray.storage import Storage
 
 
-def make_search_view(search: Search) -> View:
+def make_search_view(search: Search, storage: Storage) -> View:
     """The view of a search."""
-    return view_of(SearchAccount(search))
+    return view_of(SearchAccount(search, storage))
 
 
 class SearchAccount:
     """An `Account` of a search; a line for every look."""
 
-    def __init__(self, search: Search) -> None:
-        plan, _ = needed(search)
+    def __init__(self, search: Search, storage: Storage) -> None:
+        plan, _ = needed(search, storage)
         self._shared = SharedAccount(Tally(Plan(plan.sweep, (), plan.expert_sets)))
         self._started = time.monotonic()
         self._most = search.trials
         self._found = False
-        self._ended = self._ended_before = self._in_full = self._failed = 0
+        self._ended = self._ended_before = self._in_full = self._failed = self._refused = 0
         self._running: dict[str, tuple[Run, Progress]] = {}
         self._best: tuple[float, Run] | None = None
         """accuracy at the last look, or, once there is one, in full"""
@@ -41,10 +50,14 @@ class SearchAccount:
     def add(self, event: Event) -> None:
         """See `Account`."""
         match event:
-            case TrialsFound(ended, _, most):
+            case TrialsFound(ended, _, most, refused):
                 self._found = True
                 self._ended = self._ended_before = ended
-                self._most = most
+                self._most, self._refused = most, refused
+            case DrawRefused():
+                self._refused += 1
+            case DrawsEnded(begun, _):
+                self._most = begun
             case RunProgressed(run, progress):
                 self._running[run.run_id] = run, progress
             case TrialSeen():
@@ -60,20 +73,25 @@ class SearchAccount:
     def line(self, event: Event) -> str | None:
         """See `Account`."""
         match event:
-            case TrialsFound(ended, running, most) if ended or running:
+            case TrialsFound(ended, running, most, _) if ended or running:
                 return f"going on   {ended} of {most} trials have ended, {running} are under way"
             case TrialSeen(trial, drawn, run, step, accuracy, outcome):
                 after = f" after {step} of {run.steps} steps" if outcome != "in full" else ""
                 return f"{outcome:<10} trial {trial}, {drawn}: {_of_accuracy(accuracy)}{after}"
             case TrialFailed(trial, drawn, _, _, error):
                 return f"failed     trial {trial}, {drawn}: {error}"
+            case DrawRefused(draw):
+                return f"no run     draw {draw.number}, {words.of_drawn(draw.parameters)}: {draw.error}"
+            case DrawsEnded(begun, asked):
+                return f"drawn out  {begun} of {asked} trials began: nothing new was drawn any more"
             case _:
                 return self._shared.line(event)
 
     def notice(self, event: Event) -> Text | None:
         """See `Account`."""
-        if isinstance(event, TrialSeen | TrialFailed | TrialsFound):
-            line, style = self.line(event), "red" if isinstance(event, TrialFailed) else ""
+        if isinstance(event, TrialSeen | TrialFailed | TrialsFound | DrawRefused | DrawsEnded):
+            style = {TrialFailed: "red", DrawRefused: "red", DrawsEnded: "yellow"}.get(type(event), "")
+            line = self.line(event)
         else:
             line, style = notice(event), "yellow"
         return Text(line, style=style) if line else None
@@ -85,6 +103,8 @@ class SearchAccount:
             parts.append(f"[bold]{self._in_full}[/] in full")
         if self._failed:
             parts.append(f"[red]{self._failed} failed[/]")
+        if self._refused:
+            parts.append(f"[red]{words.of_refused(self._refused)}[/]")
         if self._best is not None:
             accuracy, run = self._best
             parts.append(f"best {_of_accuracy(accuracy)} {escape(f'({run.algorithm.name} {run.space})')}")

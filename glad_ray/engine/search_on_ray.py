@@ -25,15 +25,15 @@ def search_on_ray(
     """
     budget = Budget(plan.sweep.resources)
     with cluster_for(left, plan.sweep, storage, address, view) as cluster:
-        return _SearchConductor(study, cluster, budget, view, work).run(left)
+        return _SearchConductor(study, plan, cluster, budget, view, work).run(left)
 
 
 class _SearchConductor(Conductor):
     """Distils what a study names, and looks at it."""
 
-    def __init__(self, study: Study, cluster: Cluster, budget: Budget, view: View, work: Work) -> None:
+    def __init__(self, study: Study, plan: Plan, cluster: Cluster, budget: Budget, view: View, work: Work) -> None:
         super().__init__(cluster, budget, view, work)
-        self.study = study
+        self.study, self._plan = study, plan
         self._under_way: dict[str, Stop] = {}
         """by the names of their legs"""
         self._held: list[Stop] = []
@@ -57,8 +57,8 @@ class _SearchConductor(Conductor):
                     return self._leg(held)
                 self.study.failed(held, startable)
         while len(self._held) < self.slots() and (stop := self.study.next()) is not None:
-            experts = stop.run.expert_set
-            if experts is not None and experts not in self._experts_left:
+            experts = None if stop.run.expert_set is None else self._plan.covering(stop.run.expert_set)
+            if experts is not None and experts.stored_id not in self._experts_left:
                 self._train(experts)
             if self._startable(stop.run) is True:
                 return self._leg(stop)

@@ -11,11 +11,22 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from glad_ray.engine import words
 from glad_ray.engine.driver import Seen, look_at_driver
 from glad_ray.engine.show_status import driver_fields, driver_words
-from glad_ray.results import SearchTrial, TrialState, best_in_full, read_search, read_trials
+from glad_ray.results import (
+    RefusedDraw,
+    SearchTrial,
+    TrialState,
+    best_in_full,
+    read_refused_draws,
+    read_search,
+    read_trials,
+)
 from glad_ray.spec.search import Search
 from glad_ray.storage import Storage
+
+_SHOWN_REFUSED = 5
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,8 @@ class SearchStatus:
     search: Search
     trials: tuple[SearchTrial, ...]
     """as the table has them, which is some seconds old"""
+    refused: tuple[RefusedDraw, ...]
+    """draws of which no run can be made"""
     driver: Seen | None
     at: datetime
 
@@ -41,7 +54,12 @@ def read_search_status(storage: Storage, driver: Seen | None = None) -> SearchSt
     if not storage.exists(Storage.SEARCH):
         return None
     return SearchStatus(
-        storage, read_search(storage), read_trials(storage), driver or look_at_driver(storage), datetime.now(UTC)
+        storage,
+        read_search(storage),
+        read_trials(storage),
+        read_refused_draws(storage),
+        driver or look_at_driver(storage),
+        datetime.now(UTC),
     )
 
 
@@ -49,15 +67,18 @@ def search_status_parts(status: SearchStatus) -> Iterator[RenderableType]:
     """What to print, one after another."""
     counts = ", ".join(f"{count} {state}" for state, count in status.counts.items())
     yield Text(f"search {status.search.name}: {len(status.trials)} of {status.search.trials} trials begun; {counts}")
+    if status.refused:
+        yield Text(f"{words.of_refused(len(status.refused))}, and others are drawn in their place:", style="red")
+    for draw in status.refused[:_SHOWN_REFUSED]:
+        yield Text(f"  draw {draw.number}, {words.of_drawn(draw.parameters)}: {draw.error}")
+    if more := len(status.refused[_SHOWN_REFUSED:]):
+        yield Text(f"  and {more} more")
     yield Text(driver_words(status.driver, status.at, "search"))
     looks = len(status.search.looks)
     table = Table("trial", "state", "drawn", *(f"look {number + 1}" for number in range(looks)), "in full")
     winner = best_in_full(status.trials)
     for trial in status.trials:
-        drawn = ", ".join(
-            f"{name.removeprefix('algorithm.')} {f'{value:.3g}' if isinstance(value, float) else value}"
-            for name, value in trial.parameters.items()
-        )
+        drawn = words.of_drawn(trial.parameters)
         seen = [f"{100 * look:.1f} %" for look in trial.looks] + [""] * (looks - len(trial.looks))
         full = "" if trial.full_accuracy is None else f"{100 * trial.full_accuracy:.1f} %"
         style = "green" if trial is winner else ""
@@ -74,6 +95,9 @@ def search_status_fields(status: SearchStatus) -> dict[str, Any]:
         "driver": driver_fields(status.driver),
         "counts": status.counts,
         "wanted": status.search.trials,
+        "refused": [
+            {"number": draw.number, "parameters": dict(draw.parameters), "error": draw.error} for draw in status.refused
+        ],
         "trials": [
             {
                 "number": trial.number,

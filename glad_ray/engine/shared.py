@@ -64,7 +64,7 @@ class Shared:
         """The trajectories of an expert set, if one is needed."""
         if expert_set is None:
             return None
-        return RemoteTrajectories(find_store(self.prefix, expert_set.content_id), expert_set)
+        return RemoteTrajectories(find_store(self.prefix, expert_set.stored_id), expert_set)
 
     def tell(self, event: Event) -> bool:
         """Send an event to the driver; it has arrived before the unit of work ends. Returns whether that is to end."""

@@ -47,7 +47,7 @@ class Kind(NamedTuple):
     @classmethod
     def of_experts(cls, expert_set: ExpertSet) -> "Kind":
         """Experts of a set."""
-        return cls("expert", expert_set.network.name, f"training of {expert_set.label}", (expert_set.content_id,))
+        return cls("expert", expert_set.network.name, f"training of {expert_set.label}", (expert_set.stored_id,))
 
 
 class Measured(NamedTuple):

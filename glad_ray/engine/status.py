@@ -18,7 +18,16 @@ from glad_ray.engine.replica.stats import ReplicaStats, read_replicas
 from glad_ray.engine.tally import Tally
 from glad_ray.errors import DataError, UserError
 from glad_ray.plan import Plan, experts_needed, read_plan
-from glad_ray.results import Entry, Failure, Progress, Training, read_entry, read_failure, read_trainings
+from glad_ray.results import (
+    Entry,
+    Failure,
+    Progress,
+    Training,
+    missing_experts,
+    read_entry,
+    read_failure,
+    read_trainings,
+)
 from glad_ray.spec import Run
 from glad_ray.storage import Storage
 
@@ -120,18 +129,16 @@ class _Reading:
     def __init__(self, storage: Storage, plan: Plan, driver: Seen | None) -> None:
         self.storage, self.plan, self.driver = storage, plan, driver
         self.paths: dict[str, float | None] = {}
-        for folder in (Storage.RUNS, Storage.RESULTS, Storage.EXPERTS):
+        for folder in (Storage.RUNS, Storage.RESULTS):
             self.paths |= storage.times(folder)
         self.entry_names: defaultdict[str, list[str]] = defaultdict(list)
         for path in self.paths:
             folder, _, file = path.rpartition("/")
             self.entry_names[folder].append(file.removesuffix(".json"))
-        self.experts = {
-            each.content_id: sum(
-                storage.expert_path(each.content_id, index) in self.paths for index in range(each.experts.count)
-            )
-            for each in plan.expert_sets
-        }
+        missing = {each.stored_id: len(missing_experts(storage, each)) for each in plan.expert_sets}
+        self.experts = {each.stored_id: each.experts.count - missing[each.stored_id] for each in plan.expert_sets}
+        """trained, by the ids of expert sets"""
+        self.untrained = {each for each, count in missing.items() if count}
 
     def run_status(self, run: Run) -> RunStatus:
         """What one run is doing."""
@@ -218,7 +225,7 @@ class _Reading:
             now = driven and max(self._driven_at(run, name, entries[name]) for name in begun) > -_CLOCK_SECONDS
             return "distilling" if now else "interrupted"
         needed = experts_needed(run, self.plan.sweep)
-        whole = all(self.experts[each.content_id] == each.experts.count for each in needed)
+        whole = not any(each.stored_id in self.untrained for each in needed)
         return "planned" if whole else "waiting for experts"
 
     def _entries(self, run: Run) -> dict[str, Entry]:

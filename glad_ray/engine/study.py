@@ -6,51 +6,54 @@ that began it. Each draw of a trial follows from the search's seed, the trial's 
 seen by then.
 """
 
-import json
 import random
 import statistics
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from itertools import islice
-from typing import Any, Literal, NamedTuple
+from itertools import islice, takewhile
+from typing import Any, NamedTuple
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from glad_ray.engine.events import Event, Outcome, TrialFailed, TrialSeen, TrialsFound
+from glad_ray.engine import words
+from glad_ray.engine.events import DrawRefused, DrawsEnded, Event, Outcome, TrialFailed, TrialSeen, TrialsFound
 from glad_ray.engine.faults import Fault
-from glad_ray.engine.samplers import draw, drawn_before, pruner_for, prunes_again, sampler_for
-from glad_ray.engine.study_storage import open_study_storage
+from glad_ray.engine.open_study import open_study
+from glad_ray.engine.samplers import draw, drawn_before, prunes_again, sampler_for
 from glad_ray.errors import UserError
-from glad_ray.results import Look, SearchTrial, best_in_full, read_entry, read_look, write_trials
+from glad_ray.plan.stored_ids import StoredIds
+from glad_ray.results import (
+    Look,
+    RefusedDraw,
+    SearchTrial,
+    best_in_full,
+    read_entry,
+    read_look,
+    write_refused_draws,
+    write_trials,
+)
 from glad_ray.results.search_trials import TrialState as State
 from glad_ray.spec import Evaluation, Run
-from glad_ray.spec.search import Grid, Halving, Hyperband, Objective, Search
-from glad_ray.spec.search_space import Label, Parameter, first_points, grid_points, propose
+from glad_ray.spec.search import Grid, Halving, Hyperband, Search
+from glad_ray.spec.search_space import Ask, Parameter, grid_points, propose
 from glad_ray.storage import Storage
 
 _TABLE_SECONDS = 10.0
-_DIRECTIONS: Mapping[Objective, Literal["maximize", "minimize"]] = {
-    "accuracy": "maximize",
-    "seconds": "minimize",
-    "bytes": "minimize",
-}
 _STATES: Mapping[TrialState, State] = {
     TrialState.RUNNING: "running",
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "stopped",
     TrialState.FAIL: "failed",
 }
-_OWNER, _SEARCH, _SECONDS, _ERROR, _SAME = "storage", "search", "seconds", "error", "same as trial"
+_OWNER, _SECONDS, _ERROR, _SAME = "storage", "seconds", "error", "same as trial"
 _MOST_DRAWS = 50
-"""for a trial, until there is taken to be nothing new"""
-# A study goes on with other budgets, not with other runs or another measure of them.
-_LASTING = ("base", "vary", "objectives", "rungs", "evaluation")
+"""in a row that came to nothing, until there is taken to be nothing new"""
 
 
 class Stop(NamedTuple):
@@ -78,9 +81,11 @@ class Study:
         self.search, self.storage, self._show = search, storage, show
         warnings.simplefilter("ignore", ExperimentalWarning)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._owner = _owner(storage)
-        self._study = _open(search, open_study_storage(storage, where))
-        self._most = min([search.trials, *([_grid_size(search)] if isinstance(search.sampler, Grid) else [])])
+        self._owner, self._ids = _owner(storage), StoredIds(storage)
+        self._study = open_study(search, storage, where)
+        self.asked = _grid_size(search) if isinstance(search.sampler, Grid) else search.trials
+        """trials that are to be begun: of a grid, no more than it has"""
+        self._most = self.asked
         self._runs: dict[int, Run] = {}
         self._numbers: dict[str, int] = {}
         """of trials, by their runs' ids"""
@@ -91,6 +96,8 @@ class Study:
         """what is evaluated in full; None: not decided yet"""
         self._full: dict[int, tuple[Mapping[str, Look], float]] = {}
         """looks in full, and the seconds of distilling before them"""
+        self._without_run: set[int] = set()
+        """numbers of trials that ended without a run"""
         self._written = 0.0
         if alone:
             self._give_up_others()
@@ -160,10 +167,21 @@ class Study:
         """Write the table of trials."""
         self._written = time.monotonic()
         write_trials(self.storage, self.rows())
+        write_refused_draws(self.storage, self.refused())
 
     def rows(self) -> list[SearchTrial]:
         """All trials that were begun, in their order."""
         return [self._row(trial) for trial in self._begun() if self._run(trial) is not None]
+
+    def refused(self) -> list[RefusedDraw]:
+        """All draws of which no run can be made, in their order."""
+        return [
+            RefusedDraw(
+                number=trial.number, parameters=trial.params, error=trial.user_attrs.get(_ERROR, "not drawn to its end")
+            )
+            for trial in self._trials(TrialState.FAIL)
+            if _SAME not in trial.user_attrs and self._run(trial) is None
+        ]
 
     def _write(self) -> None:
         if time.monotonic() - self._written > _TABLE_SECONDS:
@@ -182,7 +200,7 @@ class Study:
         mine = [
             trial for trial in self._trials(TrialState.RUNNING) if trial.user_attrs.get(_OWNER) in (None, self._owner)
         ]
-        self._show(TrialsFound(len(self._begun()) - len(mine), len(mine), self._most))
+        self._show(TrialsFound(len(self._begun()) - len(mine), len(mine), self.asked, len(self.refused())))
         for frozen in mine:
             self._sample(frozen.number)
             if (stop := self._drawn(Trial(self._study, frozen._trial_id))) is None:
@@ -196,22 +214,26 @@ class Study:
                 self._ready.append(stop)
 
     def _begun(self) -> list[FrozenTrial]:
-        """Trials, those left out that only drew what another had drawn."""
+        """Trials, those left out that came to nothing."""
         begun = self._trials(TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-        return [trial for trial in begun if _SAME not in trial.user_attrs]
+        return [trial for trial in begun if not self._came_to_nothing(trial)]
 
     def _begin(self) -> Stop | None:
-        """A new trial, if there may be one."""
-        for _ in range(_MOST_DRAWS):
-            if len(self._begun()) >= self._most or self._finals is not None:
-                return None
+        """A new trial, if there may be one. What comes to nothing is drawn again, a bounded number of times."""
+        while len(self._begun()) < self._most and self._finals is None:
             waiting = self._trials(TrialState.WAITING)
+            if not waiting and self._came_to_nothing_in_a_row() >= _MOST_DRAWS:
+                self._most = len(self._begun())
+                self._show(DrawsEnded(self._most, self.asked))
+                return None
             self._sample(waiting[0].number if waiting else len(self._trials()))
             if (stop := self._drawn(self._study.ask())) is not None:
                 return stop
-        # There is nothing that was not drawn before, or hardly anything.
-        self._most = len(self._begun())
         return None
+
+    def _came_to_nothing_in_a_row(self) -> int:
+        """How many of the last draws came to nothing; a killed driver's among them."""
+        return sum(1 for _ in takewhile(self._came_to_nothing, reversed(self._trials())))
 
     def _drawn(self, trial: Trial) -> Stop | None:
         """A trial with all that it draws; None if no run can be made of that, or one that another trial has: it ends
@@ -219,10 +241,13 @@ class Study:
         """
         trial.set_user_attr(_OWNER, self._owner)
         try:
-            run = propose(self.search, partial(self._draw, trial))
+            run = self._proposed(partial(self._draw, trial))
         except UserError as error:
             trial.set_user_attr(_ERROR, str(error))
             self._study.tell(trial.number, state=TrialState.FAIL)
+            drawn = self._frozen(trial.number).params
+            self._show(DrawRefused(RefusedDraw(number=trial.number, parameters=drawn, error=str(error))))
+            self._write()
             return None
         for other in self._begun():
             self._run(other)
@@ -329,18 +354,22 @@ class Study:
 
     def _run(self, trial: FrozenTrial) -> Run | None:
         """The run of a trial; None if none can be made of what it has drawn, or it has not drawn all."""
-        if trial.number not in self._runs:
-            with suppress(UserError, KeyError):
-                run = self._runs[trial.number] = propose(self.search, drawn_before(trial))
+        if trial.number not in self._runs and trial.number not in self._without_run:
+            try:
+                run = self._runs[trial.number] = self._proposed(drawn_before(trial))
                 self._numbers.setdefault(run.run_id, trial.number)
+            except (UserError, KeyError):
+                if trial.state == TrialState.FAIL:
+                    self._without_run.add(trial.number)
         return self._runs.get(trial.number)
 
+    def _proposed(self, ask: Ask) -> Run:
+        """What `propose` makes, with the ids under which the storage holds it already."""
+        run = propose(self.search, ask)
+        return self._ids.of_run(run, () if run.expert_set is None else (run.expert_set,))
+
     def _drawn_in_words(self, number: int) -> str:
-        drawn = self._frozen(number).params
-        return ", ".join(
-            f"{name.removeprefix('algorithm.')} {f'{value:.3g}' if isinstance(value, float) else value}"
-            for name, value in drawn.items()
-        )
+        return words.of_drawn(self._frozen(number).params)
 
     def _trial(self, number: int) -> Trial:
         return Trial(self._study, self._frozen(number)._trial_id)
@@ -367,33 +396,6 @@ def _owner(storage: Storage) -> str:
     if not storage.exists(Storage.SEARCH_OWNER):
         storage.write_bytes(Storage.SEARCH_OWNER, uuid.uuid4().hex.encode())
     return storage.read_bytes(Storage.SEARCH_OWNER).decode()
-
-
-def _open(search: Search, storage: Any) -> optuna.Study:
-    """The study of a search, with its first trials in the queue; raises `UserError` if it is another search's."""
-    study = optuna.create_study(
-        study_name=search.name,
-        storage=storage,
-        directions=[_DIRECTIONS[objective] for objective in search.objectives],
-        pruner=pruner_for(search),
-        load_if_exists=True,
-    )
-    content = search.model_dump(mode="json", include=set(_LASTING))
-    kept = study.user_attrs.get(_SEARCH)
-    if kept is None:
-        points: Iterable[Mapping[str, Label]] = first_points(search)
-        if isinstance(search.sampler, Grid):
-            points = islice(grid_points(search, search.sampler.points), search.trials)
-        for point in points:
-            study.enqueue_trial(dict(point), skip_if_exists=True)
-        # Last: whoever finds a study without it does all of this again.
-        study.set_user_attr(_SEARCH, json.dumps(content, sort_keys=True))
-    elif wrong := [name for name, value in json.loads(kept).items() if value != content.get(name)]:
-        raise UserError(
-            f"The study {search.name} was made for another search ({', '.join(wrong)} differ): name another storage or "
-            "study, give the search another name, or take the change back."
-        )
-    return study
 
 
 def _grid_size(search: Search) -> int:

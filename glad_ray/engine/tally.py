@@ -78,7 +78,7 @@ class Tally:
                 before = self.preparing.setdefault(data, Preparing(done, time.monotonic(), done, total))
                 self.preparing[data] = before._replace(done=done)
             case ExpertEpoch(expert_set, expert, epoch):
-                expert_set_id = expert_set.content_id
+                expert_set_id = expert_set.stored_id
                 self._epochs[expert_set_id][expert] = epoch
                 self._rates.ticked(_Unit.expert_epoch(expert_set), (expert_set_id, expert), epoch)
             case Retried():
@@ -114,13 +114,13 @@ class Tally:
 
     def experts(self, expert_set: ExpertSet) -> int:
         """Experts of a set that are there."""
-        expert_set_id = expert_set.content_id
+        expert_set_id = expert_set.stored_id
         ended = (epoch == expert_set.experts.last_epoch for epoch in self._epochs[expert_set_id].values())
         return self._experts_before.get(expert_set_id, 0) + sum(ended)
 
     def expert_epochs(self, expert_set: ExpertSet) -> int:
         """Epochs that all experts of a set have made together."""
-        expert_set_id = expert_set.content_id
+        expert_set_id = expert_set.stored_id
         before = self._experts_before.get(expert_set_id, 0) * expert_set.experts.last_epoch
         return before + sum(self._epochs[expert_set_id].values())
 
@@ -192,7 +192,7 @@ class Tally:
     def _is_needed(self, expert_set: ExpertSet) -> bool:
         """Whether some run still needs it; a plan may be of experts alone, without a run that needs them."""
         return not self.plan.runs or any(
-            expert_set in (work.judges if run_id in self.distilled else work.expert_sets)
+            expert_set.stored_id in (work.judges if run_id in self.distilled else work.expert_sets)
             for run_id, work in self._works.items()
             if run_id not in self.finished and run_id not in self.failed
         )
@@ -251,9 +251,9 @@ class _Work:
     step: _Unit
     trainings: Mapping[tuple[str, str], _Trainings]
     """by the evaluation's id and the network's key"""
-    expert_sets: tuple[ExpertSet, ...]
-    """needed until it is finished"""
-    judges: tuple[ExpertSet, ...]
+    expert_sets: tuple[str, ...]
+    """ids of those needed until it is finished"""
+    judges: tuple[str, ...]
     """those of them that are needed when it is distilled"""
     trainings_total: int
     """that its evaluation takes"""
@@ -269,7 +269,9 @@ class _Work:
             for evaluation_id, evaluation in ((each.content_id, each) for each in sweep.evaluations)
             for network in evaluation.networks
         }
-        needed, judges = (experts_needed(run, sweep, distilled) for distilled in (False, True))
+        needed, judges = (
+            tuple(each.stored_id for each in experts_needed(run, sweep, distilled)) for distilled in (False, True)
+        )
         trainings_total = sum(each.number for each in trainings.values())
         return cls(run, run.run_id, _Unit.step(run), trainings, needed, judges, trainings_total)
 

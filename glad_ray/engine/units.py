@@ -6,7 +6,7 @@ A unit is an expert, a distillation, or the evaluation of a run with one network
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Literal, NamedTuple
@@ -21,14 +21,13 @@ from glad_ray.engine.faults import Fault
 from glad_ray.engine.process_state import restored
 from glad_ray.engine.view import View
 from glad_ray.errors import RunError
-from glad_ray.experts import missing_experts
 from glad_ray.generators import Generator, build_generator, check_generator, read_file
 from glad_ray.interrupts import within
 from glad_ray.machine import keep_freed_memory
 from glad_ray.networks import check_network
 from glad_ray.plan import Plan, experts_needed
 from glad_ray.plan.machines import units_of
-from glad_ray.results import Failure, completed, damage, sound_trainings, write_failure
+from glad_ray.results import Failure, completed, damage, missing_experts, sound_trainings, write_failure
 from glad_ray.spec import (
     DC,
     DM,
@@ -44,6 +43,7 @@ from glad_ray.spec import (
     Unit,
     dataset_facts,
 )
+from glad_ray.spec.experts import merged
 from glad_ray.spec.whitening import Whitening
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile
@@ -135,14 +135,15 @@ def left_of(plan: Plan, storage: Storage) -> Left:
     to_distill = tuple(run for run, (state, _) in found if state == "to distill")
     to_evaluate = tuple(run for run, (state, _) in found if state == "to evaluate")
     # A plan may be of experts alone, without a run that needs them.
-    needed = set() if plan.runs else {each for each in plan.expert_sets if missing_experts(storage, each)}
-    needed |= {each for run in to_distill for each in experts_needed(run, plan.sweep)}
-    needed |= {each for run in to_evaluate for each in experts_needed(run, plan.sweep, distilled=True)}
+    needed = [] if plan.runs else [each for each in plan.expert_sets if missing_experts(storage, each)]
+    needed += [each for run in to_distill for each in experts_needed(run, plan.sweep)]
+    needed += [each for run in to_evaluate for each in experts_needed(run, plan.sweep, distilled=True)]
+    order = {each.stored_id: number for number, each in enumerate(plan.expert_sets)}
     return Left(
         finished=tuple(run for run, (state, _) in found if state == "finished"),
         to_distill=to_distill,
         to_evaluate=to_evaluate,
-        expert_sets=tuple(each for each in plan.expert_sets if each in needed),
+        expert_sets=tuple(sorted(merged(needed), key=lambda each: order[each.stored_id])),
         damaged=tuple((run, wrong) for run, (_, wrong) in found if wrong is not None),
     )
 
@@ -225,9 +226,7 @@ def show_begun(plan: Plan, left: Left, storage: Storage, view: View) -> None:
             for network in evaluation.networks
             for training in sound_trainings(storage, run.run_id, evaluation.content_id, network.key)[0]
         ),
-        experts={
-            each.content_id: each.experts.count - len(missing_experts(storage, each)) for each in plan.expert_sets
-        },
+        experts={each.stored_id: each.experts.count - len(missing_experts(storage, each)) for each in plan.expert_sets},
     )
     view.show(begun)
     for run, wrong in left.damaged:
@@ -284,16 +283,20 @@ def fault_of_networks(faults: Sequence[tuple[Network, Fault]]) -> Fault:
     return Fault("; ".join(named), "\n".join(fault.traceback for _, fault in faults))
 
 
-def first_fault(run: Run, sweep: Sweep, faults: Mapping[ExpertSet, Fault], distilled: bool = False) -> Fault | None:
-    """What went wrong with the experts that a run needs, if something did."""
-    return next((faults[each] for each in experts_needed(run, sweep, distilled) if each in faults), None)
+def first_fault(run: Run, sweep: Sweep, faults: Mapping[str, Fault], distilled: bool = False) -> Fault | None:
+    """What went wrong with the experts that a run needs, if something did; `faults` are by the ids of expert sets."""
+    needed = (each.stored_id for each in experts_needed(run, sweep, distilled))
+    return next((faults[each] for each in needed if each in faults), None)
 
 
-def raise_unless_recorded(sweep: Sweep, faults: Mapping[ExpertSet, Fault]) -> None:
-    """Raise `RunError` for experts that failed, unless there are runs, which fail with them and say so."""
-    wrong = {expert_set: fault for expert_set, fault in faults.items() if fault.kind != "stopped"}
-    if wrong and not sweep.runs:
-        raise RunError("; ".join(f"{expert_set.label}: {fault.error}" for expert_set, fault in wrong.items()))
+def raise_unless_recorded(sweep: Sweep, expert_sets: Iterable[ExpertSet], faults: Mapping[str, Fault]) -> None:
+    """Raise `RunError` for experts that failed, unless there are runs, which fail with them and say so; `faults` are by
+    the ids of expert sets.
+    """
+    wrong = [(each, faults[each.stored_id]) for each in expert_sets if each.stored_id in faults]
+    said = [f"{expert_set.label}: {fault.error}" for expert_set, fault in wrong if fault.kind != "stopped"]
+    if said and not sweep.runs:
+        raise RunError("; ".join(said))
 
 
 def record_failure(run: Run, stage: Stage, fault: Fault, storage: Storage, view: View, step: int | None = None) -> None:

@@ -1,6 +1,8 @@
 """The words for how far a sweep is: the same in its view while it runs, and in its status from elsewhere."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from glad_ray.engine.replica.stats import ReplicaStats
 from glad_ray.engine.tally import Tally
@@ -75,3 +77,16 @@ def left(seconds: float | None) -> str:
 def clock(seconds: float) -> str:
     """Hours, minutes and seconds."""
     return str(timedelta(seconds=round(seconds)))
+
+
+def of_drawn(parameters: Mapping[str, Any]) -> str:
+    """What was drawn for a trial of a search: `space f2, learning_rates.f 3.2`."""
+    return ", ".join(
+        f"{name.removeprefix('algorithm.')} {f'{value:.3g}' if isinstance(value, float) else value}"
+        for name, value in parameters.items()
+    )
+
+
+def of_refused(count: int) -> str:
+    """How many draws of a search made no run."""
+    return "1 draw made no run" if count == 1 else f"{count} draws made no run"

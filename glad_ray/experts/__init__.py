@@ -7,12 +7,12 @@ from glad_ray.experts.files import (
     ExpertFiles,
     FlatArray,
     Shapes,
-    missing_experts,
     parameter_shapes,
     read_only_tensor,
     write_trajectory,
 )
 from glad_ray.experts.train import groups, missing_groups, train_experts, try_expert_epoch
+from glad_ray.results import missing_experts
 
 __all__ = [
     "ExpertFiles",

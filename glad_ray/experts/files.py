@@ -31,14 +31,8 @@ Shapes = Sequence[tuple[str, tuple[int, ...]]]
 
 _WORDS_CHARACTERS = 150
 _COLUMNS = ["epoch", "loss", "parameters", "crc32"]
-
-
-def missing_experts(storage: Storage, expert_set: ExpertSet) -> list[int]:
-    """Indices of the experts that are not on storage yet."""
-    paths = [storage.expert_path(expert_set.content_id, index) for index in range(expert_set.experts.count)]
-    # One question for all: an object store takes its time over each.
-    there = set(storage.list(paths[0].rpartition("/")[0]))
-    return [index for index, path in enumerate(paths) if path not in there]
+_NOT_THEIRS = ("experts.count", "experts.epochs", "experts.keep_until")
+"""what may differ between a set of experts and one that its files serve"""
 
 
 def parameter_shapes(network: nn.Module) -> Shapes:
@@ -61,7 +55,7 @@ def write_trajectory(
     `source` says where they come from if they were not trained here.
     """
     storage.write_bytes(
-        storage.expert_path(expert_set.content_id, index), _to_arrow(expert_set, parameters, snapshots, source)
+        storage.expert_path(expert_set.stored_id, index), _to_arrow(expert_set, parameters, snapshots, source)
     )
 
 
@@ -119,7 +113,7 @@ class ExpertFiles:
 
     def _reader(self, expert: int) -> pa.ipc.RecordBatchFileReader:
         if expert not in self._readers:
-            path = self.storage.expert_path(self.expert_set.content_id, expert)
+            path = self.storage.expert_path(self.expert_set.stored_id, expert)
             reader = pa.ipc.open_file(self.storage.open_file(path))
             what = _difference(reader, self.expert_set)
             if what is not None:
@@ -128,7 +122,7 @@ class ExpertFiles:
         return self._readers[expert]
 
     def _name(self, expert: int) -> str:
-        return f"{self.storage}/{self.storage.expert_path(self.expert_set.content_id, expert)}"
+        return f"{self.storage}/{self.storage.expert_path(self.expert_set.stored_id, expert)}"
 
 
 def _to_arrow(
@@ -194,7 +188,7 @@ def _difference(reader: pa.ipc.RecordBatchFileReader, asked: ExpertSet) -> str |
         return f"has no snapshots of parameters in {asked.experts.dtype}"
     if kept.list_size != size:
         return f"has snapshots of {kept.list_size:,} parameters, and {_described(asked)} has {size:,}"
-    if reader.num_record_batches != asked.experts.last_epoch + 1:
+    if reader.num_record_batches <= asked.experts.last_epoch:
         return f"has {reader.num_record_batches - 1} epochs, not {asked.experts.last_epoch}"
     return None
 
@@ -208,6 +202,7 @@ def _two(found: ExpertSet, asked: ExpertSet) -> tuple[str, str]:
         path
         for path in field_paths(asked)
         if path not in said
+        and path not in _NOT_THEIRS
         and not isinstance(value_at(asked, path), Record)
         and value_at(found, path) != value_at(asked, path)
     ]

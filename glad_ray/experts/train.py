@@ -13,9 +13,10 @@ from torch import Tensor
 
 from glad_ray.data import Dataset, by_index
 from glad_ray.errors import RunError
-from glad_ray.experts.files import missing_experts, parameter_shapes, write_trajectory
+from glad_ray.experts.files import parameter_shapes, write_trajectory
 from glad_ray.networks import Classifier, Ensemble, build_network, flat_parameters
 from glad_ray.randomness import rng_for
+from glad_ray.results import missing_experts
 from glad_ray.spec import ExpertSet
 from glad_ray.storage import Storage
 from glad_ray.training import train_epoch_together
@@ -78,7 +79,7 @@ def _epochs(
     """Flat parameters of some experts, one after another, and the loss of each: before their training (NaN), and after
     every epoch. Raises `RunError` if a loss is not finite.
     """
-    settings, identity = expert_set.experts, expert_set.content_id
+    settings, identity = expert_set.experts, expert_set.stored_id
     networks = [_begun(expert_set, index, dataset).to(target) for index in indices]
     # One by itself is not batched, which would only take it longer.
     network = networks[0] if len(networks) == 1 else Ensemble(networks)
@@ -111,5 +112,5 @@ def _begun(expert_set: ExpertSet, index: int, dataset: Dataset) -> Classifier:
         channels=dataset.train_images.shape[1],
         resolution=dataset.train_images.shape[-1],
         classes=len(dataset.class_names),
-        rng=rng_for(expert_set.content_id, "expert network", index),
+        rng=rng_for(expert_set.stored_id, "expert network", index),
     )

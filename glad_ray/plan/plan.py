@@ -1,11 +1,14 @@
 """A sweep made concrete: its runs in the order they start, and what they need first."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from glad_ray.errors import DataError, UserError
 from glad_ray.plan.cost import estimate
+from glad_ray.plan.stored_ids import StoredIds
 from glad_ray.spec import ExpertSet, Resources, Run, Sweep, dataset_facts
+from glad_ray.spec.experts import merged
 from glad_ray.spec.overrides import rank
 from glad_ray.spec.whitening import check_whitening
 from glad_ray.storage import Storage
@@ -22,7 +25,12 @@ class Plan:
     """in the order they start: those that the sweep wants first, and among these as among the others the longest
     distillation first, so that the last to end is a short one"""
     expert_sets: tuple[ExpertSet, ...]
-    """networks to be trained on real data before the runs that need them, each once"""
+    """networks to be trained on real data before the runs that need them: one set for each id, which serves all runs
+    that need some of it"""
+
+    def covering(self, expert_set: ExpertSet) -> ExpertSet:
+        """The set of this plan that has all experts and epochs of a smaller one."""
+        return next((each for each in self.expert_sets if each.stored_id == expert_set.stored_id), expert_set)
 
 
 def make_plan(sweep: Sweep) -> Plan:
@@ -33,8 +41,7 @@ def make_plan(sweep: Sweep) -> Plan:
         sweep.runs,
         key=lambda run: (rank(run, sweep.first), -estimate(run, sweep.evaluations).distill_flops),
     )
-    needed = [expert_set for run in runs for expert_set in experts_needed(run, sweep)]
-    return Plan(sweep=sweep, runs=tuple(runs), expert_sets=tuple(dict.fromkeys(needed)))
+    return _plan_of(sweep, runs)
 
 
 def plan_experts(*expert_sets: ExpertSet, resources: Resources = _STANDARD) -> Plan:
@@ -45,7 +52,7 @@ def plan_experts(*expert_sets: ExpertSet, resources: Resources = _STANDARD) -> P
     for each in expert_sets:
         if each.whitening != "none":
             check_whitening(each.whitening, dataset_facts(each.dataset).channels, each.resolution)
-    return Plan(Sweep(name="experts", runs=(), resources=resources), (), expert_sets)
+    return Plan(Sweep(name="experts", runs=(), resources=resources), (), merged(expert_sets))
 
 
 def experts_needed(run: Run, sweep: Sweep, distilled: bool = False) -> tuple[ExpertSet, ...]:
@@ -55,17 +62,26 @@ def experts_needed(run: Run, sweep: Sweep, distilled: bool = False) -> tuple[Exp
     return tuple(dict.fromkeys(filter(None, needed)))
 
 
+def as_stored(plan: Plan, storage: Storage) -> Plan:
+    """The plan with the ids under which a storage holds its runs and experts already (see `StoredIds`)."""
+    ids = StoredIds(storage)
+    if not plan.runs:
+        return replace(plan, expert_sets=merged(map(ids.of_experts, plan.expert_sets)))
+    runs = {run.content_id: ids.of_run(run, experts_needed(run, plan.sweep)) for run in plan.runs}
+    if not any(run.held_as for run in runs.values()):
+        return plan
+    sweep = plan.sweep.replace(runs=[runs[run.content_id] for run in plan.sweep.runs])
+    return _plan_of(sweep, runs.values())
+
+
 def read_plan(storage: Storage) -> Plan:
     """The plan that `write_plan` kept; raises `DataError` if there is none, or it is damaged or of another version."""
     try:
         kept = json.loads(storage.read_bytes(Storage.PLAN))
         sweep = Sweep.model_validate(kept["sweep"])
-        runs = {run.run_id: run for run in sweep.runs}
-        needed = (each for run in sweep.runs for each in experts_needed(run, sweep))
-        expert_sets = {each.content_id: each for each in needed}
-        return Plan(
-            sweep, tuple(runs[each] for each in kept["runs"]), tuple(expert_sets[each] for each in kept["expert_sets"])
-        )
+        # An earlier version wrote former ids.
+        runs = {each: run for run in sweep.runs for each in (run.former_id, run.run_id)}
+        return as_stored(_plan_of(sweep, [runs[each] for each in kept["runs"]]), storage)
     except DataError:
         raise
     except (UserError, ValueError, TypeError, LookupError) as error:
@@ -80,6 +96,12 @@ def write_plan(plan: Plan, storage: Storage) -> None:
     kept = {
         "sweep": plan.sweep.model_dump(mode="json"),
         "runs": [run.run_id for run in plan.runs],
-        "expert_sets": [expert_set.content_id for expert_set in plan.expert_sets],
+        "expert_sets": [expert_set.stored_id for expert_set in plan.expert_sets],
     }
     storage.write_bytes(Storage.PLAN, json.dumps(kept, indent=1).encode())
+
+
+def _plan_of(sweep: Sweep, runs: Iterable[Run]) -> Plan:
+    """The plan of a sweep whose runs start in an order."""
+    ordered = tuple(runs)
+    return Plan(sweep, ordered, merged(each for run in ordered for each in experts_needed(run, sweep)))

@@ -68,7 +68,7 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
         )
         for expert_set in plan.expert_sets:
             time = _time(expert_flops(expert_set), trains_on=dataset_facts(expert_set.dataset))
-            needs.add_row(escape(expert_set.label), expert_set.content_id, time, decimal(expert_bytes(expert_set)))
+            needs.add_row(escape(expert_set.label), expert_set.stored_id, time, decimal(expert_bytes(expert_set)))
         yield needs
 
     table = Table(

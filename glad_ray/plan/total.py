@@ -8,6 +8,7 @@ from glad_ray.plan.parameters import expert_bytes
 from glad_ray.plan.plan import experts_needed
 from glad_ray.plan.whitening import fits
 from glad_ray.spec import Run, Sweep
+from glad_ray.spec.experts import merged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ class Total:
 def total(runs: Sequence[Run], sweep: Sweep) -> Total:
     """The cost of runs of a sweep, every set of experts counted once."""
     costs = [estimate(run, sweep.evaluations) for run in runs]
-    expert_sets = {expert_set for run in runs for expert_set in experts_needed(run, sweep)}
+    expert_sets = merged(expert_set for run in runs for expert_set in experts_needed(run, sweep))
     return Total(
         run_flops=sum(cost.distill_flops + cost.evaluate_flops for cost in costs),
         expert_flops=sum(map(expert_flops, expert_sets)),

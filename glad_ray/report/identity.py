@@ -130,7 +130,7 @@ def _fields(run: Run) -> dict[str, str]:
         else:
             flat[path] = f"{value:g}" if isinstance(value, float) else _WORDS.get(str(value), str(value))
 
-    content = run.model_dump(mode="json", exclude={"seed"}, context={"identity": True})
+    content = {name: value for name, value in run.identity.items() if name != "seed"}
     if isinstance(run.generator, StyleGANFile | DiffusersAutoencoder):
         name, sha256 = Path(run.generator.path).name, str(content["generator"].pop("sha256"))
         content["generator"]["file"] = f"{name} ({sha256[:8]})"

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from glad_ray.errors import UserError
+from glad_ray.plan import Plan, as_stored
 from glad_ray.report.conditions import evaluation_names
 from glad_ray.report.identity import Identity, identities, known_datasets, variants
 from glad_ray.report.published import Comparison, comparisons
@@ -128,13 +129,14 @@ def _read_sweep(storage: Storage) -> Sweep | None:
     if not storage.exists(storage.PLAN):
         return None
     try:
-        return Sweep.model_validate(json.loads(storage.read_bytes(storage.PLAN))["sweep"])
+        sweep = Sweep.model_validate(json.loads(storage.read_bytes(storage.PLAN))["sweep"])
+        return as_stored(Plan(sweep, sweep.runs, ()), storage).sweep
     except (ValueError, KeyError, TypeError, UserError) as error:
         raise damaged(storage, storage.PLAN) from error
 
 
 def _read_run(storage: Storage, run_id: str) -> Run:
     try:
-        return Run.model_validate_json(storage.read_bytes(storage.run_path(run_id)))
+        return Run.model_validate_json(storage.read_bytes(storage.run_path(run_id))).stored_as(run_id)
     except (UserError, ValueError) as error:
         raise damaged(storage, storage.run_path(run_id)) from error

@@ -24,16 +24,20 @@ from glad_ray.results.records import (
     write_trainings,
 )
 from glad_ray.results.search_trials import (
+    RefusedDraw,
     SearchTrial,
     TrialState,
     best_in_full,
+    read_refused_draws,
     read_search,
     read_trials,
+    write_refused_draws,
     write_search,
     write_trials,
 )
 from glad_ray.results.selection import select
 from glad_ray.results.table import SCHEMA, finished, read_results, write_results
+from glad_ray.results.trained_experts import missing_experts
 
 __all__ = [
     "SCHEMA",
@@ -43,6 +47,7 @@ __all__ = [
     "Look",
     "LossCurve",
     "Progress",
+    "RefusedDraw",
     "SearchTrial",
     "Training",
     "TrialState",
@@ -52,6 +57,7 @@ __all__ = [
     "damage",
     "evaluated",
     "finished",
+    "missing_experts",
     "package_versions",
     "read_distillation",
     "read_entry",
@@ -59,6 +65,7 @@ __all__ = [
     "read_failures",
     "read_look",
     "read_losses",
+    "read_refused_draws",
     "read_results",
     "read_search",
     "read_trainings",
@@ -71,6 +78,7 @@ __all__ = [
     "write_failure",
     "write_look",
     "write_losses",
+    "write_refused_draws",
     "write_results",
     "write_search",
     "write_trainings",

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from glad_ray.errors import UserError
 from glad_ray.results.parquet import damaged, read_table, to_parquet
@@ -49,6 +49,18 @@ class SearchTrial(Record):
         return sum(sum(each) / len(each) for each in self.full.values()) / len(self.full)
 
 
+class RefusedDraw(Record):
+    """What a search drew and no run can be made of, so that no trial began."""
+
+    number: int = Field(ge=0)
+    """of the draw; trials have numbers of the same row"""
+    parameters: Mapping[str, str | float | int | bool | None]
+    """what was drawn, by the parameter's name"""
+    error: str
+    """why it is no run"""
+
+
+_DRAWS = TypeAdapter(tuple[RefusedDraw, ...])
 _SCHEMA = pa.schema([
     ("number", pa.int64()),
     ("state", pa.string()),
@@ -103,6 +115,21 @@ def read_trials(storage: Storage) -> tuple[SearchTrial, ...]:
     return tuple(map(_trial, read_table(storage, Storage.SEARCH_TRIALS, _SCHEMA).to_pylist()))
 
 
+def write_refused_draws(storage: Storage, draws: Iterable[RefusedDraw]) -> None:
+    """Write the draws of a search of which no run can be made, in their order."""
+    storage.write_bytes(Storage.SEARCH_REFUSED, _DRAWS.dump_json(tuple(draws), indent=1))
+
+
+def read_refused_draws(storage: Storage) -> tuple[RefusedDraw, ...]:
+    """What `write_refused_draws` kept; none where there are none. Raises `DataError` if they are damaged."""
+    if not storage.exists(Storage.SEARCH_REFUSED):
+        return ()
+    try:
+        return _DRAWS.validate_json(storage.read_bytes(Storage.SEARCH_REFUSED))
+    except (UserError, ValueError) as error:
+        raise damaged(storage, Storage.SEARCH_REFUSED) from error
+
+
 def _row(trial: SearchTrial) -> dict[str, Any]:
     row = trial.model_dump(mode="json")
     derived = {"run_id": trial.run.run_id, "space": trial.run.space, "full_accuracy": trial.full_accuracy}
@@ -111,4 +138,5 @@ def _row(trial: SearchTrial) -> dict[str, Any]:
 
 def _trial(row: Mapping[str, Any]) -> SearchTrial:
     fields = {name: row[name] for name in SearchTrial.model_fields}
-    return SearchTrial(**fields | {name: json.loads(row[name]) for name in ("parameters", "full", "run")})
+    run = Run.model_validate(json.loads(row["run"])).stored_as(row["run_id"])
+    return SearchTrial(**fields | {name: json.loads(row[name]) for name in ("parameters", "full")} | {"run": run})

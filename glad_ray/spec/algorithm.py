@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from glad_ray.errors import UserError
 from glad_ray.spec.coreset import Herding, KMeans, RandomReal, WholeDataset
-from glad_ray.spec.experts import Count, Experts, Positive
+from glad_ray.spec.experts import Count, Experts, Positive, without_size
 from glad_ray.spec.record import Record
 
 REAL_BATCH_BYTES = 2**31
@@ -118,6 +118,12 @@ class MTT(Record):
     """what the student is taught: classes, or the experts' mean class probabilities on the initial images (TESLA's
     option, which GLaD leaves out); soft labels belong to the synthetic set and are counted in its bytes"""
     learning_rates: LearningRates = LearningRates(pixels=1000.0, f=1000.0, w=100.0, g=0.1)
+
+    def _decisive(self, content: dict[str, Any]) -> dict[str, Any]:
+        if self.labels == "soft":
+            return content
+        # Segments end long before the last epoch, which only soft labels come from.
+        return content | {"experts": without_size(content["experts"], "epochs")}
 
     def steps(self, images_per_class: int) -> int:
         """Steps on the images."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from glad_ray.errors import UserError
-from glad_ray.spec.record import Record
+from glad_ray.spec.record import Record, fields_of
 
 _WIDTH = 100
 _INDENT = "    "
@@ -36,9 +36,7 @@ class _Call:
 
     def __init__(self, value: Any) -> None:
         self.type = type(value)
-        names = (
-            self.type.model_fields if isinstance(value, Record) else [each.name for each in dataclasses.fields(value)]
-        )
+        names = fields_of(self.type) if isinstance(value, Record) else [each.name for each in dataclasses.fields(value)]
         self.arguments = {name: _expression(getattr(value, name)) for name in names}
         self.said = set(names)
 
@@ -101,7 +99,7 @@ def _makes(call: _Call, wanted: Record) -> bool:
 def _agree(made: Any, wanted: Any) -> bool:
     """Whether two values are equal, but for what a file tells of itself: for that their ids vouch."""
     if isinstance(wanted, Record):
-        names = type(wanted).model_fields
+        names = fields_of(type(wanted))
         return type(made) is type(wanted) and all(_agree(getattr(made, name), getattr(wanted, name)) for name in names)
     return dataclasses.is_dataclass(wanted) or made == wanted
 

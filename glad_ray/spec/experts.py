@@ -1,13 +1,13 @@
 """Networks trained on the real data: trajectories to match, features to choose images by, teachers of soft labels."""
 
-from collections.abc import Collection
-from typing import Annotated, Literal, Self
+from collections.abc import Collection, Iterable
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from glad_ray.errors import UserError
 from glad_ray.spec.network import BackboneByName, Network
-from glad_ray.spec.record import Record
+from glad_ray.spec.record import Record, Stored
 from glad_ray.spec.whitening import Whitening
 
 Positive = Annotated[float, Field(gt=0)]
@@ -50,14 +50,22 @@ class Experts(Record):
     def _unsaid(self, *, identity: bool) -> Collection[str]:
         return self._at_default("keep_until", "dtype")
 
+    def _decisive(self, content: dict[str, Any]) -> dict[str, Any]:
+        # Only how much is stored.
+        return {name: value for name, value in content.items() if name != "keep_until"}
+
     @property
     def last_epoch(self) -> int:
         """The last epoch whose parameters are kept; `last_epoch` + 1 snapshots are."""
         return self.epochs if self.keep_until is None else self.keep_until
 
 
-class ExpertSet(Record):
-    """The trajectories a run needs: which network, trained how, on which images."""
+class ExpertSet(Stored):
+    """The trajectories a run needs: which network, trained how, on which images.
+
+    Expert k after epoch e is the same however many experts and epochs a set has, so sets that differ in nothing else
+    have one id and share their files.
+    """
 
     dataset: str
     resolution: int
@@ -69,7 +77,16 @@ class ExpertSet(Record):
     experts: Experts
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:
-        return self._at_default("antialias", "whitening")
+        return self._at_default("antialias", "whitening") | set(super()._unsaid(identity=identity))
+
+    def _decisive(self, content: dict[str, Any]) -> dict[str, Any]:
+        return content | {"experts": without_size(content["experts"], "count", "epochs")}
+
+    def covering(self, other: Self) -> Self:
+        """The set with the more experts and the more kept epochs of two that have one id."""
+        longer, shorter = (self, other) if self.experts.last_epoch >= other.experts.last_epoch else (other, self)
+        count = max(longer.experts.count, shorter.experts.count)
+        return longer if count == longer.experts.count else longer.replace(experts=longer.experts.replace(count=count))
 
     @property
     def label(self) -> str:
@@ -81,6 +98,20 @@ class ExpertSet(Record):
         epochs = f"{self.experts.epochs} epochs" + (f" ({kept})" if kept else "")
         white = "" if self.whitening == "none" else " whitened"
         return f"{experts} x {epochs}, {self.network.title} on {self.dataset}{white}"
+
+
+def without_size(experts: dict[str, Any], *fields: str) -> dict[str, Any]:
+    """The content of an `Experts` record, with fields that do not decide the numbers of interest at their defaults."""
+    return experts | {name: Experts.model_fields[name].default for name in fields}
+
+
+def merged(expert_sets: Iterable[ExpertSet]) -> tuple[ExpertSet, ...]:
+    """One set for each id, which serves all that have it, in the order of their first."""
+    covering: dict[str, ExpertSet] = {}
+    for each in expert_sets:
+        there = covering.get(each.stored_id)
+        covering[each.stored_id] = each if there is None else there.covering(each)
+    return tuple(covering.values())
 
 
 def expert_network(backbone: Network, experts: Experts) -> Network:

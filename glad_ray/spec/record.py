@@ -2,12 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator
-from typing import Any, Self, TypeVar
+from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     ModelWrapValidatorHandler,
     SerializationInfo,
     SerializerFunctionWrapHandler,
@@ -18,6 +20,11 @@ from pydantic import (
 
 from glad_ray.errors import UserError, unknown
 from glad_ray.spec.plain import plain
+
+_DECISIVE, _WHOLE = "decisive", "whole"
+"""what is serialised for an identity: what decides results, or all of the content"""
+_FILLED_IN = ("held_as",)
+"""fields that nobody sets"""
 
 
 class Record(BaseModel):
@@ -39,14 +46,24 @@ class Record(BaseModel):
 
     @model_serializer(mode="wrap")
     def _said(self, serialise: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        unsaid = self._unsaid(identity=bool((info.context or {}).get("identity")))
-        return {name: value for name, value in serialise(self).items() if name not in unsaid}
+        identity = (info.context or {}).get("identity")
+        unsaid = self._unsaid(identity=identity is not None)
+        content = {name: value for name, value in serialise(self).items() if name not in unsaid}
+        return self._decisive(content) if identity == _DECISIVE else content
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:
         """Fields left out of what is written: those that say nothing at their default, so that a record without them is
         what it was before there were any; and of an identity, what is content by another name.
         """
         return ()
+
+    def _decisive(self, content: dict[str, Any]) -> dict[str, Any]:
+        """The content of an identity, in which fields that decide no result have their defaults.
+
+        Those fields only say how results are computed or stored. They are set to their defaults and not left out, so
+        that records that never set them keep the ids that earlier versions gave them.
+        """
+        return content
 
     def _at_default(self, *names: str) -> set[str]:
         """Those of some fields that have their default."""
@@ -57,12 +74,53 @@ class Record(BaseModel):
         fields = {name: getattr(self, name) for name in self.model_fields_set}
         return type(self)(**(fields | changes))
 
-    @property
+    @cached_property
     def content_id(self) -> str:
-        """Twelve hexadecimal digits: the hash of the content, the same on every machine."""
-        content = self.model_dump(mode="json", context={"identity": True})
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        """Twelve hexadecimal digits: the hash of what decides results, the same on every machine."""
+        return _hash(self.identity)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What `content_id` is the hash of, in the types of JSON."""
+        return self.model_dump(mode="json", context={"identity": _DECISIVE})
+
+    @cached_property
+    def former_id(self) -> str:
+        """The hash of the whole content, with the fields too that decide no result: the id that earlier
+        versions gave. Equal to `content_id` where those fields have their defaults.
+        """
+        return _hash(self.model_dump(mode="json", context={"identity": _WHOLE}))
+
+
+def _hash(content: dict[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class Stored(Record):
+    """A record whose results storage keeps under its id."""
+
+    held_as: tuple[Annotated[str, Field(pattern="^[0-9a-f]{12}$")], ...] = ()
+    """former ids under which the storage at hand holds this record, or the networks it needs; filled in where a plan
+    meets its storage (`glad_ray.plan.as_stored`), never set by a user"""
+
+    @property
+    def stored_id(self) -> str:
+        """The id under which storage keeps its results, and from which its random draws follow: the former one where an
+        earlier version began it there, else `content_id`.
+        """
+        if self.held_as and (former := self.former_id) in self.held_as:
+            return former
+        return self.content_id
+
+    def stored_as(self, stored_id: str) -> Self:
+        """The record as it was read from storage, where it has this id: be it the former one."""
+        if stored_id == self.stored_id or stored_id != self.former_id:
+            return self
+        return self.replace(held_as=(*self.held_as, stored_id))
+
+    def _unsaid(self, *, identity: bool) -> Collection[str]:
+        return {"held_as"} if identity or not self.held_as else set()
 
 
 R = TypeVar("R", bound=Record)
@@ -83,7 +141,7 @@ def explain(record: type[Record], error: ValidationError) -> UserError:
     where = f"{record.__name__}.{field}" if field else record.__name__
     match first["type"]:
         case "extra_forbidden":
-            return unknown(f"field of {record.__name__}", field, record.model_fields)
+            return unknown(f"field of {record.__name__}", field, fields_of(record))
         case "union_tag_invalid":
             expected = [name.strip(" '") for name in str(first["ctx"]["expected_tags"]).split(",")]
             return unknown(field, str(first["ctx"]["tag"]), expected)
@@ -97,9 +155,14 @@ def explain(record: type[Record], error: ValidationError) -> UserError:
             return UserError(f"{where} is {value!r}: {message[0].lower()}{message[1:]}.")
 
 
+def fields_of(record: type[Record]) -> list[str]:
+    """Names of the fields of a kind of record that can be set."""
+    return [name for name in record.model_fields if name not in _FILLED_IN]
+
+
 def field_paths(record: Record, prefix: str = "") -> Iterator[str]:
     """Dotted names of all fields that can be set, nested records included."""
-    for name in type(record).model_fields:
+    for name in fields_of(type(record)):
         value = getattr(record, name)
         yield prefix + name
         if isinstance(value, Record):
@@ -118,3 +181,16 @@ def replace_at(record: R, path: str, value: Any) -> R:
     """A copy with the field at a dotted path changed."""
     head, _, rest = path.partition(".")
     return record.replace(**{head: replace_at(getattr(record, head), rest, value) if rest else value})
+
+
+def replace_together(record: R, changes: Mapping[str, Any]) -> R:
+    """A copy with the fields at several dotted paths changed, and validated once they all are."""
+    whole = {path: value for path, value in changes.items() if "." not in path}
+    inner: dict[str, dict[str, Any]] = {}
+    for path, value in changes.items():
+        head, _, rest = path.partition(".")
+        if rest:
+            inner.setdefault(head, {})[rest] = value
+    for head, below in inner.items():
+        whole[head] = replace_together(whole.get(head, getattr(record, head)), below)
+    return record.replace(**whole) if whole else record

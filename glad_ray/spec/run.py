@@ -1,4 +1,4 @@
-"""One distillation, completely described; its id is the hash of its content."""
+"""One distillation, completely described; its id is the hash of what decides its result."""
 
 import math
 import re
@@ -14,7 +14,7 @@ from glad_ray.spec.experts import DSA, Experts, ExpertSet, check_judges, expert_
 from glad_ray.spec.generators import AnyGenerator, Init, StyleGANRecord
 from glad_ray.spec.network import BackboneByName, Network
 from glad_ray.spec.profiles import Profile, apply_profile
-from glad_ray.spec.record import Record
+from glad_ray.spec.record import Stored
 from glad_ray.spec.whitening import Whitening, check_whitening
 
 _FEATURE_SPACE = re.compile(r"f\d+")
@@ -23,7 +23,7 @@ _PIXEL_INITS = ("real", "noise")
 _IMAGENET_CLASSES = 1000
 
 
-class Run(Record):
+class Run(Stored):
     """One distillation: dataset, algorithm, space, generator, images per class, seed and hyper-parameters."""
 
     dataset: str = "fashion-mnist-sample"
@@ -66,7 +66,7 @@ class Run(Record):
     snapshots: int = Field(default=1, ge=1)
     """evenly spaced steps whose synthetic sets are kept and evaluated, the last step included"""
     checkpoint_every: int = Field(default=100, ge=1)
-    """steps between checkpoints"""
+    """steps between checkpoints; no part of the run's identity"""
     profile: Profile = "paper"
     """whose settings are meant where a field is not set: the paper's, or those of its released code (see `plan
     --explain`)"""
@@ -98,7 +98,12 @@ class Run(Record):
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:
         # A dataset of one's own is known by its name.
-        return self._at_default("antialias", "whitening", "own_dataset") | ({"own_dataset"} if identity else set())
+        known = {"own_dataset"} if identity else set()
+        unsaid = self._at_default("antialias", "whitening", "own_dataset")
+        return unsaid | known | set(super()._unsaid(identity=identity))
+
+    def _decisive(self, content: dict[str, Any]) -> dict[str, Any]:
+        return content | {"checkpoint_every": Run.model_fields["checkpoint_every"].default}
 
     def _fill_in(self, field: str, value: Any) -> None:
         """Of a field that is left open, be it by None: a changed copy implies it anew."""
@@ -169,8 +174,8 @@ class Run(Record):
 
     @property
     def run_id(self) -> str:
-        """Twelve hexadecimal digits made of the content of this record."""
-        return self.content_id
+        """Twelve hexadecimal digits made of all that decides the result; all draws follow from them."""
+        return self.stored_id
 
     @property
     def distils(self) -> bool:
@@ -257,6 +262,7 @@ class Run(Record):
             held_out=self.held_out,
             network=expert_network(self.backbone, experts),
             experts=experts,
+            held_as=self.held_as,
         )
 
     @property

@@ -8,24 +8,21 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from glad_ray.errors import UserError, unknown
-from glad_ray.spec.algorithm import DC, DM, MTT
-from glad_ray.spec.generators import GeneratorRecord
-from glad_ray.spec.record import Record, field_paths, replace_at, value_at
+from glad_ray.errors import UserError
+from glad_ray.spec.record import Record, field_paths, replace_at, replace_together, value_at
 from glad_ray.spec.run import Run
-from glad_ray.spec.search import AnyRange, Choice, FloatRange, IntRange, Layers, Search, check_distils
+from glad_ray.spec.search import AnyRange, Choice, FloatRange, IntRange, Layers, Search
 
 # What decides which other fields a run has comes first.
 _FIRST = ("algorithm", "generator", "space")
 # What a machine has to hold for a run, and what its shares are: kept ready for every value that may be drawn.
 _DECIDING = (*_FIRST, "backbone", "resolution", "antialias", "whitening")
 _RATES = "algorithm.learning_rates."
-_EXPERTS = "algorithm.experts"
-_FIXED = ("dataset", "own_dataset", "held_out", "seed")
+EXPERTS = "algorithm.experts"
 _PAPER_LAYERS = {"dc": "f16", "dm": "f20", "mtt": "f12"}
 """best for unseen networks at 128 pixels (GLaD, Figure 3)"""
 
@@ -45,7 +42,7 @@ class Parameter(NamedTuple):
         if isinstance(value, str | float | int | None):
             return value
         if isinstance(value, Record):
-            return f"{getattr(value, 'name', None) or getattr(value, 'kind', type(value).__name__)} {value.content_id}"
+            return f"{getattr(value, 'name', None) or getattr(value, 'kind', type(value).__name__)} {value.former_id}"
         return json.dumps(value)
 
     @property
@@ -74,33 +71,10 @@ def propose(search: Search, ask: Ask) -> Run:
         if not _has(run, path, range_) or not all(drawn.get(other) in values for other, values in range_.when.items()):
             continue
         drawn[path] = ask(_parameter(search, run, path, range_))
-        run = _changed(run, path, drawn[path])
-    return run
-
-
-def check_search(search: Search) -> None:
-    """Raise the `UserError` of the first mistake in what may vary, or in the first points: a field that does not exist,
-    a value that no run has, a layer no generator has.
-    """
-    known = {path for path in _known_paths(search) if path not in _FIXED}
-    for path, range_ in search.vary.items():
-        if path in _FIXED:
-            raise UserError(f"{path} cannot vary: what is compared has the same images and seed; search each alone.")
-        if path not in known:
-            raise unknown("field of a run in vary", path, sorted(known))
-        if path.startswith(_EXPERTS) and not isinstance(range_, Choice):
-            raise UserError(f"{path} decides which experts are trained: name its values in a Choice.")
-        for other in range_.when:
-            if other not in search.vary:
-                raise unknown(f"field in when of {path}", other, search.vary)
-    for end in ("low", "high"):
-        for number in range(_most_values(search)):
-            check_distils(propose(search, partial(_end, end, number)))
-    for point in search.first:
-        for path in point:
-            if path not in search.vary:
-                raise unknown("field in first", path, search.vary)
-        _labels_of(search, point, strict=True)
+        if path in _FIRST:
+            run = _changed(run, path, drawn[path])
+    # Together, so that only the run that they make has to be possible, and none on the way to it.
+    return replace_together(run, {path: value for path, value in drawn.items() if path not in _FIRST})
 
 
 def first_points(search: Search) -> list[dict[str, Label]]:
@@ -108,48 +82,49 @@ def first_points(search: Search) -> list[dict[str, Label]]:
     algorithm in question, as far as they are in range. The paper's layers are those of its own generators; where there
     is none of that name, the base run's space takes its place.
     """
-    points = [_labels_of(search, point, strict=True) for point in search.first]
-    points += [_labels_of(search, point, strict=False) for point in _paper_points(search)]
+    points = [labels_of(search, point, strict=True) for point in search.first]
+    points += [labels_of(search, point, strict=False) for point in _paper_points(search)]
     return [point for number, point in enumerate(points) if point and point not in points[:number]]
 
 
 def grid_points(search: Search, points: int) -> Iterator[dict[str, Label]]:
     """Every combination, of `points` values of each range of numbers, over the last parameter fastest."""
-
-    def values_of(parameter: Parameter) -> Sequence[Any]:
-        match parameter.range:
-            case Choice(values=values):
-                return values
-            case IntRange(low=low, high=high, log=log):
-                return sorted({round(number) for number in _spread(low, high, log, points)})
-            case FloatRange(low=low, high=high, log=log):
-                return _spread(low, high, log, points)
-
-    for _, drawn in _combinations(search, values_of):
+    for _, drawn in combinations(search, partial(some_values, points=points)):
         yield {parameter.name: parameter.label(value) for parameter, value in drawn}
 
 
 def representatives(search: Search) -> tuple[Run, ...]:
     """Runs that between them need all that any run of the search does: images, generators, experts, shares."""
-    made = (run for end in ("low", "high") for run, _ in _combinations(search, partial(_needed, end)))
+    made = (run for end in ("low", "high") for run, _ in combinations(search, partial(needed_values, end)))
     return tuple({run.run_id: run for run in made}.values())
 
 
-def _needed(end: str, parameter: Parameter) -> Sequence[Any]:
+def needed_values(end: str, parameter: Parameter) -> Sequence[Any]:
     """Every value of a choice that decides on what is kept ready; of others the first, of numbers one end."""
     if not isinstance(parameter.range, Choice):
         return (getattr(parameter.range, end),)
-    deciding = parameter.path in _DECIDING or parameter.path.startswith(_EXPERTS)
+    deciding = parameter.path in _DECIDING or parameter.path.startswith(EXPERTS)
     return parameter.range.values if deciding else parameter.range.values[:1]
 
 
-def _combinations(
-    search: Search, values_of: Callable[[Parameter], Sequence[Any]]
+def some_values(parameter: Parameter, points: int) -> Sequence[Any]:
+    """All values of a choice, or at most so many numbers of a range, evenly, over orders of magnitude with `log`."""
+    match parameter.range:
+        case Choice(values=values):
+            return values
+        case IntRange(low=low, high=high, log=log):
+            return sorted({round(number) for number in _spread(low, high, log, points)})
+        case FloatRange(low=low, high=high, log=log):
+            return _spread(low, high, log, points)
+
+
+def combinations(
+    search: Search, values_of: Callable[[Parameter], Sequence[Any]], make: Callable[[Search, Ask], Run] = propose
 ) -> Iterator[tuple[Run, list[tuple[Parameter, Any]]]]:
-    """Every run that can be made of some values of each parameter, and what it is made of."""
+    """Every run that can be made of some values of each parameter, and what it is made of. `make` proposes them."""
     chosen: list[int] = []
     while True:
-        run, drawn, sizes = _combination(search, values_of, chosen)
+        run, drawn, sizes = _combination(search, values_of, make, chosen)
         yield run, drawn
         # Count up: the last parameter's next value, or of the last one that has any left.
         chosen += [0] * (len(sizes) - len(chosen))
@@ -162,7 +137,10 @@ def _combinations(
 
 
 def _combination(
-    search: Search, values_of: Callable[[Parameter], Sequence[Any]], chosen: Sequence[int]
+    search: Search,
+    values_of: Callable[[Parameter], Sequence[Any]],
+    make: Callable[[Search, Ask], Run],
+    chosen: Sequence[int],
 ) -> tuple[Run, list[tuple[Parameter, Any]], list[int]]:
     """The run of the chosen values of the first parameters and the first values of the others; what it is made of, and
     how many values each parameter has.
@@ -177,7 +155,7 @@ def _combination(
         drawn.append((parameter, value))
         return value
 
-    return propose(search, ask), drawn, sizes
+    return make(search, ask), drawn, sizes
 
 
 def _spread(low: float, high: float, log: bool, points: int) -> list[float]:
@@ -208,7 +186,7 @@ def _paper_points(search: Search) -> Iterator[dict[str, Any]]:
         yield point
 
 
-def _labels_of(search: Search, point: Mapping[str, Any], *, strict: bool) -> dict[str, Label]:
+def labels_of(search: Search, point: Mapping[str, Any], *, strict: bool) -> dict[str, Label]:
     """The labels of what a point gives, by the names of parameters; what is out of range is left out, or, `strict`,
     raises `UserError`.
     """
@@ -221,45 +199,38 @@ def _labels_of(search: Search, point: Mapping[str, Any], *, strict: bool) -> dic
             found[parameter.name] = parameter.label(value)
             return value
         if given and strict:
-            raise UserError(f"A first point has {parameter.path}={value!r}, which is out of its range: mend first.")
-        return _end("low", 0, parameter)
+            raise UserError(
+                f"A first point has {parameter.path}={value!r}, which is out of its range: give first another value."
+            )
+        return _first(parameter)
 
-    propose(search, ask)
+    try:
+        propose(search, ask)
+    except UserError:
+        # What is not given was not drawn yet: the draw tells whether a run can be made of it.
+        if strict:
+            raise
     return found
 
 
-def _end(end: str, number: int, parameter: Parameter) -> Any:
+def _first(parameter: Parameter) -> Any:
     range_ = parameter.range
-    return range_.values[number % len(range_.values)] if isinstance(range_, Choice) else getattr(range_, end)
-
-
-def _most_values(search: Search) -> int:
-    """Of the choices of the search: so many proposals name every value once."""
-    spaces = [len(each.generator.spaces) + 1 for each in _generated(search) if each.generator is not None]
-    return max([1, *spaces, *(len(each.values) for each in search.vary.values() if isinstance(each, Choice))])
-
-
-def _generated(search: Search) -> Iterator[Run]:
-    yield search.base
-    generators = search.vary.get("generator")
-    for generator in generators.values if isinstance(generators, Choice) else ():
-        if isinstance(generator, Record) and search.base.generator is not None:
-            yield search.base.replace(generator=generator, space=cast("GeneratorRecord", generator).spaces[0])
-
-
-def _known_paths(search: Search) -> Iterator[str]:
-    """Fields of the base run, and of every algorithm there is."""
-    yield from field_paths(search.base)
-    for algorithm in (DC(), DM(), MTT()):
-        yield from (f"algorithm.{path}" for path in field_paths(algorithm))
-    for range_ in search.vary.values():
-        for value in range_.values if isinstance(range_, Choice) else ():
-            if isinstance(value, Record):
-                yield from (f"generator.{path}" for path in field_paths(value))
+    return range_.values[0] if isinstance(range_, Choice) else range_.low
 
 
 def _ordered(vary: Mapping[str, AnyRange]) -> list[tuple[str, AnyRange]]:
-    return sorted(vary.items(), key=lambda item: _FIRST.index(item[0]) if item[0] in _FIRST else len(_FIRST))
+    """What decides which other fields there are comes first, and a range after those that its `when` names; raises
+    `UserError` if ranges wait for one another.
+    """
+    waiting = sorted(vary, key=lambda path: _FIRST.index(path) if path in _FIRST else len(_FIRST))
+    ordered: list[str] = []
+    while waiting:
+        ready = next((path for path in waiting if not set(vary[path].when) & set(waiting)), None)
+        if ready is None:
+            raise UserError(f"The when of {waiting[0]} waits for a field that waits for it: leave one of them out.")
+        waiting.remove(ready)
+        ordered.append(ready)
+    return [(path, vary[path]) for path in ordered]
 
 
 def _has(run: Run, path: str, range_: AnyRange) -> bool:

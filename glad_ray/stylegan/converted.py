@@ -113,7 +113,8 @@ def write_pair(
 ) -> tuple[Path, Path]:
     """`X.json` and `X.safetensors` for the stem X: both aside first, then renamed, so that a name means a whole file.
 
-    Raises `UserError` if `X.json` is there and says something else, and `OSError` if they cannot be written.
+    Raises `UserError` if `X.json` is there and says something else, or `X.safetensors` is there alone and holds
+    something else, and `OSError` if they cannot be written.
     """
     json_path, weights_path = stem.with_name(stem.name + DESCRIPTION), stem.with_name(stem.name + WEIGHTS)
     aside = f".{uuid.uuid4().hex}.partial"
@@ -133,6 +134,9 @@ def write_pair(
         text = _ADAPTER.dump_json(description, indent=2) + b"\n"
         if json_path.exists() and json_path.read_bytes() != text:
             raise UserError(f"There is another {json_path} already: name a new file to convert to, or remove it.")
+        # Weights are replaced if their description is there, which says what they have to be, else only by the same.
+        if not json_path.exists() and weights_path.exists() and sha256_of(weights_path) != description.weights_sha256:
+            raise UserError(f"There is another {weights_path} already: name a new file to convert to, or remove it.")
         json_aside.write_bytes(text)
         _flush(weights_aside)
         _flush(json_aside)

@@ -2,7 +2,15 @@
 
 import pytest
 
-from glad_ray.engine.events import Begun, ExpertEpoch, RunDistilled, RunFailed, RunFinished, TrainingDone
+from glad_ray.engine.events import (
+    Begun,
+    ExpertEpoch,
+    RunDistilled,
+    RunFailed,
+    RunFinished,
+    RunProgressed,
+    TrainingDone,
+)
 from glad_ray.engine.in_process import distill_in_process, run_in_process
 from glad_ray.errors import RunError
 from glad_ray.experts import missing_experts
@@ -59,6 +67,44 @@ def test_interrupted_sweep_goes_on(in_process, storage, view):
     assert len(set(trainings)) == len(trainings) == 2 * 2 * 2 + 2 * 2 + 2 + 1
     assert len(view.of(RunDistilled)) == 2
     assert tiny.rows(storage, "dm", "random") == tiny.rows(expected, "dm", "random")
+
+
+def test_another_interval_between_checkpoints_goes_on_with_the_same_run(in_process, storage, view):
+    expected, _ = in_process
+    steps = []
+
+    def interrupt(event):
+        if isinstance(event, RunProgressed):
+            steps.append(event.progress.step)
+            if len(steps) == 11:
+                raise Interrupted
+
+    view.on_event = interrupt
+    with pytest.raises(Interrupted):
+        run_in_process(tiny.plan("dm"), storage, device="cpu", view=view)
+    plan = tiny.plan("dm")
+    changed = plan.sweep.replace(runs=[tiny.RUNS["dm"].replace(checkpoint_every=7)])
+    run_in_process(tiny.make_plan(changed), storage, device="cpu", view=view)
+    assert steps[:11] == list(range(1, 12))
+    # The interrupted step is not kept: the checkpoint before it is.
+    assert steps[11] in (11, 12)
+    tiny.assert_same(storage, expected, "dm")
+    assert tiny.rows(storage, "dm") == tiny.rows(expected, "dm")
+
+
+def test_runs_with_fewer_experts_are_served_by_those_of_more(storage, view):
+    fewer, more = (
+        tiny.RUNS["mtt"],
+        tiny.RUNS["mtt"].replace(algorithm=tiny.MATCHING.replace(experts=tiny.EXPERTS.replace(count=3, epochs=3))),
+    )
+    plan = tiny.make_plan(tiny.Sweep(name="shared", runs=(fewer, more), evaluations=(tiny.EVALUATION,)))
+    run_in_process(plan, storage, device="cpu", view=view)
+    assert {run.run_id for run in (fewer, more)} == {event.run.run_id for event in view.of(RunFinished)}
+    assert [(event.expert, event.epoch) for event in view.of(ExpertEpoch)] == [
+        (expert, epoch) for expert in range(3) for epoch in (1, 2, 3)
+    ]
+    (folder,) = storage.list(storage.EXPERTS)
+    assert len(storage.list(folder)) == 3
 
 
 def test_single_units(storage, view):

@@ -190,9 +190,9 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(undisturbed, tmp_pat
     assert tested == {each.run_id for each in tiny.SEARCH.winner_runs(winner.run)}
 
 
-def test_what_is_said(undisturbed, capsys):
+def test_what_is_said(undisturbed, storage, capsys):
     found, _, recorded = undisturbed
-    with PlainView(SearchAccount(tiny.SEARCH)) as view:
+    with PlainView(SearchAccount(tiny.SEARCH, storage)) as view:
         for event in recorded.events:
             view.show(event)
     lines = capsys.readouterr().out.splitlines()
@@ -203,9 +203,9 @@ def test_what_is_said(undisturbed, capsys):
     assert best in lines[-1]
 
 
-def test_what_is_drawn():
+def test_what_is_drawn(storage):
     console = Console(file=io.StringIO(), force_terminal=True, width=160, height=30, color_system=None)
-    view = LiveView(SearchAccount(tiny.SEARCH), console)
+    view = LiveView(SearchAccount(tiny.SEARCH, storage), console)
 
     def drawn():
         with console.capture() as capture:

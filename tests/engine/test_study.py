@@ -1,17 +1,22 @@
 """What a search looks at, in which order, and what is left of that when its driver is killed."""
 
+import contextlib
 import itertools
 import json
+import sqlite3
 import statistics
+from pathlib import Path
 
+import optuna
 import pytest
-from optuna.storages.journal import JournalFileSymlinkLock
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
-from glad_ray.engine.events import TrialFailed, TrialSeen
+from glad_ray.engine.events import DrawRefused, DrawsEnded, TrialFailed, TrialSeen, TrialsFound
 from glad_ray.engine.faults import LOST, Fault
 from glad_ray.engine.study import Study
 from glad_ray.errors import UserError
-from glad_ray.results import Look, read_trials, write_look
+from glad_ray.results import Look, read_refused_draws, read_trials, write_look
 from glad_ray.spec import (
     DM,
     Choice,
@@ -28,6 +33,7 @@ from glad_ray.spec import (
     Rung,
     Search,
 )
+from glad_ray.spec.search_space import propose
 from glad_ray.storage import Storage
 from tests.engine import tiny
 
@@ -375,10 +381,154 @@ def test_studies_that_cannot_be_opened_are_one_sentence(storage, where, sentence
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_no_journal(storage, tmp_path):
-    (tmp_path / "notes.txt").write_text("some\nnotes\n")
-    with pytest.raises(UserError, match="is no journal of a study"):
-        opened(SEARCH, storage, str(tmp_path / "notes.txt"))
+def sqlite_of(tables):
+    def write(path):
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            for table in tables:
+                connection.execute(f"create table {table} (x)")
+            connection.commit()
+
+    return write
+
+
+NO_JOURNALS = {
+    "notes": lambda path: path.write_text("some\nnotes\n"),
+    "one line": lambda path: path.write_text("some notes"),
+    "json": lambda path: path.write_text(json.dumps({"a": 1})),
+    "json lines": lambda path: path.write_text('{"op_code":"x"}\n{"a":1}\n'),
+    "notes after a journal's beginning": lambda path: path.write_text('{"op_code":0,"worker_id":"x"}\nnotes'),
+    "pickle": lambda path: path.write_bytes(b"\x80\x04\n\x00\x01"),
+    "sqlite": sqlite_of(["studies"]),
+}
+
+
+@pytest.mark.parametrize("kind", NO_JOURNALS)
+def test_a_file_that_is_no_journal_is_left_as_it_is(kind, storage, tmp_path):
+    file = tmp_path / "file"
+    NO_JOURNALS[kind](file)
+    before = file.read_bytes()
+    with pytest.raises(
+        UserError, match="is a SQLite database" if kind == "sqlite" else "is no journal of a study"
+    ) as caught:
+        opened(SEARCH, storage, str(file))
+    assert kind != "sqlite" or f"--study sqlite:///{file}" in str(caught.value)
+    assert file.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "storage"]
+
+
+def test_a_half_line_of_a_journal_of_others_is_left_as_it_is(storage, tmp_path):
+    where = tmp_path / "study.journal"
+    opened(SEARCH, storage, str(where))
+    where.write_bytes(before := where.read_bytes() + b'{"op_code":4,"wor')
+    with pytest.raises(UserError, match="ends in a half-written line, and has no study other"):
+        opened(SEARCH.replace(name="other"), storage, str(where))
+    assert where.read_bytes() == before
+    opened(SEARCH, storage, str(where))
+    assert all(json.loads(line) for line in where.read_bytes().splitlines())
+
+
+def test_several_searches_may_share_a_journal(storage, tmp_path):
+    where = str(tmp_path / "study.journal")
+    for name in ("s", "t"):
+        opened(SEARCH.replace(name=name), storage, where)
+
+
+def test_a_study_of_another_program_is_left_as_it_is(storage, tmp_path):
+    where = str(tmp_path / "study.journal")
+    backend = JournalStorage(JournalFileBackend(where))
+    theirs = optuna.create_study(study_name=SEARCH.name, storage=backend, direction="maximize")
+    theirs.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    before = Path(where).read_bytes()
+    with pytest.raises(UserError, match="was made by another program"):
+        opened(SEARCH, storage, where)
+    assert Path(where).read_bytes() == before
+
+
+def test_a_database_of_other_things_is_left_as_it_is(storage, tmp_path):
+    file = tmp_path / "places.db"
+    sqlite_of(["places", "people"])(file)
+    before = file.read_bytes()
+    with pytest.raises(UserError, match=r"holds other things than studies \(people, places\)"):
+        opened(SEARCH, storage, f"sqlite:///{file}")
+    assert file.read_bytes() == before
+    opened(SEARCH, storage, f"sqlite:///{tmp_path / 'new.db'}")
+    opened(SEARCH, storage, f"sqlite:///{tmp_path / 'new.db'}")
+
+
+def test_a_file_in_the_way_of_the_lock_is_left_as_it_is(storage, tmp_path):
+    mine = tmp_path / "poetry.lock"
+    mine.write_text("mine")
+    with pytest.raises(UserError, match="is in the way of the lock"):
+        opened(SEARCH, storage, str(tmp_path / "poetry"))
+    assert mine.read_text() == "mine"
+
+
+@pytest.fixture
+def impossible(monkeypatch):
+    """Has runs of some spaces be impossible, as combinations are that no check has met; returns them, to be changed."""
+    spaces = set()
+
+    def proposed(search, ask):
+        run = propose(search, ask)
+        if run.space in spaces:
+            raise UserError(f"Space {run.space} goes with nothing that was drawn")
+        return run
+
+    monkeypatch.setattr("glad_ray.engine.study.propose", proposed)
+    return spaces
+
+
+def test_a_draw_of_which_no_run_can_be_made_is_told_and_drawn_again(impossible, storage):
+    impossible |= {"f1", "f2", "w+"}
+    told = []
+    study = opened(SEARCH, storage, told=told)
+    finish(study)
+    study.write()
+    rows, refused = study.rows(), study.refused()
+    assert len(rows) == study.asked == SEARCH.trials
+    assert not {row.run.space for row in rows} & impossible
+    assert refused
+    assert {draw.parameters["space"] for draw in refused} <= impossible
+    assert all("goes with nothing" in draw.error for draw in refused)
+    assert not {draw.number for draw in refused} & {row.number for row in rows}
+    assert [event.draw for event in told if isinstance(event, DrawRefused)] == refused
+    assert not [event for event in told if isinstance(event, DrawsEnded)]
+    assert read_refused_draws(storage) == tuple(refused)
+    # The same again: all of it is known, and nothing is drawn.
+    again, told = opened(SEARCH, storage, told=(later := [])), later
+    assert again.refused() == refused
+    assert finish(again) == []
+    found = next(event for event in told if isinstance(event, TrialsFound))
+    assert (found.ended, found.most, found.refused) == (SEARCH.trials, SEARCH.trials, len(refused))
+
+
+def test_a_search_of_which_no_run_can_be_made_ends(impossible, storage):
+    impossible |= {"pixel", *tiny.GENERATOR.spaces}
+    told = []
+    study = opened(SEARCH, storage, told=told)
+    assert finish(study) == []
+    assert (study.rows(), study.winner) == ([], None)
+    assert [event for event in told if isinstance(event, DrawsEnded)] == [DrawsEnded(begun=0, asked=SEARCH.trials)]
+    draws = len(study.refused())
+    assert draws >= 50
+    # It has been tried often enough, whoever asks again.
+    again = opened(SEARCH, storage)
+    assert finish(again) == []
+    assert len(again.refused()) == draws
+
+
+def test_fewer_trials_than_were_asked_for_are_told(storage):
+    told = []
+    study = opened(SEARCH.replace(vary={"space": Choice(values=("f1", "f2"))}), storage, told=told)
+    finish(study)
+    assert len(study.rows()) == 2
+    assert study.refused() == []
+    assert [event for event in told if isinstance(event, DrawsEnded)] == [DrawsEnded(begun=2, asked=SEARCH.trials)]
+
+
+def test_a_study_goes_on_with_another_interval_between_checkpoints(storage):
+    opened(SEARCH, storage)
+    opened(SEARCH.replace(base=BASE.replace(checkpoint_every=7)), storage)
 
 
 @pytest.mark.parametrize(

@@ -40,10 +40,10 @@ def test_what_is_kept_as_it_is_has_no_part_in_an_identity():
     assert not {"keep_until", "dtype"} & Run(algorithm=MTT()).model_dump(mode="json")["algorithm"]["experts"].keys()
 
 
-def test_what_is_kept_and_how_is_part_of_the_identity():
+def test_how_experts_are_kept_is_part_of_the_identity_and_how_many_epochs_are_is_not():
     fields = [{}, {"keep_until": 1}, {"keep_until": 2}, {"dtype": "bfloat16"}, {"dtype": "bfloat16", "keep_until": 2}]
     made = [Experts(**each) for each in fields]
-    assert len({each.content_id for each in made}) == len(made)
+    assert len({each.content_id for each in made}) == 2
     assert [Experts.model_validate_json(each.model_dump_json()) for each in made] == made
 
 
@@ -88,10 +88,12 @@ def test_an_expert_is_trained_as_far_as_it_is_kept(few, storage):
     assert epochs == [1]
     start, end = files.segment(0, 0, 1)
     assert not torch.equal(start, end)
-    other = expert_set(keep_until=2)
-    kept = storage.expert_path(files.expert_set.content_id, 0)
-    storage.write_bytes(storage.expert_path(other.content_id, 0), storage.read_bytes(kept))
-    with pytest.raises(DataError, match=r"\(keep_until 1\), and experts of .*\(keep_until 2\) are asked for"):
+    with pytest.raises(DataError, match="has 1 epochs, not 2"):
+        ExpertFiles(storage, expert_set(keep_until=2)).segment(0, 0, 1)
+    other = expert_set(dtype="bfloat16", keep_until=1)
+    kept = storage.expert_path(files.expert_set.stored_id, 0)
+    storage.write_bytes(storage.expert_path(other.stored_id, 0), storage.read_bytes(kept))
+    with pytest.raises(DataError, match=r"\(dtype float32\), and experts of .*\(dtype bfloat16\) are asked for"):
         ExpertFiles(storage, other).segment(0, 0, 1)
 
 

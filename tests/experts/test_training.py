@@ -5,8 +5,15 @@ import pytest
 import torch
 
 from glad_ray.data import load_dataset
-from glad_ray.errors import RunError
-from glad_ray.experts import ExpertFiles, missing_experts, missing_groups, train_experts
+from glad_ray.errors import DataError, RunError
+from glad_ray.experts import (
+    ExpertFiles,
+    missing_experts,
+    missing_groups,
+    parameter_shapes,
+    train_experts,
+    write_trajectory,
+)
 from glad_ray.networks import Ensemble, build_network, flat_parameters
 from glad_ray.spec import DSA, Experts, ExpertSet, Network
 from glad_ray.training import train_epoch, train_epoch_together
@@ -104,3 +111,53 @@ def test_a_loss_that_is_not_finite_names_the_expert(few, storage, monkeypatch):
     with pytest.raises(RunError, match="the loss of expert 4 is nan in epoch 0"):
         train_experts(which, [2, 4], few, storage, device="cpu", on_epoch=lambda *at: None)
     assert missing_experts(storage, which) == [0, 1, 2, 3, 4]
+
+
+def train(which, few, storage):
+    """Train those that are missing; returns the experts and epochs that were."""
+    epochs = []
+    for indices in missing_groups(storage, which, 2):
+        train_experts(which, indices, few, storage, device="cpu", on_epoch=lambda *at: epochs.append(at))
+    return sorted(epochs)
+
+
+def of(count, epochs, **fields):
+    return expert_set(experts=Experts(count=count, epochs=epochs, batch_size=256, **fields))
+
+
+def test_more_experts_are_trained_beside_those_that_are_there(few, storage, tmp_path):
+    at_once = type(storage).open(tmp_path / "at once")
+    assert train(of(1, 1), few, storage) == [(0, 1)]
+    assert train(of(3, 1), few, storage) == [(1, 1), (2, 1)]
+    train(of(3, 1), few, at_once)
+    for index in range(3):
+        kept, whole = (ExpertFiles(each, of(3, 1)).segment(index, 0, 1)[1] for each in (storage, at_once))
+        torch.testing.assert_close(kept, whole, rtol=0, atol=1e-5)
+    # Fewer are served by what is there.
+    assert missing_experts(storage, of(2, 1)) == []
+    assert ExpertFiles(storage, of(2, 1)).segment(1, 0, 1)
+
+
+@pytest.mark.parametrize("fewer", [of(1, 1), of(1, 3, keep_until=1)], ids=["fewer epochs", "fewer kept"])
+def test_more_epochs_serve_those_who_need_fewer(fewer, few, storage):
+    more = of(1, 2)
+    assert train(fewer, few, storage) == [(0, 1)]
+    start, first = (snapshot.clone() for snapshot in ExpertFiles(storage, fewer).segment(0, 0, 1))
+    assert missing_experts(storage, more) == [0]
+    assert train(more, few, storage) == [(0, 1), (0, 2)]
+    assert missing_experts(storage, fewer) == []
+    for which in (fewer, more):
+        again, second = ExpertFiles(storage, which).segment(0, 0, 1)
+        assert torch.equal(again, start)
+        assert torch.equal(second, first)
+
+
+def test_imported_experts_are_never_trained_over(few, storage):
+    which = of(1, 1)
+    train(which, few, storage)
+    snapshots = [(ExpertFiles(storage, which).segment(0, 0, epoch)[1].numpy().copy(), 0.0) for epoch in (0, 1)]
+    shapes = parameter_shapes(build_network(which.network, channels=1, resolution=28, classes=10, rng=None))
+    write_trajectory(storage, which, 0, shapes, snapshots, source="replay_buffer_0.pt")
+    assert missing_experts(storage, of(2, 2)) == [1]
+    with pytest.raises(DataError, match="has 1 epochs, not 2"):
+        ExpertFiles(storage, of(2, 2)).segment(0, 0, 1)

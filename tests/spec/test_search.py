@@ -3,15 +3,17 @@
 import pytest
 
 from glad_ray.errors import UserError
-from glad_ray.spec import DC, DM, MTT, RandomReal, RandomStyleGAN, Run
-from glad_ray.spec.search import Choice, FloatRange, IntRange, Layers, Rung, Search
-from glad_ray.spec.search_space import _combinations, check_search, first_points, grid_points, representatives
+from glad_ray.spec import DC, DM, MTT, Experts, RandomReal, RandomStyleGAN, Run
+from glad_ray.spec.search import Choice, FloatRange, Grid, IntRange, Layers, Rung, Search
+from glad_ray.spec.search_check import check_search
+from glad_ray.spec.search_space import combinations, first_points, grid_points, representatives
 
 GENERATOR = RandomStyleGAN(
     resolution=32, image_channels=1, num_layers=4, channel_base=64, channel_max=8, w_dim=8, z_dim=8
 )
 OTHER = GENERATOR.replace(seed=1, num_layers=5)
 BASE = Run(algorithm=DM(), space="f2", generator=GENERATOR, held_out=10)
+MATCHING = Run(algorithm=MTT(experts=Experts(epochs=12)), held_out=10)
 RATES = {
     "algorithm.learning_rates.f": FloatRange(low=0.1, high=100, log=True),
     "algorithm.learning_rates.w": FloatRange(low=0.01, high=10, log=True),
@@ -31,7 +33,7 @@ def all_of(made, low=True):
             return parameter.range.values
         return (parameter.range.low if low else parameter.range.high,)
 
-    return [(run, tuple(parameter.name for parameter, _ in drawn)) for run, drawn in _combinations(made, values_of)]
+    return [(run, tuple(parameter.name for parameter, _ in drawn)) for run, drawn in combinations(made, values_of)]
 
 
 def test_every_layer_and_pixels():
@@ -105,6 +107,73 @@ def test_when():
             {"base": Run(algorithm=DM(), held_out=1)},
             "Baseline random has nothing to search",
         ),
+        ({"images_per_class": FloatRange(low=1, high=3)}, {}, "use IntRange(low=1, high=3)"),
+        ({"images_per_class": FloatRange(low=2, high=2)}, {}, "use IntRange(low=2, high=2)"),
+        ({"images_per_class": FloatRange(low=1.2, high=50, log=True)}, {}, "IntRange(low=2, high=50, log=True)"),
+        ({"images_per_class": FloatRange(low=1.2, high=1.4)}, {}, "an IntRange with other bounds"),
+        ({"algorithm.outer_loops": FloatRange(low=1, high=3)}, {"base": MATCHING}, "use IntRange(low=1, high=3)"),
+        ({"backbone.width": FloatRange(low=8, high=64)}, {}, "use IntRange(low=8, high=64)"),
+        ({"generator.z_dim": FloatRange(low=8, high=64)}, {}, "use IntRange(low=8, high=64)"),
+        ({"learn_generator": FloatRange(low=0, high=1)}, {}, "learn_generator=0.5, of which no run can be made"),
+        ({"generator.resolution": IntRange(low=32, high=64)}, {}, "generator.resolution=33, of which no run"),
+        ({"algorithm.iterations": Choice(values=(5, 5.5))}, {}, "algorithm.iterations=5.5, of which no run"),
+        ({"backbone": Choice(values=("convnet", "convne"))}, {}, "backbone=convne, of which no run"),
+        ({"generator_classes": Choice(values=({1, 2}, ()))}, {}, "neither a number, a text, a list nor a record"),
+        ({"generator_classes": Choice(values=([1, 2], (1, 2)))}, {}, "names one value twice"),
+        ({"checkpoint_every": IntRange(low=1, high=9)}, {}, "checkpoint_every cannot vary: it decides no result"),
+        ({"backbone": Layers()}, {}, "Layers are spaces and backbone is none"),
+        # Each end is possible, and so is every value by itself.
+        (
+            {"space": Choice(values=("f2", "pixel")), "resolution": Choice(values=(32, 64))},
+            {},
+            "space=f2, resolution=64, of which no run",
+        ),
+        (
+            {"space": Choice(values=("f1", "f5")), "generator": Choice(values=(OTHER, GENERATOR))},
+            {},
+            "has no layer f5",
+        ),
+        (
+            {"algorithm.max_start_epoch": IntRange(low=1, high=8), "algorithm.expert_epochs": IntRange(low=1, high=8)},
+            {"base": MATCHING},
+            "algorithm.max_start_epoch=8, algorithm.expert_epochs=8, of which no run",
+        ),
+        (
+            {"images_per_class": IntRange(low=1, high=2, when={"space": ("f9",)}), "space": Layers()},
+            {},
+            "asks for space='f9', which is not in the range of space",
+        ),
+        (
+            {"algorithm": Choice(values=(DM(), MTT())), "seed": Choice(values=(1,), when={"algorithm": ("mtt",)})},
+            {},
+            "seed cannot vary",
+        ),
+        (
+            {
+                "algorithm": Choice(values=(DM(), MTT())),
+                "images_per_class": IntRange(low=1, high=2, when={"algorithm": ("mtt",)}),
+            },
+            {},
+            "asks for algorithm='mtt', which is not in the range of algorithm",
+        ),
+        (
+            {"images_per_class": IntRange(low=1, high=2, when={"space": ()}), "space": Layers()},
+            {},
+            "names no value of space",
+        ),
+        (
+            {
+                "images_per_class": IntRange(low=1, high=2, when={"snapshots": (1,)}),
+                "snapshots": IntRange(low=1, high=2, when={"images_per_class": (1,)}),
+            },
+            {},
+            "waits for a field that waits for it",
+        ),
+        (
+            {"space": Choice(values=("pixel", "f2")), "resolution": IntRange(low=32, high=34)},
+            {"sampler": Grid(points=3)},
+            "space=f2, resolution=33, of which no run",
+        ),
         ({"space": Layers()}, {"objectives": ("seconds",)}, "Objectives are accuracy, alone or with"),
         ({"space": Layers()}, {"objectives": ("accuracy", "accuracy")}, "each once, not accuracy, accuracy"),
     ],
@@ -129,6 +198,35 @@ def test_empty_ranges_are_one_sentence(make, sentence):
     with pytest.raises(UserError) as caught:
         make()
     assert sentence in str(caught.value)
+
+
+def test_possible_ranges_are_taken():
+    for vary in (
+        {
+            "images_per_class": IntRange(low=1, high=300),
+            "algorithm.real_batch_size": IntRange(low=1, high=512, log=True),
+        },
+        {"algorithm.outer_loops": Choice(values=(None, 1, 2)), "algorithm": Choice(values=(DC(), DM()))},
+        {"space": Layers(), "resolution": Choice(values=(32, 64), when={"space": ("pixel",)})},
+        {**RATES, "space": Layers(), "algorithm": Choice(values=(DC(), DM(), MTT()))},
+        {"learn_generator": Choice(values=(False,))},
+        {"algorithm.learning_rates.f": IntRange(low=1, high=100)},
+    ):
+        check_search(search(vary))
+
+
+def test_only_the_run_that_is_drawn_has_to_be_possible():
+    base = MATCHING.replace(algorithm=MTT(experts=Experts(epochs=4), max_start_epoch=3, expert_epochs=2))
+    # With the first alone, epoch 6 would be needed of experts that have 4.
+    vary = {"algorithm.expert_epochs": Choice(values=(4,)), "algorithm.max_start_epoch": Choice(values=(1,))}
+    ((run, _),) = combinations(search(vary, base=base), lambda parameter: parameter.range.values)
+    assert (run.algorithm.expert_epochs, run.algorithm.max_start_epoch) == (4, 1)
+
+
+def test_a_condition_may_name_a_field_that_is_listed_later():
+    rate = FloatRange(low=1, high=2, when={"images_per_class": (10,)})
+    made = search({"algorithm.learning_rates.f": rate, "images_per_class": Choice(values=(1, 10))})
+    assert {run.images_per_class: len(names) for run, names in all_of(made)} == {1: 1, 10: 2}
 
 
 def test_the_papers_choices_come_first_where_they_are_in_range():

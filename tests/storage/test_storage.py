@@ -200,16 +200,18 @@ except OSError as error:
     def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(self, tmp_path):
         storage = Storage.open(tmp_path)
         storage.write_bytes("runs/a/run.json", b"1")
-        dead, living, other = (tmp_path / "runs/a" / name for name in (".x.1.partial", ".x.2.partial", ".hidden"))
-        for path in (dead, living, other):
+        dead, living = (tmp_path / f"runs/a/.x.{digit * 32}.partial" for digit in "12")
+        others = [tmp_path / name for name in ("runs/a/.hidden", "runs/a/.film.partial", f"mine/.x.{'3' * 32}.partial")]
+        (tmp_path / "mine").mkdir()
+        for path in (dead, living, *others):
             path.write_bytes(b"half")
-        for path in (dead, other):
+        for path in (dead, *others):
             os.utime(path, (time.time() - 2 * 24 * 3600,) * 2)
         assert storage.list("runs/a") == ("runs/a/run.json",)
         Storage.open(tmp_path)
         assert not dead.exists()
         assert living.exists()
-        assert other.exists()
+        assert all(other.exists() for other in others)
         assert storage.read_bytes("runs/a/run.json") == b"1"
 
     def test_leftovers_are_judged_by_the_clock_of_the_storage(self, tmp_path, monkeypatch):

@@ -92,6 +92,21 @@ def test_converting_again_changes_nothing_and_replaces_nothing_else(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pair.json", "pair.safetensors", "x.pkl", "y.pkl"]
 
 
+def test_weights_of_others_are_not_written_over(tmp_path):
+    original = tiny_network(tmp_path / "x.pkl")[0]
+    mine = tmp_path / "x.safetensors"
+    mine.write_bytes(b"mine")
+    with pytest.raises(UserError, match=r"another .*x\.safetensors already"):
+        convert(original, tmp_path / "x")
+    assert mine.read_bytes() == b"mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.pkl", "x.safetensors"]
+    # What a conversion left that was ended between its two files is gone on with.
+    first = convert(original, tmp_path / "pair")
+    content = first.description.read_bytes()
+    first.description.unlink()
+    assert convert(original, tmp_path / "pair").description.read_bytes() == content
+
+
 def test_a_pair_that_cannot_be_written_leaves_nothing(tmp_path):
     original = tiny_network(tmp_path / "x.pkl")[0]
     with pytest.raises(UserError, match="cannot be written"):

@@ -62,7 +62,8 @@ class Tested:
 
 def on_test_images(search: Search, trial: SearchTrial, rows: Sequence[Mapping[str, Any]]) -> Tested | None:
     """What rows of results tell of the winner at its last step; None if they tell nothing yet."""
-    wanted = {run.run_id for run in search.winner_runs(trial.run)}
+    winners = search.winner_runs(trial.run)
+    wanted = {each for run in winners for each in (run.content_id, run.former_id)}
     accuracies: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if (

@@ -30,7 +30,7 @@ from glad_ray.report.search.importance import importance
 from glad_ray.report.search.layers import Layer, by_generator
 from glad_ray.report.search.parallel import parallel_coordinates
 from glad_ray.report.search.parameters import choice_names, parameters, ranges, shown
-from glad_ray.results import SearchTrial, best_in_full, read_results, read_search, read_trials
+from glad_ray.results import SearchTrial, best_in_full, read_refused_draws, read_results, read_search, read_trials
 from glad_ray.results.parquet import Tell, read_or_tell
 from glad_ray.spec.code import as_code, import_line
 from glad_ray.spec.search import Rung, Search
@@ -73,6 +73,7 @@ def _context(storage: Storage, search: Search, trials: Sequence[SearchTrial]) ->
     return {
         "search": search,
         "trials": trials,
+        "refused": read_refused_draws(storage),
         "algorithms": _algorithms(search),
         "ranges": ranges(search),
         "looks": [_look(search, number, rung) for number, rung in enumerate(search.looks, 1)],
