@@ -118,7 +118,7 @@ def test_when():
         ({"generator.resolution": IntRange(low=32, high=64)}, {}, "generator.resolution=33, of which no run"),
         ({"algorithm.iterations": Choice(values=(5, 5.5))}, {}, "algorithm.iterations=5.5, of which no run"),
         ({"backbone": Choice(values=("convnet", "convne"))}, {}, "backbone=convne, of which no run"),
-        ({"generator_classes": Choice(values=({1, 2}, ()))}, {}, "neither a number, a text, a list nor a record"),
+        ({"generator_classes": Choice(values=(1j, ()))}, {}, "neither a number, a text, a list nor a record"),
         ({"generator_classes": Choice(values=([1, 2], (1, 2)))}, {}, "names one value twice"),
         ({"checkpoint_every": IntRange(low=1, high=9)}, {}, "checkpoint_every cannot vary: it decides no result"),
         ({"backbone": Layers()}, {}, "Layers are spaces and backbone is none"),

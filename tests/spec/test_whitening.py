@@ -23,7 +23,7 @@ from glad_ray.spec import (
 from glad_ray.spec.code import as_code
 from glad_ray.spec.foreign_set import ForeignSet
 from glad_ray.spec.overrides import only, override_experts, override_search, override_sweep
-from glad_ray.spec.search_space import check_search
+from glad_ray.spec.search_check import check_search
 from glad_ray.spec.small import small
 from glad_ray.spec.whitening import zca_bytes
 

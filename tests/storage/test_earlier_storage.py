@@ -14,7 +14,7 @@ from glad_ray.engine.events import ExpertEpoch, RunProgressed, TrainingDone
 from glad_ray.engine.in_process import run_in_process
 from glad_ray.engine.status import read_status
 from glad_ray.plan import as_stored, make_plan, plan_experts, read_plan, write_plan
-from glad_ray.report.material import read_material
+from glad_ray.report.material import read_found, work_out
 from glad_ray.results import missing_experts, read_losses, read_results
 from glad_ray.spec import Sweep
 from glad_ray.storage import Storage
@@ -113,8 +113,8 @@ def test_status_and_report_know_each_run_once(earlier, gone_on):
         RUN_IDS["herding"]: "planned",
     }
     assert {run.run_id for run in read_plan(earlier).runs} == set(RUN_IDS.values())
-    assert read_material(earlier).runs.keys() == set(RUN_IDS.values())
-    material = read_material(gone_on[0])
+    assert read_found(earlier).runs.keys() == set(RUN_IDS.values())
+    material = work_out(read_found(gone_on[0]))
     assert material.identities.keys() == set(RUN_IDS.values())
     assert all(run.run_id == run_id for run_id, run in material.runs.items())
 
