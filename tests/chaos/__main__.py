@@ -4,8 +4,8 @@
     python -m tests.chaos --alone
 
 Every process is a real one: a cluster of three raylets on this machine, and `glad-ray sweep --address`, given again
-until all is done. All of it has mounts, /tmp, /dev/shm, process numbers and a network of its own, for which it takes
-root or user namespaces. Exit code 1: something was not as in quiet, and it is said what.
+until all is done. All of it has a temporary folder, /dev/shm, process numbers and a network of its own, for which it
+takes root or user namespaces. Exit code 1: something was not as in quiet, and it is said what.
 """
 
 import argparse
@@ -18,8 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.chaos.place import DISK, IMAGES, PLACE, TEMPORARY
+
 _INSIDE = "CHAOS_INSIDE"
-_KEPT = Path("/mnt")
 _SET_FLAGS, _UP, _RUNNING = 0x8914, 0x1, 0x40  # of Linux, <linux/sockios.h> and <net/if.h>
 
 
@@ -40,22 +41,22 @@ def main() -> int:
     )
     given = parser.parse_args()
     if _INSIDE not in os.environ:
-        _enter(given.quiet)
+        _enter()
     return _inside(given)
 
 
-def _enter(kept: Path) -> None:
-    """Execute the same again in namespaces of its own; what is to be kept is at /mnt there."""
-    kept.mkdir(parents=True, exist_ok=True)
+def _enter() -> None:
+    """Execute the same again in namespaces of its own."""
+    PLACE.mkdir(exist_ok=True)
     user = ["--map-root-user"] if os.getuid() else []
-    mounts = f'mount --bind "$KEPT" {_KEPT} && mount -t tmpfs tmpfs /tmp && mount -t tmpfs tmpfs /dev/shm'
+    mounts = f"mount -t tmpfs tmpfs {PLACE} && mount -t tmpfs tmpfs /dev/shm && mkdir {DISK} {IMAGES} {TEMPORARY}"
     # A shell is the first process: it waits for those that others leave behind, and nobody's parent has the number 1,
     # which Ray takes for a parent that is dead.
     os.execvpe(
         "unshare",
         ["unshare", *user, "--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child",
          "sh", "-c", f'{mounts} || exit 2; "$@"; exit $?', "sh", sys.executable, "-m", "tests.chaos", *sys.argv[1:]],
-        os.environ | {_INSIDE: "1", "KEPT": str(kept.resolve())},
+        os.environ | {_INSIDE: "1", "TMPDIR": str(TEMPORARY)},
     )  # fmt: skip
 
 
@@ -67,10 +68,10 @@ def _inside(given: argparse.Namespace) -> int:
 
     _loopback_up()
     console = Console(width=120)
-    made, outputs = sweep(given.runs), _KEPT / (f"{'alone' if given.alone else 'random'}-{given.seed}")
-    outputs.mkdir(exist_ok=True)
+    made, outputs = sweep(given.runs), given.quiet / (f"{'alone' if given.alone else 'random'}-{given.seed}")
+    outputs.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    quiet = quiet_rows(made, _KEPT)
+    quiet = quiet_rows(made, given.quiet)
     console.print(f"The quiet table: {len(quiet)} rows, {time.monotonic() - began:.0f} s")
     account = Storm(made, given.seed, outputs).run(None if given.alone else given.minutes, quiet)
     console.print(account.table())

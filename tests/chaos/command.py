@@ -11,6 +11,7 @@ from pathlib import Path
 from glad_ray.data.prepare import CACHE_VARIABLE
 from tests.chaos import sweep
 from tests.chaos.machines import ENVIRONMENT
+from tests.chaos.place import IMAGES
 
 _SWEEP = Path(sweep.__file__)
 _OF_RAY = re.compile(r"^(\[\d{4}-\d\d-\d\d |\S*\((raylet|gcs_server|autoscaler)\b|\s+\(\d\) ).*\n?", re.MULTILINE)
@@ -24,7 +25,7 @@ def words(storage: str, *more: str) -> list[str]:
 
 def environment(runs: int) -> dict[str, str]:
     """Of the command, for so many runs."""
-    return os.environ | ENVIRONMENT | {sweep.RUNS: str(runs), CACHE_VARIABLE: "/tmp/images"}
+    return os.environ | ENVIRONMENT | {sweep.RUNS: str(runs), CACHE_VARIABLE: str(IMAGES)}
 
 
 def judged(code: int, told: str, complaint: str) -> str | None:

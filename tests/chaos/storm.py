@@ -23,6 +23,7 @@ from tests.chaos.command import Command, environment, words
 from tests.chaos.compare import differences, rows
 from tests.chaos.faults import FAULTS, World
 from tests.chaos.machines import Cluster, address
+from tests.chaos.place import DISK
 from tests.faults.disk import mount
 
 _TICK_SECONDS = 0.2
@@ -30,7 +31,6 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 5.0, 25.0
 _PATIENCE = 60.0
 _ALONE_PAUSE = 12.0
 _PEACE_SECONDS = 1800.0
-_DISK = Path("/tmp/disk")
 _DISK_SIZE = "64m"
 
 
@@ -83,11 +83,10 @@ class Storm:
         self.sweep, self.rng = sweep, Random(seed)
         self.account = Account()
         self._began = time.monotonic()
-        _DISK.mkdir()
-        mount("-t", "tmpfs", "-o", f"size={_DISK_SIZE}", "tmpfs", str(_DISK))
+        mount("-t", "tmpfs", "-o", f"size={_DISK_SIZE}", "tmpfs", str(DISK))
         self.cluster = Cluster()
         self.command = Command(outputs, address(), len(sweep.runs))
-        self.world = World(self.cluster, _DISK, self.command, self.rng, self._say)
+        self.world = World(self.cluster, DISK, self.command, self.rng, self._say)
         self._on_record: set[tuple[str, Training]] = set()
         self._told = ""
         self._log = (outputs / "lines.txt").open("w", buffering=1)
@@ -207,7 +206,7 @@ class Storm:
 
     @property
     def _folder(self) -> Path:
-        return _DISK / f"sweep-{self.account.sweeps + 1}"
+        return DISK / f"sweep-{self.account.sweeps + 1}"
 
     @property
     def _storage(self) -> Storage:

@@ -32,7 +32,7 @@ set -eu
 hostname "$1"
 cd "$2"
 for path in $KEPT; do
-    case $path in /tmp/*|/mnt/*) mkdir -p ".$path"; mount --bind "$path" ".$path";; esac
+    case $path in /tmp/*|/mnt/*|/run/*) mkdir -p ".$path"; mount --bind "$path" ".$path";; esac
 done
 for file in passwd shadow hosts resolv.conf; do
     mount --bind "$file" "/etc/$file"
