@@ -47,6 +47,9 @@ def unknown(kind: str, value: str, allowed: Iterable[str]) -> UserError:
 
 
 def error_line(error: BaseException) -> str:
-    """An error of other code in one line: its type and the first line of its message."""
-    lines = str(error).strip().splitlines()
+    """An error of other code in one line: its type and the first line of its message, if that can be made."""
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:
+        lines = []
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
