@@ -113,6 +113,9 @@ def _escaped(char: str) -> str:
 
 
 def error_line(error: BaseException) -> str:
-    """An error of other code in one line: its type and the first line of its message."""
-    lines = str(error).strip().splitlines()
+    """An error of other code in one line: its type and the first line of its message, if that can be made."""
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:
+        lines = []
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -66,6 +66,16 @@ def test_characters_that_an_encoding_lacks_are_escapes(tmp_path):
     assert (tmp_path / "said").read_text() == "5 \\xb1 1 \\udcff\n"
 
 
+def test_a_stream_that_other_code_closed_is_written_to_no_more(tmp_path):
+    file = (tmp_path / "said").open("w")
+    out = Lasting(file)
+    out.write("before")
+    file.close()
+    out.write("after")
+    out.flush()
+    assert (tmp_path / "said").read_text() == "before"
+
+
 def test_an_exit_of_other_code_is_no_exit_code_of_ours(capsys, monkeypatch):
     def report(storage):
         sys.exit(3)

@@ -30,7 +30,7 @@ class Lasting:
         """Write it, if somebody is there to read."""
         try:
             return self._write(text)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._drop(error)
             return len(text)
 
@@ -38,7 +38,7 @@ class Lasting:
         """Flush what was written, if somebody is there to read."""
         try:
             self._stream.flush()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._drop(error)
 
     def _write(self, text: str) -> int:
@@ -49,7 +49,11 @@ class Lasting:
             self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
             return len(text)
 
-    def _drop(self, error: OSError) -> None:
+    def _drop(self, error: OSError | ValueError) -> None:
+        if isinstance(error, ValueError):
+            # A user's code has closed it.
+            self._stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+            return
         if error.errno not in _NOBODY_READS:
             self.failed = self.failed or error
         nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -39,6 +39,7 @@ def write(tmp_path):
         (HEAD + "def sweep():\n    return 1 / 0\n", "mine.py:3 does not run: ZeroDivisionError: division by zero, in"),
         ("raise ValueError('two\\nlines')\n", "ValueError: two, in `raise"),
         ("raise ValueError\n", "mine.py:1 does not run: ValueError, in"),
+        ("class E(Exception):\n    def __str__(self):\n        1 / 0\nraise E()\n", "mine.py:4 does not run: E, in"),
         ("def sweep(:\n", "mine.py:1 does not run: SyntaxError: invalid syntax"),
         (b"\xff\xfe\x00", "mine.py"),
         (b"x = '\xe9'\n", "mine.py"),
