@@ -13,6 +13,7 @@ from torch import Tensor
 
 from glad_ray.errors import UserError, unknown
 from glad_ray.generators.base import Generator, Latents
+from glad_ray.machine import upload
 from glad_ray.spec.generators import Init
 
 RealImages = Callable[[Tensor, torch.Generator], Tensor]
@@ -107,12 +108,17 @@ class GeneratorSpace:
     def decode(self, latents: Latents) -> Float[Tensor, "n c h w"]:
         """See `Space.decode`: ((g + 1) / 2 - mean) / std of the generator's image g."""
         images = self.generator.decode(self.space, latents)
-        return (images + (1 - 2 * self.mean).to(images)) * (0.5 / self.std).to(images)
+        return (images + _beside(images, 1 - 2 * self.mean)) * _beside(images, 0.5 / self.std)
 
     def _to_generator(self, images: Tensor) -> Tensor:
         """Normalised images in the generator's range."""
-        return images * (2 * self.std).to(images) - (1 - 2 * self.mean).to(images)
+        return images * _beside(images, 2 * self.std) - _beside(images, 1 - 2 * self.mean)
 
     def pullback(self, latents: Latents, image_grads: Float[Tensor, "n c h w"]) -> Latents:
         """See `Space.pullback`."""
-        return self.generator.pullback(self.space, latents, image_grads * (0.5 / self.std).to(image_grads))
+        return self.generator.pullback(self.space, latents, image_grads * _beside(image_grads, 0.5 / self.std))
+
+
+def _beside(images: Tensor, values: Tensor) -> Tensor:
+    """Values per channel, of the CPU, on the device and in the precision of images; no GPU is waited for."""
+    return upload(values.to(images.dtype), images.device)
