@@ -1,5 +1,7 @@
 """Memory and graphs: a kept graph changes no bit, a budget bounds the chunk, gradients survive half precision."""
 
+import weakref
+
 import pytest
 import torch
 
@@ -106,6 +108,22 @@ def test_graphs_are_measured_by_what_autograd_keeps():
 
     # The latents for the square, the exponential for itself.
     assert measured_graph_bytes(Squares(), "f0") == 2 * 4 * 100
+
+
+def test_nothing_stays_of_a_graph_that_was_measured():
+    made = []
+
+    class Exponentials:
+        def latent_shapes(self, space):
+            return {"f": (1, 10, 10)}
+
+        def images(self, space, latents):
+            images = latents["f"].exp()  # an operation that keeps its own result
+            made.append(weakref.ref(images))
+            return images
+
+    measured_graph_bytes(Exponentials(), "f0")
+    assert [image() for image in made] == [None]
 
 
 @pytest.mark.parametrize("scale", [1e-7, 1.0, 1e4])
