@@ -1,0 +1,1 @@
+"""The checks of `on_gpu.py`, one a file: what only a GPU can show."""
