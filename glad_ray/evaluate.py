@@ -117,7 +117,7 @@ def accuracy(network: nn.Module, images: Float[Tensor, "n c h w"] | Images, labe
     """Share of images (normalised, or a function that gives them by index) whose class the network names, in [0, 1]."""
     network.eval()
     get = _getter(images)
-    order = torch.arange(len(labels))
+    order = torch.arange(len(labels), device="cpu")
     sizes = batch_sizes(network, lambda: get(order[:1]), len(order), _TEST_BATCH)
     correct = torch.zeros((), dtype=torch.int64, device=labels.device)
     for index, truth in zip(order.split(sizes), labels.split(sizes), strict=True):

@@ -58,7 +58,7 @@ def train_epoch_together(
     """
     network.train()
     total = torch.zeros(len(rngs), device=labels.device)
-    first = torch.zeros(len(rngs), dtype=torch.int64)
+    first = torch.zeros(len(rngs), dtype=torch.int64, device="cpu")
     sizes = batch_sizes(network, lambda: images(first), len(labels), batch_size)
     for batches in zip(*(torch.randperm(len(labels), generator=rng).split(sizes) for rng in rngs), strict=True):
         batch = torch.cat(batches)

@@ -5,7 +5,6 @@ import torch
 
 from glad_ray.data import load_dataset, network_inputs
 from glad_ray.distill import build_space, distill
-from glad_ray.evaluate import score
 from glad_ray.exchange import read_image_tensors, with_pictures, write_huggingface, write_image_folder
 from glad_ray.exchange.image_tensors import write_image_tensors
 from glad_ray.experts import ExpertFiles, train_experts
@@ -13,6 +12,7 @@ from glad_ray.generators import build_generator
 from glad_ray.randomness import rng_for
 from glad_ray.report.search.images import newest_images
 from glad_ray.results import SearchTrial
+from glad_ray.score import Scoring
 from glad_ray.spec import DC, DM, MTT, Evaluation, Experts, Herding, Network, RandomReal, RandomStyleGAN, Run
 from glad_ray.spec.foreign_set import read_origin
 from glad_ray.synthetic_set import SyntheticSet
@@ -202,7 +202,7 @@ def test_a_whitened_set_is_scored_on_whitened_images_alone(whitened, storage, tm
     evaluation = evaluation.replace(learning_rates={"convnet": 0.01})
 
     def scored(synthetic):
-        ((_, training),) = score(synthetic, evaluation.replace(test_images=500), device="cpu")
+        (training,) = _trainings(synthetic, evaluation.replace(test_images=500), storage)
         return training.accuracy
 
     files = tmp_path / "pt/images_best.pt", tmp_path / "pt/labels_best.pt"
@@ -212,6 +212,13 @@ def test_a_whitened_set_is_scored_on_whitened_images_alone(whitened, storage, tm
     assert scored(made) > 0.55
     assert told > 0.55
     assert untold < told - 0.05
+
+
+def _trainings(synthetic, evaluation, storage):
+    scoring, trainings = Scoring.prepare(synthetic, evaluation), []
+    for network in evaluation.networks:
+        scoring.train(network, storage, device="cpu", on_training=trainings.append)
+    return trainings
 
 
 def _all():
@@ -226,6 +233,6 @@ def test_a_set_with_images_held_out_is_scored_with_the_whitening_it_was_made_wit
         seen.append(load_dataset(*words, **options))
         return seen[-1]
 
-    monkeypatch.setattr("glad_ray.evaluate.load_dataset", loaded)
-    list(score(made, Evaluation(networks=(Network(width=4),), repeats=1, epochs=1, test_images=10), device="cpu"))
+    monkeypatch.setattr("glad_ray.score.load_dataset", loaded)
+    Scoring.prepare(made, Evaluation(networks=(Network(width=4),), repeats=1, epochs=1, test_images=10))
     assert (seen[0].whitening.transform == whitened.whitening.transform).all()

@@ -168,8 +168,8 @@ def test_the_same_square_picture_becomes_the_same_pixels_by_every_reader(side, r
     table = pa.table({"image": cells, "label": labels}).replace_schema_metadata(
         {"huggingface": json.dumps({"info": {"features": features}})}
     )
-    for split in ("train", "test"):
-        _write_parquet(tmp_path / "hub", f"{split}-0", table)
+    for split, rows in (("train", table), ("test", table.slice(0, 2))):
+        _write_parquet(tmp_path / "hub", f"{split}-0", rows)
         for number, (cell, label) in enumerate(zip(cells, labels, strict=True)):
             folder = tmp_path / "own" / split / "ab"[label]
             folder.mkdir(parents=True, exist_ok=True)

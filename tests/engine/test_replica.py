@@ -136,6 +136,17 @@ def steps(generator, space, seed, images, dtype, count=4):
     return found
 
 
+def assert_close(ours, expected, tolerance):
+    """Every tensor of every step, by the norm of its error: single values may be small differences of large ones, and
+    their rounding depends on the processor.
+    """
+    assert len(ours) == len(expected)
+    for mine, theirs in zip(ours, expected, strict=True):
+        assert mine.keys() == theirs.keys()
+        for kind, value in theirs.items():
+            assert float((mine[kind] - value).norm() / value.norm()) < tolerance, kind
+
+
 def clients(name, record, askings):
     """What each of several clients got, all of which asked at once."""
     together = threading.Barrier(len(askings))
@@ -167,7 +178,7 @@ def test_many_clients_get_what_they_would_get_alone(shared, start):
         alone = build_generator(record, dtype=dtype)
         for n, ours in enumerate(found[name]):
             expected = steps(alone, spaces[n % 4], n, 1 + n, dtype)
-            torch.testing.assert_close(ours, expected, rtol=ROUNDING[dtype], atol=ROUNDING[dtype])
+            assert_close(ours, expected, ROUNDING[dtype])
         its = stats(actor)
         assert its.requests == 8 * (1 + 2 * 4)
         assert its.batches < its.requests
@@ -199,7 +210,7 @@ def test_clients_go_on_when_their_replica_is_killed(shared):
     assert stats(shared).requests < requests, "another process did the rest"
     alone = build_generator(tiny.GENERATOR)
     for asking, ours in zip(askings, found, strict=True):
-        torch.testing.assert_close(ours, steps(alone, *asking), rtol=1e-5, atol=1e-5)
+        assert_close(ours, steps(alone, *asking), ROUNDING[torch.float32])
 
 
 def test_a_wrong_call_is_its_own_callers_fault(shared):
