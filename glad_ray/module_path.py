@@ -85,7 +85,7 @@ def _move_last(folder: str) -> None:
 
 
 def _defines_sweep(main: object) -> bool:
-    """Whether the script that runs is a sweep file or a search file."""
+    """Whether the script that runs is a sweep file or a search file: it has that name and calls `glad_ray.main`."""
     file = getattr(main, "__file__", None)
     if not isinstance(file, str) or not file.endswith(".py"):
         return False
@@ -94,7 +94,8 @@ def _defines_sweep(main: object) -> bool:
             code = compile(source.read(), file, "exec", dont_inherit=True)
     except (OSError, SyntaxError, ValueError):
         return False
-    return any(getattr(each, "co_name", None) in ("sweep", "search") for each in code.co_consts)
+    names = set(code.co_names)
+    return {"glad_ray", "main"} <= names and not names.isdisjoint(("sweep", "search"))
 
 
 def _refuse_taken_names(folder: str) -> None:

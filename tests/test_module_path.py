@@ -55,8 +55,10 @@ COMMAND = ["-c", "import sys; from glad_ray.cli import main; sys.exit(main())"]
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, monkeypatch):
     """A folder, with a colon in its name, of a sweep file and of files that no library may be replaced by."""
+    # Other tests import modules of these names from other folders.
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
     made = tmp_path / "sweeps:mine"
     made.mkdir()
     for name in LIBRARIES:
@@ -78,6 +80,14 @@ def run(folder, *words):
 def test_libraries_are_imported_and_not_the_files_of_their_names(folder, words):
     ended = run(folder, *words, "--only", "seed=5")
     assert (ended.returncode, ended.stderr) == (2, "glad-ray: --only leaves no run: seed is 0 in the runs of small.\n")
+
+
+def test_a_script_may_take_its_sweep_from_a_module_beside_it(folder):
+    (folder / "small.py").rename(folder / "other.py")
+    (folder / "small.py").write_text("import glad_ray\nfrom other import sweep\nglad_ray.main()\n")
+    ended = run(folder, "small.py")
+    assert ended.returncode == 2
+    assert "put the call of glad_ray.main() under" in ended.stderr
 
 
 @pytest.mark.parametrize("name", ["torch", "queue", "pydantic"])

@@ -95,7 +95,7 @@ def test_a_storage_whose_path_is_no_text_is_refused(tmp_path):
 
 
 def test_an_unknown_home_is_told():
-    with pytest.raises(DataError, match="~nobody_at_all/x is no folder with images"):
+    with pytest.raises(UserError, match="this machine has no such user"):
         dataset_facts("folder:~nobody_at_all/x")
 
 

@@ -135,7 +135,7 @@ def test_without_a_home_the_cache_has_to_be_named(nameless, tmp_path, monkeypatc
 
 def test_storages_and_studies(home):
     assert Storage.open("~/results").uri == str(home / "results")
-    open_study_storage(Storage.open("~/results"), "~/study.journal")
+    open_study_storage(Storage.open("~/results"), "~/study.journal", "small")
     assert (home / "study.journal").exists()
 
 

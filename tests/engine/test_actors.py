@@ -101,7 +101,7 @@ def lost_times(folder, times):
     return "here"
 
 
-@pytest.mark.parametrize("times", [1, RETRIES + 1])
+@pytest.mark.parametrize("times", [1, pytest.param(RETRIES + 1, marks=pytest.mark.full)])
 def test_lost_tasks_are_submitted_again(times, tmp_path):
     retried, ended, failed = [], [], []
     tasks = Tasks(lambda what, error: retried.append(what), pause=lambda tries: 0.1)

@@ -107,6 +107,7 @@ def test_nothing_begins(storage, view, spend):
     assert missing_experts(storage, experts) == [0, 1]
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("ray_session")
 def test_on_ray(in_process, storage, view, spend):
     names = ("dm", "random", "kmeans", "mtt", "whole")

@@ -140,6 +140,7 @@ run_on_ray(tiny.plan(*sys.argv[2:]), Storage.open(sys.argv[1]), address="local",
 
 
 @pytest.mark.fault
+@pytest.mark.full
 def test_killed_driver(in_process, storage, view):
     expected, _ = in_process
     names = ("dm", "mtt", "random")
