@@ -1,6 +1,8 @@
 """Which results are the same bits from one run to the next, by default and in PyTorch's deterministic mode."""
 
+import contextlib
 import os
+import signal
 from collections.abc import Iterator
 from functools import cache, partial
 
@@ -9,7 +11,7 @@ from own_process import fresh
 from torch import Tensor
 
 from glad_ray.spec import Network
-from gpu_checks.check import Check, Measured, Piece, Setting
+from gpu_checks.check import Check, Measured, OutOfTime, Piece, Setting, at_most
 from gpu_checks.parity import Computed
 from gpu_checks.problems import NETWORKS, EvaluationTraining, ExpertEpoch, sample, small_problems
 
@@ -47,19 +49,20 @@ def _apart(one: Tensor, other: Tensor) -> float:
     return float((one - other).norm() / one.norm())
 
 
-def deterministic(setting: Setting) -> dict[str, dict[str, str | float]]:
-    """The same for all computations where PyTorch refuses operations that are not deterministic; for a process whose
-    cuBLAS was not yet used, as its workspaces are set when it is first.
+def deterministic(setting: Setting, seconds: float) -> dict[str, dict[str, str | float]]:
+    """The same where PyTorch refuses operations that are not deterministic, for as many computations as the time has
+    room for. On a GPU for a new process: cuBLAS looks at the environment once.
     """
     before = torch.get_deterministic_debug_mode()
     torch.use_deterministic_algorithms(True)
     found: dict[str, dict[str, str | float]] = {}
     try:
-        for name, computed in computations(setting).items():
-            try:
-                found[name] = repeated(computed, setting.device)
-            except RuntimeError as error:
-                found[name] = {"the same bits": f"refused: {str(error).strip().splitlines()[0][:160]}"}
+        with contextlib.suppress(OutOfTime), at_most(seconds):
+            for name, computed in computations(setting).items():
+                try:
+                    found[name] = repeated(computed, setting.device)
+                except RuntimeError as error:
+                    found[name] = {"the same bits": f"refused: {str(error).strip().splitlines()[0][:160]}"}
     finally:
         torch.set_deterministic_debug_mode(before)
     return found
@@ -68,12 +71,14 @@ def deterministic(setting: Setting) -> dict[str, dict[str, str | float]]:
 @cache
 def in_deterministic_mode(setting: Setting) -> dict[str, dict[str, str | float]]:
     """`deterministic` in a process of its own, on a CPU in this one."""
+    # Less than what is left of this check, so that the other process ends within it.
+    seconds = 0.7 * (signal.getitimer(signal.ITIMER_REAL)[0] or 3600)
     if not setting.gpu:
-        return deterministic(setting)
+        return deterministic(setting, seconds)
     before = os.environ.get(WORKSPACE)
     os.environ[WORKSPACE] = ":4096:8"
     try:
-        return fresh(torch.get_num_threads(), deterministic, setting)
+        return fresh(torch.get_num_threads(), deterministic, setting, seconds)
     finally:
         os.environ.pop(WORKSPACE) if before is None else os.environ.update({WORKSPACE: before})
 

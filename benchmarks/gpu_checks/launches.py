@@ -65,7 +65,8 @@ def pieces(setting: Setting) -> Iterator[Piece]:
     """Steps, an epoch of evaluation, a batch of experts."""
     width = setting.size(128, 4)
     problems = small_problems(setting, real_images=256, student_steps=10)
-    for name, problem in problems.items():
+    for name in setting.size(list(problems), ["DM, pixels"]):
+        problem = problems[name]
         yield Piece(f"step of {name}", partial(step, setting, problem))
     for network in ("convnet", "resnet18", "vit"):
         training = EvaluationTraining(sample(), Network(name=network, width=setting.size(None, 4)))
