@@ -90,7 +90,7 @@ def clock(plan: Plan, gpus: int, teraflops: float) -> Clock:
     needed = [experts_needed(run, plan.sweep) for run in plan.runs]
     locked = sorted((max((trained[each] for each in sets), default=0.0), run) for run, sets in enumerate(needed))
     ready, distilled = list[int](), list[tuple[float, int]]()
-    units = [_Flops.of(run, plan.sweep) for run in plan.runs]
+    units = [Flops.of(run, plan.sweep) for run in plan.runs]
     while locked or ready or distilled:
         # What the driver has submitted first, Ray starts first: evaluations before distillations that come later.
         if distilled and (distilled[0][0] <= free[0] or not (locked or ready)):
@@ -107,7 +107,7 @@ def clock(plan: Plan, gpus: int, teraflops: float) -> Clock:
     return Clock(max(trained.values()), min(free), max(free), work / rate / max(free) / len(free))
 
 
-class _Flops(NamedTuple):
+class Flops(NamedTuple):
     """Operations of a run's units of work."""
 
     distillation: float
@@ -115,7 +115,8 @@ class _Flops(NamedTuple):
     """of its evaluation with each network"""
 
     @classmethod
-    def of(cls, run: Run, sweep: Sweep) -> "_Flops":
+    def of(cls, run: Run, sweep: Sweep) -> "Flops":
+        """Those of a run and of its evaluation."""
         return cls(
             estimate(run, ()).distill_flops,
             tuple(
@@ -195,7 +196,7 @@ def _gpu_hours(plan: Plan, teraflops: float) -> dict[tuple[str, int], float]:
         units["experts"] += each.experts.count
     for run in plan.runs:
         prior_or_pixels = "pixels" if run.generator is None else "latents"
-        taken = _Flops.of(run, plan.sweep)
+        taken = Flops.of(run, plan.sweep)
         distillation = f"distillation, {run.algorithm.name} in {prior_or_pixels}"
         for part, number, of_part in (
             (distillation, 1, taken.distillation),

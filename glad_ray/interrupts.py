@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_GRACE_SECONDS = 10.0
+GRACE_SECONDS = 10.0
 _AFTER_IMPORT_SECONDS = 0.2
-_EXIT_SECONDS = 0.5
+EXIT_SECONDS = 0.5
 """for what was raised to reach whoever waits for it"""
 
 
@@ -108,7 +108,7 @@ def within(minutes: float | None, setting: str, *, or_exit: bool) -> Iterator[No
             signal.setitimer(signal.ITIMER_REAL, _AFTER_IMPORT_SECONDS)
             return
         if or_exit:
-            ending = threading.Timer(_EXIT_SECONDS, os._exit, (1,))
+            ending = threading.Timer(EXIT_SECONDS, os._exit, (1,))
             ending.daemon = True
             ending.start()
         raise TimeoutError(f"no end within {minutes:g} minutes ({setting})")
@@ -116,7 +116,7 @@ def within(minutes: float | None, setting: str, *, or_exit: bool) -> Iterator[No
     found = signal.signal(signal.SIGALRM, ended)
     signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
     if or_exit:
-        faulthandler.dump_traceback_later(60 * minutes + _GRACE_SECONDS, exit=True)
+        faulthandler.dump_traceback_later(60 * minutes + GRACE_SECONDS, exit=True)
     try:
         yield
     finally:

@@ -86,7 +86,7 @@ def test_units_of_work_on_a_clock(monkeypatch):
     alone = scale_cost.clock(plan, 1, 1.0)
     assert (alone.end, alone.computing) == pytest.approx((hours, 1.0))
     several = scale_cost.clock(plan, 64, 1.0)
-    longest = max(scale_cost._Flops.of(run, sweep).distillation for run in plan.runs) / 1e12 / 3600
+    longest = max(scale_cost.Flops.of(run, sweep).distillation for run in plan.runs) / 1e12 / 3600
     assert longest < several.end < alone.end
     assert several.experts == pytest.approx(alone.experts / 3), "the three of them at once"
     assert several.computing * several.end * 64 == pytest.approx(hours)

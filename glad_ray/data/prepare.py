@@ -53,7 +53,7 @@ _KEY_DIGITS = 16
 _NAME_CHARACTERS = 60
 _KEY = b"glad_ray_key"
 _SPLITS = ("train", "test")
-_WAIT_SECONDS = 1.0
+WAIT_SECONDS = 1.0
 
 
 def decode_here(parts: Sequence[Part], form: Form) -> Iterator[tuple[Part, Iterable[Split]]]:
@@ -183,7 +183,7 @@ class _Preparation:
         lock = FileLock(self.path.with_name(f".{self.path.stem}.lock"))
         while True:
             try:
-                lock.acquire(timeout=_WAIT_SECONDS)
+                lock.acquire(timeout=WAIT_SECONDS)
                 break
             except Timeout:
                 self._decoded(sum(self.parts[key].count for key, path in self.paths.items() if path.exists()))

@@ -29,7 +29,7 @@ from glad_ray.spec import Resources, Unit
 # Without it, workers that asked for no GPU would see all of them.
 _OF_WORKERS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1", "RAY_CHDIR_TO_TRIAL_DIR": "0"}
 # A process that has imported torch is worth keeping for a minute (a second by default) until the next evaluation.
-_OF_NEW_CLUSTER = {"RAY_idle_worker_killing_time_threshold_ms": "60000"}
+OF_NEW_CLUSTER = {"RAY_idle_worker_killing_time_threshold_ms": "60000"}
 # A head that goes away meanwhile is tried once, for 40 seconds, and not 20 times.
 _OF_JOINING = {"RAY_gcs_server_port_wait_time_s": "1"}
 _OF_DRIVER = {
@@ -110,7 +110,7 @@ def _init(found: Address) -> None:
         runtime_env["env_vars"] = _of_workers()
     # Processes started here inherit the environment; those of a cluster are given theirs, which takes a second more
     # for each.
-    variables = unless_set(_OF_WORKERS | _OF_NEW_CLUSTER if found.local else _OF_JOINING)
+    variables = unless_set(_OF_WORKERS | OF_NEW_CLUSTER if found.local else _OF_JOINING)
     with found_again(), environment(variables), uv_run_ignored():
         ray.init(
             address=found.given,

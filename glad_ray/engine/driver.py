@@ -28,7 +28,7 @@ RENEW_SECONDS = 10.0
 SILENT_SECONDS = 60.0
 """after which a driver that nobody can see is taken for dead"""
 # As long as two that claim an object store at the same moment may need from looking to writing.
-_SETTLE_SECONDS = 1.0
+SETTLE_SECONDS = 1.0
 
 
 def _now() -> datetime:
@@ -144,7 +144,7 @@ def _claim(storage: Storage) -> Driver:
         mine = Driver()
         _write(storage, mine)
         if not settled:
-            time.sleep(_SETTLE_SECONDS)
+            time.sleep(SETTLE_SECONDS)
         now = read_driver(storage)
     if now is not None and now.token != mine.token:
         raise _refusal(storage, now)

@@ -19,8 +19,8 @@ from glad_ray.spec import ExpertSet, GeneratorRecord, Run, Sweep, Unit
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile
 
-_LOOK_SECONDS = 2.0
-_WAIT_SECONDS = 120.0
+LOOK_SECONDS = 2.0
+WAIT_SECONDS = 120.0
 _ANSWER_SECONDS = 20.0
 _ASK_SECONDS = 0.2
 
@@ -76,7 +76,7 @@ class NodeActors:
 
     def follow(self) -> None:
         """Start those of machines that came, and forget those of machines that went: to be called often."""
-        if not (self.generators or self.expert_sets) or time.monotonic() < self._looked + _LOOK_SECONDS:
+        if not (self.generators or self.expert_sets) or time.monotonic() < self._looked + LOOK_SECONDS:
             return
         self._looked = time.monotonic()
         nodes = {node["NodeID"]: node for node in alive_nodes()}
@@ -156,9 +156,9 @@ def _answers(name: str) -> bool:
 
 
 def _until(ask: Callable[[], T | None], what: str) -> T:
-    ends = time.monotonic() + _WAIT_SECONDS
+    ends = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < ends:
         if (found := ask()) is not None:
             return found
         time.sleep(_ASK_SECONDS)
-    raise TimeoutError(f"no {what} answered for {_WAIT_SECONDS:g} seconds")
+    raise TimeoutError(f"no {what} answered for {WAIT_SECONDS:g} seconds")

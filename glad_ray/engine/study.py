@@ -82,7 +82,7 @@ class Study:
         warnings.simplefilter("ignore", ExperimentalWarning)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._owner, self._ids = _owner(storage), StoredIds(storage)
-        self._study = open_study(search, storage, where)
+        self.optuna_study = open_study(search, storage, where)
         self.asked = _grid_size(search) if isinstance(search.sampler, Grid) else search.trials
         """trials that are to be begun: of a grid, no more than it has"""
         self._most = self.asked
@@ -149,7 +149,7 @@ class Study:
             self._trial(stop.trial).set_user_attr(_ERROR, fault.error)
             avoided = fault.kind == "own" and len(self.search.objectives) == 1
             state = TrialState.PRUNED if avoided else TrialState.FAIL
-            self._study.tell(stop.trial, state=state, skip_if_finished=True)
+            self.optuna_study.tell(stop.trial, state=state, skip_if_finished=True)
         self._show(TrialFailed(stop.trial, self._drawn_in_words(stop.trial), stop.run, stop.step, fault.error))
         self._write()
 
@@ -193,7 +193,7 @@ class Study:
         for trial in self._trials(TrialState.RUNNING):
             if trial.user_attrs.get(_OWNER) not in (None, self._owner):
                 self._trial(trial.number).set_user_attr(_ERROR, "lost with its driver")
-                self._study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+                self.optuna_study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
     def _resume(self) -> None:
         """Take up the trials that were begun from this storage, or by somebody who was killed before saying so."""
@@ -203,7 +203,7 @@ class Study:
         self._show(TrialsFound(len(self._begun()) - len(mine), len(mine), self.asked, len(self.refused())))
         for frozen in mine:
             self._sample(frozen.number)
-            if (stop := self._drawn(Trial(self._study, frozen._trial_id))) is None:
+            if (stop := self._drawn(Trial(self.optuna_study, frozen._trial_id))) is None:
                 continue
             looks = len(frozen.intermediate_values)
             if looks:
@@ -227,7 +227,7 @@ class Study:
                 self._show(DrawsEnded(self._most, self.asked))
                 return None
             self._sample(waiting[0].number if waiting else len(self._trials()))
-            if (stop := self._drawn(self._study.ask())) is not None:
+            if (stop := self._drawn(self.optuna_study.ask())) is not None:
                 return stop
         return None
 
@@ -244,7 +244,7 @@ class Study:
             run = self._proposed(partial(self._draw, trial))
         except UserError as error:
             trial.set_user_attr(_ERROR, str(error))
-            self._study.tell(trial.number, state=TrialState.FAIL)
+            self.optuna_study.tell(trial.number, state=TrialState.FAIL)
             drawn = self._frozen(trial.number).params
             self._show(DrawRefused(RefusedDraw(number=trial.number, parameters=drawn, error=str(error))))
             self._write()
@@ -253,7 +253,7 @@ class Study:
             self._run(other)
         if (first := self._numbers.setdefault(run.run_id, trial.number)) != trial.number:
             trial.set_user_attr(_SAME, first)
-            self._study.tell(trial.number, state=TrialState.FAIL)
+            self.optuna_study.tell(trial.number, state=TrialState.FAIL)
             return None
         self._runs[trial.number] = run
         return self._stop(trial.number, run, 0)
@@ -266,7 +266,7 @@ class Study:
     def _sample(self, number: int, parameter: str | None = None) -> None:
         """Have the study draw for a trial; where the one before came to no run of its own, by chance."""
         by_chance = number > 0 and self._came_to_nothing(self._frozen(number - 1))
-        self._study.sampler = sampler_for(self.search, number, parameter, by_chance)
+        self.optuna_study.sampler = sampler_for(self.search, number, parameter, by_chance)
 
     def _came_to_nothing(self, trial: FrozenTrial) -> bool:
         """Whether a trial drew what another had drawn, or what no run can be made of."""
@@ -294,10 +294,10 @@ class Study:
         if rung == len(self.search.looks) - 1:
             values = {"accuracy": accuracy, "seconds": self._distilling(stop.run), "bytes": stop.run.set_bytes}
             told = [float(values[objective]) for objective in self.search.objectives]
-            self._study.tell(stop.trial, told, skip_if_finished=True)
+            self.optuna_study.tell(stop.trial, told, skip_if_finished=True)
             return False
-        if self._trial(stop.trial).should_prune() or (asked is not None and prunes_again(self._study, asked)):
-            self._study.tell(stop.trial, state=TrialState.PRUNED, skip_if_finished=True)
+        if self._trial(stop.trial).should_prune() or (asked is not None and prunes_again(self.optuna_study, asked)):
+            self.optuna_study.tell(stop.trial, state=TrialState.PRUNED, skip_if_finished=True)
             return False
         self._ready.insert(0, self._stop(stop.trial, stop.run, rung + 1))
         return True
@@ -317,7 +317,7 @@ class Study:
     def _choose(self) -> list[Stop]:
         """The finalists, and the controls."""
         several = len(self.search.objectives) > 1
-        complete = self._study.best_trials if several else self._trials(TrialState.COMPLETE)
+        complete = self.optuna_study.best_trials if several else self._trials(TrialState.COMPLETE)
         accuracy = self.search.objectives.index("accuracy")
         finalists = sorted(complete, key=lambda trial: (-trial.values[accuracy], trial.number))[: self.search.finalists]
         stopped = [
@@ -372,14 +372,14 @@ class Study:
         return words.of_drawn(self._frozen(number).params)
 
     def _trial(self, number: int) -> Trial:
-        return Trial(self._study, self._frozen(number)._trial_id)
+        return Trial(self.optuna_study, self._frozen(number)._trial_id)
 
     def _frozen(self, number: int) -> FrozenTrial:
         return self._trials()[number]
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
         """All trials, or those in some states."""
-        return self._study.get_trials(deepcopy=False, states=states or None)
+        return self.optuna_study.get_trials(deepcopy=False, states=states or None)
 
     def _path(self, stop: Stop, network: str) -> str:
         return self.storage.look_path(stop.run.run_id, stop.step, stop.evaluation.content_id, network)

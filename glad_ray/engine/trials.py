@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _PLACED_SECONDS = 1.0
 _NO_SHARE: dict[str, float] = {"memory": 1}
 """a byte: Tune wants some resource of every trial"""
-_AHEAD = 2
+TRIALS_AHEAD = 2
 """trials whose tasks wait for a share, so that one that comes free is taken at once"""
 # Tune hands the driver's credentials to trials in a way that Ray writes into its logs; these here need none.
 class_cache.ENV_VARS_TO_PROPAGATE.difference_update(
@@ -131,7 +131,7 @@ def run_trials(shared: "Shared", shares: Shares, listener: Listener, work: Any) 
     def start(leg: Leg, share: Slice, tries: int) -> "ray.ObjectRef[Any]":
         return work.options(**ray_options(share, tries)).remote(leg.run, leg.until, reference)
 
-    queue = _Queue(shared.sweep.resources.max_trials, shares, listener, start)
+    queue = TrialQueue(shared.sweep.resources.max_trials, shares, listener, start)
     # Not on the sweep's storage: what Tune keeps is of no use after it, and storage may fail for a while.
     with tempfile.TemporaryDirectory(prefix="glad-ray-tune-", ignore_cleanup_errors=True) as folder:
         tune.Tuner(
@@ -172,7 +172,7 @@ def _trial(config: Mapping[str, Any]) -> None:
     tune.report(result | {"name": config["name"]})
 
 
-class _Queue(Searcher):
+class TrialQueue(Searcher):
     """Gives Tune what the listener has, each as soon as it can start and there is room for it."""
 
     def __init__(self, at_most: int | None, shares: Shares, listener: Listener, start: Start) -> None:
@@ -200,7 +200,7 @@ class _Queue(Searcher):
             leg = self._listener.next()
         if leg is not None:
             self._under_way.add(trial_id)
-            return self._config(leg)
+            return self.trial_config(leg)
         # Tune ends with the first one that is finished.
         left = self._under_way or self._due or not (self._listener.ending or self._listener.exhausted)
         return None if left else cast("dict[str, Any]", Searcher.FINISHED)
@@ -238,7 +238,8 @@ class _Queue(Searcher):
                 return self.legs[name]
         return None
 
-    def _config(self, leg: Leg) -> dict[str, Any]:
+    def trial_config(self, leg: Leg) -> dict[str, Any]:
+        """What Tune is told of a trial that makes a run's next steps."""
         self.legs[leg.name] = leg
         tries = self._tries.setdefault(leg.name, Tries(partial(self._listener.furthest, leg)))
         if leg.name not in self._started:
@@ -249,7 +250,7 @@ class _Queue(Searcher):
         return {"name": leg.name, "distillation": [self._started[leg.name]]}
 
     def _room(self) -> int:
-        room = self._listener.slots() + _AHEAD
+        room = self._listener.slots() + TRIALS_AHEAD
         return room if self._at_most is None else min(room, self._at_most)
 
     def save(self, checkpoint_path: str) -> None:
@@ -266,7 +267,7 @@ class _Queue(Searcher):
 class _Callback(tune.Callback):
     """Tells the listener what Tune tells."""
 
-    def __init__(self, queue: _Queue, listener: Listener) -> None:
+    def __init__(self, queue: TrialQueue, listener: Listener) -> None:
         self.queue, self.listener = queue, listener
         self._awaited: FirstProcess | None = FirstProcess("the first process of a trial", listener.view)
 

@@ -52,7 +52,7 @@ Stage = Literal["experts", "distill", "evaluate"]
 
 _QUESTIONS_AT_ONCE = 16
 # Nothing is computed any more with the set of a finished run, and those of thousands of runs are terabytes.
-_READ_OF_FINISHED_BYTES = 4 * 2**20
+READ_OF_FINISHED_BYTES = 4 * 2**20
 
 
 class DataKey(NamedTuple):
@@ -157,7 +157,7 @@ def _found(
     if not whole and not storage.exists(storage.distillation_path(run.run_id)):
         return "to distill", None
     # The set of a finished run may have been deleted to save room.
-    read_at_most = _READ_OF_FINISHED_BYTES if whole else math.inf
+    read_at_most = READ_OF_FINISHED_BYTES if whole else math.inf
     if wrong := damage(storage, run.run_id, "distilled", missing=not whole, read_at_most=read_at_most):
         return "to distill", wrong
     if whole:

@@ -19,7 +19,7 @@ from glad_ray.spec import Run
 from glad_ray.storage import Storage
 
 _WORK = ("distill", "evaluate")
-_MOST_PICTURES = 300
+MOST_PICTURES = 300
 """on a page, about 100 kB each"""
 _READS_AT_ONCE = 16
 
@@ -90,7 +90,7 @@ def pictures(
     With each place comes how many of its runs were left out. Of pictures that are damaged `tell` is told.
     """
     by_place = _by_place(views)
-    most = _MOST_PICTURES if len(views) <= _MOST_PICTURES else max(1, _MOST_PICTURES // len(by_place))
+    most = MOST_PICTURES if len(views) <= MOST_PICTURES else max(1, MOST_PICTURES // len(by_place))
     found = []
     for place, of_place in by_place.items():
         chosen = {id(view) for view in sorted(of_place, key=lambda view: view.identity.seed)[:most]}

@@ -18,7 +18,7 @@ from jsonschema import ValidationError
 from ray.scripts.scripts import start
 from ray.util.accelerators import accelerators
 
-from glad_ray.engine.connection import _OF_NEW_CLUSTER
+from glad_ray.engine.connection import OF_NEW_CLUSTER
 from tests.cluster_files.files import (
     CLOUDS,
     CLUSTER,
@@ -230,7 +230,7 @@ def test_ray_start_has_the_options_that_are_used():
 
 
 def test_processes_are_kept_as_in_a_cluster_of_one_machine():
-    for name, value in _OF_NEW_CLUSTER.items():
+    for name, value in OF_NEW_CLUSTER.items():
         for path in (*(CLUSTER / f"{each}.yaml" for each in LAUNCHERS), CLUSTER / "slurm.sh"):
             assert f"{name}={value}" in path.read_text(), path
         for path in CLUSTER.glob("kuberay/ray*.yaml"):

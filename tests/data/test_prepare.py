@@ -201,7 +201,7 @@ def test_what_cannot_be_decoded_elsewhere_is_told_as_here(tree):
 
 
 def test_a_second_process_waits_and_is_told_how_far_the_first_is(tree, cache, monkeypatch):
-    monkeypatch.setattr("glad_ray.data.prepare._WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("glad_ray.data.prepare.WAIT_SECONDS", 0.01)
     waiting = threading.Event()
     told, decoded = [], []
 

@@ -98,7 +98,7 @@ def replica_stats():
 def main(results, built):
     """Run the sweep."""
     os.environ[BUILT] = built
-    watch._ASK_SECONDS = 0.1
+    watch.ASK_SECONDS = 0.1
     storage = Storage.open(results)
     ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
     crowd = Crowd.options(name="crowd").remote()

@@ -28,7 +28,7 @@ def names(prefix, set_id):
 
 def nothing_found(prefix):
     """What it finds where there are no replicas at all."""
-    node_actors._WAIT_SECONDS = 1.0
+    node_actors.WAIT_SECONDS = 1.0
     try:
         find_replicas(prefix, tiny.GENERATOR.content_id, 1, "a run")
     except TimeoutError as error:
@@ -37,7 +37,7 @@ def nothing_found(prefix):
 
 def main():
     """A machine comes while work waits for its actors, and goes; then one with a GPU serves one without."""
-    node_actors._LOOK_SECONDS = 0.1
+    node_actors.LOOK_SECONDS = 0.1
     common = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 100 * 2**20}
     cluster = Cluster(initialize_head=True, head_node_args=common)
     ray.init(address=cluster.address, log_to_driver=False)

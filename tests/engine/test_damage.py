@@ -184,7 +184,7 @@ def test_entries_tell_where_when_and_how_long(quiet):
 
 @pytest.mark.parametrize("change", ["bit", "length"])
 def test_large_files_of_a_finished_run_are_compared_by_size_alone(storage, monkeypatch, change):
-    monkeypatch.setattr(units, "_READ_OF_FINISHED_BYTES", 0)
+    monkeypatch.setattr(units, "READ_OF_FINISHED_BYTES", 0)
     if change == "bit":
         flip(storage, SET)
     else:

@@ -72,7 +72,7 @@ def begin(tmp_path):
 @pytest.fixture
 def quick(monkeypatch):
     monkeypatch.setattr(driver, "RENEW_SECONDS", 0.1)
-    monkeypatch.setattr(driver, "_SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr(driver, "SETTLE_SECONDS", 0.1)
 
 
 def claim(storage, **changes):

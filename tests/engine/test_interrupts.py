@@ -115,7 +115,7 @@ def test_a_process_that_was_cut_off_ends():
     script = """
 import time
 from glad_ray import interrupts
-interrupts._EXIT_SECONDS = 0.5
+interrupts.EXIT_SECONDS = 0.5
 try:
     with interrupts.within(0.1 / 60, "x", or_exit=True):
         time.sleep(60)
@@ -131,7 +131,7 @@ def test_what_hangs_outside_python_ends_with_its_process():
     script = """
 import signal, time
 from glad_ray import interrupts
-interrupts._GRACE_SECONDS = 0.5
+interrupts.GRACE_SECONDS = 0.5
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
 with interrupts.within(0.1 / 60, "x", or_exit=True):
     time.sleep(60)

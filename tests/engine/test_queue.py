@@ -8,7 +8,7 @@ from ray.tune.search import Searcher
 
 from glad_ray.engine.faults import LOST, RETRIES, Fault
 from glad_ray.engine.shares import Shares
-from glad_ray.engine.trials import _AHEAD, Leg, _Queue
+from glad_ray.engine.trials import TRIALS_AHEAD, Leg, TrialQueue
 from glad_ray.spec import Resources
 from tests.engine import tiny
 
@@ -52,7 +52,7 @@ def queue(listener, at_most=None, started=None):
         started.append((leg.name, share.gpus, tries))
         return started[-1]
 
-    return _Queue(at_most, Shares(Resources(trial_gpus=0.25)), listener, start)
+    return TrialQueue(at_most, Shares(Resources(trial_gpus=0.25)), listener, start)
 
 
 def given(queue, count=99):
@@ -67,7 +67,9 @@ def test_runs_are_given_in_their_order():
     assert given(queue(Listener())) == IDS
 
 
-@pytest.mark.parametrize(("slots", "at_most", "expected"), [(2, None, 2 + _AHEAD), (2, 3, 3), (1, 1, 1), (9, 2, 2)])
+@pytest.mark.parametrize(
+    ("slots", "at_most", "expected"), [(2, None, 2 + TRIALS_AHEAD), (2, 3, 3), (1, 1, 1), (9, 2, 2)]
+)
 def test_no_more_than_there_is_room_for(slots, at_most, expected):
     made = queue(Listener(slots), at_most)
     assert given(made) == IDS[:expected]
@@ -89,8 +91,8 @@ def test_who_waits_for_its_experts_lets_others_pass():
 
 def test_legs_of_one_run_are_told_apart():
     made = queue(Listener())
-    made._config(Leg(RUNS[0], 2))
-    made._config(Leg(RUNS[0], 6))
+    made.trial_config(Leg(RUNS[0], 2))
+    made.trial_config(Leg(RUNS[0], 6))
     made.told(Leg(RUNS[0], 2))
     assert made.ended(Leg(RUNS[0], 2)) == 1
     assert list(made.legs) == [f"{IDS[0]}-6"]

@@ -238,7 +238,7 @@ def test_a_wrong_call_is_its_own_callers_fault(shared):
 def test_latents_cross_once_a_step_unless_they_change_within_it(shared, monkeypatch):
     there, here = RemoteGenerator(["shared"], tiny.GENERATOR), build_generator(tiny.GENERATOR)
     latents = here.init("f2", LABELS, torch.Generator().manual_seed(0), "sampled")
-    assert sum(value.nbytes for value in latents.values()) > handle._SENT_ALONG_BYTES
+    assert sum(value.nbytes for value in latents.values()) > handle.SENT_ALONG_BYTES
     crossed = []
     monkeypatch.setattr(handle, "arrays_of", lambda values: crossed.append(values) or arrays_of(values))
     for changed_by, crossings in ((0, 1), (1, 2)):
@@ -305,7 +305,7 @@ def test_generators_of_several_runs_are_shared(resources, names, shared, storage
 
 
 def test_the_driver_is_told_how_replicas_are_and_waits_for_none(shared, start, storage, monkeypatch):
-    monkeypatch.setattr(watch, "_ASK_SECONDS", 0.1)
+    monkeypatch.setattr(watch, "ASK_SECONDS", 0.1)
     # One that waits for a GPU: there is none.
     waiting = ray.remote(concurrency_groups={HEALTH: 1})(Replica).options(num_gpus=1)
     nowhere = waiting.remote(tiny.GENERATOR, (), SMALL, 1, None, None)

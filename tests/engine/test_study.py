@@ -182,7 +182,7 @@ def test_killed_between_any_two_lines_of_its_journal(storage):
     study = opened(search, storage)
     finish(study)
     expected = study.rows()
-    assert len(study._study.trials) > len(expected) == 6, "some draw what was drawn before"
+    assert len(study.optuna_study.trials) > len(expected) == 6, "some draw what was drawn before"
     journal = storage.local_path(Storage.SEARCH_STUDY)
     lines = journal.read_bytes().splitlines(keepends=True)
     for number in range(1, len(lines)):
@@ -233,7 +233,7 @@ def test_a_fault_of_the_machine_is_not_held_against_what_was_drawn(storage):
     own, lost = study.next(), study.next()
     study.failed(own, Fault("the loss is not finite", ""))
     study.failed(lost, Fault(LOST, "", "infrastructure"))
-    states = [trial.state.name for trial in study._study.trials[:2]]
+    states = [trial.state.name for trial in study.optuna_study.trials[:2]]
     assert states == ["PRUNED", "FAIL"], "samplers learn from what was pruned"
 
 

@@ -83,7 +83,7 @@ def network(settings, precision=None):
 @pytest.mark.parametrize(("settings", "space"), [(settings, space) for settings, spaces in CASES for space in spaces])
 def test_peak_memory_of_a_gradient(settings, space, monkeypatch):
     # Blocks would be large beside so narrow networks.
-    monkeypatch.setattr(activation, "_CPU_BLOCK", 1)
+    monkeypatch.setattr(activation, "CPU_BLOCK", 1)
     peak = peak_bytes(gradient(network(settings), space, MANY)[1])
     assert 0.8 * peak < MANY * settings.graph_bytes(space) < 1.25 * peak
 

@@ -16,7 +16,7 @@ def normal(*shape):
 @pytest.mark.parametrize("size", [(7, 8), (10, 9), (3, 3)])
 @pytest.mark.parametrize("padding", [0, 1, 2])
 def test_plain_convolution_and_its_adjoint(padding, size, strip_numbers, monkeypatch):
-    monkeypatch.setattr(winograd, "_STRIP_NUMBERS", strip_numbers)
+    monkeypatch.setattr(winograd, "STRIP_NUMBERS", strip_numbers)
     x, scales, kernel = normal(2, 3, *size), normal(2, 3), normal(5, 3, 3, 3)
     expected = F.conv2d(x * scales[:, :, None, None], kernel, padding=padding)
     torch.testing.assert_close(winograd.convolve(x, scales, kernel, padding), expected, rtol=0, atol=1e-12)

@@ -250,7 +250,7 @@ class TestPage:
             return [said(each) for each in page_of(storage).all("figcaption") if "seed" in said(each)]
 
         assert [caption.split()[3] for caption in shown()] == ["0", "1", "2"] * 2
-        monkeypatch.setattr(runs, "_MOST_PICTURES", 5)
+        monkeypatch.setattr(runs, "MOST_PICTURES", 5)
         assert [caption.split()[3] for caption in shown()] == ["0", "1"] * 2
         assert page_of(storage).words.count("Of 3 runs those of the first seeds") == 2
 

@@ -17,7 +17,7 @@ from glad_ray.spec import GeneratorRecord
 from glad_ray.spec.generators import Init
 
 # Ray sends less along with the call, which takes it less time.
-_SENT_ALONG_BYTES = 100 * 2**10
+SENT_ALONG_BYTES = 100 * 2**10
 _LOOKS_BACK = 16
 """requests of a client that went on to a later replica, of which one is made of the replica before that"""
 
@@ -87,7 +87,7 @@ class RemoteGenerator:
 
     def decode(self, space: str, latents: Latents) -> Float[Tensor, "n c h w"]:
         """See `Generator.decode`."""
-        self._decoded = _InStore.of(latents) if _bytes(latents) > _SENT_ALONG_BYTES else None
+        self._decoded = _InStore.of(latents) if _bytes(latents) > SENT_ALONG_BYTES else None
         images = self._ask("decode", space, arrays_of(latents) if self._decoded is None else self._decoded.arrays)
         return tensor_of(images).to(next(iter(latents.values())))
 

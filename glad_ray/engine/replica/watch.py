@@ -13,7 +13,7 @@ from glad_ray.engine.replica.actor import HEALTH
 from glad_ray.engine.replica.stats import ReplicaStats, write_replicas
 from glad_ray.storage import Storage
 
-_ASK_SECONDS = 5.0
+ASK_SECONDS = 5.0
 _WRITE_SECONDS = 30.0
 
 
@@ -35,7 +35,7 @@ class ReplicaWatch:
         now = time.monotonic()
         if now < self._ask_at or not (replicas := self._replicas()):
             return
-        self._ask_at = now + _ASK_SECONDS
+        self._ask_at = now + ASK_SECONDS
         answers = [self._asked.pop(name) for name in self._answered()]
         for name in replicas.keys() - self._asked.keys():
             self._asked[name] = _ask(replicas[name])

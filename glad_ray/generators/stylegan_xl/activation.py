@@ -20,7 +20,7 @@ from glad_ray.errors import UserError
 from glad_ray.generators.stylegan_xl.linear import LEAKY_GAIN, SLOPE
 from glad_ray.stylegan.settings import LayerSettings
 
-_CPU_BLOCK = 2**19
+CPU_BLOCK = 2**19
 _GPU_BLOCK = 2**24
 """Samples of a block at the filter rate: what a CPU's cache holds, and enough to keep a GPU busy."""
 _CHANNEL_STEP = 16
@@ -106,7 +106,7 @@ class FilteredLeakyReLU(nn.Module):
 
     def blocks(self, x: Tensor) -> Iterator[tuple[slice, slice]]:
         """Images and channels to be filtered at a time."""
-        samples = (_CPU_BLOCK if x.device.type == "cpu" else _GPU_BLOCK) // self.settings.filter_size**2
+        samples = (CPU_BLOCK if x.device.type == "cpu" else _GPU_BLOCK) // self.settings.filter_size**2
         channels = self.channels if samples >= self.channels else max(samples // _CHANNEL_STEP, 1) * _CHANNEL_STEP
         images = max(samples // self.channels, 1)
         for image in range(0, x.shape[0], images):

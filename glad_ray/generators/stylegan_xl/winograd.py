@@ -12,7 +12,7 @@ from torch import Tensor
 
 _KERNEL_MATRIX = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0))
 _FEWEST_CHANNELS = 128
-_STRIP_NUMBERS = 2**22
+STRIP_NUMBERS = 2**22
 """Numbers of a strip of tiles in the transformed domain, before and after the products each."""
 
 
@@ -53,7 +53,7 @@ def _convolve(x: Tensor, scales: Tensor, kernel: Float[Tensor, "16 c_in c_out"],
     height, width = (size + 2 * padding - 2 for size in x.shape[2:])
     rows, columns = -(-height // 2), -(-width // 2)
     y = x.new_empty(len(x), rows, 2, columns, 2, kernel.shape[2])
-    strip = max(_STRIP_NUMBERS // (16 * columns * max(kernel.shape[1:])), 1)
+    strip = max(STRIP_NUMBERS // (16 * columns * max(kernel.shape[1:])), 1)
     for image, image_scales, out in zip(x.permute(0, 2, 3, 1), scales, y, strict=True):
         for first, strip_out in zip(range(0, rows, strip), out.split(strip), strict=True):
             tiles = _tiles(_window(image, image_scales, 2 * first - padding, len(strip_out), -padding, columns))
