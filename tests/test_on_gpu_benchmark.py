@@ -53,6 +53,7 @@ def fail():
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1800)
 def test_every_check_runs(command, capsys, tmp_path):
     assert command("--device", "cpu", "--quick", "--minutes", "60", "--output", tmp_path) == 0
     record = json.loads((tmp_path / "on_gpu.json").read_text())

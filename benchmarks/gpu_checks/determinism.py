@@ -32,7 +32,7 @@ def computations(setting: Setting) -> dict[str, Computed]:
         },
         **{
             f"evaluation, {name}": EvaluationTraining(sample(), Network(name=name, width=setting.size(None, 4)))
-            for name in NETWORKS
+            for name in setting.size(NETWORKS, NETWORKS[::4])
         },
     }
 

@@ -125,7 +125,7 @@ def pieces(setting: Setting) -> Iterator[Piece]:
         algorithm, _, space = name.partition(", ")
         budget = BUDGETS[algorithm] if space == "pixels" else None
         yield Piece(f"step of {name}", partial(step, setting, problem, budget))
-    for name in NETWORKS:
+    for name in setting.size(NETWORKS, NETWORKS[::4]):
         training = EvaluationTraining(sample(), Network(name=name, width=setting.size(None, 4)))
         trained = partial(training.trained, setting.device, torch.float32)
         yield Piece(f"evaluation epoch, {name}", partial(per_unit, setting, trained, 1))
