@@ -138,6 +138,7 @@ def test_the_driver_is_told_of_the_end_and_the_job_queued_again(job, tmp_path):
     assert lines.index("driver told") < lines.index("ray ended") < lines.index("scontrol requeue 1234")
 
 
+@pytest.mark.full
 def test_a_job_told_of_its_end_before_the_driver_starts_is_queued_again(job, tmp_path):
     start, record = job
     process = start(NO_HEAD="yes")

@@ -192,6 +192,7 @@ def files(storage):
     return [path for path in found if path.startswith("results/") or path.endswith(ended)]
 
 
+@pytest.mark.full
 def test_no_run_can_start(storage, view):
     run_on_ray(tiny.plan("failing experts"), storage, address=None, view=view)
     (failed,) = view.of(RunFailed)

@@ -47,6 +47,7 @@ def test_a_process_that_answers(ray_session, view):
 
 
 @pytest.mark.ray
+@pytest.mark.full
 def test_a_sweep_ends_where_no_trial_gets_a_process(ray_session, storage, view, monkeypatch):
     monkeypatch.setattr(trials, "FirstProcess", partial(FirstProcess, at_most_seconds=-1))
     with pytest.raises(UserError, match="first process of a trial"):

@@ -1,6 +1,6 @@
 """Fractions of logical machines: whatever is asked for, nothing deadlocks, and nothing is given twice.
 
-The settings are named cases and, in the full suite, mixes drawn at random: `--mixes 40` tries so many of them.
+The settings are named cases, and mixes drawn at random: `--mixes 40` tries so many of them.
 """
 
 import functools
@@ -17,7 +17,7 @@ from benchmarks.simulated import Entry
 from glad_ray.spec.generators import GIB
 from tests.engine.fractions import BOUND_SECONDS, NETWORKS, NODES, Setting
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.full]
 
 FEW_CPUS = {"trial_cpus": 0.01, "evaluation_cpus": 0.01}
 NAMED = {
@@ -27,7 +27,6 @@ NAMED = {
     "packed as measured": Setting(1, 8, 0, 2, FEW_CPUS | {"trial_gpus": "auto", "evaluation_gpus": 0.2}, 5, packed=5),
     "a half and quarters": Setting(1, 5, 0, 4, FEW_CPUS | {"trial_gpus": 0.5, "evaluation_gpus": 0.25}, 1, 0.2),
 }
-QUICK = "quarters"
 # Every kind of work fits on the first machine, so that none is more than any machine has.
 GPUS = (0, 0.05, 0.1, 0.25, 0.3, 1 / 3, 0.5, 0.7, 0.9, 1)
 CPUS = (0.01, 0.5, 1, 1.5, 2)
@@ -56,10 +55,9 @@ def mixed(seed, of):
 def pytest_generate_tests(metafunc):
     """Every setting by its name and itself; those that run on one cluster have the same group."""
     if "case" in metafunc.fixturenames:
-        full = {name: () if name == QUICK else pytest.mark.full for name in NAMED}
-        named = [pytest.param((name, group_of(name)), id=name, marks=full[name]) for name in NAMED]
+        named = [pytest.param((name, "named"), id=name) for name in NAMED]
         count = metafunc.config.getoption("--mixes")
-        mixes = [pytest.param((f"mix {n}", count), id=f"mix {n}", marks=pytest.mark.full) for n in range(count)]
+        mixes = [pytest.param((f"mix {n}", count), id=f"mix {n}") for n in range(count)]
         metafunc.parametrize("case", named + mixes)
 
 
@@ -67,12 +65,7 @@ def settings(group):
     """The settings that one process carries out on its cluster: the named ones, or so many mixes."""
     if isinstance(group, int):
         return {f"mix {seed}": mixed(seed, group) for seed in range(group)}
-    return {name: setting for name, setting in NAMED.items() if group_of(name) == group}
-
-
-def group_of(name):
-    """The quick suite carries out one of the named settings, on a cluster of its own."""
-    return "quick" if name == QUICK else "named"
+    return NAMED
 
 
 @functools.cache
@@ -134,22 +127,18 @@ def test_no_more_trials_than_asked_for(outcome):
     assert most_at_once(log, "trial") <= (setting.resources.get("max_trials") or setting.runs), setting
 
 
-@pytest.mark.parametrize(
-    "name",
-    [QUICK, pytest.param("thirds", marks=pytest.mark.full), pytest.param("packed as measured", marks=pytest.mark.full)],
-)
+@pytest.mark.parametrize("name", ["quarters", "thirds", "packed as measured"])
 def test_as_many_trials_run_at_once_as_fit(name):
-    assert most_at_once(outcomes(group_of(name))[name][1], "trial") == NAMED[name].trials_together
+    assert most_at_once(outcomes("named")[name][1], "trial") == NAMED[name].trials_together
 
 
-@pytest.mark.full
 def test_evaluations_run_beside_a_trial():
     _, log, _ = outcomes("named")["a half and quarters"]
     assert most_at_once(log, "evaluation") > 1
 
 
 def test_processes_go_on_to_the_next_unit_of_work_of_any_kind():
-    _, log, _ = outcomes(group_of(QUICK))[QUICK]
+    _, log, _ = outcomes("named")["quarters"]
     kinds = {
         process: {each.kind for each in log if each.process == process} for process in {each.process for each in log}
     }

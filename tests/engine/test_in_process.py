@@ -92,6 +92,7 @@ def test_another_interval_between_checkpoints_goes_on_with_the_same_run(in_proce
     assert tiny.rows(storage, "dm") == tiny.rows(expected, "dm")
 
 
+@pytest.mark.full
 def test_runs_with_fewer_experts_are_served_by_those_of_more(storage, view):
     fewer, more = (
         tiny.RUNS["mtt"],

@@ -50,7 +50,10 @@ def test_the_same_images_as_in_one_process(name, view, monkeypatch, tmp_path):
             assert np.array_equal(getattr(dataset, f"{split}_{what}"), getattr(here, f"{split}_{what}"))
 
 
-@pytest.mark.parametrize("run", [run_in_process, run_on_ray], ids=["in process", "on Ray"])
+@pytest.mark.parametrize(
+    "run",
+    [pytest.param(run_in_process, id="in process"), pytest.param(run_on_ray, id="on Ray", marks=pytest.mark.full)],
+)
 def test_a_sweep_prepares_its_images_once_and_shows_it(run, plan, storage, view, tmp_path):
     options = {"device": "cpu"} if run is run_in_process else {"address": None}
     run(plan, storage, view=view, **options)

@@ -84,7 +84,9 @@ def replica_processes():
     return [process for process, title in workers() if title.startswith("ray::Replica")]
 
 
-@pytest.mark.parametrize("kind", GENERATORS)
+@pytest.mark.parametrize(
+    "kind", ["random", *(pytest.param(kind, marks=pytest.mark.full) for kind in GENERATORS if kind != "random")]
+)
 def test_replica_is_the_generator(kind, start):
     record, spaces = GENERATORS[kind]
     start(kind, record, read_file(record), STANDARD)
@@ -251,6 +253,7 @@ def test_latents_cross_once_a_step_unless_they_change_within_it(shared, monkeypa
         assert len(crossed) == crossings
 
 
+@pytest.mark.full
 def test_another_replica_loads_nothing_until_the_first_is_crowded(shared, start):
     another = start("another")
     names = ["shared", "another"]
@@ -267,6 +270,7 @@ def test_another_replica_loads_nothing_until_the_first_is_crowded(shared, start)
     assert stats(another).loaded
 
 
+@pytest.mark.full
 def test_clients_that_were_sent_on_come_home_when_the_first_has_leisure(start):
     names = ["home", "away"]
     home, away = map(start, names)

@@ -37,7 +37,7 @@ def on_ray(plan, storage):
     return view
 
 
-@pytest.mark.parametrize("run", [in_process, on_ray])
+@pytest.mark.parametrize("run", [in_process, pytest.param(on_ray, marks=pytest.mark.full)])
 def test_what_a_network_leaves_behind_reaches_no_other_unit_of_work(run, ray_session, tmp_path):
     folder = tmp_path / "processes"
     folder.mkdir()

@@ -102,6 +102,7 @@ def test_no_test_image_decides(undisturbed, storage, monkeypatch):
     assert looks(storage) == looks(undisturbed[1])
 
 
+@pytest.mark.full
 def test_on_ray(undisturbed, ray_session, storage):
     _, expected, _ = undisturbed
     found = run(tiny.SEARCH, storage, view := Recorded(), on_ray=True)

@@ -67,7 +67,16 @@ def test_logits_and_features(case, network, x):
             np.testing.assert_allclose(network.embed(x), ARRAYS[f"{case}/embed"], rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("case", [case for case in FACTS if f"{case}/loss" in ARRAYS], indirect=True, scope="module")
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=pytest.mark.full if case.endswith(("_r256", "_r512")) else ())
+        for case in FACTS
+        if f"{case}/loss" in ARRAYS
+    ],
+    indirect=True,
+    scope="module",
+)
 def test_loss_and_gradients(case, network, x):
     """In float64, so that only the recording's own rounding is left; what that decided is listed in `kinks`."""
     network = copy.deepcopy(network).double()

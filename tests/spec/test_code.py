@@ -62,6 +62,7 @@ def wheres():
     ]
 
 
+@pytest.mark.full
 def test_every_run_is_made_again():
     base = Run(algorithm=DM(), held_out=3, backbone=Network(width=32, depth=2), seed=4)
     for profile, algorithm, where in itertools.product(PROFILES, ALGORITHMS, wheres()):
