@@ -100,14 +100,16 @@ class InProcessGenerator:
             with torch.enable_grad():
                 images = self.network.images(space, leaves)
             self._kept = _KeptGraph.of(space, latents, leaves, images)
-            return images.detach().to(like, copy=True)
+            return images.detach().to(like, copy=True).contiguous()
         with torch.no_grad():
             parts = [self.network.images(space, chunk) for chunk in self._chunks(space, latents)]
-        return torch.cat(parts).to(like)
+        return torch.cat(parts).to(like).contiguous()
 
     def pullback(self, space: str, latents: Latents, image_grads: Float[Tensor, "n c h w"]) -> Latents:
         """See `Generator.pullback`: section 3.4 of GLaD, a graph per chunk."""
         self._check(space, latents)
+        # As a replica is sent them: convolutions round differently in other orders of memory.
+        image_grads = image_grads.contiguous()
         kept, self._kept = self._kept, None
         if kept is not None and kept.serves(space, latents):
             found = [_gradients(kept.images, kept.leaves, self._here(image_grads))]

@@ -21,9 +21,6 @@ from tests.recorded import Recorded
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
-# Latents travel through the replica; its arithmetic is the same, but not its memory layout.
-THROUGH_REPLICA = dict.fromkeys(("dc", "dm f3"), 1e-5)
-
 
 def test_same_as_in_process(in_process, storage, view):
     expected, in_process_view = in_process
@@ -31,7 +28,7 @@ def test_same_as_in_process(in_process, storage, view):
 
     assert tiny.rows(storage, *tiny.SOUND) == tiny.rows(expected, *tiny.SOUND)
     for name in tiny.WITH_SET:
-        tiny.assert_same(storage, expected, name, THROUGH_REPLICA.get(name, 0.0))
+        tiny.assert_same(storage, expected, name)
 
     ours, theirs = ({failure.run_id: failure for failure in read_failures(each)} for each in (storage, expected))
     assert ours.keys() == theirs.keys()
@@ -81,7 +78,7 @@ def test_killed_trials_and_replica(in_process, storage, view):
     assert not view.of(RunFailed)
     assert tiny.rows(storage, *names) == tiny.rows(expected, *names)
     for name in names:
-        tiny.assert_same(storage, expected, name, THROUGH_REPLICA.get(name, 0.0))
+        tiny.assert_same(storage, expected, name)
 
 
 @pytest.mark.parametrize("together", [1, pytest.param(2, marks=pytest.mark.full)])

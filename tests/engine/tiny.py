@@ -40,7 +40,7 @@ TOO_FAST = LearningRates(pixels=1e30, f=1.0, w=1.0)
 RUNS = {
     "random": BASE,
     "dm": BASE.replace(algorithm=DM(iterations=40, real_batch_size=8)),
-    "dc": BASE.replace(algorithm=DC(iterations=10, real_batch_size=8), space="f3", init="sampled", generator=GENERATOR),
+    "dc": BASE.replace(algorithm=DC(iterations=10, real_batch_size=8), space="f2", init="sampled", generator=GENERATOR),
     "dm f3": BASE.replace(
         algorithm=DM(iterations=4, real_batch_size=8), space="f3", init="sampled", generator=GENERATOR, seed=1
     ),
