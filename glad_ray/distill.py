@@ -328,8 +328,11 @@ def _save_set(
 
 
 def _synthetic_set(run: Run, state: State, space: Space, labels: Int64[Tensor, " n"], dataset: Dataset) -> SyntheticSet:
+    # So that a generator keeps no graph, which nothing would use.
+    with torch.no_grad():
+        images = space.decode(state.latents).cpu()
     return SyntheticSet(
-        images=space.decode(state.latents).cpu(),
+        images=images,
         labels=labels,
         soft_labels=state.algorithm.get(SOFT_LABELS),
         latents={name: value.cpu() for name, value in state.latents.items()},
