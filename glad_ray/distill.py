@@ -329,7 +329,9 @@ def _save_set(
 
 
 def _synthetic_set(run: Run, state: State, space: Space, labels: Int64[Tensor, " n"], dataset: Dataset) -> SyntheticSet:
-    images = space.decode(state.latents).cpu()
+    # So that a generator keeps no graph, which nothing would use.
+    with torch.no_grad():
+        images = space.decode(state.latents).cpu()
     return SyntheticSet(
         images=images,
         labels=labels,

@@ -61,7 +61,7 @@ class InProcessGenerator:
         keep_graph: bool = False,
     ) -> None:
         """`memory_gib`: for the graphs of pullbacks, at least of one image; `keep_graph`: between decode and pullback,
-        for one caller who alternates the two.
+        for one caller who alternates the two, and decodes under `torch.no_grad` where no pullback follows.
         """
         self.network = network
         self.device, self.dtype = torch.device(device), dtype
@@ -95,7 +95,7 @@ class InProcessGenerator:
         self._check(space, latents)
         self._kept = None
         like = next(iter(latents.values()))
-        if self.keep_graph and _count(latents) <= self.chunk_size(space):
+        if self.keep_graph and torch.is_grad_enabled() and _count(latents) <= self.chunk_size(space):
             leaves = self._leaves(latents)
             with torch.enable_grad():
                 images = self.network.images(space, leaves)

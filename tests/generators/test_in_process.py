@@ -84,6 +84,15 @@ def test_a_kept_graph_serves_its_own_latents_alone():
         assert all(torch.equal(found[kind], first[kind]) for kind in first), change
 
 
+def test_no_graph_is_kept_where_no_gradient_is_asked_for():
+    network, generator = counted(keep_graph=True)
+    latents = generator.init("f2", LABELS, rng(), "sampled")
+    with torch.no_grad():
+        decoded = generator.decode("f2", latents)
+    generator.pullback("f2", latents, torch.ones_like(decoded))
+    assert network.counts == [4, 4]
+
+
 def test_the_budget_bounds_the_images_at_a_time():
     network, generator = counted(keep_graph=True)
     latents = generator.init("f2", LABELS, rng(), "sampled")

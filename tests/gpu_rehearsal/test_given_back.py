@@ -1,0 +1,170 @@
+"""The memory of a GPU is given back: by whatever ends, in whatever way, and without the garbage collector."""
+
+import gc
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from glad_ray.distill import build_space, distill
+from glad_ray.engine import shared
+from glad_ray.engine.events import RunFailed, RunFinished
+from glad_ray.engine.in_process import run_in_process
+from glad_ray.engine.packing import try_unit
+from glad_ray.engine.replica import computing
+from glad_ray.engine.replica.calls import decode_key
+from glad_ray.evaluate import evaluate_network
+from glad_ray.experts import ExpertFiles, train_experts
+from glad_ray.generators import build_generator
+from glad_ray.plan import make_plan
+from glad_ray.spec import DM, Evaluation, Resources, Sweep
+from glad_ray.storage import Storage
+from tests.gpu_rehearsal import runs
+from tests.gpu_rehearsal.gpu import PretendedGPU
+
+GPU = torch.device("cuda:0")
+CONSTANT_BYTES = 3 * 4
+"""The mean and the deviation of a dataset's channels stay."""
+EVALUATION = Evaluation(networks=(runs.BACKBONE,), repeats=1, epochs=2, test_images=50)
+
+
+@pytest.fixture(autouse=True)
+def without_garbage_collector():
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def assert_nothing_kept(gpu):
+    assert gpu.memory.kept(larger_than=CONSTANT_BYTES) == []
+
+
+def distilled(run, dataset, experts, storage, on_progress=lambda progress: None):
+    made = run.generator and build_generator(run.generator, device=GPU, keep_graph=True, learn=run.learn_generator)
+    distill(
+        run,
+        space=build_space(run, dataset, made, GPU),
+        dataset=dataset,
+        trajectories=experts if run.expert_set else None,
+        storage=storage,
+        device="cuda:0",
+        on_progress=on_progress,
+    )
+
+
+@pytest.fixture(scope="module")
+def experts(sample, tmp_path_factory):
+    storage = Storage.open(tmp_path_factory.mktemp("experts"))
+    expert_set = runs.DISTILLED["mtt"].expert_set
+    train_experts(expert_set, [0, 1], sample, storage, device="cpu", on_epoch=lambda expert, epoch: None)
+    return ExpertFiles(storage, expert_set)
+
+
+@pytest.mark.parametrize("name", runs.DISTILLED)
+def test_a_run(name, sample, experts, storage):
+    live = []
+    with PretendedGPU() as gpu:
+        distilled(runs.DISTILLED[name], sample, experts, storage, lambda progress: live.append(gpu.memory.live))
+        assert_nothing_kept(gpu)
+    # A step in which the network is trained leaves more than one that begins with a new network.
+    assert max(live[2:]) <= max(live[:2]), "later steps leave no more than earlier ones"
+
+
+@pytest.mark.parametrize("together", [1, 2])
+def test_experts(together, sample, storage):
+    expert_set = runs.DISTILLED["mtt"].expert_set
+    with PretendedGPU() as gpu:
+        train_experts(
+            expert_set, list(range(together)), sample, storage, device="cuda:0", on_epoch=lambda expert, epoch: None
+        )
+        assert_nothing_kept(gpu)
+
+
+def test_an_evaluation(sample, storage):
+    run = runs.BASELINES["random"]
+    with PretendedGPU() as gpu:
+        distilled(run, sample, None, storage)
+        evaluate_network(
+            run, EVALUATION, runs.BACKBONE, sample, storage,
+            teachers=None, device="cuda:0", on_training=lambda training: None,
+        )  # fmt: skip
+        assert_nothing_kept(gpu)
+
+
+def test_what_is_tried_to_measure_its_memory(sample):
+    given = SimpleNamespace(
+        sweep=Sweep(name="tried", runs=[], evaluations=(EVALUATION,)),
+        dataset=lambda of: sample,
+        generator=lambda run, device: None,
+    )
+    run, mtt = runs.DISTILLED["dm"], runs.DISTILLED["mtt"]
+    with PretendedGPU() as gpu:
+        for example in ((run,), (mtt,), (run, EVALUATION, runs.BACKBONE), (mtt.expert_set,)):
+            try_unit(example, given, GPU)
+            assert_nothing_kept(gpu)
+
+
+def share(monkeypatch):
+    """A share of a unit of work on a GPU, without Ray."""
+    monkeypatch.setattr(shared, "unit_device", lambda resources, gpus: "cuda:0")
+    return shared.Shared.computing(
+        SimpleNamespace(sweep=SimpleNamespace(resources=Resources(trial_gpus=1))), "trial", "dm"
+    )
+
+
+def test_a_share_that_ends_gives_its_cache_back(sample, storage, monkeypatch):
+    with PretendedGPU() as gpu:
+        with share(monkeypatch):
+            distilled(runs.DISTILLED["dm in w+"], sample, None, storage)
+        assert len(gpu.emptied) == 1
+        assert gpu.emptied[0] <= 10 * CONSTANT_BYTES
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the frames of the error hold tensors at that time")
+def test_a_share_that_lacks_memory_gives_its_cache_back(sample, storage, monkeypatch):
+    with PretendedGPU(limit=4 * 2**20) as gpu:
+        with pytest.raises(torch.OutOfMemoryError), share(monkeypatch):
+            distilled(runs.DISTILLED["dm in w+"], sample, None, storage)
+        assert len(gpu.emptied) == 1
+        assert gpu.emptied[0] <= 10 * CONSTANT_BYTES
+
+
+def test_a_run_that_lacks_memory_leaves_it_to_the_others(storage, view):
+    fits, too_large = runs.DISTILLED["dm"], runs.PIXELS.replace(algorithm=DM(iterations=2), images_per_class=200)
+    sweep = Sweep(name="one-too-large", runs=[too_large, fits], evaluations=(EVALUATION,))
+    with PretendedGPU(limit=24 * 2**20) as gpu:
+        run_in_process(make_plan(sweep), storage, device="cuda:0", view=view)
+        assert_nothing_kept(gpu)
+    assert [event.run for event in view.of(RunFailed)] == [too_large]
+    assert "out of memory" in view.of(RunFailed)[0].failure.error
+    assert [event.run for event in view.of(RunFinished)] == [fits]
+
+
+@pytest.fixture
+def replica(monkeypatch):
+    """A replica's generator, on a GPU."""
+    monkeypatch.setattr(computing, "unit_device", lambda resources, gpus: "cuda:0")
+    return lambda: computing.HeldGenerator(runs.GENERATOR, None, Resources(), at_once=1, dtype=None)
+
+
+def batch(images):
+    """A call of a replica with latents of so many images."""
+    shapes = runs.GENERATOR.latent_shapes("f1").items()
+    rng = torch.Generator().manual_seed(0)
+    return {kind: torch.randn(images, *shape, generator=rng).numpy() for kind, shape in shapes}
+
+
+def test_a_replica_that_lacks_memory_computes_fewer_images_at_a_time(replica):
+    key = decode_key("f1", batch(64))
+    with PretendedGPU() as gpu:
+        held = replica()
+        weights = gpu.memory.live
+        (whole,) = held.compute(key, [batch(64)])
+        assert gpu.memory.live == weights
+        gpu.memory.limit = (gpu.memory.peak + weights) // 2
+        (parts,) = held.compute(key, [batch(64)])
+        assert gpu.emptied
+        assert set(gpu.emptied) == {weights}
+        assert gpu.memory.live == weights
+    torch.testing.assert_close(torch.from_numpy(parts), torch.from_numpy(whole))

@@ -1,0 +1,87 @@
+"""The most memory that large steps take, by the sizes of their tensors alone: nothing is computed here.
+
+Workspaces inside of operations (those of cuDNN, for one) are not seen.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from glad_ray.algorithms import build_algorithm
+from glad_ray.data import Dataset
+from glad_ray.networks import activation_bytes, build_network
+from glad_ray.spec import DC, DM, MTT, REAL_BATCH_BYTES, Experts, Network, Run
+from tests.gpu_rehearsal.gpu import PretendedGPU
+
+PIXELS, REAL_IMAGES = 128, 256
+BACKBONE = Network(width=128)
+
+
+@pytest.fixture(scope="module")
+def images():
+    """As many real images as a step sees, of ten classes."""
+    pixels = np.zeros((10 * REAL_IMAGES, 3, PIXELS, PIXELS), np.uint8)
+    labels = np.repeat(np.arange(10), REAL_IMAGES)
+    return Dataset(
+        name="black",
+        train_images=pixels,
+        train_labels=labels,
+        held_out_images=pixels[:0],
+        held_out_labels=labels[:0],
+        test_images=pixels[:0],
+        test_labels=labels[:0],
+        class_names=tuple("abcdefghij"),
+        mean=(0.5,) * 3,
+        std=(0.25,) * 3,
+    )
+
+
+class Untrained:
+    """Experts that were never trained."""
+
+    def __init__(self, run):
+        self.expert_set = run.expert_set
+        rng = torch.Generator().manual_seed(0)
+        network = build_network(run.backbone, channels=3, resolution=PIXELS, classes=10, rng=rng)
+        self.parameters = torch.cat([each.detach().flatten() for each in network.parameters()])
+
+    def segment(self, expert, start_epoch, epochs):
+        return self.parameters, self.parameters + 1
+
+    def expect(self, expert, start_epoch, epochs):
+        pass
+
+
+def run_of(algorithm):
+    return Run(algorithm=algorithm, dataset="imagenette", resolution=PIXELS, backbone=BACKBONE, images_per_class=1)
+
+
+def peak_bytes(run, dataset):
+    """Of one step on a pretended GPU, beyond what lay there before it."""
+    labels = torch.arange(10)
+    with PretendedGPU(sizes_only=True) as gpu:
+        algorithm = build_algorithm(run, dataset, Untrained(run) if run.expert_set else None, torch.device("cuda"))
+        synthetic = torch.zeros(10, 3, PIXELS, PIXELS, device="cuda")
+        before = gpu.memory.live
+        algorithm.match(synthetic, labels, 0, torch.tensor(0.01))
+        return gpu.memory.peak - before
+
+
+@pytest.mark.parametrize("name", ["dm", "dc"])
+def test_real_images_go_through_the_network_in_parts(name, images):
+    algorithm = {"dm": DM, "dc": DC}[name](real_batch_size=REAL_IMAGES)
+    one_image = activation_bytes(BACKBONE, channels=3, resolution=PIXELS, classes=10)
+    assert REAL_IMAGES * one_image > 4 * REAL_BATCH_BYTES, "a whole class would be too much"
+    assert peak_bytes(run_of(algorithm), images) <= REAL_BATCH_BYTES
+
+
+@pytest.mark.parametrize("gradient", ["tesla", "exact"])
+def test_trajectories_keep_the_graph_of_one_student_step(gradient, images):
+    peaks = []
+    for steps in (2, 10):
+        algorithm = MTT(synthetic_steps=steps, expert_epochs=1, gradient=gradient, experts=Experts(count=1, epochs=2))
+        peaks.append(peak_bytes(run_of(algorithm), images))
+    run = run_of(algorithm)
+    parameters = 4 * len(Untrained(run).parameters)
+    # Of each step, what the student was before it, its mini-batch and its draws.
+    assert peaks[1] - peaks[0] <= 8 * 1.1 * parameters
