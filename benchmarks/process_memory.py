@@ -21,6 +21,7 @@ from glad_ray.engine.shared import Shared, sharing
 from glad_ray.engine.shares import Shares
 from glad_ray.engine.trials import Leg, run_trials
 from glad_ray.engine.units import left_of
+from glad_ray.engine.view import View
 from glad_ray.plan import make_plan
 from glad_ray.spec import Run, Sweep
 from glad_ray.storage import Storage
@@ -56,7 +57,10 @@ class _UntilAllRun:
 
     ending = False
 
-    def __init__(self, runs: Sequence[Run], at_once: int, shared: Shared, measure: Callable[[], Any]) -> None:
+    def __init__(
+        self, runs: Sequence[Run], at_once: int, shared: Shared, view: View, measure: Callable[[], Any]
+    ) -> None:
+        self.view = view
         self.at_once, self.shared, self.measure, self.seen = at_once, shared, measure, set[str]()
         self.waiting = list(runs)
 
@@ -108,10 +112,11 @@ def while_trials_run(
         object_store_memory=2 * GIB,
     )
     try:
-        data = {key: ray.put(key.load(make_view(plan))) for key in left.data}
+        view = make_view(plan)
+        data = {key: ray.put(key.load(view)) for key in left.data}
         with connected(None), sharing(sweep, left, storage, data, {}) as (shared, _):
             try:
-                listener = _UntilAllRun(sweep.runs, at_once, shared, measure)
+                listener = _UntilAllRun(sweep.runs, at_once, shared, view, measure)
                 run_trials(shared, Shares(sweep.resources), listener, REAL.distillation)
             except _MeasuredError as measured:
                 found: Found = measured.found

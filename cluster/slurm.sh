@@ -18,7 +18,7 @@ set -uo pipefail
 
 source "${GLAD_RAY_VENV:-$PWD/.venv}/bin/activate"  # change: or `module load` and the like; a folder that all nodes see
 
-export RAY_AUTH_MODE=token RAY_idle_worker_killing_time_threshold_ms=60000
+export RAY_AUTH_MODE=token RAY_idle_worker_killing_time_threshold_ms=60000 RAY_num_workers_soft_limit=0
 export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
 # Jobs of others may share the nodes.
 port=$((20000 + SLURM_JOB_ID % 5000 * 2))

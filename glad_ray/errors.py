@@ -38,7 +38,7 @@ class DataError(UserError):
 
 
 class UnavailableError(GladRayError):
-    """A file cannot be read at present, through no fault of its own: a later try may succeed."""
+    """Something cannot be used at present, a file or a GPU, through no fault of the work: a later try may succeed."""
 
 
 class BudgetError(GladRayError):

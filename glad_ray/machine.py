@@ -1,5 +1,6 @@
 """What this process runs on: its device and the memory it took."""
 
+import contextlib
 import ctypes
 import platform
 import re
@@ -32,6 +33,13 @@ def open_device(name: str) -> torch.device:
             f"There is no {name} here: PyTorch sees {gpus} GPU{'s'[: gpus > 1]}, cuda:0 to cuda:{gpus - 1}."
         )
     return torch.device("cuda", number)
+
+
+def current_device(device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """A context in which PyTorch computes on this GPU what names none: pinned memory, for one, would begin to use the
+    first GPU.
+    """
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:

@@ -9,13 +9,13 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import ray
-import torch
 from ray.exceptions import RayTaskError
 
 from glad_ray import module_path
 from glad_ray.engine.addresses import Address, check_address, check_answer, check_machine, find_address
 from glad_ray.engine.authentication import authenticated
 from glad_ray.engine.contact import in_contact
+from glad_ray.engine.devices import ALL_SEEN, unit_device
 from glad_ray.engine.ray_job import job_config
 from glad_ray.engine.ray_settings import environment, unless_set, uv_run_ignored
 from glad_ray.engine.start_errors import check_python_path, start_error
@@ -26,10 +26,10 @@ from glad_ray.plan.cluster_file import CLUSTER_VARIABLE, read_node_types
 from glad_ray.plan.machines import NodeType, check_machines, least_slice
 from glad_ray.spec import Resources, Unit
 
-# Without it, workers that asked for no GPU would see all of them.
-_OF_WORKERS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1", "RAY_CHDIR_TO_TRIAL_DIR": "0"}
-# A process that has imported torch is worth keeping for a minute (a second by default) until the next evaluation.
-OF_NEW_CLUSTER = {"RAY_idle_worker_killing_time_threshold_ms": "60000"}
+OF_WORKERS = {ALL_SEEN: "1", "RAY_CHDIR_TO_TRIAL_DIR": "0"}
+# A process that has imported torch is worth keeping for a minute (a second by default) until the next evaluation, and
+# not for longer: by default as many as there are CPUs stay for good, with their contexts on GPUs.
+OF_NEW_CLUSTER = {"RAY_idle_worker_killing_time_threshold_ms": "60000", "RAY_num_workers_soft_limit": "0"}
 # A head that goes away meanwhile is tried once, for 40 seconds, and not 20 times.
 _OF_JOINING = {"RAY_gcs_server_port_wait_time_s": "1"}
 _OF_DRIVER = {
@@ -110,7 +110,7 @@ def _init(found: Address) -> None:
         runtime_env["env_vars"] = _of_workers()
     # Processes started here inherit the environment; those of a cluster are given theirs, which takes a second more
     # for each.
-    variables = unless_set(_OF_WORKERS | OF_NEW_CLUSTER if found.local else _OF_JOINING)
+    variables = unless_set(OF_WORKERS | OF_NEW_CLUSTER if found.local else _OF_JOINING)
     with found_again(), environment(variables), uv_run_ignored():
         ray.init(
             address=found.given,
@@ -137,7 +137,7 @@ def _of_workers() -> dict[str, str]:
     beside the sweep file are, for machines that see the same files.
     """
     path = {name: os.environ[name] for name in ("PYTHONPATH", module_path.VARIABLE) if name in os.environ}
-    return {name: os.environ.get(name, value) for name, value in _OF_WORKERS.items()} | path
+    return {name: os.environ.get(name, value) for name, value in OF_WORKERS.items()} | path
 
 
 def node_types(joined: str | None) -> tuple[NodeType, ...]:
@@ -178,12 +178,3 @@ def result(reference: ray.ObjectRef[Any]) -> Any:
         return ray.get(reference)
     except RayTaskError as error:
         raise error.cause from error
-
-
-def unit_device(resources: Resources, gpus: float) -> str:
-    """The device of a unit of work with this share of GPUs; raises `UserError` rather than fall back to the CPU."""
-    if gpus == 0 or resources.logical_gpus:
-        return "cpu"
-    if not ray.get_gpu_ids() or not torch.cuda.is_available():
-        raise UserError("A GPU was asked for and PyTorch sees none on the machine: set resources.*_gpus=0.")
-    return "cuda"

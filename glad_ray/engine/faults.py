@@ -7,6 +7,7 @@ recorded, once.
 Nothing here imports PyTorch or Ray, which processes of one kind or another go without.
 """
 
+import re
 import sys
 import time
 import traceback
@@ -27,6 +28,29 @@ _FIRST_PAUSE_SECONDS = 1.0
 _GROWTH = 3.0
 # What is not there, or in the way, stays so.
 _LASTING = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
+# PyTorch has few exceptions of its own for what CUDA and its libraries say.
+_GPU_MEMORY = re.compile(r"(CUDA|HIP)\b.*out of memory|CU[A-Z]+_STATUS_ALLOC_FAILED", re.IGNORECASE)
+# These come of what was asked for, and the GPU goes on.
+_REFUSED = r"invalid|no kernel image|operation not supported|CU[A-Z]+_STATUS_"
+_GPU_FAILED = re.compile(
+    rf"(CUDA|HIP)( driver)? error: (?!{_REFUSED})|"
+    r"CU[A-Z]+_STATUS_(EXECUTION_FAILED|INTERNAL_ERROR|MAPPING_ERROR|NOT_INITIALIZED)"
+)
+
+
+def lacks_gpu_memory(error: BaseException) -> bool:
+    """Whether it says that a GPU has too little memory left, in whichever way."""
+    if isinstance(error, _loaded("torch", "OutOfMemoryError")):
+        return True
+    return isinstance(error, RuntimeError) and _GPU_MEMORY.search(str(error)) is not None
+
+
+def gpu_failed(error: BaseException) -> bool:
+    """Whether it says that a GPU failed, after which this process can compute nothing there: an illegal access of
+    memory, a launch that failed, a cable that came loose.
+    """
+    told = isinstance(error, RuntimeError) and _GPU_FAILED.search(str(error)) is not None
+    return told and not lacks_gpu_memory(error)
 
 
 class Fault(NamedTuple):
@@ -91,7 +115,7 @@ def attempt(
     """Compute in this process, again while infrastructure is at fault; returns what was wrong in the end, if anything.
 
     `on_retry` is told each fault that passes, `progress` tells how far it is. More memory of a GPU is nothing that this
-    process could ask for.
+    process could ask for. Raises `GladRayError` where a GPU failed.
     """
     tries = Tries(progress)
     while True:
@@ -100,6 +124,11 @@ def attempt(
             compute()
         except Exception as error:
             fault = Fault.of(error)
+            if gpu_failed(error):
+                raise GladRayError(
+                    f"The GPU failed ({fault.error}), and this process can use it no more: run the command again, "
+                    "which goes on from what lies on storage."
+                ) from error
             if not tries.passed(fault):
                 return fault.after(tries.number)
             on_retry(fault.error)
@@ -113,8 +142,10 @@ def _kind(error: BaseException) -> Kind:
         return "stopped"
     if isinstance(error, UnavailableError):
         return "infrastructure"
-    if isinstance(error, _loaded("torch", "OutOfMemoryError")):
+    if lacks_gpu_memory(error):
         return "GPU memory"
+    if gpu_failed(error):
+        return "infrastructure"
     if isinstance(error, OSError | MemoryError) and not isinstance(error, _LASTING):
         return "infrastructure"
     # PyTorch has no exception of its own for the memory of the machine.

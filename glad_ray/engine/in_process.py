@@ -115,7 +115,7 @@ class _Engine:
         """Everything, in the plan's order; raises `_SpentError` where a budget ends it."""
         faults = {}
         for each in self.left.expert_sets:
-            with cpu_threads(self.resources.slice_of("expert", each.network.name).cpus):
+            with cpu_threads(self.resources.slice_of("expert", each.network.name).cpus, self.device):
                 if fault := self._attempt(each.label, partial(self._train_experts, each)):
                     faults[each.stored_id] = fault
         raise_unless_recorded(self.plan.sweep, self.left.expert_sets, faults)
@@ -140,7 +140,7 @@ class _Engine:
             self.view.show(RunProgressed(run, progress))
             return self._to_end()
 
-        with cpu_threads(None):
+        with cpu_threads(None, self.device):
             if run.expert_set is not None:
                 self._train_experts(run.expert_set)
             if run in self.left.to_distill:
@@ -153,7 +153,7 @@ class _Engine:
         while (stop := self._next(study)) is not None:
             experts = None if stop.run.expert_set is None else self.plan.covering(stop.run.expert_set)
             if experts is not None and experts.stored_id not in faults:
-                with cpu_threads(self.resources.slice_of("expert", experts.network.name).cpus):
+                with cpu_threads(self.resources.slice_of("expert", experts.network.name).cpus, self.device):
                     faults[experts.stored_id] = self._attempt(experts.label, partial(self._train_experts, experts))
             if experts is not None and (fault := faults[experts.stored_id]):
                 study.failed(stop, fault)
@@ -172,10 +172,10 @@ class _Engine:
             self.view.show(RunProgressed(run, progress))
             return self._to_end()
 
-        with cpu_threads(self.resources.slice_of("trial", run.algorithm.name).cpus):
+        with cpu_threads(self.resources.slice_of("trial", run.algorithm.name).cpus, self.device):
             self._distil(run, progressed, until=stop.step)
         for network in stop.evaluation.networks:
-            threads = cpu_threads(self.resources.slice_of("evaluation", network.name).cpus)
+            threads = cpu_threads(self.resources.slice_of("evaluation", network.name).cpus, self.device)
             with threads, evaluation_bound(self.resources, or_exit=False):
                 looks[network.key] = look_at(
                     run,
@@ -234,7 +234,7 @@ class _Engine:
             self.view.show(RunProgressed(run, progress))
             return self._to_end()
 
-        with cpu_threads(self.resources.slice_of("trial", run.algorithm.name).cpus):
+        with cpu_threads(self.resources.slice_of("trial", run.algorithm.name).cpus, self.device):
             fault = self._attempt(run.label, partial(self._distil, run, progressed), lambda: step or 0)
         if fault is not None:
             self._record(run, "distill", fault, step)
@@ -285,7 +285,7 @@ class _Engine:
             return self._to_end()
 
         teachers = evaluation.teachers_of(run)
-        threads = cpu_threads(self.resources.slice_of("evaluation", network.name).cpus)
+        threads = cpu_threads(self.resources.slice_of("evaluation", network.name).cpus, self.device)
         with threads, evaluation_bound(self.resources, or_exit=False):
             evaluate_network(
                 run,

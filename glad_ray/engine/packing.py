@@ -24,6 +24,7 @@ from glad_ray.engine.units import Left
 from glad_ray.engine.view import View
 from glad_ray.evaluate import try_epoch
 from glad_ray.experts import groups, try_expert_epoch
+from glad_ray.machine import reset_peak_memory
 from glad_ray.networks import build_network, flat_parameters
 from glad_ray.spec import Evaluation, ExpertSet, Network, Run, Slice, Sweep
 
@@ -32,15 +33,16 @@ _POLL_SECONDS = 0.25
 
 def pack(left: Left, shared: Shared, shares: Shares, tasks: Tasks, view: View, task: Any) -> None:
     """Measure every kind of unit that is left and whose share is to be measured, by the task `task`; to the end."""
-    reference = ray.put(shared)
+    reference, found = ray.put(shared), dict[Kind, Measured]()
     for kind, example in dict(_examples(left, shared.sweep)).items():
         if shares.resources.measured(kind.unit, kind.name):
             start = partial(_start, task, shares.of(kind), kind, example, reference)
-            tasks.submit(
-                f"measuring {kind.title}", start, partial(_measured, kind, shares, view), partial(_lost, kind, view)
-            )
+            ended = partial(_measured, kind, found, view)
+            tasks.submit(f"measuring {kind.title}", start, ended, partial(_lost, kind, view))
     while len(tasks):
         tasks.poll(_POLL_SECONDS)
+    for kind, at_once in shares.pack(found).items():
+        view.show(SharePacked(kind.title, found[kind].bytes, at_once))
 
 
 def _examples(left: Left, sweep: Sweep) -> Iterator[tuple[Kind, tuple[Any, ...]]]:
@@ -62,9 +64,9 @@ def _start(
     return started
 
 
-def _measured(kind: Kind, shares: Shares, view: View, outcome: Measured | Fault | None) -> None:
+def _measured(kind: Kind, found: dict[Kind, Measured], view: View, outcome: Measured | Fault | None) -> None:
     if isinstance(outcome, Measured):
-        view.show(SharePacked(kind.title, outcome.bytes, shares.pack(kind, outcome)))
+        found[kind] = outcome
     else:
         _unmeasured(kind, view, outcome)
 
@@ -86,9 +88,10 @@ def measure_task(kind: Kind, example: tuple[Any, ...], shared: Shared) -> Measur
                 return None
             where = torch.device(device)
             torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats(where)
+            reset_peak_memory(where)
+            free, total = torch.cuda.mem_get_info(where)
             try_unit(example, shared, where)
-            return Measured(torch.cuda.max_memory_reserved(where), torch.cuda.get_device_properties(where).total_memory)
+            return Measured(torch.cuda.max_memory_reserved(where), free, total, torch.cuda.device_count())
     except Exception as error:
         return Fault.of(error)
 

@@ -50,7 +50,7 @@ def _train(scoring: Scoring, network: Network, storage: Storage, device: str, vi
     def trained(training: Training) -> None:
         view.show(SetTrained(network, training))
 
-    with cpu_threads(None):
+    with cpu_threads(None, device):
         return attempt(
             partial(scoring.train, network, storage, device=device, on_training=trained),
             lambda error: view.show(Retried(network.title, error)),

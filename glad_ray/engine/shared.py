@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from glad_ray.data import Dataset
-from glad_ray.engine.connection import unit_device
+from glad_ray.engine.devices import given_back, unit_device
 from glad_ray.engine.event_queue import EventQueue
 from glad_ray.engine.events import Event, ShareGivenBack, ShareTaken
 from glad_ray.engine.node_actors import NodeActors, find_replicas, find_store
@@ -95,12 +94,8 @@ class Shared:
         needed = resources.slice_of(unit, name)
         with cpu_threads(needed.cpus):
             device = unit_device(resources, needed.gpus)
-            try:
+            with given_back(device):
                 yield device
-            finally:
-                if device != "cpu":
-                    # Ray divides GPUs by name only: what an idle process keeps of the memory, others lack.
-                    torch.cuda.empty_cache()
 
 
 @contextlib.contextmanager

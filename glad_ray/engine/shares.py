@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from glad_ray.spec import Evaluation, ExpertSet, Network, Resources, Run, Slice, Unit
@@ -9,8 +10,8 @@ from glad_ray.spec.generators import GIB
 
 _MARGIN = 1.15
 """of what the first steps took: fragments, and batches that differ"""
-_PROCESS_BYTES = 600 * 2**20
-"""of a GPU by every process that uses it, for CUDA's own"""
+_CONTEXT_BYTES = 600 * 2**20
+"""of a GPU by every process that uses it or has used it, for CUDA's own"""
 _MOST_ON_A_GPU = 16
 _NOT_OF_MEMORY = ("learning_rates", "iterations", "step_size", "step_size_lr")
 _SOME = 0.001
@@ -54,8 +55,12 @@ class Measured(NamedTuple):
     """What the first steps of a unit of work took of a GPU."""
 
     bytes: int
-    gpu_bytes: int
+    free_bytes: int
+    """that the GPU had for it"""
+    total_bytes: int
     """that the GPU has"""
+    gpus: int
+    """that the machine has"""
 
 
 def ray_options(needed: Slice, tries: int = 0) -> dict[str, Any]:
@@ -87,13 +92,26 @@ class Shares:
             asked = asked._replace(gpus=self.most_gpus)
         return asked._replace(gpus=self._learned.get(kind, asked.gpus))
 
-    def pack(self, kind: Kind, measured: Measured) -> int:
-        """Give every unit of a kind as much of a GPU as its memory asks for; returns how many are on one then."""
-        needed = _MARGIN * measured.bytes + _PROCESS_BYTES
-        at_once = max(1, min(int(self.most_gpus * measured.gpu_bytes / needed), _MOST_ON_A_GPU))
-        # Ray counts in ten thousandths.
-        self._learned[kind] = math.floor(1e4 * self.most_gpus / at_once) / 1e4
+    def pack(self, measured: Mapping[Kind, Measured]) -> dict[Kind, int]:
+        """Give every unit of these kinds as much of a GPU as its memory asks for; returns how many are on one then.
+
+        They share processes, each of which keeps a context on every GPU that it has used: with more processes for
+        units that take little, fewer of those that take much have room. The number is the one with which as many units
+        of each kind are done soonest, if each takes as long.
+        """
+        counts = range(1, _MOST_ON_A_GPU + 1)
+        choices = [{kind: self._at_once(each, count) for kind, each in measured.items()} for count in counts]
+        at_once = min(choices, key=lambda choice: sum(1 / units for units in choice.values()))
+        for kind, units in at_once.items():
+            # Ray counts in ten thousandths.
+            self._learned[kind] = math.floor(1e4 * self.most_gpus / units) / 1e4
         return at_once
+
+    def _at_once(self, measured: Measured, processes: int) -> int:
+        """Units that a GPU has memory for, where there are so many processes for each GPU of the machine."""
+        room = min(self.most_gpus * measured.total_bytes, measured.free_bytes)
+        room -= processes * measured.gpus * _CONTEXT_BYTES
+        return max(1, min(processes, int(room / (_MARGIN * max(1, measured.bytes)))))
 
     def grow(self, kind: Kind, had: Slice) -> bool:
         """Give this unit and later ones of its kind twice what it had of a GPU, as far as there is more; false if not.

@@ -23,7 +23,7 @@ from glad_ray.engine.view import View
 from glad_ray.errors import RunError
 from glad_ray.generators import Generator, build_generator, check_generator, read_file
 from glad_ray.interrupts import within
-from glad_ray.machine import keep_freed_memory
+from glad_ray.machine import current_device, keep_freed_memory
 from glad_ray.networks import check_network
 from glad_ray.plan import Plan, experts_needed
 from glad_ray.plan.machines import units_of
@@ -258,15 +258,16 @@ def own_generator(run: Run, resources: Resources, device: str, file: GeneratorFi
 
 
 @contextlib.contextmanager
-def cpu_threads(cpus: float | None) -> Iterator[None]:
-    """Compute with as many threads as whole CPUs, None: as many as there are; and give back the process as it was.
+def cpu_threads(cpus: float | None, device: str = "cpu") -> Iterator[None]:
+    """Compute on a device with as many threads as whole CPUs, None: as many as there are; and give back the process as
+    it was.
 
     The allocator keeps what is freed from then on.
 
     The number of threads decides the order of sums, so both engines set it alike.
     """
     keep_freed_memory()
-    with restored():
+    with restored(), current_device(torch.device(device)):
         if cpus is not None:
             torch.set_num_threads(max(1, int(cpus)))
         yield

@@ -17,6 +17,10 @@ AUTO = Resources(trial_gpus="auto", shares={"mtt": Share(gpus=0.5)})
 DM_KIND = Kind.of_trial(tiny.RUNS["dm"])
 
 
+def measured(took_gib, free_gib=80, gpus=1):
+    return Measured(int(took_gib * GIB), free_gib * GIB, 80 * GIB, gpus)
+
+
 def test_a_whole_gpu_until_it_is_measured():
     shares = Shares(AUTO)
     assert AUTO.measured("trial", "dm")
@@ -33,15 +37,32 @@ def test_a_whole_gpu_until_it_is_measured():
 )
 def test_as_many_as_have_room_with_a_margin(took_gib, most_gpus, at_once):
     shares = Shares(AUTO, most_gpus)
-    assert shares.pack(DM_KIND, Measured(int(took_gib * GIB), 80 * GIB)) == at_once
+    assert shares.pack({DM_KIND: measured(took_gib)}) == {DM_KIND: at_once}
     gpus = shares.of(DM_KIND).gpus
     assert gpus * at_once <= most_gpus
     assert gpus * (at_once + 1) > most_gpus
 
 
+@pytest.mark.parametrize(
+    ("took", "at_once"),
+    [
+        ((measured(20), measured(0.001)), (3, 16)),
+        ((measured(20, free_gib=30), measured(1, free_gib=30)), (1, 16)),
+        # 16 processes for each of 8 GPUs would have contexts of 75 GiB.
+        ((measured(0.5, gpus=8),), (15,)),
+        ((measured(5, gpus=8), measured(0.5, gpus=8)), (7, 8)),
+        ((measured(10, free_gib=1),), (1,)),
+        ((), ()),
+    ],
+)
+def test_contexts_of_all_processes_and_memory_of_others_have_room_too(took, at_once):
+    kinds = [DM_KIND._replace(name=str(number)) for number in range(len(took))]
+    assert tuple(Shares(AUTO).pack(dict(zip(kinds, took, strict=True))).values()) == at_once
+
+
 def test_what_was_too_little_in_spite_of_it_is_doubled_once():
     shares = Shares(AUTO)
-    shares.pack(DM_KIND, Measured(10 * GIB, 80 * GIB))
+    shares.pack({DM_KIND: measured(10)})
     had = shares.of(DM_KIND)
     assert shares.grow(DM_KIND, had)
     assert shares.grow(DM_KIND, had), "of those that ran out together the second one, too, is tried again"

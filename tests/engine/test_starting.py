@@ -35,7 +35,7 @@ import ray
 from glad_ray.engine.connection import connected
 from glad_ray.engine.first_process import check_first_process
 from glad_ray.errors import UserError
-from tests.engine.conftest import Recorded
+from tests.recorded import Recorded
 
 FOUND = dict(os.environ)
 

@@ -12,28 +12,42 @@ class Driver:
 
     def __init__(self, memories, wait):
         self.memories, self.wait = memories, wait
-        self.begun = False
-        """whether a GPU was used, before which some calls fail"""
+        self.current = 0
+        """the GPU that is meant where none is named"""
+        self.contexts = set()
+        """the GPUs that were used, each of which keeps some memory for this process"""
         self.emptied = []
         """bytes that lay on the first GPU each time the caches were emptied"""
         self.states = {}
 
-    def begin(self):
-        self.begun = True
+    @property
+    def begun(self):
+        """Whether a GPU was used, before which some calls fail."""
+        return bool(self.contexts)
+
+    def begin(self, index=None):
+        self.contexts.add(self.current if index is None else index)
 
     def current_device(self):
         self.begin()
-        return 0
+        return self.current
+
+    def exchange_device(self, index):
+        before, self.current = self.current, self.current if index < 0 else index
+        return before
 
     def memory(self, device=None):
-        return self.memories[_index(device)]
+        return self.memories[self._index(device)]
+
+    def _index(self, device):
+        return self.current if device is None else device if isinstance(device, int) else gpu_index(device)
 
     def get_rng_state(self, device="cuda"):
-        index = _index(device)
+        index = self._index(device)
         return self.states.get(index, torch.Generator().manual_seed(index).get_state())
 
     def set_rng_state(self, state, device="cuda"):
-        self.states[_index(device)] = state.clone()
+        self.states[self._index(device)] = state.clone()
 
     def empty_cache(self):
         self.emptied.append(self.memory().live)
@@ -52,8 +66,10 @@ class Driver:
             "is_initialized": lambda: self.begun,
             "device_count": lambda: len(self.memories),
             "current_device": self.current_device,
+            "_exchange_device": self.exchange_device,
+            "_maybe_exchange_device": self.exchange_device,
             "synchronize": lambda device=None: self.wait("the GPU is waited for"),
-            "get_device_name": lambda device=None: f"pretended GPU {_index(device)}",
+            "get_device_name": lambda device=None: f"pretended GPU {self._index(device)}",
             "get_device_properties": lambda device=None: SimpleNamespace(total_memory=self.memory(device).limit),
             "get_rng_state": self.get_rng_state,
             "set_rng_state": self.set_rng_state,
@@ -68,7 +84,3 @@ class Driver:
                 self.memory(device).limit,
             ),
         }
-
-
-def _index(device):
-    return 0 if device is None else device if isinstance(device, int) else gpu_index(device)

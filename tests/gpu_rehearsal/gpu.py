@@ -44,6 +44,16 @@ class PretendedGPU(TorchDispatchMode):
         return self.memories[0]
 
     @property
+    def current(self):
+        """The GPU that is meant where none is named."""
+        return self._driver.current
+
+    @property
+    def contexts(self):
+        """The GPUs that were used."""
+        return self._driver.contexts
+
+    @property
     def emptied(self):
         """Bytes that lay on the first GPU each time the caches were emptied."""
         return self._driver.emptied
@@ -68,6 +78,7 @@ class PretendedGPU(TorchDispatchMode):
         if func is aten.is_pinned.default:
             return _is_pinned(args[0])
         if func is aten._pin_memory.default:
+            self._driver.begin()
             return _pinned(args[0])
         tensors = _tensors_in(args, kwargs)
         there = [each for each in tensors if isinstance(each, CudaTensor)]
@@ -76,7 +87,7 @@ class PretendedGPU(TorchDispatchMode):
         drawn_by = None if generator is None else getattr(self._generators.get(generator._cdata), "index", None)
         if target is None and drawn_by is None and not there:
             return func(*args, **kwargs)
-        self._driver.begin()
+        self._driver.begin(target)
         if not rules.has_kernel(func):
             self.without_kernel[str(func), self._line()] += 1
         draws = target if generator is None else drawn_by

@@ -27,9 +27,11 @@ for _name in ("silu_backward", "mish_backward", "_fused_rms_norm"):
 
 
 def gpu_index(device):
-    """The number of the GPU that is meant, None for other devices; `cuda` alone means the first one."""
+    """The number of the GPU that is meant, None for other devices; `cuda` alone means the current one."""
     device = torch.device(device)
-    return (device.index or 0) if device.type in ("cuda", _BACKEND) else None
+    if device.type not in ("cuda", _BACKEND):
+        return None
+    return CudaTensor.gpu.current if device.index is None and CudaTensor.gpu is not None else device.index or 0
 
 
 def _for_cpp(device):

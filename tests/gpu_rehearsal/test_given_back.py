@@ -121,7 +121,6 @@ def test_a_share_that_ends_gives_its_cache_back(sample, storage, monkeypatch):
         assert gpu.emptied[0] <= 10 * CONSTANT_BYTES
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the frames of the error hold tensors at that time")
 def test_a_share_that_lacks_memory_gives_its_cache_back(sample, storage, monkeypatch):
     with PretendedGPU(limit=4 * 2**20) as gpu:
         with pytest.raises(torch.OutOfMemoryError), share(monkeypatch):

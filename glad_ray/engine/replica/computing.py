@@ -12,13 +12,14 @@ from typing import Any
 
 import torch
 
-from glad_ray.engine.connection import unit_device
+from glad_ray.engine.devices import end_process, free_frames, unit_device
+from glad_ray.engine.faults import gpu_failed, lacks_gpu_memory
 from glad_ray.engine.replica.arrays import array_of, arrays_of, tensor_of
 from glad_ray.engine.replica.batching import Room
 from glad_ray.engine.replica.calls import IMAGE_GRADS, Array, Arrays, Key, Start, image_count
-from glad_ray.errors import UserError
+from glad_ray.errors import UnavailableError, UserError, error_line
 from glad_ray.generators import Latents, build_generator
-from glad_ray.machine import peak_memory_bytes
+from glad_ray.machine import current_device, peak_memory_bytes
 from glad_ray.spec import GeneratorRecord, Resources
 from glad_ray.spec.generators import GIB
 from glad_ray.stylegan.files import GeneratorFile
@@ -40,7 +41,7 @@ class HeldGenerator:
         """Raises `UserError` for what cannot be built; `dtype`: the name of PyTorch's, in place of the record's."""
         self._threads = max(1, int(resources.trial_cpus))
         self._device = torch.device(unit_device(resources, resources.generator_gpus))
-        with _memory_for(f"the weights of {record.title}"):
+        with self._on_device(f"the weights of {record.title}"):
             self._generator = build_generator(
                 record,
                 device=self._device,
@@ -56,25 +57,30 @@ class HeldGenerator:
 
     def room(self, key: Key) -> Room:
         """For a batch: as many images as a pullback takes at a time; raises `UserError` for an unknown space."""
-        with _memory_for(f"one image from {key.space}"):
+        with self._on_device(f"one image from {key.space}"):
             image_bytes = self._generator.pullback_bytes(key.space)
         images = self._generator.chunk_size(key.space)
         return Room(images, WORKING_BYTES + images * image_bytes)
 
     def compute(self, key: Key, calls: Sequence[Any]) -> list[Any]:
-        """What comes of each call of a batch; raises `UserError` where a GPU has no memory for an image at a time."""
+        """What comes of each call of a batch; raises `UserError` where a GPU has no memory for an image at a time, and
+        `UnavailableError` where it failed: then this process ends, and Ray starts another.
+        """
         # Of this thread: others compute beside it.
         torch.set_num_threads(self._threads)
         if key.kind == "init":
-            with _memory_for(f"latents of {key.space} to start from"):
+            with self._on_device(f"latents of {key.space} to start from"):
                 return [self._start(key.space, call) for call in calls]
-        while (images := self._images_at_once(key, calls)) > 1:
-            with contextlib.suppress(torch.OutOfMemoryError):
-                return self._through(key, calls)
-            # Only here does nothing refer any more to what it computed so far.
-            torch.cuda.empty_cache()
-            self._allow(key, images // 2)
-        with _memory_for(f"one image from {key.space}"):
+        with self._on_device(f"one image from {key.space}"):
+            while (images := self._images_at_once(key, calls)) > 1:
+                try:
+                    return self._through(key, calls)
+                except RuntimeError as error:
+                    if not lacks_gpu_memory(error):
+                        raise
+                # Only here does nothing refer any more to what it computed so far.
+                torch.cuda.empty_cache()
+                self._allow(key, images // 2)
             return self._through(key, calls)
 
     def _images_at_once(self, key: Key, calls: Sequence[Arrays]) -> int:
@@ -108,19 +114,34 @@ class HeldGenerator:
         tensors = [tensor_of(part).to(self._device) for part in parts]
         return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
 
+    @contextlib.contextmanager
+    def _on_device(self, what: str) -> Iterator[None]:
+        """Compute on the device, of which other threads know nothing; raises `UserError` if a GPU has no memory for
+        something that cannot be made smaller, and `UnavailableError` if it failed.
+        """
+        try:
+            with current_device(self._device):
+                yield
+        except RuntimeError as error:
+            if gpu_failed(error):
+                end_process()
+                raise UnavailableError(
+                    f"the GPU of the replica of its generator failed: {error_line(error)}"
+                ) from error
+            if not lacks_gpu_memory(error):
+                raise
+            free_frames(error)
+            torch.cuda.empty_cache()
+            raise _no_memory_for(what) from error
+
 
 def _parted(values: Array, counts: Sequence[int]) -> list[Array]:
     return [values[begin:end] for begin, end in pairwise(accumulate(counts, initial=0))]
 
 
-@contextlib.contextmanager
-def _memory_for(what: str) -> Iterator[None]:
-    """Raise `UserError` if a GPU has no memory for something that cannot be made smaller."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise UserError(
-            f"The GPU has no memory left for {what} in the replica that its trials share: raise "
-            "resources.generator_gpus, so that less else runs on it, or lower resources.generator_memory_gib, if it "
-            "has replicas of several generators."
-        ) from error
+def _no_memory_for(what: str) -> UserError:
+    return UserError(
+        f"The GPU has no memory left for {what} in the replica that its trials share: raise resources.generator_gpus, "
+        "so that less else runs on it, or lower resources.generator_memory_gib, if it has replicas of several "
+        "generators."
+    )

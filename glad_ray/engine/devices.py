@@ -1,0 +1,96 @@
+"""The device of a unit of work on Ray: the CPU, or by its number the GPU that Ray gave; and the end of a process whose
+GPU has failed.
+
+Ray gives a process units of work that have different GPUs, and CUDA reads once which of them the process sees. So here
+every process sees all GPUs of its machine.
+"""
+
+import contextlib
+import os
+import threading
+import traceback
+from collections.abc import Iterator
+
+import ray
+import torch
+
+from glad_ray.engine.faults import gpu_failed
+from glad_ray.errors import UserError
+from glad_ray.machine import current_device
+from glad_ray.spec import Resources
+
+ALL_SEEN = "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"
+"""with which Ray leaves it to its processes which GPU they use"""
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+_ENDS_AFTER_SECONDS = 1.0
+
+_ended = threading.Event()
+
+
+def unit_device(resources: Resources, gpus: float) -> str:
+    """The device of a unit of work with this share of GPUs; raises `UserError` rather than fall back to the CPU.
+
+    Where that is the CPU, no GPU is seen by whatever it calls: Ray gives its process no units of work with GPUs.
+    """
+    if gpus == 0 or resources.logical_gpus:
+        os.environ[_VISIBLE] = ""
+        return "cpu"
+    if not ray.get_gpu_ids() or not torch.cuda.is_available():
+        raise UserError("A GPU was asked for and PyTorch sees none on the machine: set resources.*_gpus=0.")
+    return f"cuda:{_number(str(ray.get_gpu_ids()[0]).strip())}"
+
+
+def _number(given: str) -> int:
+    """The position of a GPU among those that are seen, where it may be named: `1`, `GPU-8932f937`, `MIG-GPU-8932f937`.
+
+    Raises `UserError` where Ray hides GPUs from processes.
+    """
+    if os.environ.get(ALL_SEEN, "0").lower() not in ("1", "true"):
+        here = ray.get_runtime_context().get_node_id()
+        if any(node["NodeID"] == here and node["Resources"].get("GPU", 0) > 1 for node in ray.nodes()):
+            raise UserError(
+                "Ray was started before, in a way in which its processes cannot tell the GPUs of a machine apart: set "
+                f"{ALL_SEEN}=1 in the environment (os.environ) before ray.init, or let the sweep start Ray."
+            )
+    seen = os.environ.get(_VISIBLE)
+    return int(given) if seen is None else [each.strip() for each in seen.split(",")].index(given)
+
+
+@contextlib.contextmanager
+def given_back(device: str) -> Iterator[None]:
+    """Compute on a device, and give back what PyTorch keeps of a GPU's memory: Ray divides GPUs by name only, and what
+    an idle process keeps, others lack.
+
+    A process whose GPU has failed, after which CUDA computes nothing there, ends a second after it has told so.
+    """
+    if _ended.is_set():
+        os._exit(1)
+    if device == "cpu":
+        yield
+        return
+    try:
+        with current_device(torch.device(device)):
+            yield
+    except Exception as error:
+        if gpu_failed(error):
+            end_process()
+            raise
+        free_frames(error)
+        torch.cuda.empty_cache()
+        raise
+    torch.cuda.empty_cache()
+
+
+def free_frames(error: BaseException | None) -> None:
+    """Let go of what lies in the frames that an error came through, and those that led to it: tensors, for one."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+def end_process() -> None:
+    """End this process in a second, and at once if it is given more to do."""
+    _ended.set()
+    ending = threading.Timer(_ENDS_AFTER_SECONDS, os._exit, (1,))
+    ending.daemon = True
+    ending.start()
