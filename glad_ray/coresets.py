@@ -8,7 +8,6 @@ K-means takes the image nearest to the centre of each cluster.
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from sklearn.cluster import KMeans as ScikitKMeans
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
@@ -78,6 +77,9 @@ def k_means(features: Float[Tensor, "m d"], count: int, rng: torch.Generator) ->
     """Index of the row nearest to the centre of each of `count` clusters, ascending; the best of a few restarts."""
     seed = int(torch.randint(2**31, (), generator=rng))
     # With more threads the order of sums would depend on the machine.
+    # Imported late, for it takes longer to load than PyTorch, in every process.
+    from sklearn.cluster import KMeans as ScikitKMeans
+
     with threadpool_limits(1):
         clusters = ScikitKMeans(count, n_init=_RESTARTS, random_state=seed).fit(features.numpy())
     centres = torch.from_numpy(clusters.cluster_centers_)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from glad_ray.errors import UserError, error_line, unknown
+from glad_ray.gpu_errors import of_gpu
 from glad_ray.module_path import hidden_file, hidden_file_of
 
 
@@ -15,7 +16,7 @@ def import_callable(name: str, role: str, makes: str) -> Callable[..., Any]:
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
-        if isinstance(error, SystemExit) and _raised_by_ray(error):
+        if (isinstance(error, SystemExit) and _raised_by_ray(error)) or of_gpu(error):
             raise
         hidden = hidden_file_of(error)
         raise UserError(

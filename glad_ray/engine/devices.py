@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import ray
 import torch
 
-from glad_ray.engine.faults import gpu_failed
 from glad_ray.errors import UserError
+from glad_ray.gpu_errors import gpu_failed
 from glad_ray.machine import current_device
 from glad_ray.spec import Resources
 

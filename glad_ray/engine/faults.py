@@ -7,7 +7,6 @@ recorded, once.
 Nothing here imports PyTorch or Ray, which processes of one kind or another go without.
 """
 
-import re
 import sys
 import time
 import traceback
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from glad_ray.errors import GladRayError, StoppedError, UnavailableError, printable
+from glad_ray.gpu_errors import gpu_failed, lacks_gpu_memory
 
 Kind = Literal["own", "infrastructure", "GPU memory", "stopped"]
 """`stopped`: nothing went wrong, it was told to end"""
@@ -28,29 +28,6 @@ _FIRST_PAUSE_SECONDS = 1.0
 _GROWTH = 3.0
 # What is not there, or in the way, stays so.
 _LASTING = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
-# PyTorch has few exceptions of its own for what CUDA and its libraries say.
-_GPU_MEMORY = re.compile(r"(CUDA|HIP)\b.*out of memory|CU[A-Z]+_STATUS_ALLOC_FAILED", re.IGNORECASE)
-# These come of what was asked for, and the GPU goes on.
-_REFUSED = r"invalid|no kernel image|operation not supported|CU[A-Z]+_STATUS_"
-_GPU_FAILED = re.compile(
-    rf"(CUDA|HIP)( driver)? error: (?!{_REFUSED})|"
-    r"CU[A-Z]+_STATUS_(EXECUTION_FAILED|INTERNAL_ERROR|MAPPING_ERROR|NOT_INITIALIZED)"
-)
-
-
-def lacks_gpu_memory(error: BaseException) -> bool:
-    """Whether it says that a GPU has too little memory left, in whichever way."""
-    if isinstance(error, _loaded("torch", "OutOfMemoryError")):
-        return True
-    return isinstance(error, RuntimeError) and _GPU_MEMORY.search(str(error)) is not None
-
-
-def gpu_failed(error: BaseException) -> bool:
-    """Whether it says that a GPU failed, after which this process can compute nothing there: an illegal access of
-    memory, a launch that failed, a cable that came loose.
-    """
-    told = isinstance(error, RuntimeError) and _GPU_FAILED.search(str(error)) is not None
-    return told and not lacks_gpu_memory(error)
 
 
 class Fault(NamedTuple):

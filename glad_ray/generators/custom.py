@@ -4,6 +4,7 @@ import torch
 
 from glad_ray.errors import UserError, error_line
 from glad_ray.generators.base import DifferentiableGenerator
+from glad_ray.gpu_errors import of_gpu
 from glad_ray.importing import import_callable
 from glad_ray.spec import CustomGenerator
 
@@ -22,6 +23,8 @@ def build_custom(record: CustomGenerator, *, device: torch.device | str) -> Diff
     try:
         made = make(device=device, **record.options)
     except Exception as error:
+        if of_gpu(error):
+            raise
         raise UserError(
             f"Generator {record.name} refuses device={str(device)!r} and its options ({error_line(error)}): change "
             "them, or name a function that takes these."

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from glad_ray.errors import UserError, error_line
+from glad_ray.gpu_errors import of_gpu
 from glad_ray.importing import import_callable
 from glad_ray.networks.batches import single_image, takes_one_image
 from glad_ray.networks.layers import Classifier
@@ -122,6 +123,8 @@ def _construct(spec: Network, channels: int, classes: int, *, seed: int, device:
         with seeded(seed, torch.device("cpu")), torch.device(device):
             network = make(**arguments)
     except Exception as error:
+        if of_gpu(error):
+            raise
         said = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
         raise UserError(
             f"Network {spec.name} refuses {said} ({error_line(error)}): change its options, or name a function of "
@@ -149,6 +152,8 @@ def _try_on_images(
         except UserError:
             raise
         except Exception as error:
+            if of_gpu(error):
+                raise
             raise UserError(
                 f"Network {spec.name} cannot take images of {channels} x {resolution} x {resolution} "
                 f"({error_line(error)}): leave it out, change the resolution, or set its option for the size, "

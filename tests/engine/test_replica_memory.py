@@ -7,7 +7,7 @@ from glad_ray.engine.faults import Fault
 from glad_ray.engine.replica.arrays import array_of, arrays_of, tensor_of
 from glad_ray.engine.replica.calls import IMAGE_GRADS, decode_key, pullback_key
 from glad_ray.engine.replica.computing import HeldGenerator
-from glad_ray.errors import UserError
+from glad_ray.errors import UnavailableError
 from glad_ray.generators import build_generator
 from glad_ray.spec import Resources
 from tests.generators import kinds
@@ -46,7 +46,8 @@ def test_fewer_images_at_a_time_give_the_same():
 
 
 @pytest.mark.parametrize(("images", "lacking"), [(10, r"one image from z\+"), (0, "the weights of tests.generators")])
-def test_no_memory_for_a_single_image_is_a_fault_of_the_run_that_names_what_to_set(images, lacking):
-    with pytest.raises(UserError, match=rf"no memory left for {lacking}.*: raise resources\.generator_gpus") as raised:
+def test_no_memory_for_a_single_image_is_tried_again_and_names_what_to_set(images, lacking):
+    said = rf"no memory left for {lacking}.*: raise resources\.generator_gpus"
+    with pytest.raises(UnavailableError, match=said) as raised:
         held(images, graphs=0).compute(pullback_key("z+", BOTH), [BOTH])
-    assert Fault.of(raised.value).kind == "own", "and not of the share of a GPU, which would grow"
+    assert Fault.of(raised.value).kind == "infrastructure", "and not the share of a GPU, which would grow"

@@ -169,7 +169,8 @@ class PretendedGPU(TorchDispatchMode):
             else f"{frame.f_code.co_filename[len(_PACKAGE) :]}:{frame.f_lineno}"
         )
 
-    def __enter__(self):
+    def begin(self):
+        """Let there be GPUs; what computes on them does so within this context, too."""
         assert CudaTensor.gpu is None, "one pretence at a time"
         with contextlib.ExitStack() as around:
             for name, replacement in self._driver.replacements().items():
@@ -185,9 +186,11 @@ class PretendedGPU(TorchDispatchMode):
             around.callback(torch._C._set_only_lift_cpu_tensors, torch._C._only_lift_cpu_tensors())
             # A tensor of given numbers is made on the CPU and then copied.
             torch._C._set_only_lift_cpu_tensors(True)
-            super().__enter__()
             self._around = around.pop_all()
-        return self
+
+    def __enter__(self):
+        self.begin()
+        return super().__enter__()
 
     def __exit__(self, *error):
         super().__exit__(*error)

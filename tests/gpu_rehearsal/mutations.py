@@ -207,7 +207,7 @@ def outcome(mutation, folder):
         sys.exit(f"{mutation.file} has {text.count(mutation.before)} times what is to be changed: {mutation.before!r}")
     changed.write_text(text.replace(mutation.before, mutation.after))
     module, selected = mutation.tests.split(" ", 1)
-    environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": str(folder)}
     arguments = ("-x", "--tb=line", f"tests/gpu_rehearsal/{module}", "-k", selected)
     code, said = rehearse(*arguments, root=folder, environment=environment)
     if code == 0:

@@ -13,12 +13,12 @@ from typing import Any
 import torch
 
 from glad_ray.engine.devices import end_process, free_frames, unit_device
-from glad_ray.engine.faults import gpu_failed, lacks_gpu_memory
 from glad_ray.engine.replica.arrays import array_of, arrays_of, tensor_of
 from glad_ray.engine.replica.batching import Room
 from glad_ray.engine.replica.calls import IMAGE_GRADS, Array, Arrays, Key, Start, image_count
-from glad_ray.errors import UnavailableError, UserError, error_line
+from glad_ray.errors import UnavailableError, error_line
 from glad_ray.generators import Latents, build_generator
+from glad_ray.gpu_errors import gpu_failed, lacks_gpu_memory
 from glad_ray.machine import current_device, peak_memory_bytes
 from glad_ray.spec import GeneratorRecord, Resources
 from glad_ray.spec.generators import GIB
@@ -63,8 +63,8 @@ class HeldGenerator:
         return Room(images, WORKING_BYTES + images * image_bytes)
 
     def compute(self, key: Key, calls: Sequence[Any]) -> list[Any]:
-        """What comes of each call of a batch; raises `UserError` where a GPU has no memory for an image at a time, and
-        `UnavailableError` where it failed: then this process ends, and Ray starts another.
+        """What comes of each call of a batch; raises `UnavailableError` where a GPU has no memory for an image at a
+        time, and where it failed: then this process ends, and Ray starts another.
         """
         # Of this thread: others compute beside it.
         torch.set_num_threads(self._threads)
@@ -116,8 +116,8 @@ class HeldGenerator:
 
     @contextlib.contextmanager
     def _on_device(self, what: str) -> Iterator[None]:
-        """Compute on the device, of which other threads know nothing; raises `UserError` if a GPU has no memory for
-        something that cannot be made smaller, and `UnavailableError` if it failed.
+        """Compute on the device, of which other threads know nothing; raises `UnavailableError` if a GPU failed, or has
+        no memory for something that cannot be made smaller.
         """
         try:
             with current_device(self._device):
@@ -139,8 +139,8 @@ def _parted(values: Array, counts: Sequence[int]) -> list[Array]:
     return [values[begin:end] for begin, end in pairwise(accumulate(counts, initial=0))]
 
 
-def _no_memory_for(what: str) -> UserError:
-    return UserError(
+def _no_memory_for(what: str) -> UnavailableError:
+    return UnavailableError(
         f"The GPU has no memory left for {what} in the replica that its trials share: raise resources.generator_gpus, "
         "so that less else runs on it, or lower resources.generator_memory_gib, if it has replicas of several "
         "generators."
