@@ -7,6 +7,7 @@ vector with one entry an image. Not built on kornia, whose saturation and contra
 CPU, 10 to 2,560 images of 32 pixels and 10 of 128).
 """
 
+import itertools
 from collections.abc import Callable, Mapping
 
 import torch
@@ -94,7 +95,23 @@ def _warp(images: Float[Tensor, "n c h w"], matrix: Float[Tensor, "n 2 2"]) -> F
     """Bilinear samples at matrix (u, v), 0 outside, with corners at +-1."""
     theta = F.pad(matrix, (0, 1))
     grid = F.affine_grid(theta, list(images.shape), align_corners=True)
+    if torch.are_deterministic_algorithms_enabled():
+        return _gathered(images, grid)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+
+
+def _gathered(images: Float[Tensor, "n c h w"], grid: Float[Tensor, "n h w 2"]) -> Float[Tensor, "n c h w"]:
+    """What `grid_sample` gives, by operations whose gradient a GPU can add up in one order."""
+    _, channels, height, width = images.shape
+    x, y = (grid[..., 0] + 1) / 2 * (width - 1), (grid[..., 1] + 1) / 2 * (height - 1)
+    pixels, total = images.flatten(2), torch.zeros_like(images)
+    for column, row in itertools.product((x.floor(), x.floor() + 1), (y.floor(), y.floor() + 1)):
+        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        weight = (1 - (x - column).abs()) * (1 - (y - row).abs()) * inside
+        index = (row.clamp(0, height - 1) * width + column.clamp(0, width - 1)).long().flatten(1)
+        taken = pixels.gather(2, index[:, None].expand(-1, channels, -1)).view_as(images)
+        total = total + taken * weight[:, None]
+    return total
 
 
 def color(

@@ -1,5 +1,6 @@
 """The engine without Ray: every unit of work in this process, one after another."""
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from glad_ray.engine.units import (
     Stage,
     check_generators,
     check_networks,
-    cpu_threads,
+    computing_with,
     evaluation_bound,
     fault_of_networks,
     first_fault,
@@ -33,7 +34,7 @@ from glad_ray.experts import ExpertFiles, missing_groups, train_experts
 from glad_ray.generators import Generator
 from glad_ray.plan import Plan
 from glad_ray.results import Look, Progress, Training, clear_failure
-from glad_ray.spec import Evaluation, ExpertSet, GeneratorRecord, Network, Run
+from glad_ray.spec import Evaluation, ExpertSet, GeneratorRecord, Network, Run, Unit
 from glad_ray.storage import Storage
 
 if TYPE_CHECKING:
@@ -111,11 +112,18 @@ class _Engine:
         self._files = check_generators(self.left, shared_on=device, own_on=device)
         self._generators: dict[GeneratorRecord, Generator] = {}
 
+    def _share_of(self, unit: Unit, name: str) -> contextlib.AbstractContextManager[None]:
+        """Compute with what a unit of work takes."""
+        return self._computing_with(self.resources.slice_of(unit, name).cpus)
+
+    def _computing_with(self, cpus: float | None) -> contextlib.AbstractContextManager[None]:
+        return computing_with(cpus, self.device, deterministic=self.resources.deterministic)
+
     def run(self) -> None:
         """Everything, in the plan's order; raises `_SpentError` where a budget ends it."""
         faults = {}
         for each in self.left.expert_sets:
-            with cpu_threads(self.resources.slice_of("expert", each.network.name).cpus, self.device):
+            with self._share_of("expert", each.network.name):
                 if fault := self._attempt(each.label, partial(self._train_experts, each)):
                     faults[each.stored_id] = fault
         raise_unless_recorded(self.plan.sweep, self.left.expert_sets, faults)
@@ -140,7 +148,7 @@ class _Engine:
             self.view.show(RunProgressed(run, progress))
             return self._to_end()
 
-        with cpu_threads(None, self.device):
+        with self._computing_with(None):
             if run.expert_set is not None:
                 self._train_experts(run.expert_set)
             if run in self.left.to_distill:
@@ -153,7 +161,7 @@ class _Engine:
         while (stop := self._next(study)) is not None:
             experts = None if stop.run.expert_set is None else self.plan.covering(stop.run.expert_set)
             if experts is not None and experts.stored_id not in faults:
-                with cpu_threads(self.resources.slice_of("expert", experts.network.name).cpus, self.device):
+                with self._share_of("expert", experts.network.name):
                     faults[experts.stored_id] = self._attempt(experts.label, partial(self._train_experts, experts))
             if experts is not None and (fault := faults[experts.stored_id]):
                 study.failed(stop, fault)
@@ -172,10 +180,10 @@ class _Engine:
             self.view.show(RunProgressed(run, progress))
             return self._to_end()
 
-        with cpu_threads(self.resources.slice_of("trial", run.algorithm.name).cpus, self.device):
+        with self._share_of("trial", run.algorithm.name):
             self._distil(run, progressed, until=stop.step)
         for network in stop.evaluation.networks:
-            threads = cpu_threads(self.resources.slice_of("evaluation", network.name).cpus, self.device)
+            threads = self._share_of("evaluation", network.name)
             with threads, evaluation_bound(self.resources, or_exit=False):
                 looks[network.key] = look_at(
                     run,
@@ -234,7 +242,7 @@ class _Engine:
             self.view.show(RunProgressed(run, progress))
             return self._to_end()
 
-        with cpu_threads(self.resources.slice_of("trial", run.algorithm.name).cpus, self.device):
+        with self._share_of("trial", run.algorithm.name):
             fault = self._attempt(run.label, partial(self._distil, run, progressed), lambda: step or 0)
         if fault is not None:
             self._record(run, "distill", fault, step)
@@ -285,7 +293,7 @@ class _Engine:
             return self._to_end()
 
         teachers = evaluation.teachers_of(run)
-        threads = cpu_threads(self.resources.slice_of("evaluation", network.name).cpus, self.device)
+        threads = self._share_of("evaluation", network.name)
         with threads, evaluation_bound(self.resources, or_exit=False):
             evaluate_network(
                 run,

@@ -14,7 +14,7 @@ from glad_ray.data.prepare import decode_here
 from glad_ray.engine.events import Retried
 from glad_ray.engine.faults import Fault
 from glad_ray.engine.tasks import Tasks
-from glad_ray.engine.units import cpu_threads
+from glad_ray.engine.units import computing_with
 from glad_ray.engine.view import View
 from glad_ray.errors import GladRayError
 
@@ -66,5 +66,5 @@ def _decode(part: Part, form: Form) -> list[Split] | None:
     """The images of a part; None if this machine does not see its files."""
     if not part.files[0].exists():
         return None
-    with cpu_threads(_CPUS), ThreadPoolExecutor(_CPUS) as executor:
+    with computing_with(_CPUS), ThreadPoolExecutor(_CPUS) as executor:
         return list(part.images(form, executor))

@@ -6,7 +6,7 @@ from functools import partial
 from glad_ray.engine.events import ImagesPrepared, NetworkFailed, Retried, SetTrained
 from glad_ray.engine.faults import Fault, attempt
 from glad_ray.engine.process_state import restored
-from glad_ray.engine.units import cpu_threads
+from glad_ray.engine.units import computing_with
 from glad_ray.engine.view import View
 from glad_ray.results import Training
 from glad_ray.score import Scoring
@@ -50,7 +50,7 @@ def _train(scoring: Scoring, network: Network, storage: Storage, device: str, vi
     def trained(training: Training) -> None:
         view.show(SetTrained(network, training))
 
-    with cpu_threads(None, device):
+    with computing_with(None, device):
         return attempt(
             partial(scoring.train, network, storage, device=device, on_training=trained),
             lambda error: view.show(Retried(network.title, error)),

@@ -18,9 +18,10 @@ from glad_ray.engine.events import Event, ShareGivenBack, ShareTaken
 from glad_ray.engine.node_actors import NodeActors, find_replicas, find_store
 from glad_ray.engine.remote_trajectories import RemoteTrajectories
 from glad_ray.engine.replica.handle import RemoteGenerator
-from glad_ray.engine.units import DataKey, Left, cpu_threads, own_generator
+from glad_ray.engine.units import DataKey, Left, computing_with, own_generator
 from glad_ray.errors import StoppedError
 from glad_ray.generators import Generator
+from glad_ray.machine import compute_deterministically
 from glad_ray.spec import ExpertSet, GeneratorRecord, Run, Sweep, Unit
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile
@@ -92,8 +93,10 @@ class Shared:
         """
         resources = self.sweep.resources
         needed = resources.slice_of(unit, name)
-        with cpu_threads(needed.cpus):
+        with computing_with(needed.cpus):
             device = unit_device(resources, needed.gpus)
+            if resources.deterministic and device != "cpu":
+                compute_deterministically()
             with given_back(device):
                 yield device
 

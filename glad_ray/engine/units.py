@@ -23,7 +23,7 @@ from glad_ray.engine.view import View
 from glad_ray.errors import RunError
 from glad_ray.generators import Generator, build_generator, check_generator, read_file
 from glad_ray.interrupts import within
-from glad_ray.machine import current_device, keep_freed_memory
+from glad_ray.machine import compute_deterministically, current_device, keep_freed_memory
 from glad_ray.networks import check_network
 from glad_ray.plan import Plan, experts_needed
 from glad_ray.plan.machines import units_of
@@ -258,9 +258,9 @@ def own_generator(run: Run, resources: Resources, device: str, file: GeneratorFi
 
 
 @contextlib.contextmanager
-def cpu_threads(cpus: float | None, device: str = "cpu") -> Iterator[None]:
+def computing_with(cpus: float | None, device: str = "cpu", *, deterministic: bool = False) -> Iterator[None]:
     """Compute on a device with as many threads as whole CPUs, None: as many as there are; and give back the process as
-    it was.
+    it was. `deterministic`: see `Resources.deterministic`.
 
     The allocator keeps what is freed from then on.
 
@@ -270,6 +270,8 @@ def cpu_threads(cpus: float | None, device: str = "cpu") -> Iterator[None]:
     with restored(), current_device(torch.device(device)):
         if cpus is not None:
             torch.set_num_threads(max(1, int(cpus)))
+        if deterministic and device != "cpu":
+            compute_deterministically()
         yield
 
 

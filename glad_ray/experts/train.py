@@ -14,6 +14,7 @@ from torch import Tensor
 from glad_ray.data import Dataset, by_index
 from glad_ray.errors import RunError
 from glad_ray.experts.files import parameter_shapes, write_trajectory
+from glad_ray.machine import multiplying_in
 from glad_ray.networks import Classifier, Ensemble, build_network, flat_parameters
 from glad_ray.randomness import rng_for
 from glad_ray.results import missing_experts
@@ -51,12 +52,13 @@ def train_experts(
 
     `on_epoch` is told an expert and the epochs it has been trained for. Raises `RunError` if a loss is not finite.
     """
-    snapshots, losses = [], []
-    for epoch, (snapshot, loss) in enumerate(_epochs(expert_set, indices, dataset, torch.device(device))):
-        snapshots.append(snapshot)
-        losses.append(loss)
-        for index in indices if epoch else ():
-            on_epoch(index, epoch)
+    snapshots, losses, where = [], [], torch.device(device)
+    with multiplying_in(expert_set.experts.precision, where):
+        for epoch, (snapshot, loss) in enumerate(_epochs(expert_set, indices, dataset, where)):
+            snapshots.append(snapshot)
+            losses.append(loss)
+            for index in indices if epoch else ():
+                on_epoch(index, epoch)
     shapes = parameter_shapes(_begun(expert_set, indices[0], dataset))
     for number, index in enumerate(indices):
         own = (
@@ -69,8 +71,9 @@ def train_experts(
 def try_expert_epoch(expert_set: ExpertSet, indices: Sequence[int], dataset: Dataset, device: torch.device) -> None:
     """Train some experts for one epoch and keep nothing: for the memory that takes."""
     epochs = _epochs(expert_set, indices, dataset, device)
-    for _ in range(2):
-        next(epochs)
+    with multiplying_in(expert_set.experts.precision, device):
+        for _ in range(2):
+            next(epochs)
 
 
 def _epochs(

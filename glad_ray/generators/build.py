@@ -54,8 +54,14 @@ def build_generator(
             network = build_custom(record, device=device)
         case _:
             raise AssertionError(f"{record.kind} is not built")
-    own = torch.float64 if dtype == torch.float64 else torch.float32
-    return InProcessGenerator(network, device=device, dtype=own, memory_gib=memory_gib, keep_graph=keep_graph)
+    return InProcessGenerator(
+        network,
+        device=device,
+        dtype=torch.float64 if dtype == torch.float64 else torch.float32,
+        memory_gib=memory_gib,
+        keep_graph=keep_graph,
+        products="tf32" if getattr(record, "precision", None) == "tf32" else "float32",
+    )
 
 
 def check_generator(record: GeneratorRecord, device: torch.device | str) -> None:
@@ -93,6 +99,8 @@ def _state(record: StyleGANRecord, file: GeneratorFile | None) -> State:
 
 def _precision(record: GeneratorRecord, device: torch.device) -> torch.dtype:
     precision = getattr(record, "precision", "float32")
+    if precision == "tf32":
+        return torch.float32
     if precision != "float32" and device.type == "cpu":
         raise UserError(
             f"generator.precision {precision} is for GPUs, where it saves time and memory: use float32 on a CPU."

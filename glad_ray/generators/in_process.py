@@ -5,6 +5,7 @@ many as a budget of memory has room for the graphs of. Where that is all of them
 `pullback` of the same latents, which is then spared its second pass and gives the same bits.
 """
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import final
@@ -15,7 +16,9 @@ from torch import Tensor
 
 from glad_ray.errors import UserError
 from glad_ray.generators.base import WEIGHTS, DifferentiableGenerator, ForetoldMemory, Latents
+from glad_ray.machine import multiplying_in
 from glad_ray.spec.generators import Init, images_at_once
+from glad_ray.spec.precision import Products
 
 _TRANSIENT = 1.25
 """memory of a pullback beyond what its graph keeps, for gradients under way"""
@@ -59,14 +62,17 @@ class InProcessGenerator:
         dtype: torch.dtype = torch.float32,
         memory_gib: float,
         keep_graph: bool = False,
+        products: Products = "float32",
     ) -> None:
         """`memory_gib`: for the graphs of pullbacks, at least of one image; `keep_graph`: between decode and pullback,
-        for one caller who alternates the two, and decodes under `torch.no_grad` where no pullback follows.
+        for one caller who alternates the two, and decodes under `torch.no_grad` where no pullback follows;
+        `products`: how exactly a GPU multiplies.
         """
         self.network = network
         self.device, self.dtype = torch.device(device), dtype
         self.memory_gib = memory_gib
         self.keep_graph = keep_graph
+        self.products = products
         self._kept: _KeptGraph | None = None
         self._pullback_bytes: dict[str, int] = {}
 
@@ -86,7 +92,8 @@ class InProcessGenerator:
     ) -> Latents:
         """See `Generator.init`."""
         given = None if real_images is None else self._here(real_images)
-        latents = self.network.init(space, labels, rng, how, given)
+        with self._products():
+            latents = self.network.init(space, labels, rng, how, given)
         # In one order in memory, as a checkpoint restores them: convolutions round differently in others.
         return {kind: value.contiguous() for kind, value in latents.items()}
 
@@ -97,11 +104,11 @@ class InProcessGenerator:
         like = next(iter(latents.values()))
         if self.keep_graph and torch.is_grad_enabled() and _count(latents) <= self.chunk_size(space):
             leaves = self._leaves(latents)
-            with torch.enable_grad():
+            with torch.enable_grad(), self._products():
                 images = self.network.images(space, leaves)
             self._kept = _KeptGraph.of(space, latents, leaves, images)
             return images.detach().to(like, copy=True).contiguous()
-        with torch.no_grad():
+        with torch.no_grad(), self._products():
             parts = [self.network.images(space, chunk) for chunk in self._chunks(space, latents)]
         return torch.cat(parts).to(like).contiguous()
 
@@ -112,15 +119,16 @@ class InProcessGenerator:
         image_grads = image_grads.contiguous()
         kept, self._kept = self._kept, None
         if kept is not None and kept.serves(space, latents):
-            found = [_gradients(kept.images, kept.leaves, self._here(image_grads))]
+            with self._products():
+                found = [_gradients(kept.images, kept.leaves, self._here(image_grads))]
         else:
             found = []
             for chunk in self._chunks(space, {**latents, "image_grads": image_grads}):
                 chunk_grads = chunk.pop("image_grads")
                 leaves = self._leaves(chunk)
-                with torch.enable_grad():
+                with torch.enable_grad(), self._products():
                     images = self.network.images(space, leaves)
-                found.append(_gradients(images, leaves, chunk_grads))
+                    found.append(_gradients(images, leaves, chunk_grads))
         return {kind: _together(kind, [grads[kind] for grads in found]).to(value) for kind, value in latents.items()}
 
     def chunk_size(self, space: str) -> int:
@@ -135,6 +143,9 @@ class InProcessGenerator:
             kept = measured_graph_bytes(self.network, space, self.device, self.dtype)
             self._pullback_bytes[space] = round(_TRANSIENT * kept)
         return self._pullback_bytes[space]
+
+    def _products(self) -> contextlib.AbstractContextManager[None]:
+        return multiplying_in(self.products, self.device)
 
     def _chunks(self, space: str, tensors: Latents) -> Iterator[Latents]:
         shared = {kind: self._here(value) for kind, value in tensors.items() if kind == WEIGHTS}

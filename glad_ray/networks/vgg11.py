@@ -4,8 +4,9 @@ No hidden linear layers and no dropout, unlike Simonyan and Zisserman (2015). At
 brought to 7 x 7 by adaptive max pooling, which also enlarges; the 32-pixel variant classifies what is left.
 """
 
+import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from glad_ray.networks.layers import Classifier, Layout, norm_layer, relu_then_max_pool, too_small
@@ -58,8 +59,24 @@ class VGG11(Classifier):
         """The flattened maps of the last stage."""
         maps = self.stages(images)
         if self.output_side is not None:
-            maps = F.adaptive_max_pool2d(maps, self.output_side)
+            maps = _adaptive_max_pool(maps, self.output_side)
         return maps.flatten(1)
+
+
+def _adaptive_max_pool(maps: Float[Tensor, "n c h w"], side: int) -> Float[Tensor, "n c side side"]:
+    if not torch.are_deterministic_algorithms_enabled():
+        return F.adaptive_max_pool2d(maps, side)
+    # The same by operations whose gradient a GPU can add up in one order; among equal values it may take another.
+    rows, columns = (_windows(size, side).to(maps.device) for size in maps.shape[2:])
+    return maps[:, :, rows].max(3).values[..., columns].max(4).values
+
+
+def _windows(size: int, count: int) -> Int64[Tensor, "count longest"]:
+    """The positions of each of `count` windows over `size`; the last one of a shorter window is repeated."""
+    begins = torch.arange(count) * size // count
+    ends = -(-(torch.arange(count) + 1) * size // count)
+    longest = int((ends - begins).max())
+    return (begins[:, None] + torch.arange(longest)).clamp(max=ends[:, None] - 1)
 
 
 def vgg11(layout: Layout) -> VGG11:

@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, Field
 from glad_ray.errors import DataError, UserError
 from glad_ray.results.ledger import damage, evaluated
 from glad_ray.results.parquet import Tell, damaged, read_or_tell, read_table, to_parquet
+from glad_ray.spec.precision import Products
 from glad_ray.spec.record import Record
 from glad_ray.storage import Storage
 from glad_ray.version import __version__
@@ -31,6 +32,7 @@ TRAININGS_SCHEMA = pa.schema(
         pa.field("seconds", pa.float64(), nullable=False),
         pa.field("peak_memory_bytes", pa.int64(), nullable=False),
         pa.field("device", pa.string(), nullable=False),
+        pa.field("precision", pa.string()),
     ]
 )
 
@@ -64,6 +66,8 @@ class Training:
     seconds: float
     peak_memory_bytes: int
     device: str
+    precision: Products | None = None
+    """of products of float32 numbers; None: of an earlier version, as PyTorch was set"""
 
     def __post_init__(self) -> None:
         for value in (self.accuracy, self.held_out_accuracy):
@@ -81,6 +85,8 @@ class Distillation:
     device: str
     versions: Mapping[str, str]
     """of the packages that did it"""
+    precision: Products | None = None
+    """of products of float32 numbers; None: of an earlier version, as PyTorch was set"""
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,19 @@ SCHEMA = pa.schema(
             "how the images of the set and of the test were whitened: zca; null: not at all, they were normalised",
             nullable=True,
         ),
+        _column(
+            "distill_precision",
+            pa.string(),
+            "of products of float32 numbers in the distillation: float32 or tf32; null: a version that left it to "
+            "PyTorch",
+            nullable=True,
+        ),
+        _column(
+            "evaluate_precision",
+            pa.string(),
+            "of products of float32 numbers in this training: float32 or tf32; null: a version that left it to PyTorch",
+            nullable=True,
+        ),
     ]
 )
 
@@ -136,6 +149,7 @@ def write_results(
         "versions": json.dumps(dict(distillation.versions), sort_keys=True),
         "finished_at": datetime.now(UTC),
         "whitening": None if run.whitening == "none" else run.whitening,
+        "distill_precision": distillation.precision,
     }
     rows = [
         of_run
@@ -151,6 +165,7 @@ def write_results(
             "evaluate_seconds": training.seconds,
             "evaluate_peak_memory_bytes": training.peak_memory_bytes,
             "evaluate_device": training.device,
+            "evaluate_precision": training.precision,
         }
         for selection, step_of_network in select(of_networks, run.backbone.key, run.snapshot_steps).items()
         for key, step in step_of_network.items()

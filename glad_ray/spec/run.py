@@ -13,6 +13,7 @@ from glad_ray.spec.datasets import DATASETS, DatasetFacts, dataset_facts
 from glad_ray.spec.experts import DSA, Experts, ExpertSet, check_judges, expert_network
 from glad_ray.spec.generators import AnyGenerator, Init, StyleGANRecord
 from glad_ray.spec.network import BackboneByName, Network
+from glad_ray.spec.precision import Products
 from glad_ray.spec.profiles import Profile, apply_profile
 from glad_ray.spec.record import Stored
 from glad_ray.spec.whitening import Whitening, check_whitening
@@ -67,6 +68,9 @@ class Run(Stored):
     """evenly spaced steps whose synthetic sets are kept and evaluated, the last step included"""
     checkpoint_every: int = Field(default=100, ge=1)
     """steps between checkpoints; no part of the run's identity"""
+    precision: Products = "float32"
+    """of products on GPUs while it distils: float32, or tf32, which is faster and changes image gradients by some per
+    cent; the generator has a precision of its own"""
     profile: Profile = "paper"
     """whose settings are meant where a field is not set: the paper's, or those of its released code (see `plan
     --explain`)"""
@@ -99,7 +103,7 @@ class Run(Stored):
     def _unsaid(self, *, identity: bool) -> Collection[str]:
         # A dataset of one's own is known by its name.
         known = {"own_dataset"} if identity else set()
-        unsaid = self._at_default("antialias", "whitening", "own_dataset")
+        unsaid = self._at_default("antialias", "whitening", "own_dataset", "precision")
         return unsaid | known | set(super()._unsaid(identity=identity))
 
     def _decisive(self, content: dict[str, Any]) -> dict[str, Any]:

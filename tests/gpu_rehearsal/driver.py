@@ -69,6 +69,7 @@ class Driver:
             "_exchange_device": self.exchange_device,
             "_maybe_exchange_device": self.exchange_device,
             "synchronize": lambda device=None: self.wait("the GPU is waited for"),
+            "get_device_capability": lambda device=None: (9, 0),
             "get_device_name": lambda device=None: f"pretended GPU {self._index(device)}",
             "get_device_properties": lambda device=None: SimpleNamespace(total_memory=self.memory(device).limit),
             "get_rng_state": self.get_rng_state,

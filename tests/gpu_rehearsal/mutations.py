@@ -107,6 +107,28 @@ DEVICES = (
         "        torch.cuda.init()\n", "",
         "test_given_back.py test_a_run",
     ),
+    Mutation(
+        "pinned memory that begins to use the first GPU", "engine/units.py",
+        "with restored(), current_device(torch.device(device)):", "with restored():",
+        "test_sweep.py second_of_two",
+    ),
+    Mutation(
+        "products as PyTorch happens to be set", "distill.py",
+        "        with multiplying_in(run.precision, where):\n            state = _make",
+        "        with contextlib.nullcontext():\n            state = _make",
+        "test_given_back.py products",
+    ),
+    Mutation(
+        "a constant that the GPU rounds as it multiplies", "generators/stylegan_xl/activation.py",
+        "torch.eye(size, dtype=torch.float64)[:, None], taps.cpu().double()[None, None]\n    return F.conv1d(",
+        "torch.eye(size, device=taps.device)[:, None], taps[None, None]\n    return F.conv1d(",
+        "test_given_back.py products",
+    ),
+    Mutation(
+        "a gradient that is added up in any order", "augment/operations.py",
+        "if torch.are_deterministic_algorithms_enabled():", "if False:",
+        "test_sweep.py one_order",
+    ),
 )  # fmt: skip
 WAITS = (
     Mutation(
@@ -166,8 +188,8 @@ MEMORY = (
         "test_memory.py trajectories",
     ),
     Mutation(
-        "a share that is given back with its cache", "engine/shared.py",
-        "                    torch.cuda.empty_cache()\n", "                    pass\n",
+        "a share that is given back with its cache", "engine/devices.py",
+        "        raise\n    torch.cuda.empty_cache()\n", "        raise\n",
         "test_given_back.py share",
     ),
     Mutation(
@@ -183,15 +205,17 @@ MEMORY = (
     ),
     Mutation(
         "a cache that is emptied while an error holds tensors", "engine/replica/computing.py",
-        "            with contextlib.suppress(torch.OutOfMemoryError):\n"
-        "                return self._through(key, calls)\n"
-        "            # Only here does nothing refer any more to what it computed so far.\n"
-        "            torch.cuda.empty_cache()\n",
-        "            try:\n"
-        "                return self._through(key, calls)\n"
-        "            except torch.OutOfMemoryError:\n"
+        "                        raise\n"
+        "                # Only here does nothing refer any more to what it computed so far.\n"
         "                torch.cuda.empty_cache()\n",
+        "                        raise\n"
+        "                    torch.cuda.empty_cache()\n",
         "test_given_back.py replica",
+    ),
+    Mutation(
+        "a cache that is emptied while the frames of an error hold tensors", "engine/devices.py",
+        "        free_frames(error)\n", "",
+        "test_given_back.py share",
     ),
 )  # fmt: skip
 

@@ -23,6 +23,16 @@ _READING = {
 }
 # A scalar of the CPU may stand among tensors of a GPU where an operation goes number by number, and in these.
 _TAKE_SCALARS = (aten.fill_, aten.fill, aten.masked_fill, aten.masked_fill_, *_INDEXING)
+# PyTorch has no kernels of one order for these (alertNotDeterministic); for index_add, index_put and scatter it has.
+_IN_ANY_ORDER = (
+    aten.grid_sampler_2d_backward,
+    aten._adaptive_avg_pool2d_backward,
+    aten.adaptive_max_pool2d_backward,
+    aten.reflection_pad2d_backward,
+    aten.replication_pad2d_backward,
+    aten.upsample_bilinear2d_backward,
+    aten.upsample_bicubic2d_backward,
+)
 _KERNELS = (
     "CUDA",
     "CompositeExplicitAutograd",
@@ -48,6 +58,8 @@ def refusal(func, args, tensors, target, draws):
 
     `target` is the number of the GPU of its result, `draws` of that whose random state it draws from; None: the CPU.
     """
+    if func.overloadpacket in _IN_ANY_ORDER and torch.are_deterministic_algorithms_enabled():
+        return f"{func} does not have a deterministic implementation"
     there = {each.index for each in tensors if isinstance(each, CudaTensor)}
     name = func.overloadpacket
     if draws != target:

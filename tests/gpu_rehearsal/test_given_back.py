@@ -92,6 +92,30 @@ def test_an_evaluation(sample, storage):
         assert_nothing_kept(gpu)
 
 
+def test_products_are_as_exact_as_asked(sample, experts, storage):
+    f3, own = runs.DISTILLED["dc with loops in f2"], runs.GENERATOR.replace(precision="tf32", seed=2)
+    asked = {
+        ("ieee", "ieee"): [runs.DISTILLED["mtt"], f3, runs.DISTILLED["dm in an autoencoder"]],
+        ("tf32", "tf32"): [runs.DISTILLED["dm"].replace(precision="tf32"), f3.replace(generator=own, precision="tf32")],
+    }
+    for products, of_runs in asked.items():
+        for run in of_runs:
+            with PretendedGPU() as gpu:
+                distilled(run, sample, experts, storage)
+            assert gpu.products.keys() == {products}, gpu.products
+    with PretendedGPU() as gpu:
+        distilled(f3.replace(generator=own), sample, None, storage)
+    assert gpu.products.keys() == asked.keys(), "the generator and the backbone have each their own"
+    for evaluation, products in ((EVALUATION, "tf32"), (EVALUATION.replace(precision="float32"), "ieee")):
+        with PretendedGPU() as gpu:
+            (training,) = evaluate_network(
+                f3, evaluation, runs.BACKBONE, sample, storage,
+                teachers=None, device="cuda:0", on_training=lambda training: None,
+            )  # fmt: skip
+        assert gpu.products.keys() == {(products, products)}
+        assert training.precision == evaluation.precision
+
+
 def test_what_is_tried_to_measure_its_memory(sample):
     given = SimpleNamespace(
         sweep=Sweep(name="tried", runs=[], evaluations=(EVALUATION,)),

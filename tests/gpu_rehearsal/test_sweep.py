@@ -4,6 +4,7 @@ A GPU takes other forms of three computations than a CPU; here the CPU takes the
 """
 
 import pytest
+import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -14,7 +15,7 @@ from glad_ray.engine.search import run_search
 from glad_ray.generators.stylegan_xl import activation
 from glad_ray.networks import convnet
 from glad_ray.plan import make_plan
-from glad_ray.results import read_results, read_trials
+from glad_ray.results import read_losses, read_results, read_trials
 from glad_ray.spec import Choice, Evaluation, Experts, FloatRange, Halving, Network, Resources, Rung, Search, Sweep
 from glad_ray.storage import Storage
 from tests.engine import tiny
@@ -111,6 +112,18 @@ def test_a_sweep_comes_to_what_the_cpu_comes_to(name, cpu, tmp_path):
         storage = swept(SWEEPS[name], tmp_path, "cuda:0")
     assert_same(storage, expected, SWEEPS[name])
     assert {row["distill_device"] for row in read_results(storage).to_pylist()} == {"pretended GPU 0"}
+
+
+def test_a_sweep_with_kernels_of_one_order(cpu, tmp_path):
+    name = "every space and algorithm"
+    few = [runs.DISTILLED[each] for each in ("dc with loops in f2", "dm", "mtt with soft labels in w+", "exact mtt")]
+    sweep = SWEEPS[name].replace(runs=few, resources=Resources(deterministic=True))
+    with PretendedGPU():
+        storage = swept(sweep, tmp_path, "cuda:0")
+    assert not torch.are_deterministic_algorithms_enabled()
+    for run in few:
+        ours, theirs = (read_losses(each, run.run_id).losses for each in (storage, cpu(name)))
+        torch.testing.assert_close(torch.tensor(ours), torch.tensor(theirs), rtol=1e-3, atol=1e-5)
 
 
 class Interrupted(KeyboardInterrupt):

@@ -19,7 +19,7 @@ from glad_ray.engine.replica.calls import IMAGE_GRADS, Array, Arrays, Key, Start
 from glad_ray.errors import UnavailableError, error_line
 from glad_ray.generators import Latents, build_generator
 from glad_ray.gpu_errors import gpu_failed, lacks_gpu_memory
-from glad_ray.machine import current_device, peak_memory_bytes
+from glad_ray.machine import compute_deterministically, current_device, peak_memory_bytes
 from glad_ray.spec import GeneratorRecord, Resources
 from glad_ray.spec.generators import GIB
 from glad_ray.stylegan.files import GeneratorFile
@@ -41,6 +41,8 @@ class HeldGenerator:
         """Raises `UserError` for what cannot be built; `dtype`: the name of PyTorch's, in place of the record's."""
         self._threads = max(1, int(resources.trial_cpus))
         self._device = torch.device(unit_device(resources, resources.generator_gpus))
+        if resources.deterministic and self._device.type != "cpu":
+            compute_deterministically()
         with self._on_device(f"the weights of {record.title}"):
             self._generator = build_generator(
                 record,

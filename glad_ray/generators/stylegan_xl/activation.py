@@ -46,15 +46,15 @@ def shrink(
 
 
 def stretch_matrix(taps: Float[Tensor, " taps"], size: int, factor: int, crop: int) -> Float[Tensor, "stretched size"]:
-    """What `stretch` does along one axis, as a matrix."""
-    samples = torch.eye(size, dtype=taps.dtype, device=taps.device)[:, None]
-    return F.conv_transpose1d(samples, taps[None, None], stride=factor, padding=crop)[:, 0].T.contiguous()
+    """What `stretch` does along one axis, as a matrix; made on the CPU, for a GPU may round as it multiplies."""
+    samples, own = torch.eye(size, dtype=torch.float64)[:, None], taps.cpu().double()[None, None]
+    return F.conv_transpose1d(samples, own, stride=factor, padding=crop)[:, 0].T.contiguous().to(taps)
 
 
 def shrink_matrix(taps: Float[Tensor, " taps"], size: int, factor: int, padding: int) -> Float[Tensor, "shrunk size"]:
-    """What `shrink` does along one axis, as a matrix."""
-    samples = torch.eye(size, dtype=taps.dtype, device=taps.device)[:, None]
-    return F.conv1d(samples, taps[None, None], stride=factor, padding=padding)[:, 0].T.contiguous()
+    """What `shrink` does along one axis, as a matrix; made on the CPU too."""
+    samples, own = torch.eye(size, dtype=torch.float64)[:, None], taps.cpu().double()[None, None]
+    return F.conv1d(samples, own, stride=factor, padding=padding)[:, 0].T.contiguous().to(taps)
 
 
 @final

@@ -10,7 +10,7 @@ from glad_ray.spec.record import Record
 from glad_ray.stylegan.settings import WORKING_BYTES
 
 Init = Literal["noise", "real", "sampled", "average", "gaussian"]
-Precision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["float32", "tf32", "bfloat16", "float16"]
 
 GIB = 2**30
 

@@ -23,7 +23,8 @@ class StyleGANRecord(GeneratorRecord):
     truncation: float = Field(default=1.0, ge=0, le=1)
     """psi: below 1, the codes that latents start from lie nearer to their class's average; GLaD does not truncate"""
     precision: Precision = "float32"
-    """of the synthesis layers; bfloat16 and float16 are for GPUs, latents and images stay float32"""
+    """of the synthesis layers; bfloat16 and float16 are for GPUs, latents and images stay float32; tf32: of products
+    there alone"""
 
     @property
     @abstractmethod
@@ -60,7 +61,7 @@ class StyleGANRecord(GeneratorRecord):
 
     def pullback_bytes(self, space: str) -> int:
         """See `GeneratorRecord.pullback_bytes`."""
-        return self.synthesis_settings.graph_bytes(space, 4 if self.precision == "float32" else 2)
+        return self.synthesis_settings.graph_bytes(space, 4 if self.precision in ("float32", "tf32") else 2)
 
     @property
     def classes_known(self) -> int:
