@@ -2,7 +2,11 @@
 
 import re
 
+import pytest
+
 from tests.gpu_rehearsal.process import rehearse
+
+pytestmark = pytest.mark.full
 
 
 def test_the_tests_for_a_gpu_pass_on_a_pretended_one(pytestconfig):

@@ -172,21 +172,6 @@ def test_repeated_runs_that_differ(part):
     assert determinism.repeated(Computed(1, 1, 1.5), CPU)["the same bits"] == "no"
 
 
-def test_precision_is_set_back(part):
-    precision = part("precision")
-    before = precision.settings_found()
-    other = {"convolutions": "ieee", "products": "tf32"}
-
-    def failing():
-        with precision.computed_in(**other):
-            assert precision.settings_found() == other
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        failing()
-    assert precision.settings_found() == before
-
-
 def test_waits_are_counted_by_the_line_that_waits(part):
     waits, found = part("waits"), part("waits").Waits()
     message = "called a synchronizing CUDA operation (Triggered internally at x.cpp:1.)"

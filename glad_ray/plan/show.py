@@ -22,8 +22,8 @@ from glad_ray.plan.parameters import expert_bytes
 from glad_ray.plan.plan import Plan
 from glad_ray.plan.total import total
 from glad_ray.plan.whitening import fits
-from glad_ray.spec import DC, DatasetFacts, GeneratorRecord, Run, dataset_facts
-from glad_ray.spec.generators import images_at_once
+from glad_ray.spec import DC, DM, REAL_BATCH_BYTES, DatasetFacts, GeneratorRecord, Run, dataset_facts
+from glad_ray.spec.generators import GIB, images_at_once
 from glad_ray.spec.profiles import DIFFERENCES, concerns
 from glad_ray.spec.record import Record, value_at
 
@@ -101,6 +101,11 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
         repeats = f"{evaluation.repeats} repeats of {evaluation.epochs} epochs each"
         yield f"Evaluation: {networks}; {repeats}{fewer}{labels}{plain}."
     yield from _whitenings(plan)
+    if matching := sorted({run.algorithm.name for run in plan.runs if isinstance(run.algorithm, DC | DM)}):
+        yield (
+            f"Real images of {' and '.join(matching)} go through the backbone in parts of at most "
+            f"{REAL_BATCH_BYTES / GIB:g} GiB of activations, at least one image, however many they are."
+        )
     yield from _generators(plan.runs, sweep.resources.generator_memory_gib)
     yield from _estimated_counts(plan)
     yield from dict.fromkeys(escape(f"{run.dataset}: {run.facts.note}") for run in plan.runs if run.facts.note)

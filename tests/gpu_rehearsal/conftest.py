@@ -15,7 +15,9 @@ class Rehearsal(pytest.File):
     """A module of tests, as a single one."""
 
     def collect(self):
-        yield InProcessOfItsOwn.from_parent(self, name="in_a_process_of_its_own")
+        item = InProcessOfItsOwn.from_parent(self, name="in_a_process_of_its_own")
+        item.add_marker("full")
+        yield item
 
 
 class FailedError(Exception):

@@ -147,7 +147,8 @@ def test_a_sweep_that_is_stopped_again_and_again_comes_to_the_same(cpu, tmp_path
             shown.add(point)
             raise Interrupted
 
-    sweep = SWEEPS[name].replace(runs=[run for run in SWEEPS[name].runs if run.distils and run.ipc == 1])
+    some = [run.replace(checkpoint_every=1) for run in SWEEPS[name].runs if run.distils and run.ipc == 1]
+    sweep = SWEEPS[name].replace(runs=some)
     with PretendedGPU():
         while True:
             try:

@@ -30,6 +30,12 @@ MATCHED = Run(algorithm=MTT(), dataset="imagenet-a")
 WHOLE = Run(algorithm=WholeDataset(), dataset="imagenet-a")
 
 
+def test_what_real_images_take_is_told_of_algorithms_that_match_them():
+    sentence = "Real images of dc and dm go through the backbone in parts of at most 2 GiB of activations"
+    assert told(sweep_of(Run(algorithm=DM()), Run(algorithm=DC()), Run(algorithm=DM(), seed=1))).count(sentence) == 1
+    assert "activations" not in told(sweep_of(MATCHED, WHOLE))
+
+
 class TestWhitening:
     run = Run(algorithm=MTT(), dataset="cifar10", whitening="zca", held_out=5)
 
