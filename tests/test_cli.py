@@ -156,7 +156,7 @@ def test_mistakes_in_a_sweep_file(capsys, tmp_path, command, text, sentence):
         (["distill", "--space", "f9", "--generator", OFFICIAL], "no layer f9: it has pixel, w+, f0, f1, f2, f3, f4"),
         (["distill", "--space", "f2", "--generator", OFFICIAL], "makes 3-channel images"),
         (["distill", "--space", "f2", "--set", "generator.precision=float16", "--device", "cpu"], "is for GPUs"),
-        (["distill", "--space", "f2", "--set", "generator.precision=int8"], "Known: float32, bfloat16, float16"),
+        (["distill", "--space", "f2", "--set", "generator.precision=int8"], "Known: float32, tf32, bfloat16, float16"),
         (["generator", "inspect", "nothing.pkl"], "cannot be read"),
         (["generator", "inspect", QUICKSTART], "is no pickle of networks"),
         (["generator", "convert", "nothing.json"], "converted already"),

@@ -57,8 +57,9 @@ COMMAND = ["-c", "import sys; from glad_ray.cli import main; sys.exit(main())"]
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder, with a colon in its name, of a sweep file and of files that no library may be replaced by."""
-    # Other tests import modules of these names from other folders.
+    # Other tests import modules of these names from other folders, which stay on the path.
     monkeypatch.delitem(sys.modules, "mine", raising=False)
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if not Path(each, "mine.py").exists()])
     made = tmp_path / "sweeps:mine"
     made.mkdir()
     for name in LIBRARIES:

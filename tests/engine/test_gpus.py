@@ -15,7 +15,7 @@ from glad_ray.results import read_results
 from glad_ray.storage import Storage
 from tests.engine import tiny
 from tests.gpu_rehearsal import workers
-from tests.gpu_rehearsal.in_workers import COUNT, FAULTS, TOLD, Use
+from tests.gpu_rehearsal.uses import COUNT, FAULTS, TOLD, Use
 
 pytestmark = [pytest.mark.cluster, pytest.mark.full]
 ROOT = Path(__file__).parents[2]

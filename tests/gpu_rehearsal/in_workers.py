@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 from pathlib import Path
-from typing import NamedTuple
 
 import ray
 import torch
@@ -15,12 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from glad_ray import machine
 from tests.gpu_rehearsal.gpu import PretendedGPU
+from tests.gpu_rehearsal.uses import COUNT, FAULTS, TOLD, Use
 
-COUNT = "GLAD_RAY_TESTS_GPUS"
-TOLD = "GLAD_RAY_TESTS_TOLD"
-"""a folder"""
-FAULTS = "GLAD_RAY_TESTS_FAULTS"
-"""a folder with a file for each, `<task> <kind>`, which whoever it meets takes away"""
 ERRORS = {
     "memory": lambda: torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB. (pretended)"),
     "library": lambda: RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
@@ -29,17 +24,6 @@ ERRORS = {
 _OPERATIONS_BEFORE = 40
 _CALLS_BEFORE = 8
 """of a replica, so that its generator is there"""
-
-
-class Use(NamedTuple):
-    """What a unit of work, or a call of a replica, did."""
-
-    process: int
-    task: str
-    given: list[str]
-    """the GPUs that Ray gave it"""
-    used: list[str]
-    """those on which it made tensors"""
 
 
 class _GPU(PretendedGPU):
