@@ -101,6 +101,11 @@ def device_in_process(in_process: bool, name: str) -> str | None:
     return None
 
 
+def told(sentence: str) -> None:
+    """Say what is waited for, beside what a command prints."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
 def device_named(name: str) -> str:
     """The device of a word, found to be there; raises `UserError` otherwise."""
     from glad_ray.machine import keep_freed_memory, open_device

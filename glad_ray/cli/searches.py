@@ -15,6 +15,7 @@ from glad_ray.cli.common import (
     home_expanded,
     run_plan,
     say_licences,
+    told,
 )
 from glad_ray.engine.driver import driving
 from glad_ray.errors import GladRayError, UserError
@@ -78,7 +79,7 @@ def search(
         typer.echo(as_code(_best(Storage.open(name, create=False)).run))
         return
     where, kept = device_in_process(in_process, device), Storage.open(name)
-    with driving(kept):
+    with driving(kept, told):
         say_licences(representatives(made))
         from glad_ray.engine.search import plan_winner, run_search
         from glad_ray.engine.search_account import make_search_view

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -100,16 +100,20 @@ def read_driver(storage: Storage) -> Driver | None:
         return None
 
 
-def look_at_driver(storage: Storage) -> Seen | None:
+def look_at_driver(storage: Storage, tell: Callable[[str], None] = lambda sentence: None) -> Seen | None:
     """Who claims a storage, and whether that driver lives; None: as `read_driver`.
 
-    Takes 15 seconds where the date of the claim does not tell.
+    Takes 15 seconds where the date of the claim does not tell, and tells so.
     """
     modified, driver = storage.modified(Storage.DRIVER), read_driver(storage)
     if driver is None:
         return None
     alive = not driver.gone
     if alive and not driver.signs_lately:
+        tell(
+            f"{storage} is claimed by process {driver.process} on {driver.host}, and the date of its last sign of life "
+            f"does not tell whether it lives: watched for {1.5 * RENEW_SECONDS:g} seconds."
+        )
         time.sleep(1.5 * RENEW_SECONDS)
         before, modified, now = driver, storage.modified(Storage.DRIVER), read_driver(storage)
         if now is None:
@@ -119,9 +123,11 @@ def look_at_driver(storage: Storage) -> Seen | None:
 
 
 @contextlib.contextmanager
-def driving(storage: Storage) -> Iterator[None]:
-    """Claim a storage for this process; raises `UserError` if another drives it, at the start or later."""
-    beat = _Heartbeat(storage, _claim(storage))
+def driving(storage: Storage, tell: Callable[[str], None] = lambda sentence: None) -> Iterator[None]:
+    """Claim a storage for this process, which may take a while that is told (`look_at_driver`); raises `UserError` if
+    another drives it, at the start or later.
+    """
+    beat = _Heartbeat(storage, _claim(storage, tell))
     beat.start()
     try:
         yield
@@ -136,9 +142,9 @@ def driving(storage: Storage) -> Iterator[None]:
         beat.end()
 
 
-def _claim(storage: Storage) -> Driver:
+def _claim(storage: Storage, tell: Callable[[str], None]) -> Driver:
     with _alone(storage) as settled:
-        before = look_at_driver(storage)
+        before = look_at_driver(storage, tell)
         if before is not None and before.alive:
             raise _refusal(storage, before.driver)
         mine = Driver()

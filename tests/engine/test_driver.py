@@ -166,8 +166,10 @@ def test_a_driver_whose_clock_is_wrong_lives_while_it_renews_its_claim(folder, m
     claim(folder, **elsewhere, renewed=date)
     later = date + timedelta(seconds=10)
     monkeypatch.setattr(driver.time, "sleep", lambda seconds: claim(folder, **elsewhere, renewed=later))
-    seen = look_at_driver(folder)
+    told = []
+    seen = look_at_driver(folder, told.append)
     assert seen.alive
+    assert "elsewhere" in told[0]
     assert seen.driver.renewed == later
     claim(folder, **elsewhere, renewed=date)
     with pytest.raises(UserError, match="on elsewhere"), driving(folder):
