@@ -16,7 +16,7 @@ FOR_CLUSTER := openssh-server openssh-client rsync iproute2 netcat-openbsd tmux 
 # Two workers, for most tests compute and others wait; their order is that of tests/conftest.py.
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder --durations 25
 
-.PHONY: demo test test-all test-full test-faults test-cluster setup clean
+.PHONY: demo test test-all test-gpu test-full test-faults test-cluster setup clean
 
 demo: $(READY)
 	$(BIN)/glad-ray sweep sweeps/quickstart.py
@@ -29,6 +29,10 @@ test: $(READY)
 	$(PYTEST)
 
 test-all: test test-full
+
+# A GPU rehearsed on the CPU: a part of what `make test-all` adds.
+test-gpu: $(READY)
+	$(PYTEST) -m full tests/gpu_rehearsal tests/test_gpu_rehearsal.py
 
 # What `make test-all` adds to `make test`.
 test-full: $(READY)

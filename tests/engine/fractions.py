@@ -72,7 +72,8 @@ class NotEndedError(Exception):
 def carry_out(setting: Setting, journal: Journal, folder: str) -> str | None:
     """Run a sweep to its end; returns what was wrong with that, if anything."""
     lengths = dict.fromkeys(("expert", "trial", "evaluation"), (0.002, setting.longest_seconds))
-    measured = None if setting.packed is None else Measured(1000 * GIB, int(1200 * GIB * (setting.packed + 0.5)))
+    room = 0 if setting.packed is None else int(1200 * GIB * (setting.packed + 0.5))
+    measured = Measured(1000 * GIB, free_bytes=room, total_bytes=room, gpus=1) if room else None
     work = simulated(journal, lengths, setting.trials_together, measured)
     signal.setitimer(signal.ITIMER_REAL, BOUND_SECONDS)
     try:
