@@ -98,9 +98,11 @@ OF_THE_MACHINE = (
     "distill_seconds",
     "distill_peak_memory_bytes",
     "distill_device",
+    "distill_precision",
     "evaluate_seconds",
     "evaluate_peak_memory_bytes",
     "evaluate_device",
+    "evaluate_precision",
     "finished_at",
 )
 

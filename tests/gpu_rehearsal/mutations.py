@@ -120,8 +120,9 @@ DEVICES = (
     ),
     Mutation(
         "a constant that the GPU rounds as it multiplies", "generators/stylegan_xl/activation.py",
-        "torch.eye(size, dtype=torch.float64)[:, None], taps.cpu().double()[None, None]\n    return F.conv1d(",
-        "torch.eye(size, device=taps.device)[:, None], taps[None, None]\n    return F.conv1d(",
+        "return _banded(taps, (size - 1) * factor + len(taps) - 2 * crop, size, factor, crop).contiguous()",
+        "return F.conv_transpose1d(torch.eye(size, device=taps.device)[:, None], taps[None, None], stride=factor, "
+        "padding=crop)[:, 0].T.contiguous()",
         "test_given_back.py products",
     ),
     Mutation(

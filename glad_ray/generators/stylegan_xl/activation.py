@@ -46,15 +46,22 @@ def shrink(
 
 
 def stretch_matrix(taps: Float[Tensor, " taps"], size: int, factor: int, crop: int) -> Float[Tensor, "stretched size"]:
-    """What `stretch` does along one axis, as a matrix; made on the CPU, for a GPU may round as it multiplies."""
-    samples, own = torch.eye(size, dtype=torch.float64)[:, None], taps.cpu().double()[None, None]
-    return F.conv_transpose1d(samples, own, stride=factor, padding=crop)[:, 0].T.contiguous().to(taps)
+    """What `stretch` does along one axis, as a matrix."""
+    return _banded(taps, (size - 1) * factor + len(taps) - 2 * crop, size, factor, crop).contiguous()
 
 
 def shrink_matrix(taps: Float[Tensor, " taps"], size: int, factor: int, padding: int) -> Float[Tensor, "shrunk size"]:
-    """What `shrink` does along one axis, as a matrix; made on the CPU too."""
-    samples, own = torch.eye(size, dtype=torch.float64)[:, None], taps.cpu().double()[None, None]
-    return F.conv1d(samples, own, stride=factor, padding=padding)[:, 0].T.contiguous().to(taps)
+    """What `shrink` does along one axis, as a matrix."""
+    shrunk = (size + 2 * padding - len(taps)) // factor + 1
+    return _banded(taps, size, shrunk, factor, padding).T.contiguous()
+
+
+def _banded(taps: Float[Tensor, " taps"], rows: int, columns: int, factor: int, shift: int) -> Float[Tensor, "r c"]:
+    """The tap of number row + shift - factor * column at each place, 0 where there is none: copied, and so exact."""
+    row, column = (torch.arange(count, device=taps.device) for count in (rows, columns))
+    number = row[:, None] + shift - factor * column
+    inside = (number >= 0) & (number < len(taps))
+    return taps[number.clamp(0, len(taps) - 1)] * inside
 
 
 @final
