@@ -108,9 +108,7 @@ def within(minutes: float | None, setting: str, *, or_exit: bool) -> Iterator[No
             signal.setitimer(signal.ITIMER_REAL, _AFTER_IMPORT_SECONDS)
             return
         if or_exit:
-            ending = threading.Timer(EXIT_SECONDS, os._exit, (1,))
-            ending.daemon = True
-            ending.start()
+            exit_soon()
         raise TimeoutError(f"no end within {minutes:g} minutes ({setting})")
 
     found = signal.signal(signal.SIGALRM, ended)
@@ -124,6 +122,13 @@ def within(minutes: float | None, setting: str, *, or_exit: bool) -> Iterator[No
         signal.signal(signal.SIGALRM, found)
         if or_exit:
             faulthandler.cancel_dump_traceback_later()
+
+
+def exit_soon() -> None:
+    """End this process as soon as what is raised now has reached whoever waits for it."""
+    ending = threading.Timer(EXIT_SECONDS, os._exit, (1,))
+    ending.daemon = True
+    ending.start()
 
 
 def _importing(frame: FrameType | None) -> bool:

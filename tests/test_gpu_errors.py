@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from glad_ray.engine.faults import Fault
+from glad_ray.generators.custom import build_custom
 from glad_ray.gpu_errors import gpu_failed, lacks_gpu_memory
+from glad_ray.importing import import_callable
+from glad_ray.networks import check_network, takes_one_image
+from glad_ray.spec import Network
+from tests.generators import kinds
 
 pytestmark = pytest.mark.unit
 MEMORY = (
@@ -53,3 +58,39 @@ def test_what_comes_of_what_was_asked_for(error):
     assert not gpu_failed(error)
     assert not lacks_gpu_memory(error)
     assert Fault.of(error).kind == "own"
+
+
+class _Lacking(torch.nn.Module):
+    """A network that finds a GPU without memory when it computes."""
+
+    def forward(self, images):
+        raise MEMORY[0]
+
+
+def lacking_network(num_classes, in_chans):
+    """One that computes so."""
+    return _Lacking()
+
+
+def lacking(**options):
+    """A network or generator that finds a GPU without memory when it is made."""
+    raise MEMORY[0]
+
+
+THROUGH = {
+    "an import": lambda: import_callable("lacks_memory:made", "Network", "a network"),
+    "a generator": lambda: build_custom(kinds.BLOBS.replace(name=f"{__name__}:lacking"), device="cpu"),
+    "a network": lambda: check_network(Network(name=f"{__name__}:lacking"), channels=1, resolution=8, classes=2),
+    "its images": lambda: check_network(
+        Network(name=f"{__name__}:lacking_network"), channels=1, resolution=8, classes=2
+    ),
+    "a single image": lambda: takes_one_image(_Lacking(), torch.zeros(1, 1, 8, 8)),
+}
+
+
+@pytest.mark.parametrize("way", THROUGH)
+def test_they_pass_through_code_of_others_as_they_are(way, tmp_path, monkeypatch):
+    (tmp_path / "lacks_memory.py").write_text(f"import torch\nraise torch.OutOfMemoryError({str(MEMORY[0])!r})\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(torch.OutOfMemoryError):
+        THROUGH[way]()

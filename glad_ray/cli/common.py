@@ -101,7 +101,7 @@ def device_in_process(in_process: bool, name: str) -> str | None:
     return None
 
 
-def told(sentence: str) -> None:
+def say(sentence: str) -> None:
     """Say what is waited for, beside what a command prints."""
     print(sentence, file=sys.stderr, flush=True)
 

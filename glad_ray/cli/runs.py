@@ -18,8 +18,8 @@ from glad_ray.cli.common import (
     device_named,
     home_expanded,
     run_plan,
+    say,
     say_licences,
-    told,
 )
 from glad_ray.engine.driver import driving
 from glad_ray.errors import RunError, UserError
@@ -115,7 +115,7 @@ def distill(
     kept = Storage.open(storage)
     say_licences(one.runs)
     made = as_stored(make_plan(one), kept)
-    with driving(kept, told), make_view(made) as view:
+    with driving(kept, say), make_view(made) as view:
         budget = distill_in_process(made, kept, device=device_named(device), view=view)
     check_spent(budget)
     console().print(f"The synthetic set is {kept}/{kept.synthetic_set_path(made.runs[0].run_id)}")
@@ -250,7 +250,7 @@ def experts(
     where = device_in_process(in_process, device)
     made = plan_experts(expert_set, resources=resources)
     kept = Storage.open(storage)
-    with driving(kept, told):
+    with driving(kept, say):
         made = as_stored(made, kept)
         (expert_set,) = made.expert_sets
         if replay_buffers:

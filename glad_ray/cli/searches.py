@@ -14,8 +14,8 @@ from glad_ray.cli.common import (
     device_in_process,
     home_expanded,
     run_plan,
+    say,
     say_licences,
-    told,
 )
 from glad_ray.engine.driver import driving
 from glad_ray.errors import GladRayError, UserError
@@ -79,7 +79,7 @@ def search(
         typer.echo(as_code(_best(Storage.open(name, create=False)).run))
         return
     where, kept = device_in_process(in_process, device), Storage.open(name)
-    with driving(kept, told):
+    with driving(kept, say):
         say_licences(representatives(made))
         from glad_ray.engine.search import plan_winner, run_search
         from glad_ray.engine.search_account import make_search_view

@@ -17,8 +17,8 @@ from glad_ray.cli.common import (
     device_in_process,
     home_expanded,
     run_plan,
+    say,
     say_licences,
-    told,
 )
 from glad_ray.engine.driver import driving, look_at_driver
 from glad_ray.errors import GladRayError, UserError
@@ -135,7 +135,7 @@ def status(
     from glad_ray.engine.status import read_status
 
     kept = Storage.open(storage, create=False)
-    driver = look_at_driver(kept, told)
+    driver = look_at_driver(kept, say)
     search = read_search_status(kept, driver)
     # Of a search, the sweep is its winner with fresh seeds, once there is one.
     sweep = read_status(kept, driver) if search is None or kept.exists(Storage.PLAN) else None
@@ -172,7 +172,7 @@ def execute(made: Plan, storage: Storage, address: str | None, device: str | Non
     """
     from glad_ray.report import write_report
 
-    with driving(storage, told):
+    with driving(storage, say):
         made = as_stored(made, storage)
         write_plan(made, storage)
         say_licences(made.runs)

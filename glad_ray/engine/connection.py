@@ -26,7 +26,7 @@ from glad_ray.plan.cluster_file import CLUSTER_VARIABLE, read_node_types
 from glad_ray.plan.machines import NodeType, check_machines, least_slice
 from glad_ray.spec import Resources, Unit
 
-OF_WORKERS = {ALL_SEEN: "1", "RAY_CHDIR_TO_TRIAL_DIR": "0"}
+_OF_WORKERS = {ALL_SEEN: "1", "RAY_CHDIR_TO_TRIAL_DIR": "0"}
 # A process that has imported torch is worth keeping for a minute (a second by default) until the next evaluation, and
 # not for longer: by default as many as there are CPUs stay for good, with their contexts on GPUs.
 OF_NEW_CLUSTER = {"RAY_idle_worker_killing_time_threshold_ms": "60000", "RAY_num_workers_soft_limit": "0"}
@@ -110,7 +110,7 @@ def _init(found: Address) -> None:
         runtime_env["env_vars"] = _of_workers()
     # Processes started here inherit the environment; those of a cluster are given theirs, which takes a second more
     # for each.
-    variables = unless_set(OF_WORKERS | OF_NEW_CLUSTER if found.local else _OF_JOINING)
+    variables = unless_set(_OF_WORKERS | OF_NEW_CLUSTER if found.local else _OF_JOINING)
     with found_again(), environment(variables), uv_run_ignored():
         ray.init(
             address=found.given,
@@ -137,7 +137,7 @@ def _of_workers() -> dict[str, str]:
     beside the sweep file are, for machines that see the same files.
     """
     path = {name: os.environ[name] for name in ("PYTHONPATH", module_path.VARIABLE) if name in os.environ}
-    return {name: os.environ.get(name, value) for name, value in OF_WORKERS.items()} | path
+    return {name: os.environ.get(name, value) for name, value in _OF_WORKERS.items()} | path
 
 
 def node_types(joined: str | None) -> tuple[NodeType, ...]:

@@ -16,13 +16,13 @@ import torch
 
 from glad_ray.errors import UserError
 from glad_ray.gpu_errors import gpu_failed
+from glad_ray.interrupts import exit_soon
 from glad_ray.machine import current_device
 from glad_ray.spec import Resources
 
 ALL_SEEN = "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"
 """with which Ray leaves it to its processes which GPU they use"""
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
-_ENDS_AFTER_SECONDS = 1.0
 
 _ended = threading.Event()
 
@@ -61,7 +61,7 @@ def given_back(device: str) -> Iterator[None]:
     """Compute on a device, and give back what PyTorch keeps of a GPU's memory: Ray divides GPUs by name only, and what
     an idle process keeps, others lack.
 
-    A process whose GPU has failed, after which CUDA computes nothing there, ends a second after it has told so.
+    A process whose GPU has failed ends as soon as it has told so: CUDA computes nothing there any more.
     """
     if _ended.is_set():
         os._exit(1)
@@ -81,16 +81,19 @@ def given_back(device: str) -> Iterator[None]:
     torch.cuda.empty_cache()
 
 
-def free_frames(error: BaseException | None) -> None:
-    """Let go of what lies in the frames that an error came through, and those that led to it: tensors, for one."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
+def free_frames(error: BaseException) -> None:
+    """Let go of what lies in the frames that an error came through, and the errors that led to it: tensors, for one."""
+    seen, left = set[int](), [error]
+    while left:
+        each = left.pop()
+        if id(each) not in seen:
+            seen.add(id(each))
+            traceback.clear_frames(each.__traceback__)
+            left += [other for other in (each.__cause__, each.__context__) if other is not None]
 
 
 def end_process() -> None:
-    """End this process in a second, and at once if it is given more to do."""
-    _ended.set()
-    ending = threading.Timer(_ENDS_AFTER_SECONDS, os._exit, (1,))
-    ending.daemon = True
-    ending.start()
+    """End this process as soon as it has told why, and at once if it is given more to do."""
+    if not _ended.is_set():
+        _ended.set()
+        exit_soon()

@@ -112,8 +112,8 @@ class _Engine:
         self._files = check_generators(self.left, shared_on=device, own_on=device)
         self._generators: dict[GeneratorRecord, Generator] = {}
 
-    def _share_of(self, unit: Unit, name: str) -> contextlib.AbstractContextManager[None]:
-        """Compute with what a unit of work takes."""
+    def _computing(self, unit: Unit, name: str) -> contextlib.AbstractContextManager[None]:
+        """Compute with the CPUs that a unit of work takes."""
         return self._computing_with(self.resources.slice_of(unit, name).cpus)
 
     def _computing_with(self, cpus: float | None) -> contextlib.AbstractContextManager[None]:
@@ -123,7 +123,7 @@ class _Engine:
         """Everything, in the plan's order; raises `_SpentError` where a budget ends it."""
         faults = {}
         for each in self.left.expert_sets:
-            with self._share_of("expert", each.network.name):
+            with self._computing("expert", each.network.name):
                 if fault := self._attempt(each.label, partial(self._train_experts, each)):
                     faults[each.stored_id] = fault
         raise_unless_recorded(self.plan.sweep, self.left.expert_sets, faults)
@@ -161,7 +161,7 @@ class _Engine:
         while (stop := self._next(study)) is not None:
             experts = None if stop.run.expert_set is None else self.plan.covering(stop.run.expert_set)
             if experts is not None and experts.stored_id not in faults:
-                with self._share_of("expert", experts.network.name):
+                with self._computing("expert", experts.network.name):
                     faults[experts.stored_id] = self._attempt(experts.label, partial(self._train_experts, experts))
             if experts is not None and (fault := faults[experts.stored_id]):
                 study.failed(stop, fault)
@@ -180,10 +180,10 @@ class _Engine:
             self.view.show(RunProgressed(run, progress))
             return self._to_end()
 
-        with self._share_of("trial", run.algorithm.name):
+        with self._computing("trial", run.algorithm.name):
             self._distil(run, progressed, until=stop.step)
         for network in stop.evaluation.networks:
-            threads = self._share_of("evaluation", network.name)
+            threads = self._computing("evaluation", network.name)
             with threads, evaluation_bound(self.resources, or_exit=False):
                 looks[network.key] = look_at(
                     run,
@@ -242,7 +242,7 @@ class _Engine:
             self.view.show(RunProgressed(run, progress))
             return self._to_end()
 
-        with self._share_of("trial", run.algorithm.name):
+        with self._computing("trial", run.algorithm.name):
             fault = self._attempt(run.label, partial(self._distil, run, progressed), lambda: step or 0)
         if fault is not None:
             self._record(run, "distill", fault, step)
@@ -293,7 +293,7 @@ class _Engine:
             return self._to_end()
 
         teachers = evaluation.teachers_of(run)
-        threads = self._share_of("evaluation", network.name)
+        threads = self._computing("evaluation", network.name)
         with threads, evaluation_bound(self.resources, or_exit=False):
             evaluate_network(
                 run,

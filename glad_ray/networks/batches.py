@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from glad_ray.errors import UserError
+from glad_ray.gpu_errors import of_gpu
 
 
 def batch_sizes(network: nn.Module, image: Callable[[], Float[Tensor, "1 c h w"]], images: int, size: int) -> list[int]:
@@ -39,7 +40,9 @@ def takes_one_image(network: nn.Module, image: Float[Tensor, "1 c h w"]) -> bool
         try:
             # Running statistics and draws of dropout are those of the copy.
             deepcopy(network)(batch)
-        except Exception:
+        except Exception as error:
+            if of_gpu(error):
+                raise
             return False
         return True
 

@@ -2,6 +2,9 @@
 
 import pytest
 
+from glad_ray.experts import ExpertFiles, train_experts
+from glad_ray.storage import Storage
+from tests.gpu_rehearsal import runs
 from tests.gpu_rehearsal.process import PLUGIN, rehearse
 
 
@@ -37,3 +40,12 @@ class InProcessOfItsOwn(pytest.Item):
 
     def reportinfo(self):
         return self.path, None, f"{self.path.stem} on pretended GPUs"
+
+
+@pytest.fixture(scope="module")
+def experts(sample, tmp_path_factory):
+    """Trajectories for the runs that match some, trained on the CPU."""
+    storage = Storage.open(tmp_path_factory.mktemp("experts"))
+    expert_set = runs.DISTILLED["mtt"].expert_set
+    train_experts(expert_set, [0, 1], sample, storage, device="cpu", on_epoch=lambda expert, epoch: None)
+    return ExpertFiles(storage, expert_set)

@@ -1,5 +1,9 @@
 """Small runs of every kind, for these tests."""
 
+import torch
+
+from glad_ray.distill import build_space, distill
+from glad_ray.generators import build_generator
 from glad_ray.spec import (
     DC,
     DM,
@@ -59,3 +63,20 @@ OTHER_BACKBONES = {
         ("mtt", MTT_STEPS.replace(iterations=2, experts=Experts(count=1, epochs=2, batch_size=4000)), "vit"),
     )
 }
+
+
+def distil(run, dataset, experts, storage, on_progress=lambda progress: None, *, keep_graph=True):
+    """Distil a run on the first GPU."""
+    gpu = torch.device("cuda:0")
+    prior = run.generator and build_generator(
+        run.generator, device=gpu, keep_graph=keep_graph, learn=run.learn_generator
+    )
+    distill(
+        run,
+        space=build_space(run, dataset, prior, gpu),
+        dataset=dataset,
+        trajectories=experts if run.expert_set else None,
+        storage=storage,
+        device=str(gpu),
+        on_progress=on_progress,
+    )

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from glad_ray.distill import build_space, distill
 from glad_ray.engine import shared
 from glad_ray.engine.events import RunFailed, RunFinished
 from glad_ray.engine.in_process import run_in_process
@@ -14,11 +13,9 @@ from glad_ray.engine.packing import try_unit
 from glad_ray.engine.replica import computing
 from glad_ray.engine.replica.calls import decode_key
 from glad_ray.evaluate import evaluate_network
-from glad_ray.experts import ExpertFiles, train_experts
-from glad_ray.generators import build_generator
+from glad_ray.experts import train_experts
 from glad_ray.plan import make_plan
 from glad_ray.spec import DM, Evaluation, Resources, Sweep
-from glad_ray.storage import Storage
 from tests.gpu_rehearsal import runs
 from tests.gpu_rehearsal.gpu import PretendedGPU
 
@@ -40,32 +37,11 @@ def assert_nothing_kept(gpu):
     assert gpu.memory.kept(larger_than=CONSTANT_BYTES) == []
 
 
-def distilled(run, dataset, experts, storage, on_progress=lambda progress: None):
-    made = run.generator and build_generator(run.generator, device=GPU, keep_graph=True, learn=run.learn_generator)
-    distill(
-        run,
-        space=build_space(run, dataset, made, GPU),
-        dataset=dataset,
-        trajectories=experts if run.expert_set else None,
-        storage=storage,
-        device="cuda:0",
-        on_progress=on_progress,
-    )
-
-
-@pytest.fixture(scope="module")
-def experts(sample, tmp_path_factory):
-    storage = Storage.open(tmp_path_factory.mktemp("experts"))
-    expert_set = runs.DISTILLED["mtt"].expert_set
-    train_experts(expert_set, [0, 1], sample, storage, device="cpu", on_epoch=lambda expert, epoch: None)
-    return ExpertFiles(storage, expert_set)
-
-
 @pytest.mark.parametrize("name", runs.DISTILLED)
 def test_a_run(name, sample, experts, storage):
     live = []
     with PretendedGPU() as gpu:
-        distilled(runs.DISTILLED[name], sample, experts, storage, lambda progress: live.append(gpu.memory.live))
+        runs.distil(runs.DISTILLED[name], sample, experts, storage, lambda progress: live.append(gpu.memory.live))
         assert_nothing_kept(gpu)
     # A step in which the network is trained leaves more than one that begins with a new network.
     assert max(live[2:]) <= max(live[:2]), "later steps leave no more than earlier ones"
@@ -84,7 +60,7 @@ def test_experts(together, sample, storage):
 def test_an_evaluation(sample, storage):
     run = runs.BASELINES["random"]
     with PretendedGPU() as gpu:
-        distilled(run, sample, None, storage)
+        runs.distil(run, sample, None, storage)
         evaluate_network(
             run, EVALUATION, runs.BACKBONE, sample, storage,
             teachers=None, device="cuda:0", on_training=lambda training: None,
@@ -101,10 +77,10 @@ def test_products_are_as_exact_as_asked(sample, experts, storage):
     for products, of_runs in asked.items():
         for run in of_runs:
             with PretendedGPU() as gpu:
-                distilled(run, sample, experts, storage)
+                runs.distil(run, sample, experts, storage)
             assert gpu.products.keys() == {products}, gpu.products
     with PretendedGPU() as gpu:
-        distilled(f3.replace(generator=own), sample, None, storage)
+        runs.distil(f3.replace(generator=own), sample, None, storage)
     assert gpu.products.keys() == asked.keys(), "the generator and the backbone have each their own"
     for evaluation, products in ((EVALUATION, "tf32"), (EVALUATION.replace(precision="float32"), "ieee")):
         with PretendedGPU() as gpu:
@@ -140,7 +116,7 @@ def share(monkeypatch):
 def test_a_share_that_ends_gives_its_cache_back(sample, storage, monkeypatch):
     with PretendedGPU() as gpu:
         with share(monkeypatch):
-            distilled(runs.DISTILLED["dm in w+"], sample, None, storage)
+            runs.distil(runs.DISTILLED["dm in w+"], sample, None, storage)
         assert len(gpu.emptied) == 1
         assert gpu.emptied[0] <= 10 * CONSTANT_BYTES
 
@@ -148,7 +124,7 @@ def test_a_share_that_ends_gives_its_cache_back(sample, storage, monkeypatch):
 def test_a_share_that_lacks_memory_gives_its_cache_back(sample, storage, monkeypatch):
     with PretendedGPU(limit=4 * 2**20) as gpu:
         with pytest.raises(torch.OutOfMemoryError), share(monkeypatch):
-            distilled(runs.DISTILLED["dm in w+"], sample, None, storage)
+            runs.distil(runs.DISTILLED["dm in w+"], sample, None, storage)
         assert len(gpu.emptied) == 1
         assert gpu.emptied[0] <= 10 * CONSTANT_BYTES
 

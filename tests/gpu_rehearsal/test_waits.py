@@ -10,10 +10,8 @@ import torch
 
 from glad_ray.augment import OPERATIONS
 from glad_ray.data import by_index, real_images
-from glad_ray.distill import build_space, distill
 from glad_ray.evaluate import accuracy, train_network
-from glad_ray.experts import ExpertFiles, train_experts
-from glad_ray.generators import build_generator
+from glad_ray.experts import train_experts
 from glad_ray.networks import build_network
 from glad_ray.spec import Evaluation
 from glad_ray.storage import Storage
@@ -36,14 +34,6 @@ OF_A_STEP = {
 OF_AN_EPOCH, OF_A_TEST, OF_AN_EXPERT_BATCH = 1, 1, 1
 
 
-@pytest.fixture(scope="module")
-def experts(sample, tmp_path_factory):
-    storage = Storage.open(tmp_path_factory.mktemp("experts"))
-    expert_set = runs.DISTILLED["mtt"].expert_set
-    train_experts(expert_set, [0, 1], sample, storage, device="cpu", on_epoch=lambda expert, epoch: None)
-    return ExpertFiles(storage, expert_set)
-
-
 def listed(waits):
     """One line for each that waits."""
     return "\n".join(f"{count} x {how}: glad_ray/{line}" for (how, line), count in waits.most_common())
@@ -56,18 +46,9 @@ def assert_at_most(limit, waits):
 def waits_of_steps(run, dataset, experts, storage, *, keep_graph=True):
     """The waits of each step of a run, with what is written after it."""
     with PretendedGPU() as gpu:
-        prior = run.generator and build_generator(
-            run.generator, device=GPU, keep_graph=keep_graph, learn=run.learn_generator
-        )
         so_far = [gpu.waits.copy()]
-        distill(
-            run,
-            space=build_space(run, dataset, prior, GPU),
-            dataset=dataset,
-            trajectories=experts if run.expert_set else None,
-            storage=storage,
-            device="cuda:0",
-            on_progress=lambda progress: so_far.append(gpu.waits.copy()),
+        runs.distil(
+            run, dataset, experts, storage, lambda progress: so_far.append(gpu.waits.copy()), keep_graph=keep_graph
         )
     return [after - before for before, after in pairwise(so_far)]
 
