@@ -140,6 +140,10 @@ def test_mistakes_in_a_sweep_file(capsys, tmp_path, command, text, sentence):
         (["sweep", QUICKSTART, "--set", "backbone=resnet19"], "Did you mean 'resnet18'?"),
         (["sweep", QUICKSTART, "--storage", "/dev/null/x"], "cannot be used"),
         (["sweep", QUICKSTART, "--in-process", "--device", "cuda:9"], "no GPU"),
+        (["distill", "--device", "cuda:1"], "no GPU"),
+        (["plan", QUICKSTART, "--set", "precision=fp16"], "Run.precision 'fp16'. Known: float32, tf32"),
+        (["plan", QUICKSTART, "--set", "evaluation.precision=half"], "Known: float32, tf32"),
+        (["plan", QUICKSTART, "--set", "resources.deterministic=maybe"], "is 'maybe': use true or false"),
         (["distill", "--algorithm", "dcc"], "Did you mean 'dc'?"),
         (["distill", "--space", "f40"], "no layer f40: it has pixel, w+, f0"),
         (["distill", "--dataset", "mnist"], "MNIST was not found (looked in"),
@@ -170,3 +174,4 @@ def test_bad_input(capsys, tmp_path, monkeypatch, words, sentence):
     assert code == 2
     assert sentence in err
     assert len(err.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())

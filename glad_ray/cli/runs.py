@@ -112,11 +112,11 @@ def distill(
 
     from glad_ray.engine import distill_in_process, make_view
 
-    kept = Storage.open(storage)
+    where, kept = device_named(device), Storage.open(storage)
     say_licences(one.runs)
     made = as_stored(make_plan(one), kept)
     with driving(kept, say), make_view(made) as view:
-        budget = distill_in_process(made, kept, device=device_named(device), view=view)
+        budget = distill_in_process(made, kept, device=where, view=view)
     check_spent(budget)
     console().print(f"The synthetic set is {kept}/{kept.synthetic_set_path(made.runs[0].run_id)}")
 

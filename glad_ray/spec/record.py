@@ -148,6 +148,8 @@ def explain(record: type[Record], error: ValidationError) -> UserError:
         case "literal_error":
             allowed = str(first["ctx"]["expected"]).replace(" or ", ", ").split(", ")
             return unknown(where, str(value), [name.strip("'") for name in allowed])
+        case "bool_parsing" | "bool_type":
+            return UserError(f"{where} is {value!r}: use true or false.")
         case "missing":
             return UserError(f"{where} is missing: it has no default and must be set.")
         case _:
