@@ -174,4 +174,4 @@ def test_bad_input(capsys, tmp_path, monkeypatch, words, sentence):
     assert code == 2
     assert sentence in err
     assert len(err.strip().splitlines()) == 1
-    assert not list(tmp_path.iterdir())
+    assert not [each for each in tmp_path.rglob("*") if each.is_file()]
