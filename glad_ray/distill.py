@@ -23,7 +23,7 @@ from glad_ray.data import Dataset, real_images
 from glad_ray.errors import RunError, StoppedError
 from glad_ray.generators import Generator, GeneratorSpace, Latents, PixelSpace, Space
 from glad_ray.interrupts import kept_back
-from glad_ray.machine import device_name, multiplying_in, peak_memory_bytes, products_on, reset_peak_memory
+from glad_ray.machine import device_name, fp32_precision, fp32_precision_on, peak_memory_bytes, reset_peak_memory
 from glad_ray.randomness import rng_for
 from glad_ray.results import (
     Distillation,
@@ -171,7 +171,7 @@ def distill(
     seconds = 0.0
     if not isinstance(run.algorithm, WholeDataset):
         last = run.steps if until is None else min(until, run.steps)
-        with multiplying_in(run.precision, where):
+        with fp32_precision(run.precision, where):
             state = _make_set(run, space, dataset, trajectories, storage, where, on_progress, last)
         if state.step < run.steps:
             return
@@ -181,7 +181,7 @@ def distill(
         peak_memory_bytes=peak_memory_bytes(where),
         device=device_name(where),
         versions=package_versions(),
-        precision=products_on(where, run.precision),
+        precision=fp32_precision_on(where, run.precision),
     )
     write_distillation(storage, run.run_id, taken)
     made = (*storage.list(storage.run_folder(run.run_id)), *storage.list(storage.set_folder(run.run_id)))
@@ -195,7 +195,7 @@ def try_steps(
 ) -> None:
     """Make the first steps of a run, or choose a baseline's images, and keep nothing: for what that takes of memory."""
     labels = torch.arange(len(dataset.class_names)).repeat_interleave(run.images_per_class)
-    with multiplying_in(run.precision, device):
+    with fp32_precision(run.precision, device):
         state = _first_state(run, space, labels, dataset, trajectories, device)
         if isinstance(run.algorithm, DC | DM | MTT):
             algorithm = build_algorithm(run, dataset, trajectories, device)

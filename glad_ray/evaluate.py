@@ -18,7 +18,14 @@ from torch import Tensor, nn
 from glad_ray.data import Dataset, by_index, test_subset
 from glad_ray.data.dataset import Split
 from glad_ray.errors import RunError, StoppedError, UserError
-from glad_ray.machine import device_name, multiplying_in, peak_memory_bytes, products_on, reset_peak_memory, upload
+from glad_ray.machine import (
+    device_name,
+    fp32_precision,
+    fp32_precision_on,
+    peak_memory_bytes,
+    reset_peak_memory,
+    upload,
+)
 from glad_ray.networks import batch_sizes, build_network, move
 from glad_ray.randomness import rng_for
 from glad_ray.results import (
@@ -155,7 +162,7 @@ def evaluate_set(
     if evaluation.learned_step_size and training_set.step_size is not None:
         lr = training_set.step_size
     held_out = None
-    with multiplying_in(evaluation.precision, device):
+    with fp32_precision(evaluation.precision, device):
         averaged = _trained(training_set, identity, evaluation, network, lr, dataset, repeat, device)
         if len(dataset.held_out_labels):
             held_out = _tested(averaged, _held_out(dataset), dataset, device)
@@ -170,7 +177,7 @@ def evaluate_set(
         seconds=time.monotonic() - started,
         peak_memory_bytes=peak_memory_bytes(device),
         device=device_name(device),
-        precision=products_on(device, evaluation.precision),
+        precision=fp32_precision_on(device, evaluation.precision),
     )
 
 
@@ -200,7 +207,7 @@ def look_at(
         labels: Labels = "hard" if synthetic.soft_labels is None else "own"
         repeat, training_set = len(seen.accuracies), training_set_of(synthetic, labels, None, where)
         lr = evaluation.learning_rate(network)
-        with multiplying_in(evaluation.precision, where):
+        with fp32_precision(evaluation.precision, where):
             averaged = _trained(training_set, run.run_id, evaluation, network, lr, dataset, repeat, where)
             score = _tested(averaged, _held_out(dataset), dataset, where)
         seen = Look(accuracies=(*seen.accuracies, score), seconds=seen.seconds + time.monotonic() - started)
@@ -318,7 +325,7 @@ def training_set_of(
             taught = synthetic.soft_labels
         case "teacher":
             assert teachers is not None, "the plan trains the teachers a run needs"
-            with multiplying_in("float32", device):
+            with fp32_precision("float32", device):
                 taught = class_probabilities(teachers, images)
     return TrainingSet(_getter(images), taught.to(device), synthetic.step, synthetic.step_size)
 

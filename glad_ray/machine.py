@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from glad_ray.errors import UserError
-from glad_ray.spec.precision import Products
+from glad_ray.spec.precision import FP32Precision
 
 _CUDNN: Any = torch.backends.cudnn
-_MULTIPLYING: tuple[Any, ...] = (torch.backends.cuda.matmul, _CUDNN.conv, _CUDNN.rnn)
-"""what PyTorch can be set of: products of matrices, convolutions, recurrent layers"""
+_FP32_SETTINGS: tuple[Any, ...] = (torch.backends.cuda.matmul, _CUDNN.conv, _CUDNN.rnn)
+"""where PyTorch has a precision to set: products of matrices, convolutions, recurrent layers"""
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(\d{1,4}))?")
 
 
@@ -50,39 +50,43 @@ def current_device(device: torch.device) -> contextlib.AbstractContextManager[No
 
 
 def compute_deterministically() -> None:
-    """Let this process compute with kernels that give the same bits every time; PyTorch raises where it has none."""
-    # cuBLAS reads it at its first product; see torch.use_deterministic_algorithms.
+    """Let this process use deterministic kernels only; an operation that has none raises `RuntimeError`."""
+    # cuBLAS reads it before its first product; see torch.use_deterministic_algorithms.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
 
 
-def products_on(device: torch.device, asked: Products) -> Products:
-    """How exactly a device multiplies where `asked` is asked for: TF32 is of NVIDIA GPUs since Ampere alone."""
+def fp32_precision_on(device: torch.device, asked: FP32Precision) -> FP32Precision:
+    """What float32 numbers are multiplied in on a device where `asked` is asked for: TF32 exists on NVIDIA GPUs since
+    Ampere alone.
+    """
     has_tf32 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
     return asked if has_tf32 else "float32"
 
 
 @contextlib.contextmanager
-def multiplying_in(products: Products, device: torch.device) -> Iterator[None]:
-    """Multiply so exactly on a GPU, whatever this process is set to, and leave it as it was."""
+def fp32_precision(precision: FP32Precision, device: torch.device) -> Iterator[None]:
+    """Within, a GPU multiplies float32 numbers in this precision, whatever PyTorch was set to; afterwards the settings
+    are what they were. Other devices have none to set.
+    """
     if device.type != "cuda":
         yield
         return
-    before = tuple(setting.fp32_precision for setting in _MULTIPLYING)
-    _set_products(("tf32" if products == "tf32" else "ieee",) * len(before))
+    before = tuple(setting.fp32_precision for setting in _FP32_SETTINGS)
+    _set_fp32_precision(("tf32" if precision == "tf32" else "ieee",) * len(before))
     try:
         yield
     finally:
-        _set_products(before)
+        _set_fp32_precision(before)
 
 
-def _set_products(values: tuple[str, ...]) -> None:
+def _set_fp32_precision(values: tuple[str, ...]) -> None:
     matmul, convolution, _ = values
     # Both interfaces of PyTorch: where they differ, reading the older one raises.
     torch.backends.cuda.matmul.allow_tf32 = matmul == "tf32"
     torch.backends.cudnn.allow_tf32 = convolution == "tf32"
-    for setting, value in zip(_MULTIPLYING, values, strict=True):
+    for setting, value in zip(_FP32_SETTINGS, values, strict=True):
         setting.fp32_precision = value
 
 

@@ -1,4 +1,4 @@
-"""What computes otherwise where kernels of one order are asked for comes to the same values and gradients."""
+"""What computes otherwise where deterministic kernels are asked for comes to the same values and gradients."""
 
 import pytest
 import torch

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from glad_ray.engine.process_state import restored
-from glad_ray.machine import multiplying_in, products_on
+from glad_ray.machine import fp32_precision, fp32_precision_on
 
 pytestmark = pytest.mark.unit
 
@@ -16,24 +16,26 @@ def _set_to():
 
 
 @pytest.mark.parametrize("found", ["none", "tf32", "ieee"])
-@pytest.mark.parametrize(("products", "expected"), [("float32", "ieee"), ("tf32", "tf32")])
-def test_products_are_as_exact_as_said_whatever_the_process_is_set_to(found, products, expected):
+@pytest.mark.parametrize(("precision", "expected"), [("float32", "ieee"), ("tf32", "tf32")])
+def test_the_precision_is_what_is_said_whatever_the_process_is_set_to(found, precision, expected):
     fast = expected == "tf32"
     with restored():
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = found == "tf32"
         for each in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):
             each.fp32_precision = found
         before = _set_to()
-        with multiplying_in(products, torch.device("cuda")):
+        with fp32_precision(precision, torch.device("cuda")):
             assert _set_to() == ("high" if fast else "highest", fast, fast, expected, expected)
         assert _set_to() == before
-        with multiplying_in(products, torch.device("cpu")):
+        with fp32_precision(precision, torch.device("cpu")):
             assert _set_to() == before
 
 
 def test_tf32_is_of_recent_gpus_alone(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
-    assert products_on(torch.device("cuda"), "tf32") == products_on(torch.device("cpu"), "tf32") == "float32"
+    assert (
+        fp32_precision_on(torch.device("cuda"), "tf32") == fp32_precision_on(torch.device("cpu"), "tf32") == "float32"
+    )
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
-    assert products_on(torch.device("cuda"), "tf32") == "tf32"
-    assert products_on(torch.device("cuda"), "float32") == "float32"
+    assert fp32_precision_on(torch.device("cuda"), "tf32") == "tf32"
+    assert fp32_precision_on(torch.device("cuda"), "float32") == "float32"

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from glad_ray.machine import multiplying_in
+from glad_ray.machine import fp32_precision
 from glad_ray.spec import Network
 from gpu_checks.check import Check, Measured, Piece, Setting
 from gpu_checks.problems import NETWORKS, EvaluationTraining, ExpertEpoch, noise, sample, small_problems
@@ -35,7 +35,7 @@ def compare(computed: Computed, device: torch.device) -> Measured:
     """A device beside the CPU's float64, in full float32 and in float64; beside it the CPU's own float32."""
     truth = computed.outcome(_CPU, torch.float64)
     ours = relative_error(computed.outcome(_CPU, torch.float32), truth)
-    with multiplying_in("float32", device):
+    with fp32_precision("float32", device):
         double, single = (
             relative_error(computed.outcome(device, dtype), truth) for dtype in (torch.float64, torch.float32)
         )

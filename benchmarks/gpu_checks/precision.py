@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import backends
 
-from glad_ray.machine import multiplying_in
+from glad_ray.machine import fp32_precision
 from gpu_checks.check import Check, Measured, Piece, Setting
 from gpu_checks.problems import Problem, small_problems
 
@@ -24,11 +24,11 @@ def gradient_errors(problem: Problem, device: torch.device, emulated: float | No
     """Relative errors of the gradients of the latents in either precision, against float64 on the same device."""
     truth = problem.outcome(device, torch.float64)
     numbers: dict[str, float] = {}
-    for products in ("float32", "tf32"):
-        with multiplying_in(products, device):
-            found = problem.outcome(device, torch.float32, products)
+    for precision in ("float32", "tf32"):
+        with fp32_precision(precision, device):
+            found = problem.outcome(device, torch.float32, precision)
         kinds = problem.latents
-        numbers[products] = max(float((found[kind] - truth[kind]).norm() / truth[kind].norm()) for kind in kinds)
+        numbers[precision] = max(float((found[kind] - truth[kind]).norm() / truth[kind].norm()) for kind in kinds)
     if emulated is not None:
         numbers["emulated"] = emulated
     return Measured(numbers, numbers["float32"] <= FLOAT32_LIMIT)

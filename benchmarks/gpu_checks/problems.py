@@ -19,7 +19,7 @@ from glad_ray.generators import GeneratorSpace, InProcessGenerator, Latents, Pix
 from glad_ray.networks import Ensemble, build_network, flat_parameters
 from glad_ray.randomness import rng_for
 from glad_ray.spec import DC, DM, DSA, MTT, Evaluation, Experts, ExpertSet, Network, RandomStyleGAN, Run
-from glad_ray.spec.precision import Products
+from glad_ray.spec.precision import FP32Precision
 from glad_ray.storage import Storage
 from glad_ray.training import train_epoch_together
 from gpu_checks.check import Setting
@@ -119,11 +119,11 @@ class Problem:
             generator, self.run.space, init=self.run.init, mean=dataset.mean, std=dataset.std, device=device
         )
 
-    def outcome(self, device: torch.device, dtype: torch.dtype, products: Products = "float32") -> dict[str, Tensor]:
-        """Loss and gradients of its first step, back on the CPU in float64; `products`: those of a generator."""
+    def outcome(self, device: torch.device, dtype: torch.dtype, fp32: FP32Precision = "float32") -> dict[str, Tensor]:
+        """Loss and gradients of its first step, back on the CPU in float64; `fp32`: of a generator."""
         space = self.space(device, dtype)
         if isinstance(space, GeneratorSpace):
-            space.generator.products = products
+            space.generator.fp32 = fp32
         latents = {kind: value.to(device, dtype) for kind, value in self.latents.items()}
         algorithm = build_algorithm(self.run, self.dataset, self.experts, device)
         match = algorithm.match(space.decode(latents), self.labels, 0, torch.tensor(0.01))

@@ -101,7 +101,7 @@ def _warp(images: Float[Tensor, "n c h w"], matrix: Float[Tensor, "n 2 2"]) -> F
 
 
 def _gathered(images: Float[Tensor, "n c h w"], grid: Float[Tensor, "n h w 2"]) -> Float[Tensor, "n c h w"]:
-    """What `grid_sample` gives, by operations whose gradient a GPU can add up in one order."""
+    """What `grid_sample` gives, from operations whose gradients are deterministic on a GPU too."""
     _, channels, height, width = images.shape
     x, y = (grid[..., 0] + 1) / 2 * (width - 1), (grid[..., 1] + 1) / 2 * (height - 1)
     pixels, total = images.flatten(2), torch.zeros_like(images)

@@ -21,7 +21,7 @@ from glad_ray.machine import current_device
 from glad_ray.spec import Resources
 
 ALL_SEEN = "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"
-"""with which Ray leaves it to its processes which GPU they use"""
+"""a variable of Ray's: if it is 1, Ray does not set CUDA_VISIBLE_DEVICES, and its processes see all GPUs"""
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 _ended = threading.Event()
@@ -49,8 +49,8 @@ def _number(given: str) -> int:
         here = ray.get_runtime_context().get_node_id()
         if any(node["NodeID"] == here and node["Resources"].get("GPU", 0) > 1 for node in ray.nodes()):
             raise UserError(
-                "Ray was started before, in a way in which its processes cannot tell the GPUs of a machine apart: set "
-                f"{ALL_SEEN}=1 in the environment (os.environ) before ray.init, or let the sweep start Ray."
+                f"This machine has several GPUs, and Ray was started without {ALL_SEEN}=1, so that its processes would "
+                "use wrong ones: set it in the environment (os.environ) before ray.init, or let the sweep start Ray."
             )
     seen = os.environ.get(_VISIBLE)
     return int(given) if seen is None else [each.strip() for each in seen.split(",")].index(given)
@@ -58,8 +58,8 @@ def _number(given: str) -> int:
 
 @contextlib.contextmanager
 def given_back(device: str) -> Iterator[None]:
-    """Compute on a device, and give back what PyTorch keeps of a GPU's memory: Ray divides GPUs by name only, and what
-    an idle process keeps, others lack.
+    """Compute on a device, and afterwards give back the memory of a GPU that PyTorch keeps for later: Ray only counts
+    shares of GPUs, and what an idle process keeps, others lack.
 
     A process whose GPU has failed ends as soon as it has told so: CUDA computes nothing there any more.
     """

@@ -111,8 +111,8 @@ def look_at_driver(storage: Storage, tell: Callable[[str], None] = lambda senten
     alive = not driver.gone
     if alive and not driver.signs_lately:
         tell(
-            f"{storage} is claimed by process {driver.process} on {driver.host}, and the date of its last sign of life "
-            f"does not tell whether it lives: watched for {1.5 * RENEW_SECONDS:g} seconds."
+            f"Process {driver.process} on {driver.host} claims {storage}, and the date of its last sign of life does "
+            f"not tell whether it still runs: watching for the next one for {1.5 * RENEW_SECONDS:g} seconds."
         )
         time.sleep(1.5 * RENEW_SECONDS)
         before, modified, now = driver, storage.modified(Storage.DRIVER), read_driver(storage)

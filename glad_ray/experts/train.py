@@ -14,7 +14,7 @@ from torch import Tensor
 from glad_ray.data import Dataset, by_index
 from glad_ray.errors import RunError
 from glad_ray.experts.files import parameter_shapes, write_trajectory
-from glad_ray.machine import multiplying_in
+from glad_ray.machine import fp32_precision
 from glad_ray.networks import Classifier, Ensemble, build_network, flat_parameters
 from glad_ray.randomness import rng_for
 from glad_ray.results import missing_experts
@@ -53,7 +53,7 @@ def train_experts(
     `on_epoch` is told an expert and the epochs it has been trained for. Raises `RunError` if a loss is not finite.
     """
     snapshots, losses, where = [], [], torch.device(device)
-    with multiplying_in(expert_set.experts.precision, where):
+    with fp32_precision(expert_set.experts.precision, where):
         for epoch, (snapshot, loss) in enumerate(_epochs(expert_set, indices, dataset, where)):
             snapshots.append(snapshot)
             losses.append(loss)
@@ -71,7 +71,7 @@ def train_experts(
 def try_expert_epoch(expert_set: ExpertSet, indices: Sequence[int], dataset: Dataset, device: torch.device) -> None:
     """Train some experts for one epoch and keep nothing: for the memory that takes."""
     epochs = _epochs(expert_set, indices, dataset, device)
-    with multiplying_in(expert_set.experts.precision, device):
+    with fp32_precision(expert_set.experts.precision, device):
         for _ in range(2):
             next(epochs)
 

@@ -60,7 +60,7 @@ def build_generator(
         dtype=torch.float64 if dtype == torch.float64 else torch.float32,
         memory_gib=memory_gib,
         keep_graph=keep_graph,
-        products="tf32" if getattr(record, "precision", None) == "tf32" else "float32",
+        fp32="tf32" if getattr(record, "precision", None) == "tf32" else "float32",
     )
 
 

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from glad_ray.errors import UserError
 from glad_ray.generators.base import WEIGHTS, DifferentiableGenerator, ForetoldMemory, Latents
-from glad_ray.machine import multiplying_in
+from glad_ray.machine import fp32_precision
 from glad_ray.spec.generators import Init, images_at_once
-from glad_ray.spec.precision import Products
+from glad_ray.spec.precision import FP32Precision
 
 _TRANSIENT = 1.25
 """memory of a pullback beyond what its graph keeps, for gradients under way"""
@@ -62,17 +62,17 @@ class InProcessGenerator:
         dtype: torch.dtype = torch.float32,
         memory_gib: float,
         keep_graph: bool = False,
-        products: Products = "float32",
+        fp32: FP32Precision = "float32",
     ) -> None:
         """`memory_gib`: for the graphs of pullbacks, at least of one image; `keep_graph`: between decode and pullback,
         for one caller who alternates the two, and decodes under `torch.no_grad` where no pullback follows;
-        `products`: how exactly a GPU multiplies.
+        `fp32`: the precision in which a GPU multiplies float32 numbers.
         """
         self.network = network
         self.device, self.dtype = torch.device(device), dtype
         self.memory_gib = memory_gib
         self.keep_graph = keep_graph
-        self.products = products
+        self.fp32 = fp32
         self._kept: _KeptGraph | None = None
         self._pullback_bytes: dict[str, int] = {}
 
@@ -92,7 +92,7 @@ class InProcessGenerator:
     ) -> Latents:
         """See `Generator.init`."""
         given = None if real_images is None else self._here(real_images)
-        with self._products():
+        with self._in_precision():
             latents = self.network.init(space, labels, rng, how, given)
         # In one order in memory, as a checkpoint restores them: convolutions round differently in others.
         return {kind: value.contiguous() for kind, value in latents.items()}
@@ -104,11 +104,11 @@ class InProcessGenerator:
         like = next(iter(latents.values()))
         if self.keep_graph and torch.is_grad_enabled() and _count(latents) <= self.chunk_size(space):
             leaves = self._leaves(latents)
-            with torch.enable_grad(), self._products():
+            with torch.enable_grad(), self._in_precision():
                 images = self.network.images(space, leaves)
             self._kept = _KeptGraph.of(space, latents, leaves, images)
             return images.detach().to(like, copy=True).contiguous()
-        with torch.no_grad(), self._products():
+        with torch.no_grad(), self._in_precision():
             parts = [self.network.images(space, chunk) for chunk in self._chunks(space, latents)]
         return torch.cat(parts).to(like).contiguous()
 
@@ -119,14 +119,14 @@ class InProcessGenerator:
         image_grads = image_grads.contiguous()
         kept, self._kept = self._kept, None
         if kept is not None and kept.serves(space, latents):
-            with self._products():
+            with self._in_precision():
                 found = [_gradients(kept.images, kept.leaves, self._here(image_grads))]
         else:
             found = []
             for chunk in self._chunks(space, {**latents, "image_grads": image_grads}):
                 chunk_grads = chunk.pop("image_grads")
                 leaves = self._leaves(chunk)
-                with torch.enable_grad(), self._products():
+                with torch.enable_grad(), self._in_precision():
                     images = self.network.images(space, leaves)
                     found.append(_gradients(images, leaves, chunk_grads))
         return {kind: _together(kind, [grads[kind] for grads in found]).to(value) for kind, value in latents.items()}
@@ -144,8 +144,8 @@ class InProcessGenerator:
             self._pullback_bytes[space] = round(_TRANSIENT * kept)
         return self._pullback_bytes[space]
 
-    def _products(self) -> contextlib.AbstractContextManager[None]:
-        return multiplying_in(self.products, self.device)
+    def _in_precision(self) -> contextlib.AbstractContextManager[None]:
+        return fp32_precision(self.fp32, self.device)
 
     def _chunks(self, space: str, tensors: Latents) -> Iterator[Latents]:
         shared = {kind: self._here(value) for kind, value in tensors.items() if kind == WEIGHTS}

@@ -66,7 +66,7 @@ class VGG11(Classifier):
 def _adaptive_max_pool(maps: Float[Tensor, "n c h w"], side: int) -> Float[Tensor, "n c side side"]:
     if not torch.are_deterministic_algorithms_enabled():
         return F.adaptive_max_pool2d(maps, side)
-    # The same by operations whose gradient a GPU can add up in one order; among equal values it may take another.
+    # The same from operations whose gradients are deterministic on a GPU; among equal values it may choose another.
     rows, columns = (_windows(size, side).to(maps.device) for size in maps.shape[2:])
     return maps[:, :, rows].max(3).values[..., columns].max(4).values
 

@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, Field
 from glad_ray.errors import DataError, UserError
 from glad_ray.results.ledger import damage, evaluated
 from glad_ray.results.parquet import Tell, damaged, read_or_tell, read_table, to_parquet
-from glad_ray.spec.precision import Products
+from glad_ray.spec.precision import FP32Precision
 from glad_ray.spec.record import Record
 from glad_ray.storage import Storage
 from glad_ray.version import __version__
@@ -66,8 +66,8 @@ class Training:
     seconds: float
     peak_memory_bytes: int
     device: str
-    precision: Products | None = None
-    """of products of float32 numbers; None: of an earlier version, as PyTorch was set"""
+    precision: FP32Precision | None = None
+    """in which float32 numbers were multiplied; None: not known, an earlier version left it to PyTorch"""
 
     def __post_init__(self) -> None:
         for value in (self.accuracy, self.held_out_accuracy):
@@ -85,8 +85,8 @@ class Distillation:
     device: str
     versions: Mapping[str, str]
     """of the packages that did it"""
-    precision: Products | None = None
-    """of products of float32 numbers; None: of an earlier version, as PyTorch was set"""
+    precision: FP32Precision | None = None
+    """in which float32 numbers were multiplied; None: not known, an earlier version left it to PyTorch"""
 
 
 @dataclass(frozen=True)

@@ -91,14 +91,13 @@ SCHEMA = pa.schema(
         _column(
             "distill_precision",
             pa.string(),
-            "of products of float32 numbers in the distillation: float32 or tf32; null: a version that left it to "
-            "PyTorch",
+            "in which float32 numbers were multiplied in the distillation: float32 or tf32; null: not known",
             nullable=True,
         ),
         _column(
             "evaluate_precision",
             pa.string(),
-            "of products of float32 numbers in this training: float32 or tf32; null: a version that left it to PyTorch",
+            "in which float32 numbers were multiplied in this training: float32 or tf32; null: not known",
             nullable=True,
         ),
     ]

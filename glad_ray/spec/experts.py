@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from glad_ray.errors import UserError
 from glad_ray.spec.network import BackboneByName, Network
-from glad_ray.spec.precision import Products
+from glad_ray.spec.precision import FP32Precision
 from glad_ray.spec.record import Record, Stored
 from glad_ray.spec.whitening import Whitening
 
@@ -38,8 +38,8 @@ class Experts(Record):
     dtype: Literal["float32", "bfloat16"] = "float32"
     """how parameters are stored; they are read as float32. bfloat16 takes half the bytes and keeps 8 significant bits:
     what an epoch of 16 steps changed in a ConvNet of width 32 (bundled sample) was 6 to 18 % off, in relative norm"""
-    precision: Products = "tf32"
-    """of products on GPUs in their training: tf32, or float32"""
+    precision: FP32Precision = "tf32"
+    """in which GPUs multiply while the experts are trained: tf32, or float32"""
 
     @model_validator(mode="after")
     def _kept_epochs_exist(self) -> Self:

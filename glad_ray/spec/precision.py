@@ -1,8 +1,8 @@
-"""How exactly GPUs multiply float32 numbers."""
+"""The precision in which GPUs multiply float32 numbers."""
 
 from typing import Literal
 
-Products = Literal["float32", "tf32"]
-"""Of products and convolutions of float32 numbers: `float32`, exact to their rounding, or `tf32`, which keeps 10 of a
-factor's 23 binary digits and is several times as fast on NVIDIA GPUs since Ampere. Other devices compute `float32`.
+FP32Precision = Literal["float32", "tf32"]
+"""Of matrix products and convolutions: `float32`, rounded to its 24 significant bits, or `tf32`, in which factors are
+rounded to 11, several times as fast on NVIDIA GPUs since Ampere. Other devices compute in `float32` in either case.
 """

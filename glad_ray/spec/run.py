@@ -13,7 +13,7 @@ from glad_ray.spec.datasets import DATASETS, DatasetFacts, dataset_facts
 from glad_ray.spec.experts import DSA, Experts, ExpertSet, check_judges, expert_network
 from glad_ray.spec.generators import AnyGenerator, Init, StyleGANRecord
 from glad_ray.spec.network import BackboneByName, Network
-from glad_ray.spec.precision import Products
+from glad_ray.spec.precision import FP32Precision
 from glad_ray.spec.profiles import Profile, apply_profile
 from glad_ray.spec.record import Stored
 from glad_ray.spec.whitening import Whitening, check_whitening
@@ -68,9 +68,9 @@ class Run(Stored):
     """evenly spaced steps whose synthetic sets are kept and evaluated, the last step included"""
     checkpoint_every: int = Field(default=100, ge=1)
     """steps between checkpoints; no part of the run's identity"""
-    precision: Products = "float32"
-    """of products on GPUs while it distils: float32, or tf32, which is faster and changes image gradients by some per
-    cent; the generator has a precision of its own"""
+    precision: FP32Precision = "float32"
+    """in which GPUs multiply while the run is distilled: float32, or tf32, which is faster and changes the gradients of
+    images by some per cent; a generator has a precision of its own"""
     profile: Profile = "paper"
     """whose settings are meant where a field is not set: the paper's, or those of its released code (see `plan
     --explain`)"""

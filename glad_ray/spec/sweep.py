@@ -12,7 +12,7 @@ from glad_ray.spec.algorithm import ALGORITHM_NAMES
 from glad_ray.spec.experts import Experts, ExpertSet, check_judges
 from glad_ray.spec.foreign_set import ForeignSet
 from glad_ray.spec.network import NETWORK_NAMES, Network, NetworkByName
-from glad_ray.spec.precision import Products
+from glad_ray.spec.precision import FP32Precision
 from glad_ray.spec.record import Record
 from glad_ray.spec.run import Run
 
@@ -63,8 +63,8 @@ class Evaluation(Record):
     """networks trained on real data whose mean class probabilities are the soft labels of sets that carry none"""
     test_images: int | None = Field(default=None, ge=1)
     """test on this many images, evenly over classes; None: all"""
-    precision: Products = "tf32"
-    """of products on GPUs in trainings and tests: tf32, or float32"""
+    precision: FP32Precision = "tf32"
+    """in which GPUs multiply in trainings and tests: tf32, or float32"""
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:
         return self._at_default("precision")
@@ -183,7 +183,7 @@ class Resources(Record):
     logical_gpus: bool = False
     """GPUs are only counted, and everything computes on CPUs: to try on a machine without any how a sweep fills them"""
     deterministic: bool = False
-    """on GPUs take kernels that give the same bits every time, which are slower; what has none fails"""
+    """use deterministic kernels on GPUs, which are slower; an operation that has none fails"""
     hours: float | None = Field(default=None, gt=0)
     """that one command may take on the clock; then nothing new is started, distillations are kept at their step,
     trainings under way come to their end, and the report says what is left. None: no bound"""

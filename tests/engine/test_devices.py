@@ -54,7 +54,7 @@ def test_where_ray_hides_gpus_from_processes_that_it_uses_again(on_ray):
     on_ray("1", "1", all_seen="0", gpus=1)
     assert unit_device(Resources(), 0.5) == "cuda:0"
     on_ray("1", "1", all_seen="0", gpus=2)
-    with pytest.raises(UserError, match=f"set {ALL_SEEN}=1 in the environment .* before ray.init"):
+    with pytest.raises(UserError, match=f"several GPUs.*without {ALL_SEEN}=1.* before ray.init"):
         unit_device(Resources(), 0.5)
 
 

@@ -35,7 +35,7 @@ class PretendedGPU(TorchDispatchMode):
         """how often the CPU waited for a GPU: by how, and by the line of the package"""
         self.without_kernel = Counter()
         """operations that were asked of a GPU, and that PyTorch cannot compute on one, by line of the package"""
-        self.products = {}
+        self.fp32_precisions = {}
         """a line of the package for each way in which PyTorch was set to make convolutions and other products"""
         self._driver = Driver(self.memories, self._wait)
         self._uploading, self._downloading, self._generators = [], [], {}
@@ -120,7 +120,7 @@ class PretendedGPU(TorchDispatchMode):
             kwargs["device"] = "meta" if self.sizes_only else "cpu"
         if target is not None and func.overloadpacket in _SUMS_OF_PRODUCTS and given[0].dtype == torch.float32:
             backends = torch.backends
-            self.products[backends.cudnn.conv.fp32_precision, backends.cuda.matmul.fp32_precision] = self._line()
+            self.fp32_precisions[backends.cudnn.conv.fp32_precision, backends.cuda.matmul.fp32_precision] = self._line()
         if func.overloadpacket in _SUMS_OF_PRODUCTS and (half := _half_precision(given)) is not None:
             out = _rounded(func(*_float32(args), **kwargs), half)
         else:

@@ -113,22 +113,22 @@ DEVICES = (
         "test_sweep.py second_of_two",
     ),
     Mutation(
-        "products as PyTorch happens to be set", "distill.py",
-        "        with multiplying_in(run.precision, where):\n            state = _make",
+        "a precision that is left to PyTorch", "distill.py",
+        "        with fp32_precision(run.precision, where):\n            state = _make",
         "        with contextlib.nullcontext():\n            state = _make",
-        "test_given_back.py products",
+        "test_given_back.py fp32_precision",
     ),
     Mutation(
         "a constant that the GPU rounds as it multiplies", "generators/stylegan_xl/activation.py",
         "return _banded(taps, (size - 1) * factor + len(taps) - 2 * crop, size, factor, crop).contiguous()",
         "return F.conv_transpose1d(torch.eye(size, device=taps.device)[:, None], taps[None, None], stride=factor, "
         "padding=crop)[:, 0].T.contiguous()",
-        "test_given_back.py products",
+        "test_given_back.py fp32_precision",
     ),
     Mutation(
         "a gradient that is added up in any order", "augment/operations.py",
         "if torch.are_deterministic_algorithms_enabled():", "if False:",
-        "test_sweep.py one_order",
+        "test_sweep.py deterministic_kernels",
     ),
 )  # fmt: skip
 WAITS = (

@@ -23,7 +23,7 @@ _READING = {
 }
 # A scalar of the CPU may stand among tensors of a GPU where an operation goes number by number, and in these.
 _TAKE_SCALARS = (aten.fill_, aten.fill, aten.masked_fill, aten.masked_fill_, *_INDEXING)
-# PyTorch has no kernels of one order for these (alertNotDeterministic); for index_add, index_put and scatter it has.
+# PyTorch has no deterministic kernels for these (alertNotDeterministic); for index_add, index_put and scatter it has.
 _IN_ANY_ORDER = (
     aten.grid_sampler_2d_backward,
     aten._adaptive_avg_pool2d_backward,

@@ -68,7 +68,7 @@ def test_an_evaluation(sample, storage):
         assert_nothing_kept(gpu)
 
 
-def test_products_are_as_exact_as_asked(sample, experts, storage):
+def test_the_fp32_precision_is_the_one_asked_for(sample, experts, storage):
     f3, own = runs.DISTILLED["dc with loops in f2"], runs.GENERATOR.replace(precision="tf32", seed=2)
     asked = {
         ("ieee", "ieee"): [runs.DISTILLED["mtt"], f3, runs.DISTILLED["dm in an autoencoder"]],
@@ -78,17 +78,17 @@ def test_products_are_as_exact_as_asked(sample, experts, storage):
         for run in of_runs:
             with PretendedGPU() as gpu:
                 runs.distil(run, sample, experts, storage)
-            assert gpu.products.keys() == {products}, gpu.products
+            assert gpu.fp32_precisions.keys() == {products}, gpu.fp32_precisions
     with PretendedGPU() as gpu:
         runs.distil(f3.replace(generator=own), sample, None, storage)
-    assert gpu.products.keys() == asked.keys(), "the generator and the backbone have each their own"
+    assert gpu.fp32_precisions.keys() == asked.keys(), "the generator and the backbone have each their own"
     for evaluation, products in ((EVALUATION, "tf32"), (EVALUATION.replace(precision="float32"), "ieee")):
         with PretendedGPU() as gpu:
             (training,) = evaluate_network(
                 f3, evaluation, runs.BACKBONE, sample, storage,
                 teachers=None, device="cuda:0", on_training=lambda training: None,
             )  # fmt: skip
-        assert gpu.products.keys() == {(products, products)}
+        assert gpu.fp32_precisions.keys() == {(products, products)}
         assert training.precision == evaluation.precision
 
 

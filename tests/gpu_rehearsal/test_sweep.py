@@ -114,7 +114,7 @@ def test_a_sweep_comes_to_what_the_cpu_comes_to(name, cpu, tmp_path):
     assert {row["distill_device"] for row in read_results(storage).to_pylist()} == {"pretended GPU 0"}
 
 
-def test_a_sweep_with_kernels_of_one_order(cpu, tmp_path):
+def test_a_sweep_with_deterministic_kernels(cpu, tmp_path):
     name = "every space and algorithm"
     few = [runs.DISTILLED[each] for each in ("dc with loops in f2", "dm", "mtt with soft labels in w+", "exact mtt")]
     sweep = SWEEPS[name].replace(runs=few, resources=Resources(deterministic=True))

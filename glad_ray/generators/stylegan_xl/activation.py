@@ -57,7 +57,7 @@ def shrink_matrix(taps: Float[Tensor, " taps"], size: int, factor: int, padding:
 
 
 def _banded(taps: Float[Tensor, " taps"], rows: int, columns: int, factor: int, shift: int) -> Float[Tensor, "r c"]:
-    """The tap of number row + shift - factor * column at each place, 0 where there is none: copied, and so exact."""
+    """Entry (row, column) is tap number row + shift - factor * column, 0 where there is none: copied, so exact."""
     row, column = (torch.arange(count, device=taps.device) for count in (rows, columns))
     number = row[:, None] + shift - factor * column
     inside = (number >= 0) & (number < len(taps))

@@ -38,8 +38,8 @@ class DiffusersAutoencoder(GeneratorRecord):
     resolution: int = Field(ge=8, le=4096)
     """side of the images in pixels: whatever the decoder's upsampling divides"""
     precision: Precision = "float32"
-    """of the network; bfloat16 and float16 are for GPUs, latents and images stay float32; tf32: of products there alone
-    """
+    """of the network; bfloat16 and float16 are for GPUs, latents and images stay float32; with tf32, GPUs
+    multiply float32 numbers in TF32"""
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """of its settings and weights; None: of those that are there, any other is refused"""
     image_channels: int = 0

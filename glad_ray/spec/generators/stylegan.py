@@ -23,8 +23,8 @@ class StyleGANRecord(GeneratorRecord):
     truncation: float = Field(default=1.0, ge=0, le=1)
     """psi: below 1, the codes that latents start from lie nearer to their class's average; GLaD does not truncate"""
     precision: Precision = "float32"
-    """of the synthesis layers; bfloat16 and float16 are for GPUs, latents and images stay float32; tf32: of products
-    there alone"""
+    """of the synthesis layers; bfloat16 and float16 are for GPUs, latents and images stay float32; with tf32,
+    GPUs multiply float32 numbers in TF32"""
 
     @property
     @abstractmethod
