@@ -62,7 +62,7 @@ def test_every_check_runs(command, capsys, tmp_path):
     assert not [row for check in record["checks"] for row in check["rows"] if row["error"]]
     parity, precision = (check["rows"] for check in record["checks"][:2])
     assert all(row["numbers"]["float64"] == 0 < row["numbers"]["CPU's float32"] < 0.1 for row in parity)
-    assert all(0 < row["numbers"]["full"] < 1e-3 for row in precision[1:])
+    assert all(0 < row["numbers"]["float32"] < 1e-3 for row in precision[1:])
     assert capsys.readouterr().out.endswith((tmp_path / "on_gpu.md").read_text() + "\n")
 
 

@@ -26,10 +26,11 @@ RUNS = (
     *(tiny.RUNS[name] for name in NAMES),
     *(tiny.RUNS[name].replace(generator=GENERATOR) for name in ("dc", "dm f3")),
 )
+NETWORKS = (tiny.BACKBONE, *(tiny.BACKBONE.replace(width=8, depth=depth) for depth in (1, 2)))
 SWEEP = Sweep(
     name="on-ray",
     runs=list(RUNS),
-    evaluations=(tiny.EVALUATION.replace(repeats=1, epochs=2),),
+    evaluations=(tiny.EVALUATION.replace(networks=NETWORKS, repeats=1, epochs=2),),
     resources=Resources(
         trial_gpus=0.5, evaluation_gpus=0.25, expert_gpus=0.5, generator_gpus=0.25,
         trial_cpus=0.4, evaluation_cpus=0.4, expert_cpus=0.4,
