@@ -37,11 +37,12 @@ from on_record import finished_files, row_keys, told_twice, trainings
 from rich.console import Console
 from rich.table import Table
 
-from glad_ray.engine import make_view, run_on_ray
-from glad_ray.engine.events import Event, RunFinished
+from glad_ray.engine.cluster import run_on_ray
 from glad_ray.engine.fan_out import Work
 from glad_ray.machine import device_name
 from glad_ray.plan import make_plan
+from glad_ray.progress.events import Event, RunFinished
+from glad_ray.progress.sweep_reporter import make_view
 from glad_ray.results import Training
 from glad_ray.spec import Sweep
 from glad_ray.storage import Storage

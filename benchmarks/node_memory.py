@@ -19,10 +19,11 @@ from process_memory import MIB, TRIAL, called, processes, while_trials_run
 from rich.console import Console
 from rich.table import Table
 
-from glad_ray.engine import make_view, run_in_process
+from glad_ray.engine.in_process import run_in_process
 from glad_ray.machine import device_name
 from glad_ray.plan import plan_experts
 from glad_ray.plan.parameters import expert_bytes
+from glad_ray.progress.sweep_reporter import make_view
 from glad_ray.spec import DM, MTT, Evaluation, Experts, Network, Run, Sweep, dataset_facts
 from glad_ray.storage import Storage
 

@@ -20,11 +20,11 @@ from rich.table import Table
 
 from glad_ray.engine.cluster import run_on_ray
 from glad_ray.engine.connection import connected
-from glad_ray.engine.events import Event, SharePacked
-from glad_ray.engine.sweep_account import SweepAccount
-from glad_ray.engine.view import PlainView
 from glad_ray.machine import device_name
 from glad_ray.plan import make_plan
+from glad_ray.progress.events import Event, SharePacked
+from glad_ray.progress.sweep_reporter import SweepReporter
+from glad_ray.progress.view import PlainView
 from glad_ray.spec import DM, Evaluation, Network, Resources, Run, Sweep, grid
 from glad_ray.spec.overrides import override_sweep
 from glad_ray.storage import Storage
@@ -47,7 +47,7 @@ class _View(PlainView):
     packed = 1
 
     def show(self, event: Event) -> None:
-        self.account.add(event)
+        self.reporter.add(event)
         if isinstance(event, SharePacked):
             self.packed = event.at_once
 
@@ -56,14 +56,14 @@ def distil(sweep: Sweep, setting: Setting) -> Outcome:
     """Distil all runs with so many on a GPU at once."""
     gpus = "auto" if setting == "auto" else 1 / setting
     plan = make_plan(sweep.replace(resources=sweep.resources.replace(trial_gpus=gpus)))
-    account = SweepAccount(plan)
-    view = _View(account)
+    reporter = SweepReporter(plan)
+    view = _View(reporter)
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
         run_on_ray(plan, Storage.open(folder), address=None, view=view)
         seconds = time.monotonic() - started
     on_a_gpu = view.packed if setting == "auto" else setting
-    return Outcome(on_a_gpu, seconds, account.tally.retries, len(account.tally.distilled))
+    return Outcome(on_a_gpu, seconds, reporter.sweep_progress.retries, len(reporter.sweep_progress.distilled))
 
 
 def main() -> None:

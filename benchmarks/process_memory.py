@@ -12,17 +12,17 @@ from typing import Any, NamedTuple, TypeVar
 
 import ray
 
-from glad_ray.engine import make_view
 from glad_ray.engine.connection import connected
-from glad_ray.engine.events import RunProgressed
 from glad_ray.engine.fan_out import REAL
-from glad_ray.engine.faults import Fault
 from glad_ray.engine.shared import Shared, sharing
 from glad_ray.engine.shares import Shares
 from glad_ray.engine.trials import Leg, run_trials
 from glad_ray.engine.units import left_of
-from glad_ray.engine.view import View
 from glad_ray.plan import make_plan
+from glad_ray.progress.events import RunProgressed
+from glad_ray.progress.faults import Fault
+from glad_ray.progress.sweep_reporter import make_view
+from glad_ray.progress.view import View
 from glad_ray.spec import Run, Sweep
 from glad_ray.storage import Storage
 

@@ -37,10 +37,11 @@ from light_cluster import LightCluster, Worker, light_cluster
 from rich.console import Console
 from rich.table import Table
 
-from glad_ray.engine import make_view, run_on_ray
-from glad_ray.engine.events import Event, RunFinished
+from glad_ray.engine.cluster import run_on_ray
 from glad_ray.engine.fan_out import Work
 from glad_ray.plan import Plan, make_plan
+from glad_ray.progress.events import Event, RunFinished
+from glad_ray.progress.sweep_reporter import make_view
 from glad_ray.spec import DC, DM, MTT, Evaluation, Experts, Network, RandomStyleGAN, Resources, Run, Sweep, grid
 from glad_ray.storage import Storage
 

@@ -19,13 +19,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from glad_ray.engine.show_status import status_parts
-from glad_ray.engine.status import read_status
-from glad_ray.engine.tally import Tally
 from glad_ray.engine.units import left_of, show_begun
 from glad_ray.evaluate import finish_run
 from glad_ray.plan import Plan, make_plan, write_plan
 from glad_ray.plan.show import plan_tables
+from glad_ray.progress.status import read_status
+from glad_ray.progress.status_tables import status_parts
+from glad_ray.progress.sweep_progress import SweepProgress
 from glad_ray.report import write_report
 from glad_ray.results import (
     Distillation,
@@ -108,7 +108,7 @@ def costs(sweep: Sweep, storage: Storage) -> Iterator[Cost]:
     assert len(left.finished) == len(plan.runs), "all are finished"
     yield cost
     yield _taken_by("sweep: what has begun", storage, lambda: show_begun(plan, left, storage, _Silent()))[1]
-    yield _taken_by("sweep: a tally", storage, lambda: Tally(plan))[1]
+    yield _taken_by("sweep: a tally", storage, lambda: SweepProgress(plan))[1]
     yield _taken_by("sweep: failures, at its end", storage, lambda: read_failures(storage))[1]
     yield _taken_by("glad-ray status", storage, lambda: _shown(storage))[1]
     yield _taken_by("glad-ray report", storage, lambda: write_report(storage))[1]

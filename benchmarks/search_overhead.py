@@ -20,11 +20,11 @@ import ray
 from rich.console import Console
 from rich.table import Table
 
-from glad_ray.engine.events import Event, TrialSeen
 from glad_ray.engine.fan_out import Work
 from glad_ray.engine.search import needed
 from glad_ray.engine.search_on_ray import search_on_ray
 from glad_ray.engine.study import Study
+from glad_ray.progress.events import Event, TrialSeen
 from glad_ray.results import Look
 from glad_ray.spec import DM, Evaluation, FloatRange, Layers, Network, RandomStyleGAN, Run, Rung, Search
 from glad_ray.storage import Storage

@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from glad_ray.engine.replica.actor import HEALTH
-from glad_ray.engine.replica.stats import ReplicaStats
 from glad_ray.machine import device_name
+from glad_ray.progress.replica_stats import ReplicaStats
 from glad_ray.spec import DC, DM, Evaluation, Network, RandomStyleGAN, Resources, Run, Sweep, grid
 from glad_ray.storage import Storage
 

@@ -83,6 +83,14 @@ def view():
     return Recorded()
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that is set by hand."""
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
+
+
 @pytest.fixture(scope="session")
 def in_process(tmp_path_factory):
     """The storage and the view of a sweep in this process, with runs that fail among the others."""

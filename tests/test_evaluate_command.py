@@ -195,7 +195,7 @@ def test_a_training_is_not_made_again_where_storage_takes_it_late(trainings, mon
         write_trainings(*arguments)
 
     monkeypatch.setattr("glad_ray.score.write_trainings", write)
-    monkeypatch.setattr("glad_ray.engine.faults.pause_seconds", lambda tries: 0)
+    monkeypatch.setattr("glad_ray.progress.faults.pause_seconds", lambda tries: 0)
     assert evaluate(networks=["convnet"]) == 0
     assert len(refused) == 1
     assert trainings.made == numbered("convnet")

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from glad_ray.engine.faults import Fault
 from glad_ray.generators.custom import build_custom
 from glad_ray.gpu_errors import gpu_failed, lacks_gpu_memory
 from glad_ray.importing import import_callable
 from glad_ray.networks import check_network, takes_one_image
+from glad_ray.progress.faults import Fault
 from glad_ray.spec import Network
 from tests.generators import kinds
 

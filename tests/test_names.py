@@ -9,8 +9,8 @@ import pytest
 
 from glad_ray.cli import main
 from glad_ray.cli.output import Lasting
-from glad_ray.engine.faults import Fault
 from glad_ray.errors import DataError, UserError, printable
+from glad_ray.progress.faults import Fault
 from glad_ray.results import Failure
 from glad_ray.spec import dataset_facts
 from glad_ray.storage import Storage

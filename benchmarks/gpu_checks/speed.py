@@ -134,8 +134,9 @@ def pieces(setting: Setting) -> Iterator[Piece]:
 CHECK = Check(
     name="speed",
     claim="Medians: a step in the precision named (256 real images a class, 10 steps of the student; the paper's code "
-    f"as PyTorch is set, with TF32 in convolutions), both in TF32: an epoch of an expert on 4,000 images, {WHOLE_EVALUATION_EPOCHS:,} epochs of evaluation scaled from "
-    "fewer, ten images through a random StyleGAN. No limits.",
+    "as PyTorch is set, with TF32 in convolutions), both in TF32: an epoch of an expert on 4,000 images, "
+    f"{WHOLE_EVALUATION_EPOCHS:,} epochs of evaluation scaled from fewer, ten images through a random StyleGAN. "
+    "No limits.",
     share=110,
     pieces=pieces,
 )

@@ -10,9 +10,9 @@ import typer
 
 from glad_ray.cli import generators, runs, searches, sweeps
 from glad_ray.cli.output import Lasting, open_closed_streams
-from glad_ray.engine.faults import Fault
 from glad_ray.errors import BudgetError, GladRayError, UserError
 from glad_ray.interrupts import raised
+from glad_ray.progress.faults import Fault
 from glad_ray.version import __version__
 
 app = typer.Typer(

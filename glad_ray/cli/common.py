@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from glad_ray.engine import words
 from glad_ray.engine.addresses import check_address
 from glad_ray.engine.ray_settings import check_ray_settings
 from glad_ray.errors import BudgetError, UserError
 from glad_ray.paths import check_home, expanded
 from glad_ray.plan import Plan
+from glad_ray.progress import formatting
 from glad_ray.spec import Run
 from glad_ray.storage import Storage
 
@@ -72,14 +72,14 @@ def run_plan(made: Plan, storage: Storage, address: str | None, device: str | No
     """Run a plan through Ray, or in this process on `device`, and show how it goes; returns the budget that ended it,
     if one did.
     """
-    from glad_ray.engine import make_view
+    from glad_ray.progress.sweep_reporter import make_view
 
     with make_view(made) as view:
         if device is None:
-            from glad_ray.engine import run_on_ray
+            from glad_ray.engine.cluster import run_on_ray
 
             return run_on_ray(made, storage, address=address, view=view)
-        from glad_ray.engine import run_in_process
+        from glad_ray.engine.in_process import run_in_process
 
         return run_in_process(made, storage, device=device, view=view)
 
@@ -87,7 +87,9 @@ def run_plan(made: Plan, storage: Storage, address: str | None, device: str | No
 def check_spent(budget: str | None) -> None:
     """Raise `BudgetError` if a budget ended it before all was done."""
     if budget is not None:
-        raise BudgetError(f"{words.spent(budget)}: nothing is lost, and the same command goes on with what is left.")
+        raise BudgetError(
+            f"{formatting.spent(budget)}: nothing is lost, and the same command goes on with what is left."
+        )
 
 
 def device_in_process(in_process: bool, name: str) -> str | None:

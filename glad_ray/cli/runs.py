@@ -21,9 +21,9 @@ from glad_ray.cli.common import (
     say,
     say_licences,
 )
-from glad_ray.engine.driver import driving
 from glad_ray.errors import RunError, UserError
 from glad_ray.plan import as_stored, make_plan, plan_experts
+from glad_ray.progress.driver import driving
 from glad_ray.spec import DATASETS, Evaluation, Experts, ExpertSet, Network, RandomStyleGAN, Run, Sweep, dataset_facts
 from glad_ray.spec.network import NETWORK_NAMES
 from glad_ray.spec.overrides import override_experts, override_sweep
@@ -110,7 +110,8 @@ def distill(
     if one.runs[0].ipc is None:
         raise UserError("The whole dataset has no set to make: name it in a sweep, where networks are trained on it.")
 
-    from glad_ray.engine import distill_in_process, make_view
+    from glad_ray.engine.in_process import distill_in_process
+    from glad_ray.progress.sweep_reporter import make_view
 
     where, kept = device_named(device), Storage.open(storage)
     say_licences(one.runs)
@@ -161,23 +162,23 @@ def evaluate(
         assignments,
     ).evaluations[0]
 
-    from glad_ray.engine import score_in_process
-    from glad_ray.engine.score_account import account_of
-    from glad_ray.engine.view import view_of
+    from glad_ray.engine.scoring import score_in_process
+    from glad_ray.progress.scoring_reporter import scoring_reporter
+    from glad_ray.progress.view import view_of
 
     made, where = _read_set(synthetic_set, dataset, labels, label_kind, temperature, whitening), device_named(device)
-    account = account_of(made, evaluation)
+    reporter = scoring_reporter(made.run, evaluation)
     try:
-        with view_of(account, transient=True) as view:
+        with view_of(reporter, transient=True) as view:
             score_in_process(made, evaluation, storage, device=where, view=view)
     finally:
         # Whatever ended it, what was finished is shown.
-        if account.trainings or account.failed:
-            console().print(account.table(str(synthetic_set)))
-    if account.failed:
-        failed = "; ".join(f"{network.title}: {error}" for network, error in account.failed.items())
+        if reporter.trainings or reporter.failed:
+            console().print(reporter.table(str(synthetic_set)))
+    if reporter.failed:
+        failed = "; ".join(f"{network.title}: {error}" for network, error in reporter.failed.items())
         raise RunError(
-            f"{len(account.failed)} of {len(evaluation.networks)} networks failed ({failed}): what the table shows "
+            f"{len(reporter.failed)} of {len(evaluation.networks)} networks failed ({failed}): what the table shows "
             "is kept, and the same command tries again what failed."
         )
 

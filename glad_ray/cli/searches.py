@@ -17,9 +17,9 @@ from glad_ray.cli.common import (
     say,
     say_licences,
 )
-from glad_ray.engine.driver import driving
 from glad_ray.errors import GladRayError, UserError
 from glad_ray.plan import as_stored, write_plan
+from glad_ray.progress.driver import driving
 from glad_ray.results import SearchTrial, read_trials
 from glad_ray.spec.code import as_code
 from glad_ray.spec.overrides import override_search
@@ -82,7 +82,7 @@ def search(
     with driving(kept, say):
         say_licences(representatives(made))
         from glad_ray.engine.search import plan_winner, run_search
-        from glad_ray.engine.search_account import make_search_view
+        from glad_ray.progress.search_reporter import make_search_view
         from glad_ray.report import write_report, write_search_report
 
         view = make_search_view(made, kept)

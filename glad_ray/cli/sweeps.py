@@ -20,12 +20,12 @@ from glad_ray.cli.common import (
     say,
     say_licences,
 )
-from glad_ray.engine.driver import driving, look_at_driver
 from glad_ray.errors import GladRayError, UserError
 from glad_ray.plan import Plan, as_stored, make_plan, write_plan
 from glad_ray.plan.cluster_file import CLUSTER_VARIABLE, read_node_types
 from glad_ray.plan.machines import NodeType, machines_table
 from glad_ray.plan.show import differences_table, plan_tables
+from glad_ray.progress.driver import driving, look_at_driver
 from glad_ray.results import finished, read_failures
 from glad_ray.spec import Sweep, dataset_facts
 from glad_ray.spec.overrides import first, only, override_sweep
@@ -130,9 +130,9 @@ def status(
     """Say what every run of a sweep, or every trial of a search, is doing, while it goes on and after, from its storage
     alone.
     """
-    from glad_ray.engine.search_status import read_search_status, search_status_fields, search_status_parts
-    from glad_ray.engine.show_status import status_fields, status_parts
-    from glad_ray.engine.status import read_status
+    from glad_ray.progress.search_status import read_search_status, search_status_fields, search_status_parts
+    from glad_ray.progress.status import read_status
+    from glad_ray.progress.status_tables import status_fields, status_parts
 
     kept = Storage.open(storage, create=False)
     driver = look_at_driver(kept, say)

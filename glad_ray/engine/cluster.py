@@ -5,9 +5,7 @@ from functools import partial
 
 from glad_ray.engine.budget import Budget
 from glad_ray.engine.conductor import Cluster, Conductor, cluster_for
-from glad_ray.engine.events import RunDistilled, RunFinished
 from glad_ray.engine.fan_out import REAL, Work
-from glad_ray.engine.faults import Fault
 from glad_ray.engine.trials import Leg
 from glad_ray.engine.units import (
     Left,
@@ -19,9 +17,11 @@ from glad_ray.engine.units import (
     record_failure,
     show_begun,
 )
-from glad_ray.engine.view import View
 from glad_ray.errors import GladRayError
 from glad_ray.plan import Plan
+from glad_ray.progress.events import RunDistilled, RunFinished
+from glad_ray.progress.faults import Fault
+from glad_ray.progress.view import View
 from glad_ray.results import clear_failure
 from glad_ray.spec import ExpertSet, Network, Run
 from glad_ray.storage import Storage

@@ -18,18 +18,7 @@ import ray
 from glad_ray.data import find_dataset
 from glad_ray.engine.budget import Budget
 from glad_ray.engine.connection import check_resources, connected, node_types
-from glad_ray.engine.events import (
-    ClusterJoined,
-    Ending,
-    Event,
-    Retried,
-    RunProgressed,
-    ShareGivenBack,
-    ShareTaken,
-    TrainingDone,
-)
 from glad_ray.engine.fan_out import FanOut, Work
-from glad_ray.engine.faults import Fault
 from glad_ray.engine.first_process import check_first_process
 from glad_ray.engine.node_actors import NodeActors, alive_nodes
 from glad_ray.engine.packing import pack
@@ -40,9 +29,20 @@ from glad_ray.engine.shares import Kind, Shares
 from glad_ray.engine.tasks import Tasks
 from glad_ray.engine.trials import Leg, run_trials
 from glad_ray.engine.units import Left, check_generators, first_fault
-from glad_ray.engine.view import View
 from glad_ray.plan import experts_needed
 from glad_ray.plan.machines import NodeType, held_gpus, slices_of
+from glad_ray.progress.events import (
+    ClusterJoined,
+    Ending,
+    Event,
+    Retried,
+    RunProgressed,
+    ShareGivenBack,
+    ShareTaken,
+    TrainingDone,
+)
+from glad_ray.progress.faults import Fault
+from glad_ray.progress.view import View
 from glad_ray.spec import ExpertSet, Run, Sweep
 from glad_ray.storage import Storage
 

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 
 from glad_ray.distill import build_space, distill
-from glad_ray.engine.events import RunProgressed
-from glad_ray.engine.faults import Fault
 from glad_ray.engine.shared import Shared
+from glad_ray.progress.events import RunProgressed
+from glad_ray.progress.faults import Fault
 from glad_ray.results import Progress, clear_failure
 from glad_ray.spec import Run
 

@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 import ray
 
 from glad_ray.engine.budget import Budget
-from glad_ray.engine.events import ExpertEpoch, TrainingDone
-from glad_ray.engine.faults import Fault
 from glad_ray.engine.looking import look_key, look_task
 from glad_ray.engine.packing import measure_task
 from glad_ray.engine.shared import Shared
@@ -18,6 +16,8 @@ from glad_ray.engine.trials import distil_task
 from glad_ray.engine.units import evaluation_bound
 from glad_ray.evaluate import evaluate_network, finish_run
 from glad_ray.experts import missing_groups, train_experts
+from glad_ray.progress.events import ExpertEpoch, TrainingDone
+from glad_ray.progress.faults import Fault
 from glad_ray.results import Look, Training
 from glad_ray.spec import Evaluation, ExpertSet, Network, Run
 from glad_ray.storage import Storage

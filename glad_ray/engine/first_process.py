@@ -9,10 +9,10 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from glad_ray.engine.events import Waiting
 from glad_ray.engine.start_errors import ray_logs
-from glad_ray.engine.view import View
 from glad_ray.errors import UserError
+from glad_ray.progress.events import Waiting
+from glad_ray.progress.view import View
 
 SAID_AFTER_SECONDS = 15.0
 AT_MOST_SECONDS = 300.0

@@ -9,8 +9,6 @@ import torch
 
 from glad_ray.distill import OnProgress, build_space, distill
 from glad_ray.engine.budget import Budget
-from glad_ray.engine.events import Ending, ExpertEpoch, Retried, RunDistilled, RunFinished, RunProgressed, TrainingDone
-from glad_ray.engine.faults import Fault, attempt
 from glad_ray.engine.units import (
     DataKey,
     Left,
@@ -27,12 +25,22 @@ from glad_ray.engine.units import (
     record_failure,
     show_begun,
 )
-from glad_ray.engine.view import View
 from glad_ray.errors import GladRayError, StoppedError
 from glad_ray.evaluate import evaluate_network, finish_run, look_at
 from glad_ray.experts import ExpertFiles, missing_groups, train_experts
 from glad_ray.generators import Generator
 from glad_ray.plan import Plan
+from glad_ray.progress.events import (
+    Ending,
+    ExpertEpoch,
+    Retried,
+    RunDistilled,
+    RunFinished,
+    RunProgressed,
+    TrainingDone,
+)
+from glad_ray.progress.faults import Fault, attempt
+from glad_ray.progress.view import View
 from glad_ray.results import Look, Progress, Training, clear_failure
 from glad_ray.spec import Evaluation, ExpertSet, GeneratorRecord, Network, Run, Unit
 from glad_ray.storage import Storage

@@ -2,10 +2,10 @@
 
 import ray
 
-from glad_ray.engine.faults import Fault
 from glad_ray.engine.shared import Shared
 from glad_ray.engine.units import evaluation_bound
 from glad_ray.evaluate import look_at
+from glad_ray.progress.faults import Fault
 from glad_ray.results import Look
 from glad_ray.spec import Evaluation, Network, Run
 

@@ -15,17 +15,17 @@ from torch import Tensor
 
 from glad_ray.data import Dataset
 from glad_ray.distill import build_space, try_steps
-from glad_ray.engine.events import SharePacked
-from glad_ray.engine.faults import Fault
 from glad_ray.engine.shared import Shared
 from glad_ray.engine.shares import Kind, Measured, Shares, ray_options
 from glad_ray.engine.tasks import Tasks
 from glad_ray.engine.units import Left
-from glad_ray.engine.view import View
 from glad_ray.evaluate import try_epoch
 from glad_ray.experts import groups, try_expert_epoch
 from glad_ray.machine import reset_peak_memory
 from glad_ray.networks import build_network, flat_parameters
+from glad_ray.progress.events import SharePacked
+from glad_ray.progress.faults import Fault
+from glad_ray.progress.view import View
 from glad_ray.spec import Evaluation, ExpertSet, Network, Run, Slice, Sweep
 
 _POLL_SECONDS = 0.25

@@ -11,12 +11,12 @@ from ray.exceptions import RayTaskError
 from glad_ray.data.dataset import Split
 from glad_ray.data.parts import Form, Part
 from glad_ray.data.prepare import decode_here
-from glad_ray.engine.events import Retried
-from glad_ray.engine.faults import Fault
 from glad_ray.engine.tasks import Tasks
 from glad_ray.engine.units import computing_with
-from glad_ray.engine.view import View
 from glad_ray.errors import GladRayError
+from glad_ray.progress.events import Retried
+from glad_ray.progress.faults import Fault
+from glad_ray.progress.view import View
 
 _CPUS = 1
 _PARTS_PER_CPU = 2

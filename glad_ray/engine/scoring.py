@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from functools import partial
 
-from glad_ray.engine.events import ImagesPrepared, NetworkFailed, Retried, SetTrained
-from glad_ray.engine.faults import Fault, attempt
 from glad_ray.engine.process_state import restored
 from glad_ray.engine.units import computing_with
-from glad_ray.engine.view import View
+from glad_ray.progress.events import ImagesPrepared, NetworkFailed, Retried, SetTrained
+from glad_ray.progress.faults import Fault, attempt
+from glad_ray.progress.view import View
 from glad_ray.results import Training
 from glad_ray.score import Scoring
 from glad_ray.spec import Evaluation, Network

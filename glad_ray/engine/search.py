@@ -5,14 +5,12 @@ from typing import NamedTuple
 from glad_ray.engine.study import Study
 from glad_ray.engine.study_storage import told_in_a_sentence
 from glad_ray.engine.units import Left, check_networks
-from glad_ray.engine.view import View
-from glad_ray.plan import Plan, as_stored, make_plan
+from glad_ray.plan import Plan, make_plan, plan_search
+from glad_ray.progress.view import View
 from glad_ray.results import RefusedDraw, SearchTrial, write_search
 from glad_ray.spec import Run, Sweep
-from glad_ray.spec.experts import merged
 from glad_ray.spec.search import Search
 from glad_ray.spec.search_check import check_search
-from glad_ray.spec.search_space import representatives
 from glad_ray.storage import Storage
 
 
@@ -50,7 +48,8 @@ def run_search(
     `UserError` before anything is started if the search or the study cannot be used.
     """
     check_search(search)
-    plan, left = needed(search, storage)
+    plan = plan_search(search, storage)
+    left = Left((), plan.runs, (), plan.expert_sets, ())
     check_networks(plan, left)
     with view, told_in_a_sentence():
         study = Study(search, storage, where, alone, view.show)
@@ -85,14 +84,3 @@ def _run(
     from glad_ray.engine.in_process import search_in_process
 
     return search_in_process(study, plan, left, storage, device=device, view=view)
-
-
-def needed(search: Search, storage: Storage) -> tuple[Plan, Left]:
-    """What the runs of a search need between them, as if they were those of a sweep."""
-    runs = representatives(search)
-    # Looks train on the sets' own labels.
-    evaluation = search.evaluation.replace(labels="hard")
-    sweep = Sweep(name=search.name, runs=runs, evaluations=(evaluation,), resources=search.resources)
-    expert_sets = merged(run.expert_set for run in runs if run.expert_set is not None)
-    plan = as_stored(Plan(sweep, runs, expert_sets), storage)
-    return plan, Left((), plan.runs, (), plan.expert_sets, ())

@@ -5,12 +5,12 @@ from functools import partial
 from glad_ray.engine.budget import Budget
 from glad_ray.engine.conductor import Cluster, Conductor, cluster_for
 from glad_ray.engine.fan_out import REAL, Work
-from glad_ray.engine.faults import Fault
 from glad_ray.engine.study import Stop, Study
 from glad_ray.engine.trials import Leg
 from glad_ray.engine.units import Left
-from glad_ray.engine.view import View
 from glad_ray.plan import Plan
+from glad_ray.progress.faults import Fault
+from glad_ray.progress.view import View
 from glad_ray.results import Look
 from glad_ray.spec import Network
 from glad_ray.storage import Storage

@@ -14,7 +14,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from glad_ray.data import Dataset
 from glad_ray.engine.devices import given_back, unit_device
 from glad_ray.engine.event_queue import EventQueue
-from glad_ray.engine.events import Event, ShareGivenBack, ShareTaken
 from glad_ray.engine.node_actors import NodeActors, find_replicas, find_store
 from glad_ray.engine.remote_trajectories import RemoteTrajectories
 from glad_ray.engine.replica.handle import RemoteGenerator
@@ -22,6 +21,7 @@ from glad_ray.engine.units import DataKey, Left, computing_with, own_generator
 from glad_ray.errors import StoppedError
 from glad_ray.generators import Generator
 from glad_ray.machine import compute_deterministically
+from glad_ray.progress.events import Event, ShareGivenBack, ShareTaken
 from glad_ray.spec import ExpertSet, GeneratorRecord, Run, Sweep, Unit
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile

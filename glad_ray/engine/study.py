@@ -21,13 +21,13 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from glad_ray.engine import words
-from glad_ray.engine.events import DrawRefused, DrawsEnded, Event, Outcome, TrialFailed, TrialSeen, TrialsFound
-from glad_ray.engine.faults import Fault
 from glad_ray.engine.open_study import open_study
 from glad_ray.engine.samplers import draw, drawn_before, prunes_again, sampler_for
 from glad_ray.errors import UserError
 from glad_ray.plan.stored_ids import StoredIds
+from glad_ray.progress import formatting
+from glad_ray.progress.events import DrawRefused, DrawsEnded, Event, Outcome, TrialFailed, TrialSeen, TrialsFound
+from glad_ray.progress.faults import Fault
 from glad_ray.results import (
     Look,
     RefusedDraw,
@@ -369,7 +369,7 @@ class Study:
         return self._ids.of_run(run, () if run.expert_set is None else (run.expert_set,))
 
     def _drawn_in_words(self, number: int) -> str:
-        return words.of_drawn(self._frozen(number).params)
+        return formatting.of_drawn(self._frozen(number).params)
 
     def _trial(self, number: int) -> Trial:
         return Trial(self.optuna_study, self._frozen(number)._trial_id)

@@ -9,7 +9,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from glad_ray.engine.faults import RETRIES, Fault, Tries, pause_seconds
+from glad_ray.progress.faults import RETRIES, Fault, Tries, pause_seconds
 
 Start = Callable[[int], ray.ObjectRef[Any]]
 """Starts a task; takes how often that was tried before, since it made progress."""

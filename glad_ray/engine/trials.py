@@ -27,11 +27,11 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table
 
-from glad_ray.engine.faults import LOST, Fault, Tries, pause_seconds
 from glad_ray.engine.first_process import FirstProcess
 from glad_ray.engine.node_actors import alive_nodes
 from glad_ray.engine.shares import Kind, Shares, ray_options
-from glad_ray.engine.view import View
+from glad_ray.progress.faults import LOST, Fault, Tries, pause_seconds
+from glad_ray.progress.view import View
 from glad_ray.spec import Run, Slice
 
 if TYPE_CHECKING:

@@ -16,10 +16,7 @@ import torch
 from glad_ray.data import Dataset, load_dataset
 from glad_ray.data.prepare import Decode, decode_here
 from glad_ray.distill import distilled
-from glad_ray.engine.events import Begun, ImagesPrepared, Retried, RunFailed
-from glad_ray.engine.faults import Fault
 from glad_ray.engine.process_state import restored
-from glad_ray.engine.view import View
 from glad_ray.errors import RunError
 from glad_ray.generators import Generator, build_generator, check_generator, read_file
 from glad_ray.interrupts import within
@@ -27,6 +24,9 @@ from glad_ray.machine import compute_deterministically, current_device, keep_fre
 from glad_ray.networks import check_network
 from glad_ray.plan import Plan, experts_needed
 from glad_ray.plan.machines import units_of
+from glad_ray.progress.events import Begun, ImagesPrepared, Retried, RunFailed
+from glad_ray.progress.faults import Fault
+from glad_ray.progress.view import View
 from glad_ray.results import Failure, completed, damage, missing_experts, sound_trainings, write_failure
 from glad_ray.spec import (
     DC,

@@ -10,6 +10,8 @@ from glad_ray.plan.stored_ids import StoredIds
 from glad_ray.spec import ExpertSet, Resources, Run, Sweep, dataset_facts
 from glad_ray.spec.experts import merged
 from glad_ray.spec.overrides import rank
+from glad_ray.spec.search import Search
+from glad_ray.spec.search_space import representatives
 from glad_ray.spec.whitening import check_whitening
 from glad_ray.storage import Storage
 
@@ -53,6 +55,18 @@ def plan_experts(*expert_sets: ExpertSet, resources: Resources = _STANDARD) -> P
         if each.whitening != "none":
             check_whitening(each.whitening, dataset_facts(each.dataset).channels, each.resolution)
     return Plan(Sweep(name="experts", runs=(), resources=resources), (), merged(expert_sets))
+
+
+def plan_search(search: Search, storage: Storage) -> Plan:
+    """The plan of what the runs of a search need between them, as if they were those of a sweep: its runs are one for
+    each choice that decides on that.
+    """
+    runs = representatives(search)
+    # The evaluations at its rungs train on the sets' own labels.
+    evaluation = search.evaluation.replace(labels="hard")
+    sweep = Sweep(name=search.name, runs=runs, evaluations=(evaluation,), resources=search.resources)
+    expert_sets = merged(run.expert_set for run in runs if run.expert_set is not None)
+    return as_stored(Plan(sweep, runs, expert_sets), storage)
 
 
 def experts_needed(run: Run, sweep: Sweep, distilled: bool = False) -> tuple[ExpertSet, ...]:

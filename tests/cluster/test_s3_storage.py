@@ -11,8 +11,8 @@ import pytest
 
 from glad_ray.data import load_dataset
 from glad_ray.data.prepare import CACHE_VARIABLE
-from glad_ray.engine.driver import driving, read_driver
 from glad_ray.errors import DataError, UserError
+from glad_ray.progress.driver import driving, read_driver
 from glad_ray.storage import Storage
 from tests.cluster.swift import swift
 from tests.data.trees import write_classes

@@ -1,4 +1,4 @@
-"""Budgets that a test spends, and a clock that it sets."""
+"""Budgets that a test spends."""
 
 import pytest
 
@@ -11,11 +11,3 @@ def spend(monkeypatch):
     state = {"spent": False}
     monkeypatch.setattr(Budget, "spent", property(lambda budget: "the hours of this test" if state["spent"] else None))
     return lambda spent=True: state.update(spent=spent)
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """A clock that is set by hand."""
-    now = [1000.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    return now

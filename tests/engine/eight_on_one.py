@@ -14,13 +14,13 @@ import ray
 import torch
 
 from glad_ray.engine.cluster import run_on_ray
-from glad_ray.engine.events import RunDistilled
 from glad_ray.engine.fan_out import REAL
 from glad_ray.engine.replica import watch
 from glad_ray.engine.replica.actor import HEALTH
-from glad_ray.engine.replica.stats import read_replicas
 from glad_ray.generators import build_generator
 from glad_ray.plan import make_plan
+from glad_ray.progress.events import RunDistilled
+from glad_ray.progress.replica_stats import read_replicas
 from glad_ray.spec import DC, DM, CustomGenerator, Evaluation, Resources, Sweep, grid
 from glad_ray.storage import Storage
 from tests.engine import tiny

@@ -12,11 +12,11 @@ import torch
 
 from glad_ray.engine.connection import connected
 from glad_ray.engine.expert_store import ExpertStore, start_expert_store
-from glad_ray.engine.faults import RETRIES
 from glad_ray.engine.remote_trajectories import RemoteTrajectories
 from glad_ray.engine.tasks import Tasks
 from glad_ray.errors import DataError, UserError
 from glad_ray.experts import ExpertFiles
+from glad_ray.progress.faults import RETRIES
 from tests.engine import tiny
 
 pytestmark = pytest.mark.usefixtures("ray_session")

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from glad_ray.engine.cluster import run_on_ray
-from glad_ray.engine.events import Begun, ExpertEpoch, Retried, RunDistilled, RunFailed, RunFinished, TrainingDone
 from glad_ray.engine.in_process import run_in_process
 from glad_ray.errors import RunError, UserError
 from glad_ray.experts import missing_experts
+from glad_ray.progress.events import Begun, ExpertEpoch, Retried, RunDistilled, RunFailed, RunFinished, TrainingDone
 from glad_ray.results import finished, read_failures, read_trainings
 from tests.engine import tiny
 from tests.faults.processes import until, workers, working

@@ -7,9 +7,9 @@ import pytest
 
 from glad_ray.cli import main
 from glad_ray.engine import units
-from glad_ray.engine.events import Begun, Retried, RunDistilled, RunProgressed, TrainingDone
 from glad_ray.engine.in_process import run_in_process
 from glad_ray.engine.units import left_of
+from glad_ray.progress.events import Begun, Retried, RunDistilled, RunProgressed, TrainingDone
 from glad_ray.results import completed, evaluated, read_entry, written_as
 from glad_ray.storage import Storage
 from tests.engine import tiny

@@ -9,8 +9,8 @@ import ray
 import torch
 
 from glad_ray.engine.devices import ALL_SEEN, free_frames, unit_device
-from glad_ray.engine.faults import attempt
 from glad_ray.errors import GladRayError, UserError
+from glad_ray.progress.faults import attempt
 from glad_ray.spec import Resources
 
 pytestmark = pytest.mark.unit

@@ -6,10 +6,10 @@ import pytest
 
 from glad_ray.engine import trials
 from glad_ray.engine.cluster import run_on_ray
-from glad_ray.engine.events import Waiting
 from glad_ray.engine.first_process import FirstProcess, check_first_process
-from glad_ray.engine.sweep_account import make_view
 from glad_ray.errors import UserError
+from glad_ray.progress.events import Waiting
+from glad_ray.progress.sweep_reporter import make_view
 from tests.engine import tiny
 
 

@@ -2,7 +2,10 @@
 
 import pytest
 
-from glad_ray.engine.events import (
+from glad_ray.engine.in_process import distill_in_process, run_in_process
+from glad_ray.errors import RunError
+from glad_ray.experts import missing_experts
+from glad_ray.progress.events import (
     Begun,
     ExpertEpoch,
     RunDistilled,
@@ -11,9 +14,6 @@ from glad_ray.engine.events import (
     RunProgressed,
     TrainingDone,
 )
-from glad_ray.engine.in_process import distill_in_process, run_in_process
-from glad_ray.errors import RunError
-from glad_ray.experts import missing_experts
 from glad_ray.results import read_failures, read_results
 from tests.engine import tiny
 

@@ -6,9 +6,9 @@ import pytest
 from ray.tune.execution.class_cache import _ActorClassCache
 from ray.tune.search import Searcher
 
-from glad_ray.engine.faults import LOST, RETRIES, Fault
 from glad_ray.engine.shares import Shares
 from glad_ray.engine.trials import TRIALS_AHEAD, Leg, TrialQueue
+from glad_ray.progress.faults import LOST, RETRIES, Fault
 from glad_ray.spec import Resources
 from tests.engine import tiny
 

@@ -14,11 +14,11 @@ from glad_ray.engine.replica import handle, watch
 from glad_ray.engine.replica.actor import HEALTH, Replica, batches_at_once, start_replica
 from glad_ray.engine.replica.arrays import arrays_of
 from glad_ray.engine.replica.handle import RemoteGenerator
-from glad_ray.engine.replica.stats import read_replicas
 from glad_ray.engine.units import left_of
 from glad_ray.errors import UserError
 from glad_ray.generators import build_generator, read_file
 from glad_ray.plan.machines import shared_generators
+from glad_ray.progress.replica_stats import read_replicas
 from glad_ray.spec import Resources
 from glad_ray.spec.generators import GIB
 from glad_ray.stylegan.settings import WORKING_BYTES

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from glad_ray.engine.faults import Fault
 from glad_ray.engine.replica.arrays import array_of, arrays_of, tensor_of
 from glad_ray.engine.replica.calls import IMAGE_GRADS, decode_key, pullback_key
 from glad_ray.engine.replica.computing import HeldGenerator
 from glad_ray.errors import UnavailableError
 from glad_ray.generators import build_generator
+from glad_ray.progress.faults import Fault
 from glad_ray.spec import Resources
 from tests.generators import kinds
 

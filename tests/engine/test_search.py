@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from glad_ray.engine.events import ExpertEpoch, RunProgressed, TrialFailed, TrialSeen, TrialsFound
 from glad_ray.engine.search import plan_winner, run_search
-from glad_ray.engine.search_account import SearchAccount
-from glad_ray.engine.view import LiveView, PlainView
+from glad_ray.progress.events import ExpertEpoch, RunProgressed, TrialFailed, TrialSeen, TrialsFound
+from glad_ray.progress.search_reporter import SearchReporter
+from glad_ray.progress.view import LiveView, PlainView
 from glad_ray.results import Progress, read_look, read_results, read_trials
 from glad_ray.spec import FloatRange
 from glad_ray.storage import Storage
@@ -193,7 +193,7 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(undisturbed, tmp_pat
 
 def test_what_is_said(undisturbed, storage, capsys):
     found, _, recorded = undisturbed
-    with PlainView(SearchAccount(tiny.SEARCH, storage)) as view:
+    with PlainView(SearchReporter(tiny.SEARCH, storage)) as view:
         for event in recorded.events:
             view.show(event)
     lines = capsys.readouterr().out.splitlines()
@@ -206,7 +206,7 @@ def test_what_is_said(undisturbed, storage, capsys):
 
 def test_what_is_drawn(storage):
     console = Console(file=io.StringIO(), force_terminal=True, width=160, height=30, color_system=None)
-    view = LiveView(SearchAccount(tiny.SEARCH, storage), console)
+    view = LiveView(SearchReporter(tiny.SEARCH, storage), console)
 
     def drawn():
         with console.capture() as capture:

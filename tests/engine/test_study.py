@@ -12,10 +12,10 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
-from glad_ray.engine.events import DrawRefused, DrawsEnded, TrialFailed, TrialSeen, TrialsFound
-from glad_ray.engine.faults import LOST, Fault
 from glad_ray.engine.study import Study
 from glad_ray.errors import UserError
+from glad_ray.progress.events import DrawRefused, DrawsEnded, TrialFailed, TrialSeen, TrialsFound
+from glad_ray.progress.faults import LOST, Fault
 from glad_ray.results import Look, read_refused_draws, read_trials, write_look
 from glad_ray.spec import (
     DM,

@@ -11,10 +11,10 @@ import torch
 from ray.cluster_utils import Cluster
 
 from glad_ray.engine.cluster import run_on_ray
-from glad_ray.engine.events import Retried, RunFailed, RunFinished
 from glad_ray.engine.fan_out import Work
-from glad_ray.engine.faults import Fault
 from glad_ray.plan import make_plan
+from glad_ray.progress.events import Retried, RunFailed, RunFinished
+from glad_ray.progress.faults import Fault
 from glad_ray.spec import Evaluation, Network, RandomReal, Resources, Run, Sweep
 from glad_ray.storage import Storage
 from tests.engine import tiny

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from glad_ray.engine.events import ExpertEpoch, RunDistilled, RunFinished, TrainingDone
+from glad_ray.progress.events import ExpertEpoch, RunDistilled, RunFinished, TrainingDone
 from glad_ray.results import finished
 from tests.engine import tiny
 

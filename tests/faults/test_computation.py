@@ -5,10 +5,10 @@ import html
 import pytest
 
 from glad_ray.engine.cluster import run_on_ray
-from glad_ray.engine.events import Retried, RunFailed, RunFinished, TrainingDone
-from glad_ray.engine.faults import LOST
 from glad_ray.engine.in_process import run_in_process
 from glad_ray.plan import write_plan
+from glad_ray.progress.events import Retried, RunFailed, RunFinished, TrainingDone
+from glad_ray.progress.faults import LOST
 from glad_ray.report import write_report
 from glad_ray.results import finished, read_failures, read_trainings
 from glad_ray.spec import Network

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from glad_ray.engine.events import Retried, TrialFailed
 from glad_ray.engine.search import run_search
+from glad_ray.progress.events import Retried, TrialFailed
 from glad_ray.results import read_look, read_trials
 from tests.engine import tiny
 from tests.faults.processes import Killer, until

@@ -8,8 +8,8 @@ import pytest
 
 from glad_ray.cli import main
 from glad_ray.engine.cluster import run_on_ray
-from glad_ray.engine.events import Retried, RunFailed, RunProgressed
 from glad_ray.engine.in_process import run_in_process
+from glad_ray.progress.events import Retried, RunFailed, RunProgressed
 from glad_ray.storage import Storage
 from tests.engine import tiny
 from tests.faults.disk import fill, mount

@@ -7,8 +7,8 @@ import json
 import sys
 
 from glad_ray.engine.cluster import run_on_ray
-from glad_ray.engine.events import Retried, RunFailed
 from glad_ray.plan import make_plan
+from glad_ray.progress.events import Retried, RunFailed
 from glad_ray.spec import CustomGenerator, Resources, Sweep
 from glad_ray.storage import Storage
 from tests.engine import eight_on_one, tiny

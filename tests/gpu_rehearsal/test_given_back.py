@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from glad_ray.engine import shared
-from glad_ray.engine.events import RunFailed, RunFinished
 from glad_ray.engine.in_process import run_in_process
 from glad_ray.engine.packing import try_unit
 from glad_ray.engine.replica import computing
@@ -15,6 +14,7 @@ from glad_ray.engine.replica.calls import decode_key
 from glad_ray.evaluate import evaluate_network
 from glad_ray.experts import train_experts
 from glad_ray.plan import make_plan
+from glad_ray.progress.events import RunFailed, RunFinished
 from glad_ray.spec import DM, Evaluation, Resources, Sweep
 from tests.gpu_rehearsal import runs
 from tests.gpu_rehearsal.gpu import PretendedGPU

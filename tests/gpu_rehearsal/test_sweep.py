@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from glad_ray.data import draws
-from glad_ray.engine.events import ExpertEpoch, RunFailed, RunProgressed, TrainingDone
 from glad_ray.engine.in_process import run_in_process
 from glad_ray.engine.search import run_search
 from glad_ray.generators.stylegan_xl import activation
 from glad_ray.networks import convnet
 from glad_ray.plan import make_plan
+from glad_ray.progress.events import ExpertEpoch, RunFailed, RunProgressed, TrainingDone
 from glad_ray.results import read_losses, read_results, read_trials
 from glad_ray.spec import Choice, Evaluation, Experts, FloatRange, Halving, Network, Resources, Rung, Search, Sweep
 from glad_ray.storage import Storage

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from glad_ray.engine.events import ExpertEpoch, RunProgressed, TrainingDone
 from glad_ray.engine.in_process import run_in_process
-from glad_ray.engine.status import read_status
 from glad_ray.plan import as_stored, make_plan, plan_experts, read_plan, write_plan
+from glad_ray.progress.events import ExpertEpoch, RunProgressed, TrainingDone
+from glad_ray.progress.status import read_status
 from glad_ray.report.material import read_found, work_out
 from glad_ray.results import missing_experts, read_losses, read_results
 from glad_ray.spec import Sweep

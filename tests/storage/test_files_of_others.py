@@ -5,8 +5,8 @@ import json
 import pytest
 
 from glad_ray.cli import main
-from glad_ray.engine.driver import Driver
 from glad_ray.errors import UserError
+from glad_ray.progress.driver import Driver
 from glad_ray.storage import Storage
 
 FOREIGN = {

@@ -23,7 +23,7 @@ from glad_ray.engine.replica.calls import (
     start_key,
 )
 from glad_ray.engine.replica.health import Health
-from glad_ray.engine.replica.stats import ReplicaStats
+from glad_ray.progress.replica_stats import ReplicaStats
 from glad_ray.spec import GeneratorRecord, Resources
 from glad_ray.spec.generators import GIB, Init
 from glad_ray.stylegan.files import GeneratorFile

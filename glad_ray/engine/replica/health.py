@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from ray.util.metrics import Counter, Gauge, Histogram
 
 from glad_ray.engine.replica.batching import Batch
-from glad_ray.engine.replica.stats import ReplicaStats
+from glad_ray.progress.replica_stats import ReplicaStats
 
 _RATE_SECONDS = 30.0
 _SIZES = [2.0**power for power in range(10)]

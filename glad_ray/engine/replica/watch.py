@@ -8,9 +8,9 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from glad_ray.engine.events import ReplicaHealth
 from glad_ray.engine.replica.actor import HEALTH
-from glad_ray.engine.replica.stats import ReplicaStats, write_replicas
+from glad_ray.progress.events import ReplicaHealth
+from glad_ray.progress.replica_stats import ReplicaStats, write_replicas
 from glad_ray.storage import Storage
 
 ASK_SECONDS = 5.0

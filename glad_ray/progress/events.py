@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from glad_ray.engine.replica.stats import ReplicaStats
+from glad_ray.progress.replica_stats import ReplicaStats
 from glad_ray.results import Failure, Progress, RefusedDraw, Training
 from glad_ray.spec import ExpertSet, Network, Run
 

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from glad_ray.engine.events import Begun, RunFailed, TrainingDone
-from glad_ray.engine.replica.stats import ReplicaStats
+from glad_ray.progress.events import Begun, RunFailed, TrainingDone
+from glad_ray.progress.replica_stats import ReplicaStats
 from glad_ray.results import Failure, Training
 from tests.engine import tiny
 

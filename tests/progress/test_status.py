@@ -15,18 +15,18 @@ import pytest
 from rich.console import Console
 
 from glad_ray.cli import main
-from glad_ray.engine.driver import Driver, driving
-from glad_ray.engine.events import RunProgressed
 from glad_ray.engine.in_process import run_in_process
-from glad_ray.engine.replica.stats import write_replicas
-from glad_ray.engine.show_status import status_fields, status_parts
-from glad_ray.engine.status import read_status
 from glad_ray.errors import UserError
 from glad_ray.plan import write_plan
+from glad_ray.progress.driver import Driver, driving
+from glad_ray.progress.events import RunProgressed
+from glad_ray.progress.replica_stats import write_replicas
+from glad_ray.progress.status import read_status
+from glad_ray.progress.status_tables import status_fields, status_parts
 from glad_ray.results import Entry, clear_failure
 from glad_ray.storage import Storage
 from tests.engine import tiny
-from tests.engine.happened import WHICH, replica
+from tests.progress.happened import WHICH, replica
 from tests.recorded import Recorded
 
 NAMES = ("dm", "mtt", "random", "failing")
@@ -185,7 +185,7 @@ def test_a_run_of_an_earlier_driver_is_interrupted_whatever_clocks_say(begun):
 
 
 def test_a_claim_that_lies_ahead_and_is_not_renewed_is_of_nobody(begun, monkeypatch, capsys):
-    monkeypatch.setattr("glad_ray.engine.driver.RENEW_SECONDS", 0.1)
+    monkeypatch.setattr("glad_ray.progress.driver.RENEW_SECONDS", 0.1)
     storage = begun(clock_of_driver=4 * 3600, clock_of_worker=7200)
     status = read_status(storage)
     assert not status.driver.alive

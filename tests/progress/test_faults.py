@@ -4,10 +4,10 @@ import pytest
 import ray
 import torch
 
-from glad_ray.engine import faults
-from glad_ray.engine.faults import RETRIES, Fault, Tries, attempt, pause_seconds
 from glad_ray.engine.shares import Kind, Shares
 from glad_ray.errors import DataError, RunError, UnavailableError, UserError, unreadable
+from glad_ray.progress import faults
+from glad_ray.progress.faults import RETRIES, Fault, Tries, attempt, pause_seconds
 from glad_ray.spec import Resources, Share, Slice
 from tests.engine import tiny
 

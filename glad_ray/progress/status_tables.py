@@ -9,22 +9,22 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from glad_ray.engine import words
-from glad_ray.engine.driver import RENEW_SECONDS, Seen
-from glad_ray.engine.status import RunStatus, State, Status
+from glad_ray.progress import formatting
+from glad_ray.progress.driver import RENEW_SECONDS, Seen
+from glad_ray.progress.status import RunStatus, State, Status
 
 _STYLES: Mapping[State, str] = {"failed": "red", "interrupted": "yellow", "finished": "green"}
 
 
 def status_parts(status: Status) -> Iterator[RenderableType]:
     """What to print, one after another."""
-    yield Text.from_markup("  ".join(words.counts(status.tally)) + words.left(status.seconds_left))
+    yield Text.from_markup("  ".join(formatting.counts(status.sweep_progress)) + formatting.left(status.seconds_left))
     yield Text(driver_words(status.driver, status.at, "sweep"))
     for each in status.plan.expert_sets:
-        yield Text(f"{each.label}: {status.tally.experts(each)} of {each.experts.count} experts trained")
+        yield Text(f"{each.label}: {status.sweep_progress.experts(each)} of {each.experts.count} experts trained")
     for replica in status.replicas:
-        busy, memory = words.of_requests(replica), words.of_memory(replica)
-        yield Text(f"{words.of_replica(replica)}: {busy}, {memory}, {_ago(status.at, replica.at)}")
+        busy, memory = formatting.of_requests(replica), formatting.of_memory(replica)
+        yield Text(f"{formatting.of_replica(replica)}: {busy}, {memory}, {_ago(status.at, replica.at)}")
     table = Table("run", "", "state", "", "last sign", "where")
     for run in status.runs:
         style = _STYLES.get(run.state, "")
@@ -32,7 +32,7 @@ def status_parts(status: Status) -> Iterator[RenderableType]:
             run.run.run_id,
             escape(run.run.label),
             Text(run.state, style=style),
-            Text(run.words(status.tally.trainings_of(run.run)), style=style),
+            Text(run.words(status.sweep_progress.trainings_of(run.run)), style=style),
             "" if run.last is None else _ago(status.at, run.last.at),
             _where(run),
         )
@@ -49,13 +49,13 @@ def status_fields(status: Status) -> dict[str, Any]:
         "driver": driver_fields(status.driver),
         "counts": status.counts,
         "experts": [
-            {"label": each.label, "trained": status.tally.experts(each), "wanted": each.experts.count}
+            {"label": each.label, "trained": status.sweep_progress.experts(each), "wanted": each.experts.count}
             for each in status.plan.expert_sets
         ],
         "replicas": [each.model_dump(mode="json", exclude={"loaded"}) for each in status.replicas],
-        "trainings": {"done": status.tally.trainings_done, "wanted": status.tally.trainings_total},
+        "trainings": {"done": status.sweep_progress.trainings_done, "wanted": status.sweep_progress.trainings_total},
         "seconds_left": status.seconds_left,
-        "runs": [_run_fields(each, status.tally.trainings_of(each.run)) for each in status.runs],
+        "runs": [_run_fields(each, status.sweep_progress.trainings_of(each.run)) for each in status.runs],
     }
 
 
@@ -114,5 +114,5 @@ def _device(each: RunStatus) -> str | None:
 def _ago(now: datetime, then: datetime) -> str:
     seconds = (now - then).total_seconds()
     if seconds < -RENEW_SECONDS:
-        return f"{words.clock(-seconds)} ahead of this clock"
-    return f"{words.clock(max(seconds, 0.0))} ago"
+        return f"{formatting.clock(-seconds)} ahead of this clock"
+    return f"{formatting.clock(max(seconds, 0.0))} ago"

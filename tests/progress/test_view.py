@@ -5,8 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from glad_ray.engine import make_view, tally
-from glad_ray.engine.events import (
+from glad_ray.progress.events import (
     Begun,
     ExpertEpoch,
     ImagesPrepared,
@@ -17,11 +16,12 @@ from glad_ray.engine.events import (
     RunProgressed,
     TrainingDone,
 )
-from glad_ray.engine.sweep_account import SweepAccount
-from glad_ray.engine.view import LiveView, PlainView
+from glad_ray.progress.sweep_progress import SweepProgress
+from glad_ray.progress.sweep_reporter import SweepReporter, make_view
+from glad_ray.progress.view import LiveView, PlainView
 from glad_ray.results import Progress
 from tests.engine import tiny
-from tests.engine.happened import KEYS, NOTHING, WHICH, failure, replica, training, trainings
+from tests.progress.happened import KEYS, NOTHING, WHICH, failure, replica, training, trainings
 
 DM, MTT = tiny.RUNS["dm"], tiny.RUNS["mtt"]
 
@@ -71,7 +71,7 @@ def test_piped_says_once_a_minute_how_far_it_is(capsys, clock):
 
 
 def test_piped_tells_of_prepared_images(capsys, clock):
-    view = PlainView(SweepAccount(plan("dm")))
+    view = PlainView(SweepReporter(plan("dm")))
     view.show(ImagesPrepared("imagenette 128px", 0, 13394))
     clock[0] += 61
     view.show(ImagesPrepared("imagenette 128px", 6697, 13394))
@@ -85,7 +85,7 @@ def test_piped_tells_of_prepared_images(capsys, clock):
 
 
 def test_piped_tells_of_replicas_once_a_minute(capsys, clock):
-    view = PlainView(SweepAccount(plan("dm")))
+    view = PlainView(SweepReporter(plan("dm")))
     for waiting in (1, 0):
         clock[0] += 31
         view.show(ReplicaHealth((replica(waiting=waiting),)))
@@ -95,7 +95,7 @@ def test_piped_tells_of_replicas_once_a_minute(capsys, clock):
 
 def test_replicas_are_drawn_a_row_each_the_busiest_first(clock):
     console = Console(file=io.StringIO(), force_terminal=True, width=120, height=30, color_system=None)
-    view = LiveView(SweepAccount(plan("dm")), console)
+    view = LiveView(SweepReporter(plan("dm")), console)
     view.show(ReplicaHealth(tuple(replica(waiting=waiting, requests_per_batch=0.0) for waiting in (1, 5, 0, 7, 2))))
     _, *rows = drawn(console, view).splitlines()
     assert [row.split("  ")[0] for row in rows] == [WHICH] * 4
@@ -108,7 +108,7 @@ def test_replicas_are_drawn_a_row_each_the_busiest_first(clock):
 
 def test_images_being_prepared_are_drawn_with_the_time_left(clock):
     console = Console(file=io.StringIO(), force_terminal=True, width=120, height=30, color_system=None)
-    view = LiveView(SweepAccount(plan("dm")), console)
+    view = LiveView(SweepReporter(plan("dm")), console)
     view.show(ImagesPrepared("imagenette 128px", 1000, 5000))
     assert "image 1000/5000" in drawn(console, view)
     assert "left" not in drawn(console, view)
@@ -127,7 +127,7 @@ def drawn(console, view):
 
 def test_live(clock):
     console = Console(file=io.StringIO(), force_terminal=True, width=120, height=30, color_system=None)
-    view = LiveView(SweepAccount(plan("dm", "mtt", "random")), console)
+    view = LiveView(SweepReporter(plan("dm", "mtt", "random")), console)
 
     def lines():
         return [line.rstrip() for line in drawn(console, view).splitlines()]
@@ -156,7 +156,7 @@ def test_live(clock):
 
 
 def test_resumed(clock):
-    counted = tally.Tally(plan("dm", "mtt", "random"))
+    counted = SweepProgress(plan("dm", "mtt", "random"))
     made = tuple((MTT, event.evaluation_id, event.training) for event in trainings(MTT)[:3])
     experts = {MTT.expert_set.content_id: 1}
     counted.add(Begun(finished=(DM,), distilled=(MTT,), trainings=made, experts=experts))
@@ -168,7 +168,7 @@ def test_resumed(clock):
 
 
 def test_time_left_at_measured_rates(clock):
-    counted = tally.Tally(plan("dm"))
+    counted = SweepProgress(plan("dm"))
     counted.add(NOTHING)
     assert counted.seconds_left() is None
     # Ten of 40 steps in 20 s, nothing beside them: 60 s of steps, and trainings at as many seconds an operation.
@@ -179,7 +179,7 @@ def test_time_left_at_measured_rates(clock):
     assert counted.seconds_left() > distilling
     counted.add(RunDistilled(DM))
     # Two networks, two trainings at once, 2 s each: three of eight in 3 s leave five in 5 s, once steps are forgotten.
-    counted = tally.Tally(plan("dm"))
+    counted = SweepProgress(plan("dm"))
     counted.add(Begun(finished=(), distilled=(DM,), trainings=(), experts={}))
     for number, event in enumerate(trainings(DM)[:6]):
         clock[0] += 0 if number % 2 else 2
@@ -197,7 +197,7 @@ def test_continuous_integration_is_not_a_terminal(monkeypatch):
 
 
 def test_trainings_of_all_evaluations_are_counted(clock):
-    counted = tally.Tally(tiny.plan("dm", "random"))
+    counted = SweepProgress(tiny.plan("dm", "random"))
     # Two snapshots of dm, one of random; two networks twice, and one once.
     assert counted.trainings_total == 3 * (2 * 2 + 1)
     counted.add(TrainingDone(DM, tiny.EVALUATION.content_id, training(KEYS[0], 40, 0)))

@@ -4,26 +4,28 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from glad_ray.engine.replica.stats import ReplicaStats
-from glad_ray.engine.tally import Tally
+from glad_ray.progress.replica_stats import ReplicaStats
+from glad_ray.progress.sweep_progress import SweepProgress
 from glad_ray.results import Failure, Progress
 from glad_ray.spec.generators import GIB
 
 
-def counts(tally: Tally) -> list[str]:
+def counts(sweep_progress: SweepProgress) -> list[str]:
     """Runs, experts and trainings done of all, and what went wrong, each with rich's marks."""
     parts = []
-    if tally.plan.runs:
-        parts.append(f"[bold]{len(tally.finished)}/{len(tally.plan.runs)}[/] runs")
-    if tally.plan.expert_sets:
-        trained = sum(map(tally.experts, tally.plan.expert_sets))
-        parts.append(f"[bold]{trained}/{sum(each.experts.count for each in tally.plan.expert_sets)}[/] experts")
-    if tally.plan.runs:
-        parts.append(f"[bold]{tally.trainings_done}/{tally.trainings_total}[/] evaluation trainings")
-    if tally.failed:
-        parts.append(f"[red]{len(tally.failed)} failed[/]")
-    if tally.retries:
-        parts.append(f"[yellow]{tally.retries} retried[/]")
+    if sweep_progress.plan.runs:
+        parts.append(f"[bold]{len(sweep_progress.finished)}/{len(sweep_progress.plan.runs)}[/] runs")
+    if sweep_progress.plan.expert_sets:
+        trained = sum(map(sweep_progress.experts, sweep_progress.plan.expert_sets))
+        parts.append(
+            f"[bold]{trained}/{sum(each.experts.count for each in sweep_progress.plan.expert_sets)}[/] experts"
+        )
+    if sweep_progress.plan.runs:
+        parts.append(f"[bold]{sweep_progress.trainings_done}/{sweep_progress.trainings_total}[/] evaluation trainings")
+    if sweep_progress.failed:
+        parts.append(f"[red]{len(sweep_progress.failed)} failed[/]")
+    if sweep_progress.retries:
+        parts.append(f"[yellow]{sweep_progress.retries} retried[/]")
     return parts
 
 

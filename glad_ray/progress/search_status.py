@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from glad_ray.engine import words
-from glad_ray.engine.driver import Seen, look_at_driver
-from glad_ray.engine.show_status import driver_fields, driver_words
+from glad_ray.progress import formatting
+from glad_ray.progress.driver import Seen, look_at_driver
+from glad_ray.progress.status_tables import driver_fields, driver_words
 from glad_ray.results import (
     RefusedDraw,
     SearchTrial,
@@ -68,9 +68,9 @@ def search_status_parts(status: SearchStatus) -> Iterator[RenderableType]:
     counts = ", ".join(f"{count} {state}" for state, count in status.counts.items())
     yield Text(f"search {status.search.name}: {len(status.trials)} of {status.search.trials} trials begun; {counts}")
     if status.refused:
-        yield Text(f"{words.of_refused(len(status.refused))}, and others are drawn in their place:", style="red")
+        yield Text(f"{formatting.of_refused(len(status.refused))}, and others are drawn in their place:", style="red")
     for draw in status.refused[:_SHOWN_REFUSED]:
-        yield Text(f"  draw {draw.number}, {words.of_drawn(draw.parameters)}: {draw.error}")
+        yield Text(f"  draw {draw.number}, {formatting.of_drawn(draw.parameters)}: {draw.error}")
     if more := len(status.refused[_SHOWN_REFUSED:]):
         yield Text(f"  and {more} more")
     yield Text(driver_words(status.driver, status.at, "search"))
@@ -78,7 +78,7 @@ def search_status_parts(status: SearchStatus) -> Iterator[RenderableType]:
     table = Table("trial", "state", "drawn", *(f"look {number + 1}" for number in range(looks)), "in full")
     winner = best_in_full(status.trials)
     for trial in status.trials:
-        drawn = words.of_drawn(trial.parameters)
+        drawn = formatting.of_drawn(trial.parameters)
         seen = [f"{100 * look:.1f} %" for look in trial.looks] + [""] * (looks - len(trial.looks))
         full = "" if trial.full_accuracy is None else f"{100 * trial.full_accuracy:.1f} %"
         style = "green" if trial is winner else ""

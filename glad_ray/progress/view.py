@@ -1,4 +1,4 @@
-"""How what goes on is seen: a live table on a terminal, plain lines elsewhere; of what, an account says."""
+"""How what goes on is seen: a live table on a terminal, plain lines elsewhere; of what, a reporter says."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from glad_ray.engine.events import Event
+from glad_ray.progress.events import Event
 
 _SILENT_SECONDS = 60.0
 
@@ -34,7 +34,7 @@ class View(Protocol):
         """Show what it came to."""
 
 
-class Account(Protocol):
+class Reporter(Protocol):
     """Knows from events how far something is, and the words for it."""
 
     def add(self, event: Event) -> None:
@@ -59,29 +59,29 @@ class Account(Protocol):
         """What it came to; None: nothing is said."""
 
 
-def view_of(account: Account, *, transient: bool = False) -> View:
+def view_of(reporter: Reporter, *, transient: bool = False) -> View:
     """A live view on a terminal; plain lines when output is piped or in continuous integration.
 
     `transient`: the live view vanishes at its end, for something else that is printed in its place.
     """
     live = sys.stdout.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
-    return LiveView(account, transient=transient) if live else PlainView(account)
+    return LiveView(reporter, transient=transient) if live else PlainView(reporter)
 
 
 @final
 class PlainView:
     """A line for what is worth one; while there is none, one a minute that says how far it is."""
 
-    def __init__(self, account: Account) -> None:
-        self.account = account
+    def __init__(self, reporter: Reporter) -> None:
+        self.reporter = reporter
         self._said = time.monotonic()
 
     def show(self, event: Event) -> None:
         """See `View`."""
-        self.account.add(event)
-        line = self.account.line(event)
+        self.reporter.add(event)
+        line = self.reporter.line(event)
         if not line and time.monotonic() - self._said >= _SILENT_SECONDS:
-            line = f"going on   {'; '.join([self.account.head().plain, *self.account.going_on()])}"
+            line = f"going on   {'; '.join([self.reporter.head().plain, *self.reporter.going_on()])}"
         if line:
             print(line, flush=True)
             self._said = time.monotonic()
@@ -94,7 +94,7 @@ class PlainView:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """See `View`."""
-        if summary := self.account.summary():
+        if summary := self.reporter.summary():
             print(summary, flush=True)
 
 
@@ -102,8 +102,8 @@ class PlainView:
 class LiveView:
     """A table of what is going on, redrawn four times a second; notices stay above it."""
 
-    def __init__(self, account: Account, console: Console | None = None, *, transient: bool = False) -> None:
-        self.account = account
+    def __init__(self, reporter: Reporter, console: Console | None = None, *, transient: bool = False) -> None:
+        self.reporter = reporter
         self.console = console or Console()
         # The table is drawn from a thread of its own.
         self._lock = threading.Lock()
@@ -112,8 +112,8 @@ class LiveView:
     def show(self, event: Event) -> None:
         """See `View`."""
         with self._lock:
-            self.account.add(event)
-        if notice := self.account.notice(event):
+            self.reporter.add(event)
+        if notice := self.reporter.notice(event):
             self.console.print(notice)
 
     def __enter__(self) -> Self:
@@ -126,14 +126,14 @@ class LiveView:
     ) -> None:
         """See `View`."""
         self._live.stop()
-        if summary := self.account.summary():
+        if summary := self.reporter.summary():
             self.console.print(summary, highlight=False)
 
     def draw(self) -> RenderableType:
         """The table as it is now, no taller than the terminal."""
         with self._lock:
-            rows = list(self.account.rows())[: max(1, self.console.height - 4)]
-            head = self.account.head()
+            rows = list(self.reporter.rows())[: max(1, self.console.height - 4)]
+            head = self.reporter.head()
         table = Table.grid(padding=(0, 2))
         for row in rows:
             table.add_row(*row)

@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 
 from glad_ray.cli import main
-from glad_ray.engine import driver
-from glad_ray.engine.driver import Driver, driving, look_at_driver, read_driver
 from glad_ray.errors import UserError
+from glad_ray.progress import driver
+from glad_ray.progress.driver import Driver, driving, look_at_driver, read_driver
 from glad_ray.storage import Storage
 
 # Waits for a file, so that all begin at once; then holds the storage until its input ends.
 HOLD = """
 import sys, time
 from pathlib import Path
-from glad_ray.engine import driver
+from glad_ray.progress import driver
 from glad_ray.errors import UserError
 from glad_ray.storage import Storage
 

@@ -3,36 +3,34 @@
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from glad_ray.engine import words
-from glad_ray.engine.events import Event, ImagesPrepared, NetworkFailed, Retried, SetTrained
-from glad_ray.engine.sweep_account import notice
-from glad_ray.engine.view import bar
 from glad_ray.plan.multiply_adds import network_multiply_adds
+from glad_ray.progress import formatting
+from glad_ray.progress.events import Event, ImagesPrepared, NetworkFailed, Retried, SetTrained
+from glad_ray.progress.sweep_reporter import notice
+from glad_ray.progress.view import bar
 from glad_ray.results import Training
 from glad_ray.spec import Evaluation, Network, dataset_facts
 from glad_ray.spec.foreign_set import read_origin
 
-if TYPE_CHECKING:
-    from glad_ray.synthetic_set import SyntheticSet
 
-
-def account_of(synthetic: "SyntheticSet", evaluation: Evaluation) -> "ScoreAccount":
-    """The account of a set that is to be scored; raises `UserError` if its record is damaged."""
-    origin = read_origin(synthetic.run)
+def scoring_reporter(made_by: str, evaluation: Evaluation) -> "ScoringReporter":
+    """The reporter of a set that is to be scored. `made_by`: the record of its run as JSON (`SyntheticSet.run`); raises
+    `UserError` if that is damaged.
+    """
+    origin = read_origin(made_by)
     facts = dataset_facts(origin.dataset)
     weights = {each: network_multiply_adds(each, facts, origin.pixels) for each in evaluation.networks}
-    return ScoreAccount(evaluation.networks, evaluation.repeats, weights)
+    return ScoringReporter(evaluation.networks, evaluation.repeats, weights)
 
 
-class ScoreAccount:
-    """An `Account` of the networks that are trained on one set, with a line for every training.
+class ScoringReporter:
+    """A `Reporter` of the networks that are trained on one set, with a line for every training.
 
     `multiply_adds` are those of each network, which weigh one against another until it has been trained; 0: not known.
     """
@@ -54,7 +52,7 @@ class ScoreAccount:
         return sum(map(len, self._trained.values()))
 
     def add(self, event: Event) -> None:
-        """See `Account`."""
+        """See `Reporter`."""
         match event:
             case SetTrained(network, training):
                 self._known = training.repeat in self._trained[network]
@@ -67,13 +65,13 @@ class ScoreAccount:
                 self._images = (done, total) if done < total else None
 
     def line(self, event: Event) -> str | None:
-        """See `Account`."""
+        """See `Reporter`."""
         match event:
             case SetTrained() if self._known:
                 return None
             case SetTrained(network, training, earlier):
                 done = f"{network.title} {len(self._trained[network])}/{self.repeats}: {100 * training.accuracy:.1f} %"
-                return f"kept       {done}" if earlier else f"trained    {done}{words.left(self.seconds_left())}"
+                return f"kept       {done}" if earlier else f"trained    {done}{formatting.left(self.seconds_left())}"
             case NetworkFailed(network, error):
                 return f"failed     {network.title}: {error}"
             case ImagesPrepared(data, done, total) if done == total:
@@ -82,20 +80,20 @@ class ScoreAccount:
                 return notice(event)
 
     def notice(self, event: Event) -> Text | None:
-        """See `Account`."""
+        """See `Reporter`."""
         if not isinstance(event, NetworkFailed | Retried):
             return None
         return Text(self.line(event) or "", style="red" if isinstance(event, NetworkFailed) else "yellow")
 
     def head(self) -> Text:
-        """See `Account`."""
+        """See `Reporter`."""
         done = f"[bold]{self.trainings}/{len(self.networks) * self.repeats}[/] trainings"
         return Text.from_markup(
-            f"{done}  {words.clock(time.monotonic() - self._started)}{words.left(self.seconds_left())}"
+            f"{done}  {formatting.clock(time.monotonic() - self._started)}{formatting.left(self.seconds_left())}"
         )
 
     def rows(self) -> Iterator[tuple[RenderableType, ...]]:
-        """See `Account`."""
+        """See `Reporter`."""
         if self._images is not None:
             done, total = self._images
             yield "real images", bar(done, total), f"image {done}/{total}", ""
@@ -104,12 +102,12 @@ class ScoreAccount:
             yield escape(network.title), bar(len(trained), self.repeats), state, _accuracy(trained)
 
     def going_on(self) -> Iterator[str]:
-        """See `Account`."""
+        """See `Reporter`."""
         if self._images is not None:
             yield "real images: {}/{}".format(*self._images)
 
     def summary(self) -> str | None:
-        """See `Account`."""
+        """See `Reporter`."""
         return None
 
     def table(self, title: str) -> Table:

@@ -1,14 +1,14 @@
-"""The tally: what is left is kept from event to event, and is what adding it up anew gives."""
+"""The sweep_progress: what is left is kept from event to event, and is what adding it up anew gives."""
 
 import random
 
 import pytest
 
-from glad_ray.engine.events import ExpertEpoch, RunDistilled, RunFailed, RunFinished, RunProgressed
-from glad_ray.engine.tally import Tally
+from glad_ray.progress.events import ExpertEpoch, RunDistilled, RunFailed, RunFinished, RunProgressed
+from glad_ray.progress.sweep_progress import SweepProgress
 from glad_ray.results import Failure, Progress
 from tests.engine import tiny
-from tests.engine.happened import NOTHING, trainings
+from tests.progress.happened import NOTHING, trainings
 
 NAMES = ("random", "dm", "dc", "dm f3", "mtt", "herding")
 
@@ -16,7 +16,7 @@ NAMES = ("random", "dm", "dc", "dm f3", "mtt", "herding")
 @pytest.mark.parametrize("seed", range(5))
 def test_asked_often_or_once(seed, clock):
     plan = tiny.plan(*NAMES, evaluations=(tiny.EVALUATION,))
-    often, once = Tally(plan), Tally(plan)
+    often, once = SweepProgress(plan), SweepProgress(plan)
     clock[0] += 100
     for event in [NOTHING, *events(plan, random.Random(seed))]:
         for each in (often, once):
@@ -30,24 +30,24 @@ def test_asked_often_or_once(seed, clock):
 
 def test_nothing_is_left_of_finished_and_failed_runs(clock):
     plan = tiny.plan("random", "dm", evaluations=(tiny.EVALUATION,))
-    tally = Tally(plan)
+    sweep_progress = SweepProgress(plan)
     for run in plan.runs:
         for event in trainings(run):
-            tally.add(event)
-    assert tally.work_seconds_left > 0
-    tally.add(RunFinished(plan.runs[0]))
-    tally.add(failed(plan.runs[1]))
-    assert tally.work_seconds_left == 0
+            sweep_progress.add(event)
+    assert sweep_progress.work_seconds_left > 0
+    sweep_progress.add(RunFinished(plan.runs[0]))
+    sweep_progress.add(failed(plan.runs[1]))
+    assert sweep_progress.work_seconds_left == 0
 
 
 def test_trainings_told_after_the_end_of_their_run(clock):
     plan = tiny.plan("dm", evaluations=(tiny.EVALUATION,))
-    tally = Tally(plan)
+    sweep_progress = SweepProgress(plan)
     (run,) = plan.runs
     *before, last = trainings(run)
     for event in [*before, RunFinished(run), last]:
-        tally.add(event)
-    assert tally.trainings_done == tally.trainings_total == len(before) + 1
+        sweep_progress.add(event)
+    assert sweep_progress.trainings_done == sweep_progress.trainings_total == len(before) + 1
 
 
 def events(plan, rng):

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, get_args
 
-from glad_ray.engine import words
-from glad_ray.engine.driver import Seen, look_at_driver
-from glad_ray.engine.events import Begun, Event, RunDistilled, RunFailed, RunProgressed, TrainingDone
-from glad_ray.engine.replica.stats import ReplicaStats, read_replicas
-from glad_ray.engine.tally import Tally
 from glad_ray.errors import DataError, UserError
 from glad_ray.plan import Plan, experts_needed, read_plan
+from glad_ray.progress import formatting
+from glad_ray.progress.driver import Seen, look_at_driver
+from glad_ray.progress.events import Begun, Event, RunDistilled, RunFailed, RunProgressed, TrainingDone
+from glad_ray.progress.replica_stats import ReplicaStats, read_replicas
+from glad_ray.progress.sweep_progress import SweepProgress
 from glad_ray.results import (
     Entry,
     Failure,
@@ -64,12 +64,12 @@ class RunStatus:
     def words(self, trainings_total: int) -> str:
         """How far it is, or why it failed."""
         if self.failure is not None:
-            return words.of_failure(self.failure)
+            return formatting.of_failure(self.failure)
         if self.state in ("planned", "waiting for experts", "finished"):
             return ""
         if self.distilled:
-            return words.of_trainings(len(self.trainings), trainings_total)
-        return "" if self.progress is None else words.of_steps(self.progress)
+            return formatting.of_trainings(len(self.trainings), trainings_total)
+        return "" if self.progress is None else formatting.of_steps(self.progress)
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,14 @@ class Status:
     """in the plan's order"""
     replicas: tuple[ReplicaStats, ...]
     """of generators, that this driver has; as they were when it wrote that down"""
-    tally: Tally
+    sweep_progress: SweepProgress
     at_once: float
     """units of work that this driver does at a time, on average"""
 
     @property
     def seconds_left(self) -> float | None:
         """To the end, at the rates measured and with as much at once as this driver does; None: nobody can say."""
-        work = self.tally.work_seconds_left
+        work = self.sweep_progress.work_seconds_left
         if self.driver is None or not self.driver.alive or not work:
             return None
         return work / max(self.at_once, 1.0)
@@ -115,11 +115,18 @@ def read_status(storage: Storage, driver: Seen | None = None) -> Status:
     reading = _Reading(storage, read_plan(storage), driver or look_at_driver(storage))
     with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
         runs = tuple(pool.map(reading.run_status, reading.plan.runs))
-    tally = Tally(reading.plan)
+    sweep_progress = SweepProgress(reading.plan)
     for event in reading.events(runs):
-        tally.add(event)
+        sweep_progress.add(event)
     return Status(
-        storage, reading.plan, reading.driver, datetime.now(UTC), runs, reading.replicas(), tally, reading.at_once(runs)
+        storage,
+        reading.plan,
+        reading.driver,
+        datetime.now(UTC),
+        runs,
+        reading.replicas(),
+        sweep_progress,
+        reading.at_once(runs),
     )
 
 

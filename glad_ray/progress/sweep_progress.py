@@ -7,7 +7,9 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
-from glad_ray.engine.events import (
+from glad_ray.plan import Plan, experts_needed
+from glad_ray.plan.cost import estimate, expert_flops, training_flops
+from glad_ray.progress.events import (
     Begun,
     Event,
     ExpertEpoch,
@@ -20,16 +22,14 @@ from glad_ray.engine.events import (
     RunProgressed,
     TrainingDone,
 )
-from glad_ray.engine.replica.stats import ReplicaStats
-from glad_ray.plan import Plan, experts_needed
-from glad_ray.plan.cost import estimate, expert_flops, training_flops
+from glad_ray.progress.replica_stats import ReplicaStats
 from glad_ray.results import Progress, Training
 from glad_ray.spec import ExpertSet, Run, Sweep
 
 _SURE_AFTER_SECONDS = 5.0
 
 
-class Tally:
+class SweepProgress:
     """Counts events.
 
     Estimated operations weigh units of work of one kind against one another; measured times turn them into seconds.
@@ -95,7 +95,9 @@ class Tally:
         self._changed.add(run_id)
         match event:
             case RunProgressed(run, progress):
-                self.running[run_id] = (run, progress)
+                # It may come after the end of its distillation.
+                if run_id not in self.distilled and run_id not in self.failed:
+                    self.running[run_id] = (run, progress)
                 self._rates.ticked(work.step, run_id, progress.step, progress.seconds)
             case RunDistilled():
                 self.running.pop(run_id, None)
