@@ -36,9 +36,9 @@ from timing import Timing, time_in_turn
 from torch import Tensor
 
 from glad_ray.data import load_dataset
-from glad_ray.engine.connection import connected
-from glad_ray.engine.expert_store import start_expert_store
-from glad_ray.engine.remote_trajectories import RemoteTrajectories
+from glad_ray.engine.cluster.connection import connected
+from glad_ray.engine.on_ray.expert_store import start_expert_store
+from glad_ray.engine.on_ray.remote_trajectories import RemoteTrajectories
 from glad_ray.experts import ExpertFiles, parameter_shapes, train_experts, write_trajectory
 from glad_ray.machine import device_name, open_device
 from glad_ray.networks import build_network, flat_parameters, split_parameters

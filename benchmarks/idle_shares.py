@@ -133,7 +133,7 @@ def _laid(waiting: Sequence[Unit], free: dict[Gpu, float]) -> float:
 
 def sweep(nodes: int, gpus: int, runs: int) -> tuple[list[Unit], float]:
     """Carry out a sweep on a cluster of its own; returns its units of work and when it began."""
-    from glad_ray.engine.cluster import run_on_ray
+    from glad_ray.engine.on_ray.run import run_on_ray
     from glad_ray.plan import make_plan
     from glad_ray.spec import Evaluation, Network, RandomReal, Resources, Run, Share, Sweep
     from glad_ray.storage import Storage

@@ -30,15 +30,16 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 import numpy as np
-import ray
+import simulated
 import tiny_runs
 import torch
 from on_record import finished_files, row_keys, told_twice, trainings
 from rich.console import Console
 from rich.table import Table
 
-from glad_ray.engine.cluster import run_on_ray
-from glad_ray.engine.fan_out import Work
+from glad_ray.engine.carry_out import Work
+from glad_ray.engine.jobs import Outcome as JobOutcome
+from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.machine import device_name
 from glad_ray.plan import make_plan
 from glad_ray.progress.events import Event, RunFinished
@@ -146,16 +147,22 @@ class Outcome:
 
 def nothing(sweep: Sweep) -> tuple[float, float]:
     """Wall-clock seconds and the driver's CPU seconds that a run takes whose tasks do nothing."""
-    options = {"max_calls": 0, "max_retries": 0, "scheduling_strategy": "DEFAULT"}
-    distillation = ray.remote(**options)(lambda run, until, shared: {"fault": None, "step": 0})
-    evaluation = ray.remote(**options)(lambda run, evaluation, network, shared: None)
     plan = make_plan(sweep)
     view = _Clocked(make_view(plan))
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(StringIO()):
-        work = Work(None, distillation, evaluation, lambda *arguments: None)
+        work = Work(_nothing, _no_steps, lambda *arguments: None, with_context=False)
         run_on_ray(plan, Storage.open(folder), address=None, view=view, work=work)
     (wall, cpu), *_, (wall_end, cpu_end) = view.times
     return (wall_end - wall) / (len(view.times) - 1), (cpu_end - cpu) / (len(view.times) - 1)
+
+
+def _nothing(job: Any, events: Any) -> JobOutcome:
+    simulated.tell_begun(job, events)
+    return JobOutcome()
+
+
+def _no_steps(job: Any, events: Any) -> Iterator[Any]:
+    yield from ()
 
 
 class _Clocked:

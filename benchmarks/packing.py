@@ -18,8 +18,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from glad_ray.engine.cluster import run_on_ray
-from glad_ray.engine.connection import connected
+from glad_ray.engine.cluster.connection import connected
+from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.machine import device_name
 from glad_ray.plan import make_plan
 from glad_ray.progress.events import Event, SharePacked

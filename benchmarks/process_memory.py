@@ -5,29 +5,20 @@ The proportional set size is read from /proc: a page that n processes map counts
 
 import logging
 import os
-import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import ray
 
-from glad_ray.engine.connection import connected
-from glad_ray.engine.fan_out import REAL
-from glad_ray.engine.shared import Shared, sharing
-from glad_ray.engine.shares import Shares
-from glad_ray.engine.trials import Leg, run_trials
-from glad_ray.engine.units import left_of
+from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.plan import make_plan
-from glad_ray.progress.events import RunProgressed
-from glad_ray.progress.faults import Fault
-from glad_ray.progress.sweep_reporter import make_view
-from glad_ray.progress.view import View
-from glad_ray.spec import Run, Sweep
+from glad_ray.progress.events import Event, RunFailed, RunProgressed
+from glad_ray.spec import Sweep
 from glad_ray.storage import Storage
 
 MIB, GIB = 2**20, 2**30
-TRIAL = "ray::distil_task"
+TRIAL = "ray::DistillationTrial"
 REPLICA = "ray::Replica"
 _STORE = "/plasma"
 Found = TypeVar("Found")
@@ -53,44 +44,24 @@ class _MeasuredError(Exception):
 
 
 class _UntilAllRun:
-    """A listener until so many runs have told of a step, which then measures."""
+    """A view until so many runs have told of a step, which then measures."""
 
-    ending = False
+    def __init__(self, runs: int, measure: Callable[[], Any]) -> None:
+        self.runs, self.measure, self.seen = runs, measure, set[str]()
 
-    def __init__(
-        self, runs: Sequence[Run], at_once: int, shared: Shared, view: View, measure: Callable[[], Any]
-    ) -> None:
-        self.view = view
-        self.at_once, self.shared, self.measure, self.seen = at_once, shared, measure, set[str]()
-        self.waiting = list(runs)
+    def show(self, event: Event) -> None:
+        if isinstance(event, RunFailed):
+            raise RuntimeError(f"{event.run.label}: {event.failure.error}")
+        if isinstance(event, RunProgressed):
+            self.seen.add(event.run.run_id)
+            if len(self.seen) == self.runs:
+                raise _MeasuredError(self.measure())
 
-    def next(self) -> Leg | None:
-        return Leg(self.waiting.pop(0)) if self.waiting else None
+    def __enter__(self) -> "_UntilAllRun":
+        return self
 
-    @property
-    def exhausted(self) -> bool:
-        return not self.waiting
-
-    def slots(self) -> int:
-        return self.at_once
-
-    def furthest(self, leg: Leg) -> int:
-        return 0
-
-    def distilled(self, leg: Leg) -> None:
-        raise AssertionError("a trial ended before all of them ran")
-
-    def faulted(self, leg: Leg, fault: Fault, step: int | None) -> None:
-        raise RuntimeError(f"{leg.run.label}: {fault.error}")
-
-    def retried(self, what: str, error: str) -> None:
+    def __exit__(self, *error: object) -> None:
         pass
-
-    def poll(self) -> None:
-        events = map(pickle.loads, ray.get(self.shared.events.take.remote(False)))
-        self.seen |= {event.run.run_id for event in events if isinstance(event, RunProgressed)}
-        if len(self.seen) == self.at_once:
-            raise _MeasuredError(self.measure())
 
 
 def while_trials_run(
@@ -100,8 +71,6 @@ def while_trials_run(
 
     Experts are there already; `gpus` are counted only.
     """
-    plan = make_plan(sweep)
-    left = left_of(plan, storage)
     ray.init(
         address="local",
         num_cpus=at_once,
@@ -112,18 +81,13 @@ def while_trials_run(
         object_store_memory=2 * GIB,
     )
     try:
-        view = make_view(plan)
-        data = {key: ray.put(key.load(view)) for key in left.data}
-        with connected(None), sharing(sweep, left, storage, data, {}) as (shared, _):
-            try:
-                listener = _UntilAllRun(sweep.runs, at_once, shared, view, measure)
-                run_trials(shared, Shares(sweep.resources), listener, REAL.distillation)
-            except _MeasuredError as measured:
-                found: Found = measured.found
-                return found
-        raise AssertionError("the trials ended before they were measured")
+        run_on_ray(make_plan(sweep), storage, address=None, view=_UntilAllRun(at_once, measure))
+    except _MeasuredError as measured:
+        found: Found = measured.found
+        return found
     finally:
         ray.shutdown()
+    raise AssertionError("the trials ended before they were measured")
 
 
 def processes() -> list[Process]:

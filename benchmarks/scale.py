@@ -30,42 +30,43 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import ray
 import scale_cost
 import scale_storage
+import simulated
 from light_cluster import LightCluster, Worker, light_cluster
 from rich.console import Console
 from rich.table import Table
 
-from glad_ray.engine.cluster import run_on_ray
-from glad_ray.engine.fan_out import Work
+from glad_ray.engine.carry_out import Work
+from glad_ray.engine.jobs import Outcome
+from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.plan import Plan, make_plan
-from glad_ray.progress.events import Event, RunFinished
+from glad_ray.progress.events import Event, RunDistilled, RunFinished
 from glad_ray.progress.sweep_reporter import make_view
 from glad_ray.spec import DC, DM, MTT, Evaluation, Experts, Network, RandomStyleGAN, Resources, Run, Sweep, grid
 from glad_ray.storage import Storage
 
 MIB, GIB = 2**20, 2**30
 FINISHED = (250, 500, 1000, 2000, 4000, 8000)
-SUPERVISOR = "ray::ImplicitFunc"
+TRIAL = "ray::DistillationTrial"
 GENERATORS = tuple(RandomStyleGAN(resolution=32, image_channels=1, seed=seed) for seed in range(5))
 _LOOK_SECONDS = 5.0
 _PATIENCE_SECONDS = 300.0
 # Where a driver's time goes, by what is called: its title, and how the file and function that cProfile names end.
 PARTS = (
-    ("all", "engine/trials.py", "run_trials"),
+    ("all", "engine/scheduler.py", "run"),
     ("Tune: one turn of its loop", "execution/tune_controller.py", "step"),
     ("Tune: waits for an event and takes it", "execution/_internal/actor_manager.py", "next"),
     ("Tune: next trial from the queue", "execution/tune_controller.py", "_maybe_update_trial_queue"),
     ("Tune: starts trials", "execution/tune_controller.py", "_maybe_add_actors"),
     ("Tune: looks for a trial to run", "schedulers/trial_scheduler.py", "choose_trial_to_run"),
     ("Tune: keeps its state", "execution/tune_controller.py", "checkpoint"),
-    ("queue: next", "engine/trials.py", "suggest"),
-    ("queue: next that can start", "engine/cluster.py", "next"),
-    ("queue: room in the cluster", "engine/conductor.py", "slots"),
-    ("driver: takes what tasks bring", "engine/tasks.py", "poll"),
-    ("driver: submits evaluations", "engine/fan_out.py", "evaluation"),
-    ("driver: view", "engine/view.py", "show"),
+    ("scheduler: a turn", "engine/scheduler.py", "turn"),
+    ("scheduler: what can begin", "engine/sweep_policy.py", "more"),
+    ("executor: room in the cluster", "on_ray/executor.py", "capacity"),
+    ("executor: takes what tasks bring", "on_ray/tasks.py", "poll"),
+    ("executor: submits tasks", "on_ray/tasks.py", "submit"),
+    ("driver: view", "progress/view.py", "show"),
 )
 
 
@@ -87,28 +88,20 @@ def many(runs: int, at_once: int | None = None, experts: bool = True) -> Sweep:
 
 
 class Nothing(NamedTuple):
-    """A task that does nothing, called as those of `Work` are, once a file is there."""
+    """What carries out jobs and does nothing, distillations once a file is there."""
 
-    task: Any
-    kind: str
     gate: Path
-    began: Counter[str]
-    """units of work that were started, by their kind"""
 
-    def options(self, **options: Any) -> "Nothing":
-        """The same with a share and more, in Ray's words."""
-        return self._replace(task=self.task.options(**options))
+    def carry_out(self, job: Any, events: Any) -> Outcome:
+        """A task, which waits for nothing."""
+        simulated.tell_begun(job, events)
+        return Outcome()
 
-    def remote(self, *arguments: Any) -> ray.ObjectRef[Any]:
-        """Start it."""
-        self.began[self.kind] += 1
-        return self.task.remote(self.kind, str(self.gate))
-
-
-def _nothing(kind: str, gate: str) -> dict[str, Any] | None:
-    while not os.path.exists(gate):
-        time.sleep(0.2)
-    return {"fault": None, "step": 0} if kind == "trial" else None
+    def distil(self, job: Any, events: Any) -> Iterator[Any]:
+        """A distillation."""
+        while not os.path.exists(self.gate):
+            time.sleep(0.2)
+        yield from ()
 
 
 class Moment(NamedTuple):
@@ -125,7 +118,8 @@ class Seen:
     """What was seen of a sweep."""
 
     moments: list[Moment] = field(default_factory=list)
-    began: Counter[str] = field(default_factory=Counter)
+    distilled: Counter[str] = field(default_factory=Counter)
+    """how often each run was told to be distilled, by its id"""
     finished: Counter[str] = field(default_factory=Counter)
     """how often the results of each run were to be written, by its id"""
     workers: list[Worker] = field(default_factory=list)
@@ -133,20 +127,19 @@ class Seen:
     processes: set[int] = field(default_factory=set)
     """of trials that were there at some look"""
 
-    def supervisors(self) -> list[Worker]:
+    def trial_processes(self) -> list[Worker]:
         """Processes of trials."""
-        return [each for each in self.workers if each.title.startswith(SUPERVISOR)]
+        return [each for each in self.workers if each.title.startswith(TRIAL)]
 
     def faults(self, sweep: Sweep) -> list[str]:
         """What is not as it should be, in words."""
-        runs, networks = len(sweep.runs), len(sweep.evaluations[0].networks)
-        wanted = {"trial": runs, "evaluation": runs * networks}
+        runs, once = len(sweep.runs), Counter(run.run_id for run in sweep.runs)
         wrong = {
             f"{sum(self.finished.values())} results of {len(self.finished)} runs, not one of each of {runs}": (
-                self.finished != Counter(run.run_id for run in sweep.runs)
+                self.finished != once
             ),
-            f"{dict(self.began)} units of work begun, not {wanted} and experts": any(
-                self.began[kind] != number for kind, number in wanted.items()
+            f"{sum(self.distilled.values())} distillations of {len(self.distilled)} runs, not one of each of {runs}": (
+                self.distilled != once
             ),
         }
         return [words for words, is_so in wrong.items() if is_so]
@@ -160,6 +153,8 @@ class _Watching:
 
     def show(self, event: Event) -> None:
         self.view.show(event)
+        if isinstance(event, RunDistilled):
+            self.seen.distilled[event.run.run_id] += 1
         if isinstance(event, RunFinished):
             self.finished += 1
             if self.finished in self.at:
@@ -176,17 +171,18 @@ def drive(sweep: Sweep, cluster: LightCluster, at: Sequence[int] = FINISHED) -> 
     is free to a trial that waits for its own, ends that one, and starts a new one for the next trial.
     """
     seen, plan = Seen(), make_plan(sweep)
-    task = ray.remote(max_calls=0, max_retries=0)(_nothing)
+
+    def finish(name: str, run: Run, evaluation: Evaluation, storage: Storage) -> None:
+        seen.finished[run.run_id] += 1
+
     trials = min(len(sweep.runs), sweep.resources.max_trials or len(cluster.raylets))
     with (
         tempfile.TemporaryDirectory() as folder,
         _silent(),
         _looking(cluster, seen, Path(folder, "gate"), trials) as gate,
     ):
-        work = Work(
-            *(Nothing(task, kind, gate, seen.began) for kind in ("expert", "trial", "evaluation")),
-            lambda name, run, evaluation, storage: seen.finished.update([run.run_id]),
-        )
+        nothing = Nothing(gate)
+        work = Work(nothing.carry_out, nothing.distil, finish, with_context=False)
         view = _Watching(plan, seen, at)
         run_on_ray(plan, Storage.open(folder), address=None, view=view, work=work)
     return seen
@@ -204,10 +200,10 @@ def _looking(cluster: LightCluster, seen: Seen, gate: Path, trials: int) -> Iter
     def look() -> None:
         while not ended.wait(_LOOK_SECONDS):
             before, seen.workers = seen.workers, cluster.workers()
-            seen.processes |= {each.process for each in seen.supervisors()}
-            if len(seen.supervisors()) >= trials or time.monotonic() - began > _PATIENCE_SECONDS:
+            seen.processes |= {each.process for each in seen.trial_processes()}
+            if len(seen.trial_processes()) >= trials or time.monotonic() - began > _PATIENCE_SECONDS:
                 gate.touch()
-            if len(seen.supervisors()) < sum(each.title.startswith(SUPERVISOR) for each in before):
+            if len(seen.trial_processes()) < sum(each.title.startswith(TRIAL) for each in before):
                 seen.workers = before
 
     thread = threading.Thread(target=look)
@@ -240,16 +236,17 @@ def moments_table(moments: Sequence[Moment]) -> Table:
     return table
 
 
-def supervisors_words(seen: Seen, nodes: int) -> str:
+def trial_processes_words(seen: Seen, nodes: int) -> str:
     """Where the processes of trials were, when there were most of them, and what they held."""
-    supervisors = seen.supervisors()
-    if not supervisors:
+    trial_processes = seen.trial_processes()
+    if not trial_processes:
         return "no process of a trial was seen"
-    on = Counter(each.node for each in supervisors)
-    held = sum(each.own_bytes for each in supervisors)
+    on = Counter(each.node for each in trial_processes)
+    held = sum(each.own_bytes for each in trial_processes)
     return (
-        f"{len(supervisors)} processes of trials on {len(on)} of {nodes} nodes, {on[0]} on the head, at most "
-        f"{max(on.values())} on one; {held / len(supervisors) / MIB:.0f} MiB each; {len(seen.processes)} seen in all"
+        f"{len(trial_processes)} processes of trials on {len(on)} of {nodes} nodes, {on[0]} on the head, at most "
+        f"{max(on.values())} on one; {held / len(trial_processes) / MIB:.0f} MiB each; {len(seen.processes)} seen in "
+        "all"
     )
 
 
@@ -271,7 +268,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=4000)
     parser.add_argument("--nodes", type=int, default=64)
-    parser.add_argument("--at-once", type=int, help="trials at once; if not given, two more than nodes")
+    parser.add_argument("--at-once", type=int, help="trials at once; if not given, as many as nodes")
     parser.add_argument("--no-experts", action="store_true", help="no MTT, whose experts have a store on every node")
     parser.add_argument("--quick", action="store_true", help="200 runs on 4 nodes")
     parser.add_argument("--profile", action="store_true", help="say where the driver's time goes")
@@ -290,9 +287,7 @@ def main() -> int:
         scale_storage.say(console, sweep)
         return 0
     began = time.perf_counter()
-    # Ray by itself would have all processes of trials where most memory is.
-    head = {"memory": 4 * GIB}
-    with light_cluster(nodes, head, num_cpus=1, num_gpus=1, memory=GIB, object_store_memory=80 * MIB) as cluster:
+    with light_cluster(nodes, {}, num_cpus=1, num_gpus=1, memory=GIB, object_store_memory=80 * MIB) as cluster:
         started = time.perf_counter() - began
         console.print(f"{runs:,} runs, {nodes} nodes, which took {started:.0f} s to start; {os.cpu_count()} CPUs")
         if given.profile:
@@ -300,7 +295,7 @@ def main() -> int:
             return 0
         seen = drive(sweep, cluster)
     console.print(moments_table(seen.moments))
-    console.print(supervisors_words(seen, nodes))
+    console.print(trial_processes_words(seen, nodes))
     faults = seen.faults(sweep)
     for words in faults:
         console.print(f"[red]wrong:[/] {words}")

@@ -19,8 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from glad_ray.engine.units import left_of, show_begun
-from glad_ray.evaluate import finish_run
+from glad_ray.engine.remaining import remaining_work, show_begun
 from glad_ray.plan import Plan, make_plan, write_plan
 from glad_ray.plan.show import plan_tables
 from glad_ray.progress.status import read_status
@@ -38,6 +37,7 @@ from glad_ray.results import (
     write_losses,
     write_trainings,
 )
+from glad_ray.run_evaluation import finish_run
 from glad_ray.spec import Run, Sweep
 from glad_ray.storage import Storage
 
@@ -104,11 +104,11 @@ def costs(sweep: Sweep, storage: Storage) -> Iterator[Cost]:
     yield cost
     yield _taken_by("glad-ray plan: its tables", storage, lambda: Counter(map(type, plan_tables(plan, set()))))[1]
     yield _taken_by("sweep: keeps the plan", storage, lambda: write_plan(plan, storage))[1]
-    left, cost = _taken_by("sweep: what is left", storage, lambda: left_of(plan, storage))
+    left, cost = _taken_by("sweep: what is left", storage, lambda: remaining_work(plan, storage))
     assert len(left.finished) == len(plan.runs), "all are finished"
     yield cost
     yield _taken_by("sweep: what has begun", storage, lambda: show_begun(plan, left, storage, _Silent()))[1]
-    yield _taken_by("sweep: a tally", storage, lambda: SweepProgress(plan))[1]
+    yield _taken_by("sweep: its progress", storage, lambda: SweepProgress(plan))[1]
     yield _taken_by("sweep: failures, at its end", storage, lambda: read_failures(storage))[1]
     yield _taken_by("glad-ray status", storage, lambda: _shown(storage))[1]
     yield _taken_by("glad-ray report", storage, lambda: write_report(storage))[1]

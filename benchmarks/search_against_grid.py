@@ -21,7 +21,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from glad_ray.results import SearchTrial, read_look, read_results, read_trials
+from glad_ray.results import SearchTrial, read_results, read_rung, read_trials
 from glad_ray.spec import Rung, Search
 from glad_ray.spec.sweep_file import load_search
 from glad_ray.storage import Storage
@@ -79,7 +79,7 @@ def _seconds_of_look(search: Search, storage: Storage, trial: SearchTrial, rung:
     evaluation = search.evaluation_at(trial.run, rung)
     step = search.step_of(trial.run, rung)
     return sum(
-        read_look(storage, storage.look_path(trial.run.run_id, step, evaluation.content_id, network.key)).seconds
+        read_rung(storage, storage.rung_path(trial.run.run_id, step, evaluation.content_id, network.key)).seconds
         for network in evaluation.networks
     )
 

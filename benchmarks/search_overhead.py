@@ -13,19 +13,22 @@ import os
 import random
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import ray
+import simulated
 from rich.console import Console
 from rich.table import Table
 
-from glad_ray.engine.fan_out import Work
-from glad_ray.engine.search import needed
-from glad_ray.engine.search_on_ray import search_on_ray
-from glad_ray.engine.study import Study
+from glad_ray.engine.carry_out import Work
+from glad_ray.engine.jobs import Outcome
+from glad_ray.engine.on_ray.run import search_on_ray
+from glad_ray.engine.remaining import RemainingWork
+from glad_ray.engine.search.study import Study
+from glad_ray.plan import plan_search
 from glad_ray.progress.events import Event, TrialSeen
-from glad_ray.results import Look
+from glad_ray.results import RungEvaluation
 from glad_ray.spec import DM, Evaluation, FloatRange, Layers, Network, RandomStyleGAN, Run, Rung, Search
 from glad_ray.storage import Storage
 
@@ -48,12 +51,18 @@ def search(trials: int) -> Search:
     )
 
 
-def _look(run: Run, step: int, evaluation: Evaluation, network: Network, shared: Any) -> Look:
+def _evaluate(job: Any, events: Any) -> Outcome:
+    run, step, evaluation = job.run, job.step, job.evaluation
+    simulated.tell_begun(job, events)
     assert isinstance(run.algorithm, DM), "nothing else is searched here"
     rates = run.algorithm.learning_rates
     noise = random.Random(f"{run.run_id} {step}").random()
     accuracy = 0.02 * (run.layer or 0) + 0.3 / (1 + abs(rates.f - 1)) + 0.1 * noise
-    return Look(accuracies=(accuracy,) * evaluation.repeats, seconds=0.0)
+    return Outcome(RungEvaluation(accuracies=(accuracy,) * evaluation.repeats, seconds=0.0))
+
+
+def _no_steps(job: Any, events: Any) -> Iterator[Any]:
+    yield from ()
 
 
 class Mark(NamedTuple):
@@ -93,14 +102,14 @@ def mark() -> Mark:
 
 def measure(trials: int) -> list[Mark]:
     """The marks of a search of so many trials, on a new cluster of this machine."""
-    options = {"max_calls": 0, "max_retries": 0, "scheduling_strategy": "DEFAULT"}
     made, view = search(trials), Marks()
-    distillation = ray.remote(**options)(lambda run, until, shared: {"fault": None, "step": 0})
-    work = Work(None, distillation, None, lambda *arguments: None, look=ray.remote(**options)(_look))
+    work = Work(_evaluate, _no_steps, lambda *arguments: None, with_context=False)
     with tempfile.TemporaryDirectory() as folder:
         storage = Storage.open(folder)
         study = Study(made, storage, None, False, view.show)
-        search_on_ray(study, *needed(made, storage), storage, address=None, view=view, work=work)
+        plan = plan_search(made, storage)
+        remaining = RemainingWork((), plan.runs, (), plan.expert_sets, ())
+        search_on_ray(study, plan, remaining, storage, address=None, view=view, work=work)
         study.write()
     return view.ended
 

@@ -1,25 +1,26 @@
 """Units of work that only take time, in place of the real ones, and a journal of when each ran and where.
 
-The driver, Ray and Tune are the real ones; the units import nothing of the package, so that a process for them starts
-in about a second. Journal and clock are those of one machine (Linux), whose nodes are all logical.
+The driver, Ray and Tune are the real ones; the jobs import no PyTorch, so that a process for them starts in about a
+second. Journal and clock are those of one machine (Linux), whose nodes are all logical.
 """
 
 import json
 import os
+import pickle
 import time
 import zlib
 from collections import Counter
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
 
 if TYPE_CHECKING:
-    from glad_ray.engine.fan_out import Work
+    from glad_ray.engine.carry_out import Work
+    from glad_ray.engine.jobs import Outcome
     from glad_ray.engine.shares import Measured
-    from glad_ray.spec import Evaluation, ExpertSet, Run
+    from glad_ray.spec import Evaluation, Run
     from glad_ray.storage import Storage
 
 Lengths = Mapping[str, tuple[float, float]]
@@ -74,72 +75,73 @@ class Journal(NamedTuple):
 
 
 class Simulated(NamedTuple):
-    """A task that only takes time, called as those of `Work` are; what it need not know is not sent to it."""
+    """What carries out jobs, and only takes time."""
 
-    kind: str
     journal: Journal
     lengths: Lengths
-    together: int = 1
-    """units that have begun before the first of them ends"""
-    task: Any = None
+    trials_together: int = 1
+    measured: "Measured | None" = None
 
-    def options(self, **options: Any) -> "Simulated":
-        """The same with a share and more, in Ray's words."""
-        given = {"max_calls": 0, "max_retries": 0, "scheduling_strategy": "DEFAULT"} | options
-        return self._replace(task=ray.remote(**given)(_pass_time))
+    def carry_out(self, job: Any, events: Any) -> "Outcome":
+        """A job of any kind but a distillation; `events` is the actor that takes events."""
+        from glad_ray.engine.jobs import EvaluationJob, ExpertsJob, Outcome
 
-    def remote(self, of: "Run | ExpertSet", *arguments: Any) -> ray.ObjectRef[Any]:
-        """Start it."""
-        if self.kind == "trial":
-            name, unit = of.algorithm.name, of.run_id
-        elif self.kind == "expert":
-            name, unit = of.network.name, f"{of.content_id} {arguments[0]}"
+        tell_begun(job, events)
+        if isinstance(job, ExpertsJob):
+            unit = f"{job.expert_set.content_id} {list(job.indices)}"
+            self._pass_time("expert", job.expert_set.network.name, unit)
+        elif isinstance(job, EvaluationJob):
+            unit = f"{job.run.run_id} {job.evaluation.content_id} {job.network.key}"
+            self._pass_time("evaluation", job.network.name, unit)
         else:
-            evaluation, network, _ = arguments
-            name, unit = network.name, f"{of.run_id} {evaluation.content_id} {network.key}"
-        shortest, longest = self.lengths[self.kind]
+            return Outcome(self.measured)
+        return Outcome()
+
+    def distil(self, job: Any, events: Any) -> Iterator[Any]:
+        """A distillation, which tells nothing of itself."""
+        self._pass_time("trial", job.run.algorithm.name, job.run.run_id)
+        yield from ()
+
+    def finish(self, sweep: str, run: "Run", evaluation: "Evaluation", storage: "Storage") -> None:
+        """In place of the rows of a run."""
+        self.journal.append("finished", run.run_id)
+
+    def _pass_time(self, kind: str, name: str, unit: str) -> None:
+        shortest, longest = self.lengths[kind]
         seconds = shortest + (longest - shortest) * zlib.crc32(unit.encode()) / 2**32
-        return self.task.remote(self.kind, name, unit, seconds, self.journal, self.together)
+        begin, gpus = now(), [str(each) for each in ray.get_gpu_ids()]
+        node = ray.get_runtime_context().get_node_id()
+        self.journal.append("began", kind, name, unit, node, gpus, os.getpid(), _process_started(), begin)
+        together = self.trials_together if kind == "trial" else 1
+        while together > 1 and now() < begin + _PATIENCE_SECONDS and _begun(self.journal, kind) < together:
+            time.sleep(0.02)
+        time.sleep(seconds)
+        self.journal.append("ended", unit, os.getpid(), begin, now())
 
 
 def simulated(
     journal: Journal, lengths: Lengths, trials_together: int = 1, measured: "Measured | None" = None
 ) -> "Work":
-    """Units of work that take these times; `trials_together` of the distillations begin before the first one ends.
+    """Jobs that take these times; `trials_together` of the distillations begin before the first one ends.
 
     `measured`: what every kind of them takes of a GPU, where that is asked for.
     """
-    from glad_ray.engine.fan_out import Work
+    from glad_ray.engine.carry_out import Work
 
-    return Work(
-        Simulated("expert", journal, lengths),
-        Simulated("trial", journal, lengths, trials_together),
-        Simulated("evaluation", journal, lengths),
-        partial(_finish, journal),
-        measurement=ray.remote(max_calls=0, max_retries=0)(lambda kind, example, shared: measured),
-    )
+    work = Simulated(journal, lengths, trials_together, measured)
+    return Work(work.carry_out, work.distil, work.finish, with_context=False)
+
+
+def tell_begun(job: Any, events: Any) -> None:
+    """Tell the driver that a job has its share; `events` is the actor that takes events."""
+    from glad_ray.progress.events import ShareTaken
+
+    events.put.remote(pickle.dumps(ShareTaken(job.key, 0.0)))
 
 
 def now() -> float:
     """Seconds of the clock of `Entry`: since the machine was started."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def _finish(journal: Journal, sweep: str, run: "Run", evaluation: "Evaluation", storage: "Storage") -> None:
-    journal.append("finished", run.run_id)
-
-
-def _pass_time(
-    kind: str, name: str, unit: str, seconds: float, journal: Journal, together: int
-) -> dict[str, Any] | None:
-    begin, gpus = now(), [str(each) for each in ray.get_gpu_ids()]
-    node = ray.get_runtime_context().get_node_id()
-    journal.append("began", kind, name, unit, node, gpus, os.getpid(), _process_started(), begin)
-    while together > 1 and now() < begin + _PATIENCE_SECONDS and _begun(journal, kind) < together:
-        time.sleep(0.02)
-    time.sleep(seconds)
-    journal.append("ended", unit, os.getpid(), begin, now())
-    return {"fault": None, "step": 0} if kind == "trial" else None
 
 
 def _begun(journal: Journal, kind: str) -> int:

@@ -6,7 +6,6 @@ cosine, DSA drawn per mini-batch, weights averaged once per epoch, the averaged 
 
 import math
 import time
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Literal
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from glad_ray.data import Dataset, by_index, test_subset
 from glad_ray.data.dataset import Split
-from glad_ray.errors import RunError, StoppedError, UserError
+from glad_ray.errors import RunError, UserError
 from glad_ray.machine import (
     device_name,
     fp32_precision,
@@ -29,23 +28,9 @@ from glad_ray.machine import (
 from glad_ray.networks import batch_sizes, build_network, move
 from glad_ray.randomness import rng_for
 from glad_ray.results import (
-    Look,
     Training,
-    completed,
-    evaluated,
-    finished,
-    read_distillation,
-    read_entry,
-    read_look,
-    read_trainings,
-    sound_trainings,
-    write_entry,
-    write_look,
-    write_results,
-    write_trainings,
 )
 from glad_ray.spec import Evaluation, Labels, Network, Run
-from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet
 from glad_ray.training import Images, Targets, train_epoch
 from glad_ray.trajectories import Trajectories, class_probabilities
@@ -146,30 +131,36 @@ class TrainingSet:
     """the learned step size, if there is one"""
 
 
-def evaluate_set(
-    training_set: TrainingSet,
-    identity: str,
-    evaluation: Evaluation,
-    network: Network,
-    dataset: Dataset,
-    repeat: int,
-    device: torch.device,
-) -> Training:
-    """Train one network on a set and test it; draws follow from `identity`, network, step and repeat."""
+@dataclass(frozen=True)
+class Inputs:
+    """What networks are scored with, and where."""
+
+    identity: str
+    """from which the draws follow, beside network, step and repeat"""
+    evaluation: Evaluation
+    """decided for a run (`Evaluation.decided_for`)"""
+    network: Network
+    dataset: Dataset
+    device: torch.device
+
+
+def evaluate_set(training_set: TrainingSet, inputs: Inputs, repeat: int) -> Training:
+    """Train one network on a set, and test it on the held-out images, if there are any, and the test images."""
+    evaluation, dataset, device = inputs.evaluation, inputs.dataset, inputs.device
     started = time.monotonic()
     reset_peak_memory(device)
-    lr = evaluation.learning_rate(network)
+    lr = evaluation.learning_rate(inputs.network)
     if evaluation.learned_step_size and training_set.step_size is not None:
         lr = training_set.step_size
     held_out = None
     with fp32_precision(evaluation.precision, device):
-        averaged = _trained(training_set, identity, evaluation, network, lr, dataset, repeat, device)
+        averaged = trained(training_set, inputs, lr, repeat)
         if len(dataset.held_out_labels):
-            held_out = _tested(averaged, _held_out(dataset), dataset, device)
-        score = _tested(averaged, test_subset(dataset, evaluation.test_images), dataset, device)
+            held_out = accuracy_on(averaged, held_out_images(dataset), inputs)
+        score = accuracy_on(averaged, test_subset(dataset, evaluation.test_images), inputs)
     return Training(
         step=training_set.step,
-        network=network.key,
+        network=inputs.network.key,
         repeat=repeat,
         accuracy=score,
         held_out_accuracy=held_out,
@@ -181,57 +172,10 @@ def evaluate_set(
     )
 
 
-def look_at(
-    run: Run,
-    step: int,
-    evaluation: Evaluation,
-    network: Network,
-    dataset: Dataset,
-    storage: Storage,
-    *,
-    device: str,
-    on_training: Callable[[], bool],
-) -> Look:
-    """Score a run's set after some steps, or the first later one that there is, with one network on held-out training
-    images alone; each training is kept, and none is made twice.
-
-    Labels are the set's own, or hard. Draws follow as those of `evaluate_set` do. `on_training` is called after each
-    and ends it by returning true: then `StoppedError` is raised.
-    """
-    path = storage.look_path(run.run_id, step, evaluation.content_id, network.key)
-    seen, where = read_look(storage, path), torch.device(device)
-    while len(seen.accuracies) < evaluation.repeats:
-        started = time.monotonic()
-        path_of_set = _set_after(run, step, storage)
-        synthetic = SyntheticSet.from_bytes(storage.read_bytes(path_of_set), path_of_set)
-        labels: Labels = "hard" if synthetic.soft_labels is None else "own"
-        repeat, training_set = len(seen.accuracies), training_set_of(synthetic, labels, None, where)
-        lr = evaluation.learning_rate(network)
-        with fp32_precision(evaluation.precision, where):
-            averaged = _trained(training_set, run.run_id, evaluation, network, lr, dataset, repeat, where)
-            score = _tested(averaged, _held_out(dataset), dataset, where)
-        seen = Look(accuracies=(*seen.accuracies, score), seconds=seen.seconds + time.monotonic() - started)
-        write_look(storage, path, seen)
-        if on_training() and len(seen.accuracies) < evaluation.repeats:
-            raise StoppedError(f"ended before its time, after {len(seen.accuracies)} trainings")
-    return seen
-
-
-def _set_after(run: Run, step: int, storage: Storage) -> str:
-    return next(path for path in storage.list(storage.set_folder(run.run_id)) if storage.step_of(path) >= step)
-
-
-def _trained(
-    training_set: TrainingSet,
-    identity: str,
-    evaluation: Evaluation,
-    network: Network,
-    lr: float,
-    dataset: Dataset,
-    repeat: int,
-    device: torch.device,
-) -> nn.Module:
-    rng = rng_for(identity, f"evaluate {network.key}", training_set.step, repeat)
+def trained(training_set: TrainingSet, inputs: Inputs, lr: float, repeat: int) -> nn.Module:
+    """A network trained on a set from a fresh initialisation, as `train_network` does."""
+    network, dataset = inputs.network, inputs.dataset
+    rng = rng_for(inputs.identity, f"evaluate {network.key}", training_set.step, repeat)
     module = build_network(
         network,
         channels=dataset.train_images.shape[1],
@@ -239,77 +183,31 @@ def _trained(
         classes=len(dataset.class_names),
         rng=rng,
     )
-    move(module, device, torch.float32)
-    return train_network(module, training_set.images, training_set.labels, evaluation, lr=lr, rng=rng)
+    move(module, inputs.device, torch.float32)
+    return train_network(module, training_set.images, training_set.labels, inputs.evaluation, lr=lr, rng=rng)
 
 
-def _tested(network: nn.Module, split: Split, dataset: Dataset, device: torch.device) -> float:
-    return accuracy(network, by_index(split.images, dataset, device), torch.tensor(split.labels, device=device))
+def accuracy_on(network: nn.Module, split: Split, inputs: Inputs) -> float:
+    """See `accuracy`, of real images."""
+    images = by_index(split.images, inputs.dataset, inputs.device)
+    return accuracy(network, images, torch.tensor(split.labels, device=inputs.device))
 
 
-def _held_out(dataset: Dataset) -> Split:
+def held_out_images(dataset: Dataset) -> Split:
+    """The training images that no run was distilled from."""
     return Split(dataset.held_out_images, dataset.held_out_labels)
-
-
-def evaluate_network(
-    run: Run,
-    evaluation: Evaluation,
-    network: Network,
-    dataset: Dataset,
-    storage: Storage,
-    *,
-    teachers: Trajectories | None,
-    device: str,
-    on_training: Callable[[Training], bool | None],
-) -> list[Training]:
-    """Score every kept snapshot of a run with one network; what is on storage already is not trained again.
-
-    `teachers` are those of `evaluation.teachers_of(run)`. Where `on_training`, told of each, returns true, the next one
-    is not made: `StoppedError` is raised.
-    """
-    evaluation_id, where = evaluation.content_id, torch.device(device)
-    entry = evaluated(evaluation_id, network.key)
-    trainings, wrong = sound_trainings(storage, run.run_id, evaluation_id, network.key)
-    if wrong is not None:
-        storage.delete(storage.entry_path(run.run_id, entry))
-    done = {(training.step, training.repeat) for training in trainings}
-    ended: bool | None = False
-    for step in run.snapshot_steps:
-        missing = [repeat for repeat in range(evaluation.repeats) if (step, repeat) not in done]
-        if not missing:
-            continue
-        if run.ipc is None:
-            training_set = _whole_dataset(dataset, where)
-        else:
-            path = storage.set_path(run.run_id, step)
-            synthetic = SyntheticSet.from_bytes(storage.read_bytes(path), path)
-            training_set = training_set_of(synthetic, evaluation.labels_of(run), teachers, where)
-        for repeat in missing:
-            if ended:
-                raise StoppedError(f"ended before its time, after {len(trainings)} trainings")
-            training = evaluate_set(
-                training_set, run.run_id, evaluation.decided_for(run), network, dataset, repeat, where
-            )
-            trainings.append(training)
-            write_trainings(storage, run.run_id, evaluation_id, network.key, trainings)
-            ended = on_training(training)
-    if read_entry(storage, run.run_id, entry) is None:
-        path = storage.trainings_path(run.run_id, evaluation_id, network.key)
-        taken = sum(training.seconds for training in trainings)
-        write_entry(storage, run.run_id, entry, device=device_name(where), seconds=taken, files=[path])
-    return trainings
 
 
 def try_epoch(run: Run, evaluation: Evaluation, network: Network, dataset: Dataset, device: torch.device) -> None:
     """Train a network for one epoch on a set of a run's size, test it, and keep nothing: for the memory that takes."""
     if run.ipc is None:
-        training_set = _whole_dataset(dataset, device)
+        training_set = whole_dataset(dataset, device)
     else:
         labels = torch.arange(len(dataset.class_names), device=device).repeat_interleave(run.ipc)
         images = torch.zeros(len(labels), *dataset.train_images.shape[1:], device=device)
         training_set = TrainingSet(_getter(images), labels, step=0)
     decided = evaluation.decided_for(run).replace(epochs=1)
-    evaluate_set(training_set, run.run_id, decided, network, dataset, 0, device)
+    evaluate_set(training_set, Inputs(run.run_id, decided, network, dataset, device), 0)
 
 
 def training_set_of(
@@ -330,19 +228,7 @@ def training_set_of(
     return TrainingSet(_getter(images), taught.to(device), synthetic.step, synthetic.step_size)
 
 
-def _whole_dataset(dataset: Dataset, device: torch.device) -> TrainingSet:
+def whole_dataset(dataset: Dataset, device: torch.device) -> TrainingSet:
+    """The real training images, to be trained on."""
     labels = torch.tensor(dataset.train_labels, device=device)
     return TrainingSet(by_index(dataset.train_images, dataset, device), labels, step=0)
-
-
-def finish_run(sweep_name: str, run: Run, evaluation: Evaluation, storage: Storage) -> None:
-    """Write the rows of a run whose networks have all been trained, unless they are there."""
-    if finished(storage, run.run_id, evaluation.content_id):
-        return
-    trainings = {
-        network.key: read_trainings(storage, run.run_id, evaluation.content_id, network.key)
-        for network in evaluation.networks
-    }
-    write_results(storage, run, evaluation, sweep_name, trainings, read_distillation(storage, run.run_id))
-    rows = storage.results_path(run.run_id, evaluation.content_id)
-    write_entry(storage, run.run_id, completed(evaluation.content_id), files=[rows])

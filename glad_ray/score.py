@@ -19,7 +19,7 @@ import torch
 from glad_ray.data import Dataset, load_dataset, test_subset
 from glad_ray.data.prepare import OnProgress
 from glad_ray.errors import DataError, UserError, is_lasting, printable, unreadable
-from glad_ray.evaluate import evaluate_set, training_set_of
+from glad_ray.evaluate import Inputs, evaluate_set, training_set_of
 from glad_ray.networks import check_network
 from glad_ray.results import Training, sound_trainings, write_trainings
 from glad_ray.spec import Evaluation, Network, Run, dataset_facts
@@ -108,16 +108,15 @@ class Scoring:
         """
         target, settings_id = torch.device(device), self.settings_id(network)
         training_set = training_set_of(self.synthetic, self.evaluation.labels_of(self.origin), None, target)
-        evaluation = self.evaluation.decided_for(self.origin)
+        decided = self.evaluation.decided_for(self.origin)
+        inputs = Inputs(self.origin.run_id, decided, network, self.dataset, target)
         for repeat in range(self.evaluation.repeats):
             # Another process may have made it meanwhile.
             training = self.kept(network, storage)[0].get(repeat)
             if training is None:
                 made = network.key, repeat
                 if made not in self.unwritten:
-                    self.unwritten[made] = evaluate_set(
-                        training_set, self.origin.run_id, evaluation, network, self.dataset, repeat, target
-                    )
+                    self.unwritten[made] = evaluate_set(training_set, inputs, repeat)
                 training = self.unwritten[made]
                 there, _ = sound_trainings(storage, self.set_id, settings_id, network.key)
                 others = [each for each in there if each.repeat != repeat]

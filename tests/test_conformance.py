@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from glad_ray.distill import build_space, distill, distilled
+from glad_ray.distill import Inputs, build_space, distill, distilled
 from glad_ray.errors import DataError, RunError
 from glad_ray.experts import ExpertFiles, missing_experts, train_experts
 from glad_ray.generators import build_generator
@@ -97,15 +97,7 @@ def trajectories(sample, tmp_path_factory):
 def _distill(run, sample, trajectories, storage, on_progress=lambda progress: None):
     generator = build_generator(run.generator, learn=run.learn_generator) if run.generator else None
     space = build_space(run, sample, generator, torch.device("cpu"))
-    distill(
-        run,
-        space=space,
-        dataset=sample,
-        trajectories=trajectories,
-        storage=storage,
-        device="cpu",
-        on_progress=on_progress,
-    )
+    distill(Inputs(run, space, sample, trajectories, torch.device("cpu")), storage, on_progress)
     path = storage.synthetic_set_path(run.run_id)
     return SyntheticSet.from_bytes(storage.read_bytes(path), path), space
 
@@ -246,13 +238,9 @@ def test_a_number_that_is_none_stops_the_run_and_keeps_its_checkpoint(
     expected, made = _distill(run, sample, trajectories, type(storage).open(tmp_path / "sound"))
     with pytest.raises(RunError, match=f"the {quantity} is not finite at step 2"):
         distill(
-            run,
-            space=FailingSpace(made, where),
-            dataset=sample,
-            trajectories=trajectories,
-            storage=storage,
-            device="cpu",
-            on_progress=lambda progress: None,
+            Inputs(run, FailingSpace(made, where), sample, trajectories, torch.device("cpu")),
+            storage,
+            lambda progress: None,
         )
     assert not distilled(storage, run)
     assert storage.list(storage.checkpoint_folder(run.run_id))[-1] == storage.checkpoint_path(run.run_id, 2)

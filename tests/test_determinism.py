@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from glad_ray.distill import build_space, distill
-from glad_ray.evaluate import evaluate_network
+from glad_ray.distill import Inputs, build_space, distill
+from glad_ray.evaluate import Inputs as EvaluationInputs
 from glad_ray.experts import ExpertFiles, missing_experts, train_experts
 from glad_ray.generators import build_generator
+from glad_ray.run_evaluation import evaluate_network
 from glad_ray.spec import DC, DM, MTT, Evaluation, Experts, Network, RandomStyleGAN, Run
 from glad_ray.storage import Storage
 
@@ -62,23 +63,22 @@ def _made(run, sample, storage):
             train_experts(run.expert_set, [index], sample, storage, device="cpu", on_epoch=lambda *at: None)
     generator = build_generator(run.generator) if run.generator else None
     distill(
-        run,
-        space=build_space(run, sample, generator, torch.device("cpu")),
-        dataset=sample,
-        trajectories=None if run.expert_set is None else ExpertFiles(storage, run.expert_set),
-        storage=storage,
-        device="cpu",
-        on_progress=lambda progress: None,
+        Inputs(
+            run,
+            build_space(run, sample, generator, torch.device("cpu")),
+            sample,
+            None if run.expert_set is None else ExpertFiles(storage, run.expert_set),
+            torch.device("cpu"),
+        ),
+        storage,
+        lambda progress: None,
     )
     trainings = [
         evaluate_network(
             run,
-            EVALUATION,
-            network,
-            sample,
+            EvaluationInputs(run.run_id, EVALUATION, network, sample, torch.device("cpu")),
             storage,
             teachers=None,
-            device="cpu",
             on_training=lambda training: None,
         )
         for network in NETWORKS

@@ -9,7 +9,7 @@ import torch
 
 from glad_ray.cli import main
 from glad_ray.errors import RunError
-from glad_ray.evaluate import evaluate_set, training_set_of
+from glad_ray.evaluate import Inputs, evaluate_set, training_set_of
 from glad_ray.results import Training, write_trainings
 from glad_ray.score import Scoring
 from glad_ray.spec import Evaluation, Network
@@ -28,7 +28,8 @@ class Trainings:
         """by the name of the network and the repeat: called instead of training it"""
         self.labels = None
 
-    def __call__(self, training_set, identity, evaluation, network, dataset, repeat, device):
+    def __call__(self, training_set, inputs, repeat):
+        network = inputs.network
         self.labels = training_set.labels
         self.at.pop((network.name, repeat), lambda: None)()
         self.made.append((network.name, repeat))
@@ -38,7 +39,7 @@ class Trainings:
             repeat=repeat,
             accuracy=(1 + len(self.made)) / 100,
             held_out_accuracy=None,
-            learning_rate=evaluation.learning_rate(network),
+            learning_rate=inputs.evaluation.learning_rate(network),
             seconds=1.0,
             peak_memory_bytes=0,
             device="cpu",
@@ -243,12 +244,8 @@ def test_a_score_is_the_one_that_a_sweep_would_give(storage):
     for training in told:
         expected = evaluate_set(
             training_set_of(synthetic, "hard", None, where),
-            read_origin(synthetic.run).run_id,
-            decided,
-            evaluation.networks[0],
-            scoring.dataset,
+            Inputs(read_origin(synthetic.run).run_id, decided, evaluation.networks[0], scoring.dataset, where),
             training.repeat,
-            where,
         )
         assert training.accuracy == expected.accuracy
     assert [training.repeat for training in told] == [0, 1]

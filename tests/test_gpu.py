@@ -5,7 +5,7 @@ import torch
 
 from glad_ray.algorithms import build_algorithm
 from glad_ray.data import by_index, real_images
-from glad_ray.distill import build_space, distill
+from glad_ray.distill import Inputs, build_space, distill
 from glad_ray.evaluate import accuracy, train_network
 from glad_ray.generators import build_generator
 from glad_ray.generators.random_stylegan import random_state
@@ -79,15 +79,7 @@ def test_a_run_through_a_generator(precision, sample, storage):
     run = Run(algorithm=algorithm, space="f4", generator=generator, backbone=BACKBONE)
     made = build_generator(generator, device=GPU, keep_graph=True)
     space = build_space(run, sample, made, GPU)
-    distill(
-        run,
-        space=space,
-        dataset=sample,
-        trajectories=None,
-        storage=storage,
-        device="cuda",
-        on_progress=lambda progress: None,
-    )
+    distill(Inputs(run, space, sample, None, torch.device("cuda")), storage, lambda progress: None)
     path = storage.synthetic_set_path(run.run_id)
     synthetic = SyntheticSet.from_bytes(storage.read_bytes(path), path)
     assert {value.dtype for value in (synthetic.images, *synthetic.latents.values())} == {torch.float32}

@@ -11,8 +11,8 @@ import pytest
 from glad_ray.cli import main
 from glad_ray.data.files import find_folder
 from glad_ray.data.prepare import CACHE_VARIABLE, cache_folder
-from glad_ray.engine.connection import node_types
-from glad_ray.engine.study_storage import open_study_storage
+from glad_ray.engine.cluster.connection import node_types
+from glad_ray.engine.search.study_storage import open_study_storage
 from glad_ray.errors import UserError
 from glad_ray.paths import expanded
 from glad_ray.spec import DiffusersAutoencoder, StyleGANFile, dataset_facts

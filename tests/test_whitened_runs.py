@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from glad_ray.data import load_dataset, network_inputs
-from glad_ray.distill import build_space, distill
+from glad_ray.distill import Inputs, build_space, distill
 from glad_ray.exchange import read_image_tensors, with_pictures, write_huggingface, write_image_folder
 from glad_ray.exchange.image_tensors import write_image_tensors
 from glad_ray.experts import ExpertFiles, train_experts
@@ -59,15 +59,7 @@ def _space(run, dataset):
 
 
 def _distil(run, dataset, storage, trajectories=None, on_progress=lambda progress: None):
-    distill(
-        run,
-        space=_space(run, dataset),
-        dataset=dataset,
-        trajectories=trajectories,
-        storage=storage,
-        device="cpu",
-        on_progress=on_progress,
-    )
+    distill(Inputs(run, _space(run, dataset), dataset, trajectories, torch.device("cpu")), storage, on_progress)
     path = storage.synthetic_set_path(run.run_id)
     return SyntheticSet.from_bytes(storage.read_bytes(path), path)
 

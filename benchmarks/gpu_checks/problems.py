@@ -134,19 +134,13 @@ class Problem:
 
     def steps(self, device: torch.device, count: int, at_step: Callable[[int], None]) -> None:
         """Make `count` steps as a user's run makes them, and call `at_step` with how many there are after each."""
-        from glad_ray.distill import distill  # of all that is here, this alone needs scikit-learn
+        from glad_ray.distill import Inputs, distill  # of all that is here, this alone needs scikit-learn
 
         algorithm = self.run.algorithm.replace(iterations=count)
         with tempfile.TemporaryDirectory() as folder:
-            distill(
-                self.run.replace(algorithm=algorithm, checkpoint_every=10**6),
-                space=self.space(device, keep_graph=True),
-                dataset=self.dataset,
-                trajectories=self.experts,
-                storage=Storage.open(folder),
-                device=str(device),
-                on_progress=lambda progress: at_step(progress.step),
-            )
+            run = self.run.replace(algorithm=algorithm, checkpoint_every=10**6)
+            inputs = Inputs(run, self.space(device, keep_graph=True), self.dataset, self.experts, device)
+            distill(inputs, Storage.open(folder), lambda progress: at_step(progress.step))
 
     def step_seconds(self, device: torch.device, count: int) -> list[float]:
         """Seconds of each of `count` steps, after two that are not timed."""

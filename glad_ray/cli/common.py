@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from glad_ray.engine.addresses import check_address
-from glad_ray.engine.ray_settings import check_ray_settings
+from glad_ray.engine.cluster.addresses import check_address
+from glad_ray.engine.cluster.ray_settings import check_ray_settings
 from glad_ray.errors import BudgetError, UserError
 from glad_ray.paths import check_home, expanded
 from glad_ray.plan import Plan
@@ -76,7 +76,7 @@ def run_plan(made: Plan, storage: Storage, address: str | None, device: str | No
 
     with make_view(made) as view:
         if device is None:
-            from glad_ray.engine.cluster import run_on_ray
+            from glad_ray.engine.on_ray.run import run_on_ray
 
             return run_on_ray(made, storage, address=address, view=view)
         from glad_ray.engine.in_process import run_in_process

@@ -29,7 +29,7 @@ from glad_ray.spec.sweep_file import load_search
 from glad_ray.storage import Storage
 
 if TYPE_CHECKING:
-    from glad_ray.engine.search import Found
+    from glad_ray.engine.search.run_search import Found
 
 
 def search(
@@ -81,7 +81,7 @@ def search(
     where, kept = device_in_process(in_process, device), Storage.open(name)
     with driving(kept, say):
         say_licences(representatives(made))
-        from glad_ray.engine.search import plan_winner, run_search
+        from glad_ray.engine.search.run_search import plan_winner, run_search
         from glad_ray.progress.search_reporter import make_search_view
         from glad_ray.report import write_report, write_search_report
 

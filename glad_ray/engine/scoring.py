@@ -1,16 +1,24 @@
 """A synthetic set scored by itself in this process: its networks one after another, and what is seen of that."""
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
+from typing_extensions import override
+
+from glad_ray.engine.budget import Budget
+from glad_ray.engine.computing import computing_with
+from glad_ray.engine.jobs import Job, Key, Outcome, WorkClass
+from glad_ray.engine.local_executor import LocalExecutor
 from glad_ray.engine.process_state import restored
-from glad_ray.engine.units import computing_with
-from glad_ray.progress.events import ImagesPrepared, NetworkFailed, Retried, SetTrained
-from glad_ray.progress.faults import Fault, attempt
+from glad_ray.engine.scheduler import Policy, Scheduler
+from glad_ray.engine.shares import ShareTable
+from glad_ray.progress.events import Event, ImagesPrepared, NetworkFailed, Retried, SetTrained
+from glad_ray.progress.faults import Fault
 from glad_ray.progress.view import View
 from glad_ray.results import Training
 from glad_ray.score import Scoring
-from glad_ray.spec import Evaluation, Network
+from glad_ray.spec import Evaluation, Network, Resources
 from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet
 
@@ -38,20 +46,70 @@ def score_in_process(
             view.show(Retried(network.title, wrong))
         for training in kept.values():
             view.show(SetTrained(network, training, earlier=True))
-    faults: dict[Network, Fault] = {}
-    for network in evaluation.networks:
-        if fault := _train(scoring, network, storage, device, view):
-            faults[network] = fault
-            view.show(NetworkFailed(network, fault.error))
-    return faults
+
+    def train(job: ScoringJob, on_event: Callable[[Event], bool]) -> Outcome:
+        def trained(training: Training) -> None:
+            on_event(SetTrained(job.network, training))
+
+        try:
+            with computing_with(None, device):
+                scoring.train(job.network, storage, device=device, on_training=trained)
+        except Exception as error:
+            return Outcome(fault=Fault.of(error))
+        return Outcome()
+
+    policy, resources = ScoringPolicy(evaluation.networks, view), Resources()
+    Scheduler(LocalExecutor(train), policy, ShareTable(resources), Budget(resources), view).run()
+    return policy.faults
 
 
-def _train(scoring: Scoring, network: Network, storage: Storage, device: str, view: View) -> Fault | None:
-    def trained(training: Training) -> None:
-        view.show(SetTrained(network, training))
+@dataclass(frozen=True)
+class ScoringJob(Job):
+    """The trainings of one network."""
 
-    with computing_with(None, device):
-        return attempt(
-            partial(scoring.train, network, storage, device=device, on_training=trained),
-            lambda error: view.show(Retried(network.title, error)),
-        )
+    network: Network
+
+    @property
+    @override
+    def label(self) -> str:
+        return self.network.title
+
+    @property
+    @override
+    def key(self) -> Key:
+        return "scoring", self.network.key
+
+    @property
+    @override
+    def work_class(self) -> WorkClass:
+        return WorkClass("evaluation", self.network.name, self.label)
+
+
+class ScoringPolicy(Policy):
+    """Every network once; one that fails leaves the others."""
+
+    def __init__(self, networks: Iterable[Network], view: View) -> None:
+        self.faults: dict[Network, Fault] = {}
+        self._networks, self._view = tuple(networks), view
+
+    @override
+    def first(self) -> Iterable[Job]:
+        return map(ScoringJob, self._networks)
+
+    @override
+    def more(self, room: int) -> Iterable[Job]:
+        return ()
+
+    @override
+    def succeeded(self, job: Any, value: Any) -> Iterable[Job]:
+        return ()
+
+    @override
+    def failed(self, job: Any, fault: Fault, step: int | None) -> Iterable[Job]:
+        self.faults[job.network] = fault
+        self._view.show(NetworkFailed(job.network, fault.error))
+        return ()
+
+    @override
+    def interrupted(self, job: Any) -> None:
+        raise AssertionError("there is no budget")

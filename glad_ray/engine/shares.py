@@ -1,11 +1,11 @@
 """Shares of machines in Ray's words: what units of work take, and how it grows where it was too little."""
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from glad_ray.spec import Evaluation, ExpertSet, Network, Resources, Run, Slice, Unit
+from glad_ray.engine.jobs import WorkClass
+from glad_ray.spec import Resources, Slice
 from glad_ray.spec.generators import GIB
 
 _MARGIN = 1.15
@@ -13,42 +13,8 @@ _MARGIN = 1.15
 _CONTEXT_BYTES = 600 * 2**20
 """of a GPU by every process that uses it or has used it, for CUDA's own"""
 _MOST_ON_A_GPU = 16
-_NOT_OF_MEMORY = ("learning_rates", "iterations", "step_size", "step_size_lr")
 _SOME = 0.001
 """of a resource that tells of what kind a machine is: Ray takes as much for accelerator types"""
-# Every trial of Tune's takes a byte of memory (trials.py): this many fit on a machine beside units that take all of it.
-_TRIALS = 4096
-
-
-class Kind(NamedTuple):
-    """Units of work that take as much memory as one another."""
-
-    unit: Unit
-    name: str
-    """of the algorithm (a trial) or network (the others)"""
-    title: str
-    like: tuple[Any, ...] = ()
-    """what decides on its memory, as hashable values"""
-
-    @classmethod
-    def of_trial(cls, run: Run) -> "Kind":
-        """Distillations of runs that differ in rates, numbers of steps and seeds alone."""
-        algorithm = json.dumps(run.algorithm.model_dump(mode="json", exclude=set(_NOT_OF_MEMORY)), sort_keys=True)
-        like = (run.dataset, run.pixels, run.ipc, run.space, run.generator, run.learn_generator, run.backbone)
-        title = f"{run.algorithm.name} {run.space} {run.dataset} {run.pixels}px ipc {run.ipc}"
-        return cls("trial", run.algorithm.name, title, (*like, run.augmentation, algorithm))
-
-    @classmethod
-    def of_evaluation(cls, run: Run, evaluation: Evaluation, network: Network) -> "Kind":
-        """Trainings of a network on as many images."""
-        title = f"evaluation with {network.title}, {run.dataset} {run.pixels}px ipc {run.ipc}"
-        like = (network, run.dataset, run.pixels, run.ipc, evaluation.batch_size)
-        return cls("evaluation", network.name, title, like)
-
-    @classmethod
-    def of_experts(cls, expert_set: ExpertSet) -> "Kind":
-        """Experts of a set."""
-        return cls("expert", expert_set.network.name, f"training of {expert_set.label}", (expert_set.stored_id,))
 
 
 class Measured(NamedTuple):
@@ -63,18 +29,24 @@ class Measured(NamedTuple):
     """that the machine has"""
 
 
-def ray_options(needed: Slice, tries: int = 0) -> dict[str, Any]:
-    """A share in Ray's words; what was tried before goes elsewhere if it can."""
+def bundle_of(share: Slice) -> dict[str, float]:
+    """A share as a bundle of a placement group."""
+    named = {"CPU": share.cpus, "GPU": share.gpus, "memory": share.memory_gib * GIB}
+    return {name: value for name, value in named.items() if value} | dict.fromkeys(share.machines, _SOME)
+
+
+def ray_options(share: Slice, spread: bool = False) -> dict[str, Any]:
+    """A share as options of a Ray task; `spread`: on the machine that has least to do."""
     options: dict[str, Any] = {
-        "num_cpus": needed.cpus,
-        "num_gpus": needed.gpus,
-        "memory": max(needed.memory_gib * GIB - _TRIALS, 1) if needed.memory_gib else None,
-        "resources": dict.fromkeys(needed.machines, _SOME),
+        "num_cpus": share.cpus,
+        "num_gpus": share.gpus,
+        "memory": share.memory_gib * GIB or None,
+        "resources": dict.fromkeys(share.machines, _SOME),
     }
-    return options | {"scheduling_strategy": "SPREAD"} if tries else options
+    return options | {"scheduling_strategy": "SPREAD"} if spread else options
 
 
-class Shares:
+class ShareTable:
     """What units of work take: what the sweep says, what was measured, or what was learned from those that lacked
     memory of a GPU.
 
@@ -83,16 +55,16 @@ class Shares:
 
     def __init__(self, resources: Resources, most_gpus: float = 1.0) -> None:
         self.resources, self.most_gpus = resources, most_gpus
-        self._learned: dict[Kind, float] = {}
+        self._learned: dict[WorkClass, float] = {}
 
-    def of(self, kind: Kind) -> Slice:
+    def of(self, work_class: WorkClass) -> Slice:
         """What a unit of work takes."""
-        asked = self.resources.slice_of(kind.unit, kind.name)
-        if self.resources.measured(kind.unit, kind.name):
+        asked = self.resources.slice_of(work_class.unit, work_class.name)
+        if self.resources.measured(work_class.unit, work_class.name):
             asked = asked._replace(gpus=self.most_gpus)
-        return asked._replace(gpus=self._learned.get(kind, asked.gpus))
+        return asked._replace(gpus=self._learned.get(work_class, asked.gpus))
 
-    def pack(self, measured: Mapping[Kind, Measured]) -> dict[Kind, int]:
+    def pack(self, measured: Mapping[WorkClass, Measured]) -> dict[WorkClass, int]:
         """Give every unit of these kinds as much of a GPU as its memory asks for; returns how many are on one then.
 
         They share processes, each of which keeps a context on every GPU that it has used: with more processes for
@@ -113,12 +85,12 @@ class Shares:
         room -= processes * measured.gpus * _CONTEXT_BYTES
         return max(1, min(processes, int(room / (_MARGIN * max(1, measured.bytes)))))
 
-    def grow(self, kind: Kind, had: Slice) -> bool:
+    def grow(self, work_class: WorkClass, had: Slice) -> bool:
         """Give this unit and later ones of its kind twice what it had of a GPU, as far as there is more; false if not.
 
         Units that ran out of memory together make it grow once.
         """
         if not 0 < had.gpus < self.most_gpus:
             return False
-        self._learned[kind] = max(self.of(kind).gpus, min(2 * had.gpus, self.most_gpus))
+        self._learned[work_class] = max(self.of(work_class).gpus, min(2 * had.gpus, self.most_gpus))
         return True

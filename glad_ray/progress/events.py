@@ -128,6 +128,15 @@ class TrainingDone:
 
 
 @dataclass(frozen=True)
+class RungTrained:
+    """One network was trained on the set of a run of a search at a rung, and tested on held-out images."""
+
+    run: Run
+    step: int
+    network: Network
+
+
+@dataclass(frozen=True)
 class SetTrained:
     """One network was trained on a set that is scored by itself, and tested."""
 
@@ -242,6 +251,7 @@ Event = (
     | RunProgressed
     | RunDistilled
     | TrainingDone
+    | RungTrained
     | SetTrained
     | NetworkFailed
     | RunFinished

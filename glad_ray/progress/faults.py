@@ -8,7 +8,6 @@ Nothing here imports PyTorch or Ray, which processes of one kind or another go w
 """
 
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -16,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 from glad_ray.errors import GladRayError, StoppedError, UnavailableError, printable
 from glad_ray.gpu_errors import gpu_failed, lacks_gpu_memory
 
-Kind = Literal["own", "infrastructure", "GPU memory", "stopped"]
+FaultKind = Literal["own", "infrastructure", "GPU memory", "stopped"]
 """`stopped`: nothing went wrong, it was told to end"""
 
 RETRIES = 5
@@ -36,7 +35,9 @@ class Fault(NamedTuple):
     error: str
     """one line"""
     traceback: str
-    kind: Kind = "own"
+    kind: FaultKind = "own"
+    gpu_failed: bool = False
+    """whether the process that met it can use its GPU no more"""
 
     @classmethod
     def of(cls, error: BaseException) -> "Fault":
@@ -44,7 +45,7 @@ class Fault(NamedTuple):
         # Bytes of file names that are not UTF-8 would fit no record.
         trace = _text("".join(traceback.format_exception(error)))
         if not isinstance(error, _loaded("ray.exceptions", "RayError")):
-            return cls(_line(error), trace, _kind(error))
+            return cls(_line(error), trace, _kind(error), gpu_failed(error))
         if not isinstance(error, _loaded("ray.exceptions", "RayTaskError")):
             return cls(LOST, trace, "infrastructure")
         if isinstance(error.cause, BaseException):
@@ -60,7 +61,7 @@ class Fault(NamedTuple):
         )
 
 
-class Tries:
+class Attempts:
     """How often a unit of work was tried, counted anew where it came further before a fault than before the last one.
 
     `progress` tells how far it is.
@@ -86,35 +87,7 @@ def pause_seconds(tries: int) -> float:
     return _FIRST_PAUSE_SECONDS * _GROWTH ** (tries - 1)
 
 
-def attempt(
-    compute: Callable[[], None], on_retry: Callable[[str], None], progress: Callable[[], int] = lambda: 0
-) -> Fault | None:
-    """Compute in this process, again while infrastructure is at fault; returns what was wrong in the end, if anything.
-
-    `on_retry` is told each fault that passes, `progress` tells how far it is. More memory of a GPU is nothing that this
-    process could ask for. Raises `GladRayError` where a GPU failed.
-    """
-    tries = Tries(progress)
-    while True:
-        tries.begun()
-        try:
-            compute()
-        except Exception as error:
-            fault = Fault.of(error)
-            if gpu_failed(error):
-                raise GladRayError(
-                    f"The GPU failed ({fault.error}), and this process can use it no more: run the command again, "
-                    "which goes on from what lies on storage."
-                ) from error
-            if not tries.passed(fault):
-                return fault.after(tries.number)
-            on_retry(fault.error)
-            time.sleep(pause_seconds(tries.number))
-        else:
-            return None
-
-
-def _kind(error: BaseException) -> Kind:
+def _kind(error: BaseException) -> FaultKind:
     if isinstance(error, StoppedError):
         return "stopped"
     if isinstance(error, UnavailableError):

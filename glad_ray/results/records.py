@@ -126,7 +126,7 @@ class Failure(Record):
     finished_at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
 
 
-class Look(Record):
+class RungEvaluation(Record):
     """What a search saw of a run after some steps, by one network."""
 
     accuracies: tuple[float, ...] = ()
@@ -135,17 +135,17 @@ class Look(Record):
     """of training and testing, not of distilling"""
 
 
-def write_look(storage: Storage, path: str, seen: Look) -> None:
-    """Keep what was seen, at a `Storage.look_path`."""
+def write_rung(storage: Storage, path: str, seen: RungEvaluation) -> None:
+    """Keep what was seen, at a `Storage.rung_path`."""
     storage.write_bytes(path, seen.model_dump_json(indent=1).encode())
 
 
-def read_look(storage: Storage, path: str) -> Look:
+def read_rung(storage: Storage, path: str) -> RungEvaluation:
     """What was seen so far; nothing if the file is not there, or damaged."""
     try:
-        return Look.model_validate_json(storage.read_bytes(path))
+        return RungEvaluation.model_validate_json(storage.read_bytes(path))
     except (UserError, ValueError):
-        return Look()
+        return RungEvaluation()
 
 
 def package_versions() -> dict[str, str]:

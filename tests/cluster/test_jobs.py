@@ -168,16 +168,19 @@ def test_a_job_makes_what_the_same_file_makes_here(cluster, first, quiet, told):
 def test_both_nodes_compute_with_a_replica_and_a_store_each(cluster, first, told):
     nodes = {node["node_id"] for node in cluster.listed("nodes", "state=ALIVE")}
     assert len(nodes) == 2
-    tasks = [task for task in cluster.listed("tasks", "name=distil_task") if task["state"] == "FINISHED"]
-    assert len(tasks) == 4
-    assert {task["node_id"] for task in tasks} == nodes
-    of_first = next(task["job_id"] for task in tasks)
+    trials = cluster.listed("actors", "class_name=DistillationTrial")
+    of_first = min(trial["job_id"] for trial in trials)
+    trials = [trial for trial in trials if trial["job_id"] == of_first]
+    assert {trial["node_id"] for trial in trials} == nodes
+    labels = {run.label for run in read_plan(first[1]).runs}
+    assert {trial["repr_name"] for trial in trials} <= labels, "a trial has the name of its run"
+    assert all(trial["required_resources"]["CPU"] == 1 for trial in trials), "and its share"
     actors = [actor for actor in cluster.listed("actors", f"job_id={of_first}") if actor["name"]]
     kinds = Counter((actor["name"].split()[3], actor["node_id"]) for actor in actors)
     assert kinds == {(kind, node): 1 for kind in ("generator", "experts") for node in nodes}
     assert {actor["state"] for actor in actors} == {"DEAD"}, "they end with the sweep"
-    each = " and ".join(str(count) for count in Counter(task["node_id"] for task in tasks).values())
-    told(f"The nodes distilled {each} of the runs, each with one replica of the generator and one store of experts.")
+    each = " and ".join(str(count) for count in Counter(trial["node_id"] for trial in trials).values())
+    told(f"The nodes had {each} processes of trials, each one replica of the generator and one store of experts.")
 
 
 def test_a_finished_sweep_is_not_done_again(cluster, first, tmp_path, told):

@@ -214,7 +214,7 @@ def under_way(storage, hosts):
         (run_id, entry.host)
         for run_id, entry in checkpoints(storage).items()
         if 3 * entry.step < 2 * RUNS[run_id].steps
-        and any("ray::distil_task" in title for title in hosts.hosts[entry.host].titles().values())
+        and any("ray::DistillationTrial" in title for title in hosts.hosts[entry.host].titles().values())
     ]
 
 

@@ -18,7 +18,7 @@ from jsonschema import ValidationError
 from ray.scripts.scripts import start
 from ray.util.accelerators import accelerators
 
-from glad_ray.engine.connection import OF_NEW_CLUSTER
+from glad_ray.engine.cluster.connection import OF_NEW_CLUSTER
 from tests.cluster_files.files import (
     CLOUDS,
     CLUSTER,

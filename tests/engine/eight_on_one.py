@@ -13,8 +13,9 @@ from pathlib import Path
 import ray
 import torch
 
-from glad_ray.engine.cluster import run_on_ray
-from glad_ray.engine.fan_out import REAL
+from glad_ray.engine.carry_out import Work, distil
+from glad_ray.engine.jobs import Outcome
+from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.engine.replica import watch
 from glad_ray.engine.replica.actor import HEALTH
 from glad_ray.generators import build_generator
@@ -94,19 +95,18 @@ class Crowd:
         return self.count >= len(RUNS)
 
 
-def distil_together(run, until, shared):
+def distil_together(job, context):
     """Distil when all others do."""
-    from glad_ray.engine.distillation import distil
-
     crowd = ray.get_actor("crowd")
     ray.get(crowd.come.remote())
     while not ray.get(crowd.all_here.remote()):
         time.sleep(0.05)
-    return distil(run, until, shared)
+    yield from distil(job, context)
 
 
-def no_evaluation(run, evaluation, network, shared):
+def no_evaluation(job, context):
     """Sets are compared, and nothing else."""
+    return Outcome()
 
 
 def replica_stats():
@@ -132,12 +132,7 @@ def main(results, built):
                 told = {"now": replica_stats(), "written": read_replicas(storage)}
                 print(json.dumps({when: [each.model_dump(mode="json") for each in told[when]] for when in told}))
 
-    options = {"max_calls": 0, "max_retries": 0, "scheduling_strategy": "DEFAULT"}
-    work = REAL._replace(
-        distillation=ray.remote(**options)(distil_together),
-        evaluation=ray.remote(**options)(no_evaluation),
-        finish=lambda *arguments: None,
-    )
+    work = Work(no_evaluation, distil_together, lambda *arguments: None)
     run_on_ray(PLAN, storage, address=None, view=Recorded(look), work=work)
 
 

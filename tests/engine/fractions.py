@@ -17,7 +17,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from benchmarks.simulated import Journal, simulated
-from glad_ray.engine.cluster import run_on_ray
+from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.engine.shares import Measured
 from glad_ray.plan import make_plan
 from glad_ray.spec import MTT, Evaluation, Experts, Network, RandomReal, Resources, Run, Sweep

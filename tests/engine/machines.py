@@ -12,8 +12,9 @@ import time
 import ray
 from ray.cluster_utils import Cluster
 
-from glad_ray.engine import node_actors
-from glad_ray.engine.node_actors import NodeActors, find_replicas, find_store
+from glad_ray.engine.on_ray import node_actors
+from glad_ray.engine.on_ray.node_actors import NodeActors, find_replicas, find_store
+from glad_ray.engine.remaining import RemainingWork
 from glad_ray.plan import make_plan
 from glad_ray.spec import Evaluation, Resources, Sweep
 from glad_ray.storage import Storage
@@ -49,7 +50,8 @@ def main():
 
         def actors_for(prefix, resources):
             plan = make_plan(Sweep(name="come-and-go", runs=runs, evaluations=Evaluation(), resources=resources))
-            return NodeActors(prefix, plan.sweep, runs, (), plan.expert_sets, {}, Storage.open(folder))
+            remaining = RemainingWork((), runs, (), plan.expert_sets, ())
+            return NodeActors(prefix, plan.sweep, remaining, {}, Storage.open(folder))
 
         actors = actors_for("one", Resources())
         ending = threading.Event()

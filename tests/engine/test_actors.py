@@ -4,19 +4,26 @@ import os
 import subprocess
 import sys
 import tempfile
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import ray
 import torch
 
-from glad_ray.engine.connection import connected
-from glad_ray.engine.expert_store import ExpertStore, start_expert_store
-from glad_ray.engine.remote_trajectories import RemoteTrajectories
-from glad_ray.engine.tasks import Tasks
+from glad_ray.engine.budget import Budget
+from glad_ray.engine.cluster.connection import connected
+from glad_ray.engine.jobs import Outcome, WorkClass
+from glad_ray.engine.on_ray.expert_store import ExpertStore, start_expert_store
+from glad_ray.engine.on_ray.remote_trajectories import RemoteTrajectories
+from glad_ray.engine.on_ray.tasks import RayTasks
+from glad_ray.engine.scheduler import Scheduler
+from glad_ray.engine.shares import ShareTable
 from glad_ray.errors import DataError, UserError
 from glad_ray.experts import ExpertFiles
+from glad_ray.progress.events import Retried
 from glad_ray.progress.faults import RETRIES
+from glad_ray.spec import Resources
 from tests.engine import tiny
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -92,31 +99,69 @@ def test_what_is_wrong_with_a_file_is_told_to_the_trial(in_process, storage):
     ray.kill(store)
 
 
-@ray.remote(max_retries=0)
-def lost_times(folder, times):
-    """Takes its process with it as many times as asked."""
-    if len(os.listdir(folder)) < times:
-        open(os.path.join(folder, str(os.getpid())), "x").close()
+class Losing(NamedTuple):
+    """A job that takes its process with it as many times as asked."""
+
+    folder: str
+    times: int
+    label: str = "it"
+    key: tuple[str, ...] = ("it",)
+    work_class: WorkClass = WorkClass("expert", "convnet", "it")
+
+
+def lose(job, context):
+    if len(os.listdir(job.folder)) < job.times:
+        open(os.path.join(job.folder, str(os.getpid())), "x").close()
         os.kill(os.getpid(), 9)
-    return "here"
+    return Outcome("here")
+
+
+class TasksAlone(RayTasks):
+    """An executor of tasks."""
+
+    def poll(self, timeout_seconds, on_event):
+        return super().poll(timeout_seconds)
+
+    def capacity(self):
+        return 0
+
+    def drive(self, turn):
+        while turn():
+            pass
+
+
+class OneJob:
+    """A policy of one job."""
+
+    def __init__(self, job):
+        self.job, self.values, self.faults = job, [], []
+
+    def first(self):
+        return [self.job]
+
+    def more(self, room):
+        return ()
+
+    def succeeded(self, job, value):
+        self.values.append(value)
+        return ()
+
+    def failed(self, job, fault, step):
+        self.faults.append(fault)
+        return ()
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(RETRIES + 1, marks=pytest.mark.full)])
-def test_lost_tasks_are_submitted_again(times, tmp_path):
-    retried, ended, failed = [], [], []
-    tasks = Tasks(lambda what, error: retried.append(what), pause=lambda tries: 0.1)
-    tasks.submit(
-        "it",
-        lambda tries: lost_times.remote(str(tmp_path), times),
-        ended.append,
-        lambda error, fault: failed.append(fault),
-    )
-    while len(tasks):
-        tasks.poll(10)
-    assert retried == ["it"] * min(times, RETRIES)
-    assert (len(ended), len(failed)) == ((1, 0) if times <= RETRIES else (0, 1))
-    if failed:
-        assert failed[0].error == f"lost with its process or machine, {RETRIES + 1} times"
+def test_lost_tasks_are_submitted_again(times, tmp_path, view):
+    policy, resources = OneJob(Losing(str(tmp_path), times)), Resources()
+    executor = TasksAlone(lose, None)
+    Scheduler(executor, policy, ShareTable(resources), Budget(resources), view, pause=lambda tries: 0.1).run()
+    assert [event.what for event in view.of(Retried)] == ["it"] * min(times, RETRIES)
+    if times <= RETRIES:
+        assert policy.values == ["here"]
+    else:
+        (fault,) = policy.faults
+        assert fault.error == f"lost with its process or machine, {RETRIES + 1} times"
 
 
 def test_a_client_is_no_driver():

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from glad_ray.cli import main
-from glad_ray.engine.addresses import check_address, check_answer, check_machine, find_address
+from glad_ray.engine.cluster.addresses import check_address, check_answer, check_machine, find_address
 from glad_ray.errors import UserError
 
 REFUSED = {

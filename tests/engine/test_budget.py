@@ -3,8 +3,8 @@
 import pytest
 
 from glad_ray.engine.budget import Budget
-from glad_ray.engine.cluster import run_on_ray
 from glad_ray.engine.in_process import distill_in_process, run_in_process
+from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.experts import missing_experts
 from glad_ray.progress.events import Ending, RunDistilled, RunFailed, RunFinished, RunProgressed, TrainingDone
 from glad_ray.results import read_entry, read_failures

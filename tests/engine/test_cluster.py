@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from glad_ray.engine.cluster import run_on_ray
 from glad_ray.engine.in_process import run_in_process
+from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.errors import RunError, UserError
 from glad_ray.experts import missing_experts
 from glad_ray.progress.events import Begun, ExpertEpoch, Retried, RunDistilled, RunFailed, RunFinished, TrainingDone
@@ -62,7 +62,7 @@ def test_killed_trials_and_replica(in_process, storage, view):
         for name in ("dm", "dc"):
             until(lambda name=name: storage.list(storage.checkpoint_folder(tiny.RUNS[name].run_id)))
         for pid, title in workers():
-            if title.startswith(("ray::distil_task", "ray::ImplicitFunc", "ray::Replica")):
+            if title.startswith(("ray::DistillationTrial", "ray::Replica")):
                 os.kill(pid, signal.SIGKILL)
                 killed.append(title)
 
@@ -72,8 +72,7 @@ def test_killed_trials_and_replica(in_process, storage, view):
     killer.join()
 
     assert any("Replica" in title for title in killed)
-    assert any("ImplicitFunc" in title for title in killed)
-    assert any("distil_task" in title for title in killed)
+    assert any("DistillationTrial" in title for title in killed)
     assert view.of(Retried)
     assert not view.of(RunFailed)
     assert tiny.rows(storage, *names) == tiny.rows(expected, *names)
@@ -126,7 +125,7 @@ def test_more_than_any_machine_has(resources, storage, view):
 
 DRIVER = """
 import sys
-from glad_ray.engine.cluster import run_on_ray
+from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.storage import Storage
 from tests.engine import tiny
 from tests.recorded import Recorded

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from glad_ray.engine.contact import in_contact
+from glad_ray.engine.cluster.head_watch import in_contact
 from glad_ray.errors import GladRayError, UserError
 
 
@@ -48,7 +48,7 @@ def test_with_a_head_errors_are_what_they_are(head, error):
 
 _HANGS = """
 import signal, time
-from glad_ray.engine.contact import in_contact
+from glad_ray.engine.cluster.head_watch import in_contact
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 with in_contact("127.0.0.1:1", silent_seconds=0.2):
     time.sleep(100)

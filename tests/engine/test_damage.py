@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from glad_ray.cli import main
-from glad_ray.engine import units
+from glad_ray.engine import remaining
 from glad_ray.engine.in_process import run_in_process
-from glad_ray.engine.units import left_of
+from glad_ray.engine.remaining import remaining_work
 from glad_ray.progress.events import Begun, Retried, RunDistilled, RunProgressed, TrainingDone
 from glad_ray.results import completed, evaluated, read_entry, written_as
 from glad_ray.storage import Storage
@@ -139,11 +139,11 @@ def test_a_checkpoint(quiet, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         run_in_process(PLAN, storage, device="cpu", view=Recorded(stop))
-    last = storage.checkpoint_path(RUN.run_id, 20)
+    before, last = storage.list(storage.checkpoint_folder(RUN.run_id))
     assert last in read_entry(storage, RUN.run_id, "checkpoint").files
     flip(storage, last, at=0.99)
     view = again(storage, quiet)
-    assert view.of(RunProgressed)[0].progress.step == 19
+    assert view.of(RunProgressed)[0].progress.step == storage.step_of(before) + 1
 
 
 def test_a_checkpoint_is_not_read_back_to_be_vouched_for(tmp_path, monkeypatch):
@@ -184,13 +184,13 @@ def test_entries_tell_where_when_and_how_long(quiet):
 
 @pytest.mark.parametrize("change", ["bit", "length"])
 def test_large_files_of_a_finished_run_are_compared_by_size_alone(storage, monkeypatch, change):
-    monkeypatch.setattr(units, "READ_OF_FINISHED_BYTES", 0)
+    monkeypatch.setattr(remaining, "READ_OF_FINISHED_BYTES", 0)
     if change == "bit":
         flip(storage, SET)
     else:
         storage.write_bytes(SET, storage.read_bytes(SET)[:-1])
-    left = left_of(PLAN, storage)
+    left = remaining_work(PLAN, storage)
     assert left.damaged == (() if change == "bit" else ((RUN, f"{SET} is not what was written"),))
     # Of one that is not finished, what it goes on with is read whole.
     storage.delete(ROWS)
-    assert [run for run, _ in left_of(PLAN, storage).damaged] == [RUN]
+    assert [run for run, _ in remaining_work(PLAN, storage).damaged] == [RUN]

@@ -8,9 +8,11 @@ import pytest
 import ray
 import torch
 
-from glad_ray.engine.devices import ALL_SEEN, free_frames, unit_device
+from glad_ray.engine.jobs import Outcome
+from glad_ray.engine.local_executor import LocalExecutor
+from glad_ray.engine.on_ray.devices import ALL_SEEN, free_frames, job_device
 from glad_ray.errors import GladRayError, UserError
-from glad_ray.progress.faults import attempt
+from glad_ray.progress.faults import Fault
 from glad_ray.spec import Resources
 
 pytestmark = pytest.mark.unit
@@ -47,20 +49,20 @@ def on_ray(monkeypatch):
 )
 def test_the_position_of_the_one_given_among_those_seen(on_ray, given, seen, expected):
     on_ray(given, seen)
-    assert unit_device(Resources(), 0.5) == expected
+    assert job_device(Resources(), 0.5) == expected
 
 
 def test_where_ray_hides_gpus_from_processes_that_it_uses_again(on_ray):
     on_ray("1", "1", all_seen="0", gpus=1)
-    assert unit_device(Resources(), 0.5) == "cuda:0"
+    assert job_device(Resources(), 0.5) == "cuda:0"
     on_ray("1", "1", all_seen="0", gpus=2)
     with pytest.raises(UserError, match=f"several GPUs.*without {ALL_SEEN}=1.* before ray.init"):
-        unit_device(Resources(), 0.5)
+        job_device(Resources(), 0.5)
 
 
 def test_without_a_share_none_is_seen(on_ray):
     on_ray("1", None)
-    assert unit_device(Resources(), 0) == "cpu"
+    assert job_device(Resources(), 0) == "cpu"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
 
 
@@ -88,8 +90,10 @@ def test_what_lies_in_the_frames_of_an_error_is_let_go():
 
 
 def test_a_gpu_that_failed_ends_the_process_that_has_no_other():
-    def compute():
-        raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+    def fails(job, on_event):
+        return Outcome(fault=Fault.of(torch.AcceleratorError("CUDA error: unspecified launch failure")))
 
+    executor = LocalExecutor(fails)
+    executor.submit("a job", None, 0)
     with pytest.raises(GladRayError, match=r"The GPU failed \(.*launch failure\).*: run the command again"):
-        attempt(compute, on_retry=lambda error: pytest.fail("nothing is tried again here"))
+        executor.poll(0, lambda event: False)

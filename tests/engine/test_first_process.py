@@ -4,9 +4,9 @@ from functools import partial
 
 import pytest
 
-from glad_ray.engine import trials
-from glad_ray.engine.cluster import run_on_ray
-from glad_ray.engine.first_process import FirstProcess, check_first_process
+from glad_ray.engine.cluster.first_process import FirstProcess, check_first_process
+from glad_ray.engine.on_ray import trials
+from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.errors import UserError
 from glad_ray.progress.events import Waiting
 from glad_ray.progress.sweep_reporter import make_view

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from glad_ray.distill import State
+from glad_ray.checkpoints import DistillationState
 from glad_ray.engine.in_process import distill_in_process
 from glad_ray.interrupts import Terminated, found_again, kept_back, raised, within
 from tests.engine import tiny
@@ -164,7 +164,7 @@ def test_a_distillation_told_to_end_keeps_its_step_and_resumes_bit_for_bit(name,
         distill_in_process(plan, storage, device="cpu", view=Recorded(told))
     newest = storage.list(storage.checkpoint_folder(run.run_id))[-1]
     assert storage.step_of(newest) == 3
-    assert State.from_bytes(storage.read_bytes(newest), "cpu").step == 3
+    assert DistillationState.from_bytes(storage.read_bytes(newest), "cpu").step == 3
     distill_in_process(plan, storage, device="cpu", view=Recorded(told))
     assert steps == list(range(1, run.steps + 1)), "no step is made twice"
     tiny.assert_same(storage, expected, name)

@@ -6,15 +6,16 @@ import pytest
 import torch
 
 from glad_ray.data import load_dataset
-from glad_ray.engine.packing import try_unit
-from glad_ray.engine.shares import Kind, Measured, Shares
-from glad_ray.engine.units import own_generator
+from glad_ray.engine.computing import own_generator
+from glad_ray.engine.jobs import DistillationJob, EvaluationJob, ExpertsJob, WorkClass
+from glad_ray.engine.measuring import try_job
+from glad_ray.engine.shares import Measured, ShareTable
 from glad_ray.spec import DM, MTT, LearningRates, Network, Resources, Share
 from glad_ray.spec.generators import GIB
 from tests.engine import tiny
 
 AUTO = Resources(trial_gpus="auto", shares={"mtt": Share(gpus=0.5)})
-DM_KIND = Kind.of_trial(tiny.RUNS["dm"])
+DM_KIND = WorkClass.of_distillation(tiny.RUNS["dm"])
 
 
 def measured(took_gib, free_gib=80, gpus=1):
@@ -22,13 +23,13 @@ def measured(took_gib, free_gib=80, gpus=1):
 
 
 def test_a_whole_gpu_until_it_is_measured():
-    shares = Shares(AUTO)
+    shares = ShareTable(AUTO)
     assert AUTO.measured("trial", "dm")
     assert not AUTO.measured("trial", "mtt")
     assert not AUTO.measured("evaluation", "convnet")
     assert shares.of(DM_KIND).gpus == 1
-    assert shares.of(Kind.of_trial(tiny.RUNS["mtt"])).gpus == 0.5
-    assert Shares(AUTO, most_gpus=0.75).of(DM_KIND).gpus == 0.75
+    assert shares.of(WorkClass.of_distillation(tiny.RUNS["mtt"])).gpus == 0.5
+    assert ShareTable(AUTO, most_gpus=0.75).of(DM_KIND).gpus == 0.75
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def test_a_whole_gpu_until_it_is_measured():
     [(20, 1.0, 3), (10, 1.0, 6), (10, 0.5, 3), (79, 1.0, 1), (200, 1.0, 1), (0.001, 1.0, 16)],
 )
 def test_as_many_as_have_room_with_a_margin(took_gib, most_gpus, at_once):
-    shares = Shares(AUTO, most_gpus)
+    shares = ShareTable(AUTO, most_gpus)
     assert shares.pack({DM_KIND: measured(took_gib)}) == {DM_KIND: at_once}
     gpus = shares.of(DM_KIND).gpus
     assert gpus * at_once <= most_gpus
@@ -57,11 +58,11 @@ def test_as_many_as_have_room_with_a_margin(took_gib, most_gpus, at_once):
 )
 def test_contexts_of_all_processes_and_memory_of_others_have_room_too(took, at_once):
     kinds = [DM_KIND._replace(name=str(number)) for number in range(len(took))]
-    assert tuple(Shares(AUTO).pack(dict(zip(kinds, took, strict=True))).values()) == at_once
+    assert tuple(ShareTable(AUTO).pack(dict(zip(kinds, took, strict=True))).values()) == at_once
 
 
 def test_what_was_too_little_in_spite_of_it_is_doubled_once():
-    shares = Shares(AUTO)
+    shares = ShareTable(AUTO)
     shares.pack({DM_KIND: measured(10)})
     had = shares.of(DM_KIND)
     assert shares.grow(DM_KIND, had)
@@ -72,8 +73,10 @@ def test_what_was_too_little_in_spite_of_it_is_doubled_once():
 def test_kinds_differ_in_what_takes_memory_alone():
     run = tiny.RUNS["dm"]
     rates = LearningRates(pixels=1.0, f=1.0, w=1.0)
-    assert Kind.of_trial(run.replace(seed=7, algorithm=run.algorithm.replace(learning_rates=rates))) == DM_KIND
-    assert Kind.of_trial(run.replace(algorithm=run.algorithm.replace(iterations=3))) == DM_KIND
+    assert (
+        WorkClass.of_distillation(run.replace(seed=7, algorithm=run.algorithm.replace(learning_rates=rates))) == DM_KIND
+    )
+    assert WorkClass.of_distillation(run.replace(algorithm=run.algorithm.replace(iterations=3))) == DM_KIND
     others = [
         run.replace(algorithm=DM(iterations=40, real_batch_size=16)),
         run.replace(images_per_class=2),
@@ -82,7 +85,7 @@ def test_kinds_differ_in_what_takes_memory_alone():
         tiny.RUNS["dm f3"],
         run.replace(algorithm=MTT()),
     ]
-    assert len({DM_KIND, *map(Kind.of_trial, others)}) == 1 + len(others)
+    assert len({DM_KIND, *map(WorkClass.of_distillation, others)}) == 1 + len(others)
 
 
 @pytest.mark.parametrize("name", tiny.SOUND)
@@ -96,8 +99,8 @@ def test_first_steps_are_made_and_nothing_is_kept(name, storage):
         generator=lambda run, device: None if run.generator is None else own_generator(run, Resources(), device),
     )
     if run.ipc is not None:
-        try_unit((run,), shared, cpu)
-    try_unit((run, evaluation, evaluation.networks[0]), shared, cpu)
+        try_job(DistillationJob(run), shared, cpu)
+    try_job(EvaluationJob(run, evaluation, evaluation.networks[0]), shared, cpu)
     if run.expert_set is not None:
-        try_unit((run.expert_set,), shared, cpu)
+        try_job(ExpertsJob(run.expert_set, (0, 1)), shared, cpu)
     assert storage.tree("") == ()

@@ -11,9 +11,9 @@ import pytest
 from glad_ray.data import load_dataset
 from glad_ray.data.parts import Form, class_part
 from glad_ray.data.prepare import CACHE_VARIABLE
-from glad_ray.engine.cluster import run_on_ray
 from glad_ray.engine.in_process import run_in_process
-from glad_ray.engine.preparation import decode_on_cluster
+from glad_ray.engine.on_ray.decoding import decode_on_cluster
+from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.errors import DataError, UserError
 from glad_ray.progress.events import ImagesPrepared, Retried, RunFinished
 from glad_ray.spec import Evaluation

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from glad_ray.engine.ray_settings import environment, unless_set
+from glad_ray.engine.cluster.ray_settings import environment, unless_set
 
 
 def test_variables_are_afterwards_what_they_were(monkeypatch):

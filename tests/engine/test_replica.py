@@ -10,11 +10,11 @@ import pytest
 import ray
 import torch
 
+from glad_ray.engine.remaining import remaining_work
 from glad_ray.engine.replica import handle, watch
 from glad_ray.engine.replica.actor import HEALTH, Replica, batches_at_once, start_replica
 from glad_ray.engine.replica.arrays import arrays_of
 from glad_ray.engine.replica.handle import RemoteGenerator
-from glad_ray.engine.units import left_of
 from glad_ray.errors import UserError
 from glad_ray.generators import build_generator, read_file
 from glad_ray.plan.machines import shared_generators
@@ -304,7 +304,7 @@ def test_clients_that_were_sent_on_come_home_when_the_first_has_leisure(start):
 )
 def test_generators_of_several_runs_are_shared(resources, names, shared, storage):
     plan = tiny.plan(*names, **resources)
-    found = shared_generators(left_of(plan, storage).to_distill, plan.sweep.resources)
+    found = shared_generators(remaining_work(plan, storage).to_distill, plan.sweep.resources)
     assert found == ({tiny.GENERATOR} if shared else set())
 
 

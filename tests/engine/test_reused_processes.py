@@ -5,8 +5,8 @@ import os
 import pytest
 import torch
 
-from glad_ray.engine.cluster import run_on_ray
 from glad_ray.engine.in_process import run_in_process
+from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.plan import make_plan
 from glad_ray.progress.events import RunFailed
 from glad_ray.spec import Network, Resources, Sweep

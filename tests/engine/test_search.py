@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from glad_ray.engine.search import plan_winner, run_search
+from glad_ray.engine.search.run_search import plan_winner, run_search
 from glad_ray.progress.events import ExpertEpoch, RunProgressed, TrialFailed, TrialSeen, TrialsFound
 from glad_ray.progress.search_reporter import SearchReporter
 from glad_ray.progress.view import LiveView, PlainView
-from glad_ray.results import Progress, read_look, read_results, read_trials
+from glad_ray.results import Progress, read_results, read_rung, read_trials
 from glad_ray.spec import FloatRange
 from glad_ray.storage import Storage
 from tests.engine import tiny
@@ -33,7 +33,7 @@ def run(search, storage, view, *, on_ray=False):
 def looks(storage):
     """Every look that was kept, by its path, without what it took."""
     paths = [path for path in storage.tree("runs") if "/looks/" in path and not path.endswith(".partial")]
-    return {path: read_look(storage, path).accuracies for path in paths}
+    return {path: read_rung(storage, path).accuracies for path in paths}
 
 
 def told(storage):
@@ -97,7 +97,7 @@ def test_no_test_image_decides(undisturbed, storage, monkeypatch):
         dataset = loaded(*arguments, **keywords)
         return replace(dataset, test_labels=(dataset.test_labels + 1) % 10)
 
-    monkeypatch.setattr("glad_ray.engine.units.load_dataset", wrong)
+    monkeypatch.setattr("glad_ray.engine.real_images.load_dataset", wrong)
     assert run(tiny.SEARCH, storage, Recorded()).winner.run == found.winner.run
     assert looks(storage) == looks(undisturbed[1])
 

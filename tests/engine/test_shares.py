@@ -2,7 +2,7 @@
 
 import pytest
 
-from glad_ray.engine.shares import ray_options
+from glad_ray.engine.shares import bundle_of, ray_options
 from glad_ray.errors import UserError
 from glad_ray.plan.machines import slices_of
 from glad_ray.spec import Resources, Share, Slice
@@ -60,7 +60,8 @@ def test_what_a_machine_has_room_for(needed, held, expected):
 
 def test_in_rays_words():
     options = ray_options(Slice(1, 0.25, 2))
-    assert 2 * GIB - 2**20 < options.pop("memory") < 2 * GIB, "all but some bytes, which trials take"
-    assert options == {"num_cpus": 1, "num_gpus": 0.25, "resources": {}}
+    assert options == {"num_cpus": 1, "num_gpus": 0.25, "memory": 2 * GIB, "resources": {}}
     assert ray_options(Slice(1, 0, 0))["memory"] is None
     assert ray_options(Slice(1, 0, 0, ("cheap",)))["resources"] == {"cheap": 0.001}
+    assert bundle_of(Slice(1, 0.25, 2, ("cheap",))) == {"CPU": 1, "GPU": 0.25, "memory": 2 * GIB, "cheap": 0.001}
+    assert bundle_of(Slice(0.5, 0, 0)) == {"CPU": 0.5}

@@ -7,8 +7,8 @@ import sys
 import pytest
 from ray.exceptions import AuthenticationError
 
-from glad_ray.engine.addresses import Address
-from glad_ray.engine.start_errors import check_python_path, start_error
+from glad_ray.engine.cluster.addresses import Address
+from glad_ray.engine.cluster.start_errors import check_python_path, start_error
 from glad_ray.errors import UserError
 
 LOCAL, THERE = Address("local", "ray start"), Address("head:6379", "--address")

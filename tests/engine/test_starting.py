@@ -32,8 +32,8 @@ main()
 DRIVER = """
 import json, os, subprocess, sys
 import ray
-from glad_ray.engine.connection import connected
-from glad_ray.engine.first_process import check_first_process
+from glad_ray.engine.cluster.connection import connected
+from glad_ray.engine.cluster.first_process import check_first_process
 from glad_ray.errors import UserError
 from tests.recorded import Recorded
 
@@ -61,7 +61,7 @@ def work(address, variables):
 def others(head):
     # What somebody without a token is told.
     kept = {key: value for key, value in os.environ.items() if not key.startswith("RAY_AUTH")} | {"HOME": "/nowhere"}
-    asked = f"from glad_ray.engine.authentication import authenticated\\nwith authenticated('{head}'): pass"
+    asked = f"from glad_ray.engine.cluster.authentication import authenticated\\nwith authenticated('{head}'): pass"
     return subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, env=kept).stderr
 
 print(json.dumps([work(*each) for each in json.loads(sys.argv[1])]))

@@ -12,11 +12,11 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
-from glad_ray.engine.study import Study
+from glad_ray.engine.search.study import Study
 from glad_ray.errors import UserError
 from glad_ray.progress.events import DrawRefused, DrawsEnded, TrialFailed, TrialSeen, TrialsFound
 from glad_ray.progress.faults import LOST, Fault
-from glad_ray.results import Look, read_refused_draws, read_trials, write_look
+from glad_ray.results import RungEvaluation, read_refused_draws, read_trials, write_rung
 from glad_ray.spec import (
     DM,
     Choice,
@@ -70,7 +70,7 @@ def accuracy(stop):
 
 def looks_at(stop):
     return {
-        network.key: Look(accuracies=(accuracy(stop),) * stop.evaluation.repeats, seconds=1.0)
+        network.key: RungEvaluation(accuracies=(accuracy(stop),) * stop.evaluation.repeats, seconds=1.0)
         for network in stop.evaluation.networks
     }
 
@@ -78,7 +78,7 @@ def looks_at(stop):
 def keep(storage, stop):
     """As the task of a look does, before anybody is told."""
     for key, look in looks_at(stop).items():
-        write_look(storage, storage.look_path(stop.run.run_id, stop.step, stop.evaluation.content_id, key), look)
+        write_rung(storage, storage.rung_path(stop.run.run_id, stop.step, stop.evaluation.content_id, key), look)
 
 
 def finish(study):
@@ -474,7 +474,7 @@ def impossible(monkeypatch):
             raise UserError(f"Space {run.space} goes with nothing that was drawn")
         return run
 
-    monkeypatch.setattr("glad_ray.engine.study.propose", proposed)
+    monkeypatch.setattr("glad_ray.engine.search.study.propose", proposed)
     return spaces
 
 

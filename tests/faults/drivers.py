@@ -10,8 +10,9 @@ import ray
 import torch
 from ray.cluster_utils import Cluster
 
-from glad_ray.engine.cluster import run_on_ray
-from glad_ray.engine.fan_out import Work
+from glad_ray.engine.carry_out import Work
+from glad_ray.engine.jobs import Outcome
+from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.plan import make_plan
 from glad_ray.progress.events import Retried, RunFailed, RunFinished
 from glad_ray.progress.faults import Fault
@@ -21,7 +22,7 @@ from tests.engine import tiny
 from tests.faults.processes import until, workers
 from tests.recorded import Recorded
 
-UNITS = ("ray::distil_task", "ray::_experts", "ray::_evaluation")
+UNITS = ("ray::DistillationTrial", "ray::expert", "ray::evaluation of")
 
 
 @ray.remote(num_cpus=0)
@@ -51,18 +52,18 @@ def memory():
     ray.init(address="local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False)
     log = Log.options(name="log").remote()
 
-    def distil(run, until, shared):
+    def distil(job, context):
+        _short("trial", 0.5)
+        yield from ()
+
+    def evaluation(job, context):
         try:
-            _short("trial", 0.5)
+            _short("evaluation", 1.0)
         except torch.cuda.OutOfMemoryError as error:
-            return {"fault": Fault.of(error)._asdict(), "step": 0}
-        return {"fault": None, "step": 0}
+            return Outcome(fault=Fault.of(error))
+        return Outcome()
 
-    def evaluation(run, evaluation, network, shared):
-        _short("evaluation", 1.0)
-
-    options = {"max_calls": 0, "max_retries": 0, "scheduling_strategy": "DEFAULT"}
-    work = Work(None, ray.remote(**options)(distil), ray.remote(**options)(evaluation), lambda *arguments: None)
+    work = Work(evaluation, distil, lambda *arguments: None)
     base = Run(algorithm=RandomReal(), backbone=Network(width=8))
     sweep = Sweep(
         name="memory",

@@ -9,10 +9,9 @@ from pathlib import Path
 import ray
 
 TITLES = {
-    "a distilling process": "ray::distil_task",
-    "a trial's supervisor": "ray::ImplicitFunc",
-    "an evaluating process": "ray::_evaluation",
-    "a process that trains experts": "ray::_experts",
+    "a distilling process": "ray::DistillationTrial",
+    "an evaluating process": "ray::evaluation of",
+    "a process that trains experts": "ray::expert ",
     "a generator's replica": "ray::Replica",
     "the store of experts": "ray::ExpertStore",
     "the queue of events": "ray::EventQueue",

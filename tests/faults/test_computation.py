@@ -4,8 +4,8 @@ import html
 
 import pytest
 
-from glad_ray.engine.cluster import run_on_ray
 from glad_ray.engine.in_process import run_in_process
+from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.plan import write_plan
 from glad_ray.progress.events import Retried, RunFailed, RunFinished, TrainingDone
 from glad_ray.progress.faults import LOST

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from glad_ray.engine.cluster import run_on_ray
 from glad_ray.engine.in_process import run_in_process
+from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.progress.events import Retried, RunFailed, TrainingDone
 from glad_ray.results import read_trainings
 from tests.engine import tiny

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from glad_ray.engine.search import run_search
+from glad_ray.engine.search.run_search import run_search
 from glad_ray.progress.events import Retried, TrialFailed
-from glad_ray.results import read_look, read_trials
+from glad_ray.results import read_rung, read_trials
 from tests.engine import tiny
 from tests.faults.processes import Killer, until
 from tests.recorded import Recorded
@@ -28,7 +28,7 @@ def ended(storage):
 def looks(storage):
     """Every look that was kept, as far as it was made."""
     paths = [path for path in storage.tree("runs") if "/looks/" in path and not path.endswith(".partial")]
-    return {path: read_look(storage, path) for path in paths}
+    return {path: read_rung(storage, path) for path in paths}
 
 
 def goes_on(before, after):
@@ -46,7 +46,7 @@ def kill(driver, storage, enough):
 
 @pytest.mark.full
 @pytest.mark.usefixtures("ray_session")
-@pytest.mark.parametrize("title", ["ray::distil_task", "ray::look_task"])
+@pytest.mark.parametrize("title", ["ray::DistillationTrial", "ray::rung evaluation of"])
 def test_a_process_of_a_search_is_killed(title, storage, seen):
     with Killer(title) as killer:
         view = Recorded()

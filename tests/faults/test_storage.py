@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from glad_ray.cli import main
-from glad_ray.engine.cluster import run_on_ray
 from glad_ray.engine.in_process import run_in_process
+from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.progress.events import Retried, RunFailed, RunProgressed
 from glad_ray.storage import Storage
 from tests.engine import tiny
@@ -114,11 +114,11 @@ def test_entries_of_the_ledger_half_written(engine, in_process, storage, request
     run(engine, plan(*NAMES), storage, view)
     steps = [event.progress.step for event in view.of(RunProgressed) if event.run == tiny.RUNS["dm"]]
     if engine == "in process":
-        assert steps[0] == 7
+        assert steps[0] == 8
     assert_nothing_twice(view)
     for name in NAMES:
         assert_same_table(storage, in_process[0], name)
-    seen(f"entries of the ledger half-written, {engine}", "nothing", "the files decide: goes on from step 6")
+    seen(f"entries of the ledger half-written, {engine}", "nothing", "the files decide: goes on from step 7")
 
 
 @contextlib.contextmanager

@@ -21,6 +21,14 @@ ERRORS = {
     "library": lambda: RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     "failure": lambda: torch.AcceleratorError("CUDA error: an illegal memory access was encountered"),
 }
+_TASKS = {
+    "DistillationTrial": "distil",
+    "Replica": "replica",
+    "evaluation of": "evaluation",
+    "expert ": "experts",
+    "measurement of": "measurement",
+}
+"""by how the names of Ray's tasks begin"""
 _OPERATIONS_BEFORE = 40
 _CALLS_BEFORE = 8
 """of a replica, so that its generator is there"""
@@ -86,7 +94,8 @@ def begin():
 
 def _task():
     name = ray.get_runtime_context().get_task_name() or ""
-    return "replica" if ray.get_runtime_context().get_actor_id() else name.strip("_").removesuffix("_task")
+    # A replica computes in threads of its own.
+    return next((kind for title, kind in _TASKS.items() if name.startswith(title)), "replica")
 
 
 def _meet_fault(gpu, task):

@@ -68,12 +68,12 @@ DEVICES = (
         "test_waits.py test_a_step",
     ),
     Mutation(
-        "momenta on the CPU", "distill.py",
+        "momenta on the CPU", "checkpoints.py",
         "name: torch.zeros_like(value) for", "name: torch.zeros(value.shape) for",
         "test_waits.py test_a_step",
     ),
     Mutation(
-        "a checkpoint that stays on the CPU", "distill.py",
+        "a checkpoint that stays on the CPU", "checkpoints.py",
         "k.removeprefix(prefix): v.to(device) for", "k.removeprefix(prefix): v for",
         "test_sweep.py stopped",
     ),
@@ -108,14 +108,14 @@ DEVICES = (
         "test_given_back.py test_a_run",
     ),
     Mutation(
-        "pinned memory that begins to use the first GPU", "engine/units.py",
+        "pinned memory that begins to use the first GPU", "engine/computing.py",
         "with restored(), current_device(torch.device(device)):", "with restored():",
         "test_sweep.py second_of_two",
     ),
     Mutation(
         "a precision that is left to PyTorch", "distill.py",
-        "        with fp32_precision(run.precision, where):\n            state = _make",
-        "        with contextlib.nullcontext():\n            state = _make",
+        "        with fp32_precision(run.precision, device):\n            state = yield",
+        "        with contextlib.nullcontext():\n            state = yield",
         "test_given_back.py fp32_precision",
     ),
     Mutation(
@@ -189,7 +189,7 @@ MEMORY = (
         "test_memory.py trajectories",
     ),
     Mutation(
-        "a share that is given back with its cache", "engine/devices.py",
+        "a share that is given back with its cache", "engine/on_ray/devices.py",
         "        raise\n    torch.cuda.empty_cache()\n", "        raise\n",
         "test_given_back.py share",
     ),
@@ -201,7 +201,7 @@ MEMORY = (
     ),
     Mutation(
         "the graph of a set that was written", "distill.py",
-        "    with torch.no_grad():\n        images = space", "    with torch.enable_grad():\n        images = space",
+        "    with torch.no_grad():\n        images = inputs", "    with torch.enable_grad():\n        images = inputs",
         "test_given_back.py test_a_run",
     ),
     Mutation(
@@ -214,7 +214,7 @@ MEMORY = (
         "test_given_back.py replica",
     ),
     Mutation(
-        "a cache that is emptied while the frames of an error hold tensors", "engine/devices.py",
+        "a cache that is emptied while the frames of an error hold tensors", "engine/on_ray/devices.py",
         "        free_frames(error)\n", "",
         "test_given_back.py share",
     ),

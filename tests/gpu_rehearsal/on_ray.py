@@ -6,7 +6,7 @@ Prints a line of JSON for what was shown of tries again and failures.
 import json
 import sys
 
-from glad_ray.engine.cluster import run_on_ray
+from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.plan import make_plan
 from glad_ray.progress.events import Retried, RunFailed
 from glad_ray.spec import CustomGenerator, Resources, Sweep

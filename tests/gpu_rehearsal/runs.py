@@ -2,7 +2,7 @@
 
 import torch
 
-from glad_ray.distill import build_space, distill
+from glad_ray.distill import Inputs, build_space, distill
 from glad_ray.generators import build_generator
 from glad_ray.spec import (
     DC,
@@ -72,11 +72,7 @@ def distil(run, dataset, experts, storage, on_progress=lambda progress: None, *,
         run.generator, device=gpu, keep_graph=keep_graph, learn=run.learn_generator
     )
     distill(
-        run,
-        space=build_space(run, dataset, prior, gpu),
-        dataset=dataset,
-        trajectories=experts if run.expert_set else None,
-        storage=storage,
-        device=str(gpu),
-        on_progress=on_progress,
+        Inputs(run, build_space(run, dataset, prior, gpu), dataset, experts if run.expert_set else None, gpu),
+        storage,
+        on_progress,
     )

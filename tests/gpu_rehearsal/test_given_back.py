@@ -6,15 +6,17 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from glad_ray.engine import shared
 from glad_ray.engine.in_process import run_in_process
-from glad_ray.engine.packing import try_unit
+from glad_ray.engine.jobs import DistillationJob, EvaluationJob, ExpertsJob
+from glad_ray.engine.measuring import try_job
+from glad_ray.engine.on_ray import context
 from glad_ray.engine.replica import computing
 from glad_ray.engine.replica.calls import decode_key
-from glad_ray.evaluate import evaluate_network
+from glad_ray.evaluate import Inputs
 from glad_ray.experts import train_experts
 from glad_ray.plan import make_plan
 from glad_ray.progress.events import RunFailed, RunFinished
+from glad_ray.run_evaluation import evaluate_network
 from glad_ray.spec import DM, Evaluation, Resources, Sweep
 from tests.gpu_rehearsal import runs
 from tests.gpu_rehearsal.gpu import PretendedGPU
@@ -62,9 +64,12 @@ def test_an_evaluation(sample, storage):
     with PretendedGPU() as gpu:
         runs.distil(run, sample, None, storage)
         evaluate_network(
-            run, EVALUATION, runs.BACKBONE, sample, storage,
-            teachers=None, device="cuda:0", on_training=lambda training: None,
-        )  # fmt: skip
+            run,
+            Inputs(run.run_id, EVALUATION, runs.BACKBONE, sample, GPU),
+            storage,
+            teachers=None,
+            on_training=lambda training: None,
+        )
         assert_nothing_kept(gpu)
 
 
@@ -85,9 +90,12 @@ def test_the_fp32_precision_is_the_one_asked_for(sample, experts, storage):
     for evaluation, products in ((EVALUATION, "tf32"), (EVALUATION.replace(precision="float32"), "ieee")):
         with PretendedGPU() as gpu:
             (training,) = evaluate_network(
-                f3, evaluation, runs.BACKBONE, sample, storage,
-                teachers=None, device="cuda:0", on_training=lambda training: None,
-            )  # fmt: skip
+                f3,
+                Inputs(f3.run_id, evaluation, runs.BACKBONE, sample, GPU),
+                storage,
+                teachers=None,
+                on_training=lambda training: None,
+            )
         assert gpu.fp32_precisions.keys() == {(products, products)}
         assert training.precision == evaluation.precision
 
@@ -100,17 +108,17 @@ def test_what_is_tried_to_measure_its_memory(sample):
     )
     run, mtt = runs.DISTILLED["dm"], runs.DISTILLED["mtt"]
     with PretendedGPU() as gpu:
-        for example in ((run,), (mtt,), (run, EVALUATION, runs.BACKBONE), (mtt.expert_set,)):
-            try_unit(example, given, GPU)
+        evaluation, experts = EvaluationJob(run, EVALUATION, runs.BACKBONE), ExpertsJob(mtt.expert_set, (0,))
+        for job in (DistillationJob(run), DistillationJob(mtt), evaluation, experts):
+            try_job(job, given, GPU)
             assert_nothing_kept(gpu)
 
 
 def share(monkeypatch):
-    """A share of a unit of work on a GPU, without Ray."""
-    monkeypatch.setattr(shared, "unit_device", lambda resources, gpus: "cuda:0")
-    return shared.Shared.computing(
-        SimpleNamespace(sweep=SimpleNamespace(resources=Resources(trial_gpus=1))), "trial", "dm"
-    )
+    """The share of a job on a GPU, without Ray."""
+    monkeypatch.setattr(context, "job_device", lambda resources, gpus: "cuda:0")
+    given = SimpleNamespace(sweep=SimpleNamespace(resources=Resources(trial_gpus=1)))
+    return context.RayContext.computing(given, DistillationJob(runs.DISTILLED["dm"]))
 
 
 def test_a_share_that_ends_gives_its_cache_back(sample, storage, monkeypatch):
@@ -143,7 +151,7 @@ def test_a_run_that_lacks_memory_leaves_it_to_the_others(storage, view):
 @pytest.fixture
 def replica(monkeypatch):
     """A replica's generator, on a GPU."""
-    monkeypatch.setattr(computing, "unit_device", lambda resources, gpus: "cuda:0")
+    monkeypatch.setattr(computing, "job_device", lambda resources, gpus: "cuda:0")
     return lambda: computing.HeldGenerator(runs.GENERATOR, None, Resources(), at_once=1, dtype=None)
 
 

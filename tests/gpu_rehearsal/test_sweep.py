@@ -10,7 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from glad_ray.data import draws
 from glad_ray.engine.in_process import run_in_process
-from glad_ray.engine.search import run_search
+from glad_ray.engine.search.run_search import run_search
 from glad_ray.generators.stylegan_xl import activation
 from glad_ray.networks import convnet
 from glad_ray.plan import make_plan

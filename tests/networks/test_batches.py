@@ -5,7 +5,8 @@ import torch
 
 from glad_ray.algorithms.mtt import TrajectoryMatching
 from glad_ray.data import load_dataset
-from glad_ray.engine.units import check_networks, left_of
+from glad_ray.engine.checks import check_networks
+from glad_ray.engine.remaining import remaining_work
 from glad_ray.errors import UserError
 from glad_ray.evaluate import accuracy
 from glad_ray.experts import ExpertFiles, missing_experts, train_experts
@@ -143,10 +144,10 @@ def run(algorithm, **fields):
 def test_what_would_meet_single_images_is_refused_before_anything_starts(run, evaluation, refused, storage):
     plan = make_plan(Sweep(name="one", runs=[run], evaluations=Evaluation(**{"networks": ["convnet"]} | evaluation)))
     if not refused:
-        check_networks(plan, left_of(plan, storage))
+        check_networks(plan, remaining_work(plan, storage))
         return
     with pytest.raises(UserError, match="single image"):
-        check_networks(plan, left_of(plan, storage))
+        check_networks(plan, remaining_work(plan, storage))
 
 
 def test_experts_and_students_with_one_image_left_over(storage):
@@ -156,7 +157,7 @@ def test_experts_and_students_with_one_image_left_over(storage):
     made = run(mtt, backbone=SHRINKING, held_out=389)
     which = made.expert_set
     assert isinstance(which, ExpertSet)
-    check_networks(plan_experts(which), left_of(plan_experts(which), storage))
+    check_networks(plan_experts(which), remaining_work(plan_experts(which), storage))
     train_experts(which, [0], dataset, storage, device="cpu", on_epoch=lambda *at: None)
     assert missing_experts(storage, which) == []
     matching = TrajectoryMatching(made, dataset, ExpertFiles(storage, which), torch.device("cpu"))

@@ -4,10 +4,10 @@ import pytest
 import ray
 import torch
 
-from glad_ray.engine.shares import Kind, Shares
+from glad_ray.engine.jobs import WorkClass
+from glad_ray.engine.shares import ShareTable
 from glad_ray.errors import DataError, RunError, UnavailableError, UserError, unreadable
-from glad_ray.progress import faults
-from glad_ray.progress.faults import RETRIES, Fault, Tries, attempt, pause_seconds
+from glad_ray.progress.faults import RETRIES, Attempts, Fault, pause_seconds
 from glad_ray.spec import Resources, Share, Slice
 from tests.engine import tiny
 
@@ -56,55 +56,26 @@ def test_pauses_grow():
     assert pauses == [1, 3, 9, 27, 81]
 
 
-@pytest.mark.parametrize("times", [0, 2, RETRIES, RETRIES + 1])
-def test_attempts_in_this_process(times, monkeypatch):
-    left, retried, slept = [times], [], []
-    monkeypatch.setattr(faults.time, "sleep", slept.append)
-
-    def compute():
-        if left[0]:
-            left[0] -= 1
-            raise OSError(28, "No space left on device")
-
-    fault = attempt(compute, retried.append)
-    assert len(retried) == len(slept) == min(times, RETRIES)
-    if times <= RETRIES:
-        assert fault is None
-    else:
-        assert fault.error == f"OSError: [Errno 28] No space left on device, {times} times"
-
-
 def test_tries_are_counted_anew_after_progress():
     far = [0]
-    tries, lost = Tries(lambda: far[0]), Fault("lost", "", "infrastructure")
+    attempts, lost = Attempts(lambda: far[0]), Fault("lost", "", "infrastructure")
 
     def again():
-        tries.begun()
-        return tries.passed(lost)
+        attempts.begun()
+        return attempts.passed(lost)
 
     for _ in range(3):
         far[0] += 1
         assert [again() for _ in range(RETRIES)] == [True] * RETRIES
     assert not again()
     far[0] += 1
-    tries.begun()
-    assert not tries.passed(Fault("nan", "")), "its own fault"
-
-
-def test_own_faults_are_not_tried_again():
-    calls = []
-
-    def compute():
-        calls.append(1)
-        raise RunError("nan")
-
-    assert attempt(compute, calls.append).error == "nan"
-    assert calls == [1]
+    attempts.begun()
+    assert not attempts.passed(Fault("nan", "")), "its own fault"
 
 
 def test_shares_grow_with_what_is_learned():
-    dm, mtt, dc = (Kind.of_trial(tiny.RUNS[name]) for name in ("dm", "mtt", "dc"))
-    shares = Shares(Resources(trial_gpus=0.25, shares={"mtt": Share(gpus=0.7)}), most_gpus=0.8)
+    dm, mtt, dc = (WorkClass.of_distillation(tiny.RUNS[name]) for name in ("dm", "mtt", "dc"))
+    shares = ShareTable(Resources(trial_gpus=0.25, shares={"mtt": Share(gpus=0.7)}), most_gpus=0.8)
     had = shares.of(dm)
     assert had == Slice(1, 0.25, 0)
     assert shares.grow(dm, had)
@@ -115,5 +86,5 @@ def test_shares_grow_with_what_is_learned():
     assert not shares.grow(dm, shares.of(dm))
     assert shares.of(mtt).gpus == 0.7
     assert shares.of(dc).gpus == 0.25
-    evaluation = Kind.of_evaluation(tiny.RUNS["dm"], tiny.EVALUATION, tiny.BACKBONE)
+    evaluation = WorkClass.of_evaluation(tiny.RUNS["dm"], tiny.EVALUATION, tiny.BACKBONE)
     assert not shares.grow(evaluation, shares.of(evaluation)), "it has none"

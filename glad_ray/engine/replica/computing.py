@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from glad_ray.engine.devices import end_process, free_frames, unit_device
+from glad_ray.engine.on_ray.devices import end_process, free_frames, job_device
 from glad_ray.engine.replica.arrays import array_of, arrays_of, tensor_of
 from glad_ray.engine.replica.batching import Room
 from glad_ray.engine.replica.calls import IMAGE_GRADS, Array, Arrays, Key, Start, image_count
@@ -40,7 +40,7 @@ class HeldGenerator:
     ) -> None:
         """Raises `UserError` for what cannot be built; `dtype`: the name of PyTorch's, in place of the record's."""
         self._threads = max(1, int(resources.trial_cpus))
-        self._device = torch.device(unit_device(resources, resources.generator_gpus))
+        self._device = torch.device(job_device(resources, resources.generator_gpus))
         if resources.deterministic and self._device.type != "cpu":
             compute_deterministically()
         with self._on_device(f"the weights of {record.title}"):

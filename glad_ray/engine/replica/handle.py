@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from glad_ray.engine.connection import result
+from glad_ray.engine.cluster.connection import result
 from glad_ray.engine.replica.arrays import array_of, arrays_of, tensor_of
 from glad_ray.generators import Latents
 from glad_ray.spec import GeneratorRecord

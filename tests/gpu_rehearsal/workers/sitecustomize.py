@@ -7,7 +7,7 @@ import sys
 
 class _Finder:
     def find_spec(self, name, path, target=None):
-        if name == "glad_ray.engine.devices":
+        if name == "glad_ray.engine.on_ray.devices":
             sys.meta_path.remove(self)
             from tests.gpu_rehearsal import in_workers
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import optuna
 from optuna.trial import TrialState
 
-from glad_ray.engine.samplers import pruner_for
-from glad_ray.engine.study_storage import open_study_storage
+from glad_ray.engine.search.samplers import pruner_for
+from glad_ray.engine.search.study_storage import open_study_storage
 from glad_ray.errors import UserError
 from glad_ray.spec.search import Grid, Objective, Search
 from glad_ray.spec.search_space import Label, first_points, grid_points

@@ -9,7 +9,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from glad_ray.engine.start_errors import ray_logs
+from glad_ray.engine.cluster.start_errors import ray_logs
 from glad_ray.errors import UserError
 from glad_ray.progress.events import Waiting
 from glad_ray.progress.view import View

@@ -21,20 +21,20 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from glad_ray.engine.open_study import open_study
-from glad_ray.engine.samplers import draw, drawn_before, prunes_again, sampler_for
+from glad_ray.engine.search.open_study import open_study
+from glad_ray.engine.search.samplers import draw, drawn_before, prunes_again, sampler_for
 from glad_ray.errors import UserError
 from glad_ray.plan.stored_ids import StoredIds
 from glad_ray.progress import formatting
 from glad_ray.progress.events import DrawRefused, DrawsEnded, Event, Outcome, TrialFailed, TrialSeen, TrialsFound
 from glad_ray.progress.faults import Fault
 from glad_ray.results import (
-    Look,
     RefusedDraw,
+    RungEvaluation,
     SearchTrial,
     best_in_full,
     read_entry,
-    read_look,
+    read_rung,
     write_refused_draws,
     write_trials,
 )
@@ -56,7 +56,7 @@ _MOST_DRAWS = 50
 """in a row that came to nothing, until there is taken to be nothing new"""
 
 
-class Stop(NamedTuple):
+class TrialRung(NamedTuple):
     """Where a trial is looked at: its run after some steps."""
 
     trial: int
@@ -89,12 +89,12 @@ class Study:
         self._runs: dict[int, Run] = {}
         self._numbers: dict[str, int] = {}
         """of trials, by their runs' ids"""
-        self._ready: list[Stop] = []
+        self._ready: list[TrialRung] = []
         self._busy: set[int] = set()
         """trials that are looked at"""
-        self._finals: list[Stop] | None = None
+        self._finals: list[TrialRung] | None = None
         """what is evaluated in full; None: not decided yet"""
-        self._full: dict[int, tuple[Mapping[str, Look], float]] = {}
+        self._full: dict[int, tuple[Mapping[str, RungEvaluation], float]] = {}
         """looks in full, and the seconds of distilling before them"""
         self._without_run: set[int] = set()
         """numbers of trials that ended without a run"""
@@ -103,17 +103,16 @@ class Study:
             self._give_up_others()
         self._resume()
 
-    def next(self) -> Stop | None:
+    def next(self) -> TrialRung | None:
         """What is to be looked at next; None: nothing for now, or nothing any more (`finished`)."""
-        while (stop := self._ready.pop(0) if self._ready else self._begin()) is not None:
-            self._busy.add(stop.trial)
+        while (at := self._ready.pop(0) if self._ready else self._begin()) is not None:
+            self._busy.add(at.trial)
             seen = {
-                network.key: read_look(self.storage, self._path(stop, network.key))
-                for network in stop.evaluation.networks
+                network.key: read_rung(self.storage, self._path(at, network.key)) for network in at.evaluation.networks
             }
-            if any(len(look.accuracies) < stop.evaluation.repeats for look in seen.values()):
-                return stop
-            self.seen(stop, seen)
+            if any(len(look.accuracies) < at.evaluation.repeats for look in seen.values()):
+                return at
+            self.seen(at, seen)
         if not self._busy and self._finals is None and not self.others:
             self._finals = self._choose()
             self._ready += self._finals
@@ -130,33 +129,42 @@ class Study:
         """Trials under way that other drivers began."""
         return sum(trial.user_attrs.get(_OWNER) != self._owner for trial in self._trials(TrialState.RUNNING))
 
-    def seen(self, stop: Stop, looks: Mapping[str, Look]) -> None:
+    def seen(self, at: TrialRung, looks: Mapping[str, RungEvaluation]) -> None:
         """A run was looked at, by each network; decides how it goes on."""
-        self._busy.discard(stop.trial)
+        self._busy.discard(at.trial)
         accuracy = statistics.fmean(statistics.fmean(look.accuracies) for look in looks.values())
-        if stop.rung is None:
-            self._full[stop.trial] = looks, self._distilling(stop.run)
+        if at.rung is None:
+            self._full[at.trial] = looks, self._distilling(at.run)
             outcome: Outcome = "in full"
         else:
-            outcome = self._report(stop, stop.rung, accuracy, sum(look.seconds for look in looks.values()))
-        self._show(TrialSeen(stop.trial, self._drawn_in_words(stop.trial), stop.run, stop.step, accuracy, outcome))
+            outcome = self._report(at, at.rung, accuracy, sum(look.seconds for look in looks.values()))
+        self._show(
+            TrialSeen(
+                at.trial,
+                self._drawn_in_words(at.trial),
+                at.run,
+                at.step,
+                accuracy,
+                outcome,
+            )
+        )
         self._write()
 
-    def failed(self, stop: Stop, fault: Fault) -> None:
+    def failed(self, at: TrialRung, fault: Fault) -> None:
         """A run failed; where the fault is its own, a rate too high for instance, what is like it is avoided."""
-        self._busy.discard(stop.trial)
-        if stop.rung is not None:
-            self._trial(stop.trial).set_user_attr(_ERROR, fault.error)
+        self._busy.discard(at.trial)
+        if at.rung is not None:
+            self._trial(at.trial).set_user_attr(_ERROR, fault.error)
             avoided = fault.kind == "own" and len(self.search.objectives) == 1
             state = TrialState.PRUNED if avoided else TrialState.FAIL
-            self.optuna_study.tell(stop.trial, state=state, skip_if_finished=True)
-        self._show(TrialFailed(stop.trial, self._drawn_in_words(stop.trial), stop.run, stop.step, fault.error))
+            self.optuna_study.tell(at.trial, state=state, skip_if_finished=True)
+        self._show(TrialFailed(at.trial, self._drawn_in_words(at.trial), at.run, at.step, fault.error))
         self._write()
 
-    def given_back(self, stop: Stop) -> None:
+    def given_back(self, at: TrialRung) -> None:
         """A look was ended before its time; it goes on with the next command."""
-        self._busy.discard(stop.trial)
-        self._ready.append(stop)
+        self._busy.discard(at.trial)
+        self._ready.append(at)
 
     @property
     def winner(self) -> SearchTrial | None:
@@ -203,22 +211,22 @@ class Study:
         self._show(TrialsFound(len(self._begun()) - len(mine), len(mine), self.asked, len(self.refused())))
         for frozen in mine:
             self._sample(frozen.number)
-            if (stop := self._drawn(Trial(self.optuna_study, frozen._trial_id))) is None:
+            if (at := self._drawn(Trial(self.optuna_study, frozen._trial_id))) is None:
                 continue
             looks = len(frozen.intermediate_values)
             if looks:
                 # Killed after the last one was told of, perhaps before it was decided who goes on.
                 last = frozen.intermediate_values[self._resource(looks - 1)]
-                self._decide(self._stop(stop.trial, stop.run, looks - 1), looks - 1, last, frozen)
+                self._decide(self._trial_rung(at.trial, at.run, looks - 1), looks - 1, last, frozen)
             else:
-                self._ready.append(stop)
+                self._ready.append(at)
 
     def _begun(self) -> list[FrozenTrial]:
         """Trials, those left out that came to nothing."""
         begun = self._trials(TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
         return [trial for trial in begun if not self._came_to_nothing(trial)]
 
-    def _begin(self) -> Stop | None:
+    def _begin(self) -> TrialRung | None:
         """A new trial, if there may be one. What comes to nothing is drawn again, a bounded number of times."""
         while len(self._begun()) < self._most and self._finals is None:
             waiting = self._trials(TrialState.WAITING)
@@ -227,15 +235,15 @@ class Study:
                 self._show(DrawsEnded(self._most, self.asked))
                 return None
             self._sample(waiting[0].number if waiting else len(self._trials()))
-            if (stop := self._drawn(self.optuna_study.ask())) is not None:
-                return stop
+            if (at := self._drawn(self.optuna_study.ask())) is not None:
+                return at
         return None
 
     def _came_to_nothing_in_a_row(self) -> int:
         """How many of the last draws came to nothing; a killed driver's among them."""
         return sum(1 for _ in takewhile(self._came_to_nothing, reversed(self._trials())))
 
-    def _drawn(self, trial: Trial) -> Stop | None:
+    def _drawn(self, trial: Trial) -> TrialRung | None:
         """A trial with all that it draws; None if no run can be made of that, or one that another trial has: it ends
         with it.
         """
@@ -256,7 +264,7 @@ class Study:
             self.optuna_study.tell(trial.number, state=TrialState.FAIL)
             return None
         self._runs[trial.number] = run
-        return self._stop(trial.number, run, 0)
+        return self._trial_rung(trial.number, run, 0)
 
     def _draw(self, trial: Trial, parameter: Parameter) -> Any:
         """A value for a parameter. Each has a seed of its own: after a kill, what would have been drawn is."""
@@ -272,34 +280,38 @@ class Study:
         """Whether a trial drew what another had drawn, or what no run can be made of."""
         return _SAME in trial.user_attrs or (trial.state == TrialState.FAIL and self._run(trial) is None)
 
-    def _stop(self, trial: int, run: Run, rung: int | None) -> Stop:
+    def _trial_rung(self, trial: int, run: Run, rung: int | None) -> TrialRung:
         at = None if rung is None else self.search.looks[rung]
         step = run.steps if at is None else self.search.step_of(run, at)
-        return Stop(trial, run, step, rung, self.search.evaluation_at(run, at))
+        return TrialRung(trial, run, step, rung, self.search.evaluation_at(run, at))
 
-    def _report(self, stop: Stop, rung: int, accuracy: float, seconds: float) -> Outcome:
+    def _report(self, at: TrialRung, rung: int, accuracy: float, seconds: float) -> Outcome:
         """Tell the study what was seen at a rung; returns how the trial goes on."""
-        trial = self._trial(stop.trial)
+        trial = self._trial(at.trial)
         spent = trial.user_attrs.get(_SECONDS, [])
         # Of the whole distillation so far, and of each look.
-        trial.set_user_attr(_SECONDS, [self._distilling(stop.run), *spent[1 : rung + 1], seconds])
+        trial.set_user_attr(_SECONDS, [self._distilling(at.run), *spent[1 : rung + 1], seconds])
         if len(self.search.objectives) == 1:
             trial.report(accuracy, self._resource(rung))
-        return "goes on" if self._decide(stop, rung, accuracy) else self._ended(stop.trial)
+        return "goes on" if self._decide(at, rung, accuracy) else self._ended(at.trial)
 
-    def _decide(self, stop: Stop, rung: int, accuracy: float, asked: FrozenTrial | None = None) -> bool:
+    def _decide(self, at: TrialRung, rung: int, accuracy: float, asked: FrozenTrial | None = None) -> bool:
         """Whether a trial goes on after what was seen at a rung; it ends otherwise. `asked`: the trial, if the pruner
         may have been asked of it before.
         """
         if rung == len(self.search.looks) - 1:
-            values = {"accuracy": accuracy, "seconds": self._distilling(stop.run), "bytes": stop.run.set_bytes}
+            values = {
+                "accuracy": accuracy,
+                "seconds": self._distilling(at.run),
+                "bytes": at.run.set_bytes,
+            }
             told = [float(values[objective]) for objective in self.search.objectives]
-            self.optuna_study.tell(stop.trial, told, skip_if_finished=True)
+            self.optuna_study.tell(at.trial, told, skip_if_finished=True)
             return False
-        if self._trial(stop.trial).should_prune() or (asked is not None and prunes_again(self.optuna_study, asked)):
-            self.optuna_study.tell(stop.trial, state=TrialState.PRUNED, skip_if_finished=True)
+        if self._trial(at.trial).should_prune() or (asked is not None and prunes_again(self.optuna_study, asked)):
+            self.optuna_study.tell(at.trial, state=TrialState.PRUNED, skip_if_finished=True)
             return False
-        self._ready.insert(0, self._stop(stop.trial, stop.run, rung + 1))
+        self._ready.insert(0, self._trial_rung(at.trial, at.run, rung + 1))
         return True
 
     def _ended(self, number: int) -> Outcome:
@@ -314,7 +326,7 @@ class Study:
         entries = (read_entry(self.storage, run.run_id, name) for name in ("distilled", "checkpoint"))
         return next((entry.seconds for entry in entries if entry is not None and entry.seconds is not None), 0.0)
 
-    def _choose(self) -> list[Stop]:
+    def _choose(self) -> list[TrialRung]:
         """The finalists, and the controls."""
         several = len(self.search.objectives) > 1
         complete = self.optuna_study.best_trials if several else self._trials(TrialState.COMPLETE)
@@ -328,7 +340,7 @@ class Study:
         controls = random.Random(self.search.seed).sample(stopped, min(self.search.controls, len(stopped)))
         controls.sort(key=lambda trial: trial.number)
         chosen = [(trial.number, self._run(trial)) for trial in (*finalists, *controls)]
-        return [self._stop(number, run, None) for number, run in chosen if run is not None]
+        return [self._trial_rung(number, run, None) for number, run in chosen if run is not None]
 
     def _row(self, trial: FrozenTrial) -> SearchTrial:
         run = self._runs[trial.number]
@@ -381,8 +393,8 @@ class Study:
         """All trials, or those in some states."""
         return self.optuna_study.get_trials(deepcopy=False, states=states or None)
 
-    def _path(self, stop: Stop, network: str) -> str:
-        return self.storage.look_path(stop.run.run_id, stop.step, stop.evaluation.content_id, network)
+    def _path(self, at: TrialRung, network: str) -> str:
+        return self.storage.rung_path(at.run.run_id, at.step, at.evaluation.content_id, network)
 
 
 def _state(trial: FrozenTrial) -> State:

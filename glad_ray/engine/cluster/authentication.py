@@ -17,7 +17,7 @@ from typing import Any
 
 from ray.exceptions import AuthenticationError
 
-from glad_ray.engine.ray_settings import environment
+from glad_ray.engine.cluster.ray_settings import environment
 from glad_ray.errors import UserError
 
 _MODE, _TOKEN, _TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"

@@ -12,13 +12,13 @@ import ray
 from ray.exceptions import RayTaskError
 
 from glad_ray import module_path
-from glad_ray.engine.addresses import Address, check_address, check_answer, check_machine, find_address
-from glad_ray.engine.authentication import authenticated
-from glad_ray.engine.contact import in_contact
-from glad_ray.engine.devices import ALL_SEEN, unit_device
-from glad_ray.engine.ray_job import job_config
-from glad_ray.engine.ray_settings import environment, unless_set, uv_run_ignored
-from glad_ray.engine.start_errors import check_python_path, start_error
+from glad_ray.engine.cluster.addresses import Address, check_address, check_answer, check_machine, find_address
+from glad_ray.engine.cluster.authentication import authenticated
+from glad_ray.engine.cluster.head_watch import in_contact
+from glad_ray.engine.cluster.ray_job import job_config
+from glad_ray.engine.cluster.ray_settings import environment, unless_set, uv_run_ignored
+from glad_ray.engine.cluster.start_errors import check_python_path, start_error
+from glad_ray.engine.on_ray.devices import ALL_SEEN, job_device
 from glad_ray.errors import UserError
 from glad_ray.interrupts import found_again, hangups_ignored
 from glad_ray.paths import expanded
@@ -169,7 +169,7 @@ def check_resources(
     used = {resources.generator_gpus, *(least_slice(resources, unit, name).gpus for unit, name in units)}
     gpus = min(used - {0}, default=0)
     if gpus and any(node.get("GPU", 0) >= gpus for node in there):
-        result(ray.remote(unit_device).options(num_cpus=0, num_gpus=gpus, max_retries=0).remote(resources, gpus))
+        result(ray.remote(job_device).options(num_cpus=0, num_gpus=gpus, max_retries=0).remote(resources, gpus))
 
 
 def result(reference: ray.ObjectRef[Any]) -> Any:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from ray.exceptions import ObjectLostError
 from torch import Tensor
 
-from glad_ray.engine.connection import result
+from glad_ray.engine.cluster.connection import result
 from glad_ray.experts import read_only_tensor
 from glad_ray.spec import ExpertSet
 

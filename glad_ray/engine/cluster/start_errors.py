@@ -10,8 +10,8 @@ import tempfile
 import ray
 from ray.exceptions import AuthenticationError
 
-from glad_ray.engine.addresses import Address
-from glad_ray.engine.ray_settings import settings_here
+from glad_ray.engine.cluster.addresses import Address
+from glad_ray.engine.cluster.ray_settings import settings_here
 from glad_ray.errors import UserError
 
 _LONGEST = 400

@@ -1,7 +1,7 @@
-"""The device of a unit of work on Ray: the CPU, or by its number the GPU that Ray gave; and the end of a process whose
+"""The device of a job on Ray: the CPU, or by its number the GPU that Ray gave; and the end of a process whose
 GPU has failed.
 
-Ray gives a process units of work that have different GPUs, and CUDA reads once which of them the process sees. So here
+Ray gives a process jobs that have different GPUs, and CUDA reads once which of them the process sees. So here
 every process sees all GPUs of its machine.
 """
 
@@ -27,10 +27,10 @@ _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _ended = threading.Event()
 
 
-def unit_device(resources: Resources, gpus: float) -> str:
-    """The device of a unit of work with this share of GPUs; raises `UserError` rather than fall back to the CPU.
+def job_device(resources: Resources, gpus: float) -> str:
+    """The device of a job with this share of GPUs; raises `UserError` rather than fall back to the CPU.
 
-    Where that is the CPU, no GPU is seen by whatever it calls: Ray gives its process no units of work with GPUs.
+    Where that is the CPU, no GPU is seen by whatever it calls: Ray gives its process no jobs with GPUs.
     """
     if gpus == 0 or resources.logical_gpus:
         os.environ[_VISIBLE] = ""

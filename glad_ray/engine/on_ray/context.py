@@ -1,4 +1,4 @@
-"""What the driver makes once for all units of work: real images, generators and experts, by reference and by name."""
+"""What the driver makes once for all jobs: real images, generators and experts, by reference and by name."""
 
 import contextlib
 import pickle
@@ -12,24 +12,27 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from glad_ray.data import Dataset
-from glad_ray.engine.devices import given_back, unit_device
-from glad_ray.engine.event_queue import EventQueue
-from glad_ray.engine.node_actors import NodeActors, find_replicas, find_store
-from glad_ray.engine.remote_trajectories import RemoteTrajectories
+from glad_ray.engine.computing import computing_with, evaluation_bound, own_generator
+from glad_ray.engine.jobs import Job
+from glad_ray.engine.on_ray.devices import given_back, job_device
+from glad_ray.engine.on_ray.event_queue import EventQueue
+from glad_ray.engine.on_ray.node_actors import NodeActors, find_replicas, find_store
+from glad_ray.engine.on_ray.remote_trajectories import RemoteTrajectories
+from glad_ray.engine.real_images import DataKey
+from glad_ray.engine.remaining import RemainingWork
 from glad_ray.engine.replica.handle import RemoteGenerator
-from glad_ray.engine.units import DataKey, Left, computing_with, own_generator
 from glad_ray.errors import StoppedError
 from glad_ray.generators import Generator
 from glad_ray.machine import compute_deterministically
 from glad_ray.progress.events import Event, ShareGivenBack, ShareTaken
-from glad_ray.spec import ExpertSet, GeneratorRecord, Run, Sweep, Unit
+from glad_ray.spec import ExpertSet, GeneratorRecord, Run, Sweep
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile
 
 
 @dataclass(frozen=True)
-class Shared:
-    """What a unit of work is given; cheap to send."""
+class RayContext:
+    """The `JobContext` of jobs on Ray; cheap to send."""
 
     sweep: Sweep
     storage: Storage
@@ -67,48 +70,53 @@ class Shared:
         return RemoteTrajectories(find_store(self.prefix, expert_set.stored_id), expert_set)
 
     def tell(self, event: Event) -> bool:
-        """Send an event to the driver; it has arrived before the unit of work ends. Returns whether that is to end."""
+        """Send an event to the driver, who has it before the job ends; returns whether the job is to end."""
         ending: bool = ray.get(self.events.put.remote(pickle.dumps(event)))
         return ending
 
+    def is_ending(self) -> bool:
+        """Whether the job is to end."""
+        ending: bool = ray.get(self.events.is_ending.remote())
+        return ending
+
     @contextlib.contextmanager
-    def share(self, unit: Unit, name: str, *which: str) -> Iterator[str]:
-        """`computing`, and the driver is told of it; `which` unit it is, by ids. Raises `StoppedError` if nothing is to
-        be started.
-        """
+    def share(self, job: Job) -> Iterator[str]:
+        """See `JobContext`; the driver is told of it."""
         gpus = ray.get_runtime_context().get_assigned_resources().get("GPU", 0.0)
-        began, ending = time.monotonic(), self.tell(ShareTaken((unit, *which), gpus))
+        began, ending = time.monotonic(), self.tell(ShareTaken(job.key, gpus))
         try:
             if ending:
                 raise StoppedError("not started: work is to end")
-            with self.computing(unit, name) as device:
+            with self.computing(job) as device:
                 yield device
         finally:
-            self.tell(ShareGivenBack((unit, *which), gpus, time.monotonic() - began))
+            self.tell(ShareGivenBack(job.key, gpus, time.monotonic() - began))
 
     @contextlib.contextmanager
-    def computing(self, unit: Unit, name: str) -> Iterator[str]:
-        """Compute with the share of a unit of work: as many threads as whole CPUs, and the device, which it gives
-        back.
-        """
-        resources = self.sweep.resources
-        needed = resources.slice_of(unit, name)
+    def computing(self, job: Job) -> Iterator[str]:
+        """Compute with as many threads as the job's whole CPUs, and on its device, which is given back."""
+        resources, work = self.sweep.resources, job.work_class
+        needed = resources.slice_of(work.unit, work.name)
         with computing_with(needed.cpus):
-            device = unit_device(resources, needed.gpus)
+            device = job_device(resources, needed.gpus)
             if resources.deterministic and device != "cpu":
                 compute_deterministically()
             with given_back(device):
                 yield device
 
+    def time_limit(self) -> contextlib.AbstractContextManager[None]:
+        """See `JobContext`; a process in which something hangs ends."""
+        return evaluation_bound(self.sweep.resources, or_exit=True)
+
 
 @contextlib.contextmanager
 def sharing(
     sweep: Sweep,
-    left: Left,
+    remaining: RemainingWork,
     storage: Storage,
     data: Mapping[DataKey, ray.ObjectRef[Any]],
     files: Mapping[GeneratorRecord, GeneratorFile],
-) -> Iterator[tuple[Shared, NodeActors]]:
+) -> Iterator[tuple[RayContext, NodeActors]]:
     """Put trained weights where workers read them without a copy, as the real images are, and start the actors, which
     end with the context.
 
@@ -121,12 +129,12 @@ def sharing(
         num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=beside_driver
     )
     held = {record.content_id: ray.put(file) for record, file in files.items()}
-    actors = NodeActors(prefix, sweep, left.to_distill, left.to_evaluate, left.expert_sets, held, storage)
+    actors = NodeActors(prefix, sweep, remaining, held, storage)
     actors.follow()
     events = queue.remote()
     try:
         shared_ids = frozenset(record.content_id for record in actors.generators)
-        yield Shared(sweep, storage, data, held, prefix, shared_ids, events), actors
+        yield RayContext(sweep, storage, data, held, prefix, shared_ids, events), actors
     finally:
         actors.end()
         ray.kill(events)

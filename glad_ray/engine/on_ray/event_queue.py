@@ -1,4 +1,4 @@
-"""The way of events from units of work to the driver, which shows them, and back: an actor that keeps them in between.
+"""The way of events from jobs to the driver, which shows them, and back: an actor that keeps them in between.
 
 They pass as bytes, so that the actor needs no module that they come from.
 """
@@ -14,6 +14,10 @@ class EventQueue:
     def put(self, event: bytes) -> bool:
         """Keep an event; returns whether the work that it comes from is to end."""
         self.events.append(event)
+        return self.ending
+
+    def is_ending(self) -> bool:
+        """Whether all work is to end."""
         return self.ending
 
     def take(self, ending: bool) -> list[bytes]:

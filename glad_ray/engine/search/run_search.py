@@ -2,9 +2,11 @@
 
 from typing import NamedTuple
 
-from glad_ray.engine.study import Study
-from glad_ray.engine.study_storage import told_in_a_sentence
-from glad_ray.engine.units import Left, check_networks
+from glad_ray.engine.checks import check_networks
+from glad_ray.engine.in_process import search_in_process
+from glad_ray.engine.remaining import RemainingWork
+from glad_ray.engine.search.study import Study
+from glad_ray.engine.search.study_storage import told_in_a_sentence
 from glad_ray.plan import Plan, make_plan, plan_search
 from glad_ray.progress.view import View
 from glad_ray.results import RefusedDraw, SearchTrial, write_search
@@ -49,13 +51,13 @@ def run_search(
     """
     check_search(search)
     plan = plan_search(search, storage)
-    left = Left((), plan.runs, (), plan.expert_sets, ())
-    check_networks(plan, left)
+    remaining = RemainingWork((), plan.runs, (), plan.expert_sets, ())
+    check_networks(plan, remaining)
     with view, told_in_a_sentence():
         study = Study(search, storage, where, alone, view.show)
         write_search(storage, search)
         try:
-            budget = _run(study, plan, left, storage, address, device, view)
+            budget = _run(study, plan, remaining, storage, address, device, view)
         finally:
             study.write()
     return Found(study.winner, budget, study.others, len(study.rows()), study.asked, tuple(study.refused()))
@@ -75,12 +77,17 @@ def plan_winner(search: Search, winner: Run) -> Plan:
 
 
 def _run(
-    study: Study, plan: Plan, left: Left, storage: Storage, address: str | None, device: str | None, view: View
+    study: Study,
+    plan: Plan,
+    remaining: RemainingWork,
+    storage: Storage,
+    address: str | None,
+    device: str | None,
+    view: View,
 ) -> str | None:
     if device is None:
-        from glad_ray.engine.search_on_ray import search_on_ray
+        # A search in this process goes without Ray.
+        from glad_ray.engine.on_ray.run import search_on_ray
 
-        return search_on_ray(study, plan, left, storage, address=address, view=view)
-    from glad_ray.engine.in_process import search_in_process
-
-    return search_in_process(study, plan, left, storage, device=device, view=view)
+        return search_on_ray(study, plan, remaining, storage, address=address, view=view)
+    return search_in_process(study, plan, remaining, storage, device=device, view=view)

@@ -6,16 +6,17 @@ before its first unit of work has asked for them for long, and those of one that
 
 import time
 import zlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import RayError
 
-from glad_ray.engine.expert_store import start_expert_store
+from glad_ray.engine.on_ray.expert_store import start_expert_store
+from glad_ray.engine.remaining import RemainingWork
 from glad_ray.engine.replica.actor import HEALTH, start_replica
 from glad_ray.plan.machines import held_gpus, least_slice, shared_generators, slices_of, units_of
-from glad_ray.spec import ExpertSet, GeneratorRecord, Run, Sweep, Unit
+from glad_ray.spec import GeneratorRecord, Sweep, Unit
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile
 
@@ -52,18 +53,16 @@ class NodeActors:
         self,
         prefix: str,
         sweep: Sweep,
-        to_distill: Collection[Run],
-        to_evaluate: Collection[Run],
-        expert_sets: Iterable[ExpertSet],
+        remaining: RemainingWork,
         files: Mapping[str, ray.ObjectRef[GeneratorFile]],
         storage: Storage,
     ) -> None:
         self._prefix, self._resources, self._files, self._storage = prefix, sweep.resources, files, storage
-        self.generators = shared_generators(to_distill, sweep.resources)
+        self.generators = shared_generators(remaining.to_distill, sweep.resources)
         # Experts that nothing needs are only trained.
-        self.expert_sets = tuple(expert_sets) if sweep.runs else ()
-        self._units = units_of(sweep, list(to_distill), list(to_evaluate), ())
-        self._held_gpus = held_gpus(to_distill, sweep.resources)
+        self.expert_sets = remaining.expert_sets if sweep.runs else ()
+        self._units = units_of(sweep, remaining.to_distill, remaining.to_evaluate, ())
+        self._held_gpus = held_gpus(remaining.to_distill, sweep.resources)
         self._replicas: dict[str, dict[str, Any]] = {}
         """by the machine's id and their names"""
         self._stores: dict[str, list[Any]] = {}

@@ -1,0 +1,1 @@
+"""The Ray cluster: found or started, joined, watched."""

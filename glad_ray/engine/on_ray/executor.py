@@ -1,0 +1,193 @@
+"""The executor on Ray: distillations as trials of Ray Tune, everything else as tasks, from the driver's one thread.
+
+Nothing waits while it holds a share: a trial ends when its set is written, tasks queue without one, and the driver has
+none.
+"""
+
+import pickle
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import ray
+from ray import tune
+from typing_extensions import override
+
+from glad_ray.engine.carry_out import Work
+from glad_ray.engine.jobs import DistillationJob, Ended, Job, Key, WorkClass
+from glad_ray.engine.on_ray.context import RayContext
+from glad_ray.engine.on_ray.node_actors import NodeActors, alive_nodes
+from glad_ray.engine.on_ray.tasks import RayTasks
+from glad_ray.engine.on_ray.trials import Trials
+from glad_ray.engine.replica.watch import ReplicaWatch
+from glad_ray.engine.scheduler import Executor
+from glad_ray.engine.shares import ShareTable
+from glad_ray.plan.machines import NodeType, slices_of
+from glad_ray.progress.events import Event, ShareTaken
+from glad_ray.progress.view import View
+from glad_ray.spec import Slice
+
+_POLL_SECONDS = 0.25
+_CLUSTER_SECONDS = 2.0
+_TASKS_WAIT_SECONDS = 60.0
+"""for which processes of trials go on to the next run while tasks wait for a share: to start another takes seconds"""
+_TRIALS_WAIT_SECONDS = 5.0
+"""for which tasks go before trials that wait for a share; Ray by itself gives what is free to any task first"""
+_TURN_SECONDS = 60.0
+"""the longest that one of the two waits for the other"""
+_TASKS_AHEAD = 8
+"""tasks at least that Ray has beside those that run"""
+
+
+class Cluster(NamedTuple):
+    """What an executor has of a cluster."""
+
+    context: RayContext
+    shares: ShareTable
+    actors: NodeActors
+    types: tuple[NodeType, ...]
+    """of machines that an autoscaler may start; none: it stays as it is, for all that is known"""
+
+
+class RayExecutor(Executor):
+    """`distillations` are the kinds of those there may be, for how many there is room."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        distillations: Iterable[WorkClass],
+        view: View,
+        work: Work,
+        callbacks: Sequence[tune.Callback] = (),
+    ) -> None:
+        self._context, self._shares, self._actors, self._types = cluster
+        self._distillations = set(distillations)
+        context = self._context if work.with_context else self._context.events
+        self._tasks = RayTasks(work.carry_out, context)
+        self._trials = Trials(work.distil, context, view, callbacks)
+        self._events = self._context.events.take.remote(False)
+        self._replicas = ReplicaWatch(lambda: self._actors.replicas, self._context.storage, view.show)
+        self._cancelled = False
+        self._in_tune = False
+        self._held = deque[tuple[Job, Slice, int]]()
+        """tasks that Ray was not given yet"""
+        self._waiting: dict[Key, Slice] = {}
+        """tasks that have no share yet, of those that Ray was given"""
+        self._nodes: list[Mapping[str, float]] = []
+        self._turn_of_tasks = Turn(_TASKS_WAIT_SECONDS)
+        self._turn_of_trials = Turn(_TRIALS_WAIT_SECONDS)
+        self._polled = self._counted = 0.0
+        self._slots = 0
+
+    @override
+    def submit(self, job: Job, share: Slice, attempt: int) -> None:
+        if isinstance(job, DistillationJob):
+            self._trials.submit(job, share)
+        else:
+            self._held.append((job, share, attempt))
+            self._submit_held()
+
+    @override
+    def poll(self, timeout_seconds: float, on_event: Callable[[Event], bool]) -> list[Ended]:
+        # Tune waits for its trials itself, and one that was submitted is to begin.
+        busy = self._in_tune or self._trials.submitted
+        ended = []
+        for each in self._trials.take():
+            if isinstance(each, Ended):
+                ended.append(each)
+            else:
+                on_event(each)
+        if ended or (busy and time.monotonic() - self._polled < _POLL_SECONDS):
+            return ended
+        self._polled = time.monotonic()
+        ended += self._tasks.poll(0 if busy else timeout_seconds)
+        self._take_events(on_event)
+        self._actors.follow()
+        self._replicas.poll()
+        for job, _ in ended:
+            self._waiting.pop(job.key, None)
+        self._submit_held()
+        if not (self._held or len(self._tasks) or len(self._trials)):
+            self._take_last_events(on_event)
+        return ended
+
+    @override
+    def capacity(self) -> int:
+        """Where machines may come, as many again as there are, which lets an autoscaler start them."""
+        if time.monotonic() - self._counted > _CLUSTER_SECONDS:
+            self._nodes = [node["Resources"] for node in alive_nodes()]
+            now = self._room((node, 1) for node in self._nodes)
+            at_most = self._room((each.resources, each.at_most) for each in self._types)
+            self._slots = now + max(0, min(now, at_most - now))
+            self._counted = time.monotonic()
+        return 0 if self._turn_of_tasks.now(self._have_room(self._waiting.values())) else self._slots
+
+    @override
+    def cancel(self) -> None:
+        self._cancelled = True
+
+    def _submit_held(self) -> None:
+        """Give Ray some more tasks than run, unless it is the turn of trials."""
+        if not self._held or self._turn_of_trials.now(self._have_room(self._trials.waiting())):
+            return
+        while self._held and len(self._waiting) < max(_TASKS_AHEAD, 2 * self._slots):
+            job, share, attempt = self._held.popleft()
+            self._waiting[job.key] = share
+            self._tasks.submit(job, share, attempt)
+
+    def _have_room(self, waiting: Iterable[Slice]) -> bool:
+        """Whether there is a machine for something that waits; for the rest, one has to come."""
+        return any(slices_of(node, each) for each in set(waiting) for node in self._nodes)
+
+    @override
+    def drive(self, turn: Callable[[], bool]) -> None:
+        while turn():
+            if self._trials.submitted:
+                self._in_tune = True
+                self._trials.run(turn)
+                self._in_tune = False
+
+    def _room(self, machines: Iterable[tuple[Mapping[str, float], int]]) -> int:
+        """Distillations that so many machines of each kind have room for at once."""
+        each_kind = list(machines)
+        needed = set(map(self._shares.of, self._distillations))
+        return max((sum(slices_of(has, each) * count for has, count in each_kind) for each in needed), default=0)
+
+    def _take_events(self, on_event: Callable[[Event], bool]) -> None:
+        # Never waited for: the queue may be on its way to another machine.
+        ready, _ = ray.wait([self._events], timeout=0)
+        if ready:
+            self._show(ray.get(self._events), on_event)
+            self._events = self._context.events.take.remote(self._cancelled)
+
+    def _take_last_events(self, on_event: Callable[[Event], bool]) -> None:
+        self._show(ray.get(self._events), on_event)
+        self._events = self._context.events.take.remote(self._cancelled)
+
+    def _show(self, events: list[bytes], on_event: Callable[[Event], bool]) -> None:
+        for event in map(pickle.loads, events):
+            if isinstance(event, ShareTaken):
+                self._waiting.pop(event.unit, None)
+            on_event(event)
+
+
+class Turn:
+    """Whether it is the turn of those that wait for a share, and others are to let them pass.
+
+    It begins when some have waited for `wait_seconds` since the last one, and ends when none waits, or after a minute.
+    """
+
+    def __init__(self, wait_seconds: float) -> None:
+        self._wait_seconds = wait_seconds
+        self._began: float | None = None
+        self._ended = time.monotonic()
+
+    def now(self, waiting: bool) -> bool:
+        """Whether that is so; `waiting`: whether some wait."""
+        now = time.monotonic()
+        if self._began is None and waiting and now - self._ended > self._wait_seconds:
+            self._began = now
+        elif self._began is not None and (not waiting or now - self._began > _TURN_SECONDS):
+            self._began, self._ended = None, now
+        return self._began is not None
