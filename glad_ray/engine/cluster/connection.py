@@ -37,11 +37,7 @@ _OF_DRIVER = {
     "RAY_AIR_NEW_OUTPUT": "0",
     # What a sweep tells is the view's to say, and all it keeps lies in its own storage.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_WARN_THRESHOLD_S": "1000000",
-    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000",
-    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S_AUTOSCALER": "1000000",
-    # The queue gives no more than there is room for; Tune would make one trial at a time.
+    # No more trials are submitted than there is room for; Tune would start one process at a time.
     "TUNE_MAX_PENDING_TRIALS_PG": "1000",
     # Nobody reads Tune's state, and to write that of thousands of trials holds everything up for seconds.
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
