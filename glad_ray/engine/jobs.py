@@ -209,6 +209,10 @@ class Outcome(NamedTuple):
     """the last that a distillation made"""
 
 
+NOT_BEGUN = Fault("not begun: work is to end", "", "stopped")
+"""of jobs where everything ends"""
+
+
 class Ended(NamedTuple):
     """A job that has ended, and how."""
 

@@ -11,14 +11,13 @@ from typing_extensions import override
 from glad_ray.data import Dataset
 from glad_ray.engine.computing import computing_with, evaluation_bound, own_generator
 from glad_ray.engine.context import JobContext
-from glad_ray.engine.jobs import Ended, Job, Outcome
+from glad_ray.engine.jobs import NOT_BEGUN, Ended, Job, Outcome
 from glad_ray.engine.real_images import DataKey
 from glad_ray.engine.scheduler import Executor
 from glad_ray.errors import GladRayError
 from glad_ray.experts import ExpertFiles
 from glad_ray.generators import Generator
 from glad_ray.progress.events import Event
-from glad_ray.progress.faults import Fault
 from glad_ray.spec import ExpertSet, GeneratorRecord, Run, Slice, Sweep
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile
@@ -112,7 +111,7 @@ class LocalExecutor(Executor):
             return []
         job = self._queue.popleft()
         if self._cancelled:
-            return [Ended(job, Outcome(fault=Fault("not started: work is to end", "", "stopped")))]
+            return [Ended(job, Outcome(fault=NOT_BEGUN))]
         outcome = self._carry_out(job, on_event)
         if outcome.fault is not None and outcome.fault.gpu_failed:
             raise GladRayError(

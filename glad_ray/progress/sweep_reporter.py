@@ -1,5 +1,6 @@
 """How far a sweep is, in the words and rows of its views."""
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 
@@ -175,7 +176,8 @@ def notice(event: Event) -> str | None:
             of_them = "1 machine" if machines == 1 else f"{machines} machines"
             return f"joined     the Ray cluster at {address}: {of_them} with {cpus:g} CPUs and {gpus:g} GPUs by now"
         case Waiting(what, seconds, at_most, why):
-            return f"waiting    for {what}, {seconds:.0f} seconds so far and at most {at_most:.0f}: {why}"
+            bound = "" if math.isinf(at_most) else f" and at most {at_most:.0f}"
+            return f"waiting    for {what}, {seconds:.0f} seconds so far{bound}: {why}"
         case Retried(what, error):
             return f"again      {what}: {error}"
         case SharePacked(what, None, _, unmeasured):

@@ -1,11 +1,11 @@
 """The wait for a process of Ray: it is said, and it has an end."""
 
-from functools import partial
+import math
 
 import pytest
 
 from glad_ray.engine.cluster.first_process import FirstProcess, check_first_process
-from glad_ray.engine.on_ray import trials
+from glad_ray.engine.on_ray import executor
 from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.errors import UserError
 from glad_ray.progress.events import Waiting
@@ -32,12 +32,22 @@ def test_a_wait_has_an_end(view):
         FirstProcess("the first process", view, at_most_seconds=-1).check()
 
 
+def test_what_is_in_the_way_is_not_counted(view):
+    first = FirstProcess("the first process", view, said_after_seconds=-1, at_most_seconds=60)
+    first.hold()
+    assert not view.events
+    first.check()
+    first.hold()
+    first.check()
+
+
 def test_views_show_a_wait(capsys):
     with make_view(tiny.plan("dm")) as shown:
         shown.show(Waiting("the first process", 15.2, 300, "the logs tell why"))
-    assert "waiting    for the first process, 15 seconds so far and at most 300: the logs tell why" in (
-        capsys.readouterr().out.splitlines()
-    )
+        shown.show(Waiting("a machine", 15.2, math.inf, "it is to be started"))
+    lines = capsys.readouterr().out.splitlines()
+    assert "waiting    for the first process, 15 seconds so far and at most 300: the logs tell why" in lines
+    assert "waiting    for a machine, 15 seconds so far: it is to be started" in lines
 
 
 @pytest.mark.ray
@@ -49,6 +59,6 @@ def test_a_process_that_answers(ray_session, view):
 @pytest.mark.ray
 @pytest.mark.full
 def test_a_sweep_ends_where_no_trial_gets_a_process(ray_session, storage, view, monkeypatch):
-    monkeypatch.setattr(trials, "FirstProcess", partial(FirstProcess, at_most_seconds=-1))
+    monkeypatch.setattr(executor, "AT_MOST_SECONDS", -1.0)
     with pytest.raises(UserError, match="first process of a trial"):
         run_on_ray(tiny.plan("dm"), storage, address=None, view=view)

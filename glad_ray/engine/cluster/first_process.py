@@ -22,7 +22,7 @@ _LONGEST = 400
 
 
 class FirstProcess:
-    """Waits for a process: says so after some seconds, and ends the wait after some minutes."""
+    """Waits for a process: says so after some seconds, and ends the wait after some minutes, if it has a bound."""
 
     def __init__(
         self,
@@ -36,6 +36,10 @@ class FirstProcess:
         self._said_after, self._at_most = said_after_seconds, at_most_seconds
         self._began: float | None = None
         self._said = False
+
+    def hold(self) -> None:
+        """Take what was waited so far for nothing: something else is in the way, which comes to its end."""
+        self._began = None
 
     def check(self) -> None:
         """To be called again and again while there is none, the first time when it is due; raises `UserError` after the

@@ -4,6 +4,7 @@ Nothing waits while it holds a share: a trial ends when its set is written, task
 none.
 """
 
+import math
 import pickle
 import time
 from collections import deque
@@ -15,7 +16,8 @@ from ray import tune
 from typing_extensions import override
 
 from glad_ray.engine.carry_out import Work
-from glad_ray.engine.jobs import DistillationJob, Ended, Job, Key, WorkClass
+from glad_ray.engine.cluster.first_process import AT_MOST_SECONDS, FirstProcess
+from glad_ray.engine.jobs import NOT_BEGUN, DistillationJob, Ended, Job, Key, Outcome, WorkClass
 from glad_ray.engine.on_ray.context import RayContext
 from glad_ray.engine.on_ray.node_actors import NodeActors, alive_nodes
 from glad_ray.engine.on_ray.tasks import RayTasks
@@ -48,6 +50,8 @@ class Cluster(NamedTuple):
     actors: NodeActors
     types: tuple[NodeType, ...]
     """of machines that an autoscaler may start; none: it stays as it is, for all that is known"""
+    alone: bool
+    """whether nobody else uses it"""
 
 
 class RayExecutor(Executor):
@@ -61,11 +65,14 @@ class RayExecutor(Executor):
         work: Work,
         callbacks: Sequence[tune.Callback] = (),
     ) -> None:
-        self._context, self._shares, self._actors, self._types = cluster
+        self._context, self._shares, self._actors, self._types, _ = cluster
         self._distillations = set(distillations)
         context = self._context if work.with_context else self._context.events
         self._tasks = RayTasks(work.carry_out, context)
-        self._trials = Trials(work.distil, context, view, callbacks)
+        # Of a cluster that others use, or that grows, a trial may have its share much later.
+        bound = AT_MOST_SECONDS if cluster.alone else math.inf
+        first_process = FirstProcess("the first process of a trial", view, at_most_seconds=bound)
+        self._trials = Trials(work.distil, context, first_process, callbacks)
         self._events = self._context.events.take.remote(False)
         self._replicas = ReplicaWatch(lambda: self._actors.replicas, self._context.storage, view.show)
         self._cancelled = False
@@ -98,6 +105,11 @@ class RayExecutor(Executor):
                 ended.append(each)
             else:
                 on_event(each)
+        if self._cancelled:
+            not_begun = [job for job, *_ in (*self._held, *self._trials.submitted)]
+            ended += [Ended(job, Outcome(fault=NOT_BEGUN)) for job in not_begun]
+            self._held.clear()
+            self._trials.submitted.clear()
         if ended or (busy and time.monotonic() - self._polled < _POLL_SECONDS):
             return ended
         self._polled = time.monotonic()
@@ -108,6 +120,7 @@ class RayExecutor(Executor):
         for job, _ in ended:
             self._waiting.pop(job.key, None)
         self._submit_held()
+        self._watch_first_process()
         if not (self._held or len(self._tasks) or len(self._trials)):
             self._take_last_events(on_event)
         return ended
@@ -135,6 +148,14 @@ class RayExecutor(Executor):
             job, share, attempt = self._held.popleft()
             self._waiting[job.key] = share
             self._tasks.submit(job, share, attempt)
+
+    def _watch_first_process(self) -> None:
+        if (first := self._trials.first_process) is None:
+            return
+        if len(self._tasks) or not len(self._trials):
+            first.hold()
+        else:
+            first.check()
 
     def _have_room(self, waiting: Iterable[Slice]) -> bool:
         """Whether there is a machine for something that waits; for the rest, one has to come."""

@@ -130,7 +130,7 @@ def cluster_for(
         # The object store holds the only copy: a driver that kept another would double it.
         data = {key: ray.put(key.load(view, partial(decode_on_cluster, view))) for key in remaining.data}
         with sharing(sweep, remaining, storage, data, files) as (context, actors):
-            yield Cluster(context, shares, actors, types)
+            yield Cluster(context, shares, actors, types, alone=joined is None)
 
 
 def _most_gpus(held: float, types: Iterable[NodeType]) -> float:

@@ -29,7 +29,6 @@ from glad_ray.engine.jobs import DistillationJob, Ended, Outcome
 from glad_ray.engine.shares import bundle_of
 from glad_ray.progress.events import Event, RunProgressed
 from glad_ray.progress.faults import LOST, Fault
-from glad_ray.progress.view import View
 from glad_ray.results import Progress
 from glad_ray.spec import Slice
 
@@ -112,7 +111,9 @@ class Trials:
     `distil` takes a job and `context`, and yields its progress; `callbacks` are Tune's, beside our own.
     """
 
-    def __init__(self, distil: Any, context: Any, view: View, callbacks: Sequence[tune.Callback] = ()) -> None:
+    def __init__(
+        self, distil: Any, context: Any, first_process: FirstProcess, callbacks: Sequence[tune.Callback] = ()
+    ) -> None:
         self._work = [ray.put(distil), ray.put(context)]
         self._callbacks = callbacks
         self.submitted = deque[tuple[DistillationJob, Slice]]()
@@ -123,7 +124,8 @@ class Trials:
         """shares of those whose process is not there yet, by the ids of trials"""
         self.told: list[Event | Ended] = []
         """what was heard of trials since somebody took it"""
-        self.first_process: FirstProcess | None = FirstProcess("the first process of a trial", view)
+        self.first_process: FirstProcess | None = first_process
+        """for which is waited; None: it is there"""
 
     def submit(self, job: DistillationJob, share: Slice) -> None:
         """Queue a job."""
@@ -261,8 +263,6 @@ class _Callback(tune.Callback):
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         self.raise_error()
         self._turn()
-        if trials and self._trials.first_process is not None:
-            self._trials.first_process.check()
 
     def raise_error(self) -> None:
         """Raise what the scheduler raised in a call from which Tune would let nothing through."""
