@@ -1,6 +1,8 @@
 """The engine on Ray: the same rows as in one process, whatever is killed on the way."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,13 +10,24 @@ import threading
 from pathlib import Path
 
 import pytest
+from ray.tune.logger import JsonLoggerCallback
 
 from glad_ray.engine.in_process import run_in_process
 from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.errors import RunError, UserError
 from glad_ray.experts import missing_experts
-from glad_ray.progress.events import Begun, ExpertEpoch, Retried, RunDistilled, RunFailed, RunFinished, TrainingDone
-from glad_ray.results import finished, read_failures, read_trainings
+from glad_ray.progress.events import (
+    Begun,
+    ExpertEpoch,
+    Retried,
+    RunDistilled,
+    RunFailed,
+    RunFinished,
+    RunProgressed,
+    TrainingDone,
+)
+from glad_ray.results import finished, read_failures, read_losses, read_trainings
+from glad_ray.storage import Storage
 from tests.engine import tiny
 from tests.faults.processes import until, workers, working
 from tests.recorded import Recorded
@@ -22,10 +35,30 @@ from tests.recorded import Recorded
 pytestmark = pytest.mark.usefixtures("ray_session")
 
 
-def test_same_as_in_process(in_process, storage, view):
-    expected, in_process_view = in_process
-    run_on_ray(tiny.plan(*tiny.RUNS), storage, address=None, view=view)
+class KeptLog(JsonLoggerCallback):
+    """Tune's JSON logger, whose files outlast Tune's folder."""
 
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = folder
+
+    def on_trial_complete(self, iteration, trials, trial, **info):
+        super().on_trial_complete(iteration, trials, trial, **info)
+        shutil.copytree(trial.local_path, self.folder / str(trial))
+
+
+@pytest.fixture(scope="module")
+def on_ray(ray_session, tmp_path_factory):
+    """The sweep of all tiny runs on Ray: its storage, its view, and the files of Tune's own logger."""
+    folder = tmp_path_factory.mktemp("on-ray")
+    storage, view = Storage.open(folder / "storage"), Recorded()
+    run_on_ray(tiny.plan(*tiny.RUNS), storage, address=None, view=view, callbacks=[KeptLog(folder / "logs")])
+    return storage, view, folder / "logs"
+
+
+def test_same_as_in_process(in_process, on_ray):
+    expected, in_process_view = in_process
+    storage, view, _ = on_ray
     assert tiny.rows(storage, *tiny.SOUND) == tiny.rows(expected, *tiny.SOUND)
     for name in tiny.WITH_SET:
         tiny.assert_same(storage, expected, name)
@@ -43,6 +76,30 @@ def test_same_as_in_process(in_process, storage, view):
     for kind in (RunDistilled, RunFailed, RunFinished, TrainingDone, ExpertEpoch):
         assert len(view.of(kind)) == len(in_process_view.of(kind))
     assert not view.of(Retried)
+
+
+def test_tunes_own_logger_has_the_steps_and_losses_of_every_run(on_ray):
+    storage, _, logs = on_ray
+    for name in ("dm", "dc", "mtt"):
+        run = tiny.RUNS[name]
+        reported = [json.loads(line) for line in (logs / run.run_id / "result.json").read_text().splitlines()]
+        losses = read_losses(storage, run.run_id).losses
+        assert reported[-1]["step"] == run.steps
+        assert reported[-1]["done"]
+        for each in reported:
+            assert each["loss"] == pytest.approx(losses[each["step"] - 1])
+        seconds = [each["seconds"] for each in reported]
+        assert seconds == sorted(seconds)
+
+
+def test_what_is_told_of_a_run_comes_in_order(on_ray):
+    _, view, _ = on_ray
+    for name in tiny.WITH_SET:
+        run = tiny.RUNS[name]
+        told = [event for event in view.events if isinstance(event, RunProgressed | RunDistilled) and event.run == run]
+        steps = [event.progress.step for event in told[:-1]]
+        assert isinstance(told[-1], RunDistilled), name
+        assert steps == sorted(steps)
 
 
 def test_finished_is_a_no_op(in_process, view):
