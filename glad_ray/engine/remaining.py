@@ -127,12 +127,7 @@ def show_begun(plan: Plan, remaining: RemainingWork, storage: Storage, view: Vie
 
 
 def fault_of_networks(faults: Sequence[tuple[Network, Fault]]) -> Fault:
-    """What went wrong in the evaluation of a run, with the networks it went wrong with; what others scored is kept.
-
-    Nothing, if one of them was stopped: the run is not at its end.
-    """
-    if stopped := next((fault for _, fault in faults if fault.kind == "stopped"), None):
-        return stopped
+    """What went wrong in the evaluation of a run, with the networks it went wrong with; what others scored is kept."""
     named = [f"{network.title}: {fault.error}" for network, fault in faults]
     return Fault("; ".join(named), "\n".join(fault.traceback for _, fault in faults))
 
@@ -142,7 +137,7 @@ def raise_unless_recorded(sweep: Sweep, expert_sets: Iterable[ExpertSet], faults
     the ids of expert sets.
     """
     wrong = [(each, faults[each.stored_id]) for each in expert_sets if each.stored_id in faults]
-    said = [f"{expert_set.label}: {fault.error}" for expert_set, fault in wrong if fault.kind != "stopped"]
+    said = [f"{expert_set.label}: {fault.error}" for expert_set, fault in wrong]
     if said and not sweep.runs:
         raise RunError("; ".join(said))
 

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from glad_ray.engine.budget import Budget
-from glad_ray.engine.jobs import DistillationJob, DriverJob, Ended, EvaluationJob, ExpertsJob, Outcome
+from glad_ray.engine.jobs import DistillationJob, Ended, EvaluationJob, ExpertsJob, Outcome
 from glad_ray.engine.remaining import remaining_work
 from glad_ray.engine.scheduler import Scheduler
 from glad_ray.engine.shares import ShareTable
@@ -311,11 +311,3 @@ def test_no_budget_no_work(drive, clock):
     assert not driven.turn()
     assert not driven.executor.submitted
     assert driven.policy.unfinished
-
-
-def test_a_job_of_the_driver_needs_no_executor(drive):
-    driven = drive("dm")
-    job = DriverJob("it", ("results", "x"), lambda: None)
-    assert job.call() is None
-    driven.turn()
-    assert not driven.executor.of(DriverJob)

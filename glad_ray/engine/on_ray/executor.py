@@ -122,7 +122,10 @@ class RayExecutor(Executor):
         self._submit_held()
         self._watch_first_process()
         if not (self._held or len(self._tasks) or len(self._trials)):
-            self._take_last_events(on_event)
+            # What was told until now is whole only when the answer under way and the next one are there.
+            for _ in range(2):
+                ray.wait([self._events])
+                self._take_events(on_event)
         return ended
 
     @override
@@ -178,15 +181,10 @@ class RayExecutor(Executor):
     def _take_events(self, on_event: Callable[[Event], bool]) -> None:
         # Never waited for: the queue may be on its way to another machine.
         ready, _ = ray.wait([self._events], timeout=0)
-        if ready:
-            self._show(ray.get(self._events), on_event)
-            self._events = self._context.events.take.remote(self._cancelled)
-
-    def _take_last_events(self, on_event: Callable[[Event], bool]) -> None:
-        self._show(ray.get(self._events), on_event)
+        if not ready:
+            return
+        events: list[bytes] = ray.get(self._events)
         self._events = self._context.events.take.remote(self._cancelled)
-
-    def _show(self, events: list[bytes], on_event: Callable[[Event], bool]) -> None:
         for event in map(pickle.loads, events):
             if isinstance(event, ShareTaken):
                 self._waiting.pop(event.unit, None)

@@ -71,7 +71,7 @@ class DistillationTrial(tune.Trainable):
     @override
     def step(self) -> dict[str, Any]:
         ends = time.monotonic() + self._report_seconds
-        ending = self._last is not None and self._context is not None and self._context.is_ending()
+        ending = self._last is not None and self._context.is_ending()
         try:
             while True:
                 # The first one is told at once.
