@@ -124,6 +124,13 @@ def within(minutes: float | None, setting: str, *, or_exit: bool) -> Iterator[No
             faulthandler.cancel_dump_traceback_later()
 
 
+def interrupt_main_thread() -> None:
+    """Send SIGINT to the main thread, of another one: a signal to the process may reach any thread, and the main one
+    would go on waiting in a call.
+    """
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
 def exit_soon() -> None:
     """End this process as soon as what is raised now has reached whoever waits for it."""
     ending = threading.Timer(EXIT_SECONDS, os._exit, (1,))

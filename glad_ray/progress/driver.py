@@ -8,7 +8,6 @@ and finds another in its place, stops.
 
 import contextlib
 import os
-import signal
 import socket
 import threading
 import time
@@ -21,6 +20,7 @@ from typing import NamedTuple
 from pydantic import AwareDatetime, ConfigDict, Field
 
 from glad_ray.errors import UserError
+from glad_ray.interrupts import interrupt_main_thread
 from glad_ray.spec.record import Record
 from glad_ray.storage import Storage
 
@@ -205,7 +205,7 @@ class _Heartbeat(threading.Thread):
             with contextlib.suppress(OSError):
                 self._renew()
             if self.other is not None:
-                os.kill(os.getpid(), signal.SIGINT)
+                interrupt_main_thread()
                 return
 
     def end(self) -> None:

@@ -26,7 +26,7 @@ from glad_ray.progress import driver
 from glad_ray.errors import UserError
 from glad_ray.storage import Storage
 
-driver.RENEW_SECONDS, driver.SILENT_SECONDS = 0.1, float(sys.argv[3])
+driver.RENEW_SECONDS, driver.SILENT_SECONDS = float(sys.argv[4]), float(sys.argv[3])
 storage = Storage.open(sys.argv[1])
 print("ready", flush=True)
 while not Path(sys.argv[2]).exists():
@@ -56,8 +56,9 @@ def begin(tmp_path):
     """Start processes that drive a storage once `go` is there; they end with the test."""
     started = []
 
-    def start(storage, silent_seconds=60.0):
-        words = [sys.executable, "-c", HOLD, str(storage), str(tmp_path / "go"), str(silent_seconds)]
+    def start(storage, silent_seconds=60.0, renew_seconds=0.1):
+        seconds = map(str, (silent_seconds, renew_seconds))
+        words = [sys.executable, "-c", HOLD, str(storage), str(tmp_path / "go"), *seconds]
         process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         started.append(process)
         assert process.stdout.readline() == "ready\n"
@@ -131,7 +132,8 @@ def test_a_killed_driver_holds_nothing(folder, begin, tmp_path, reaped):
 
 def test_a_driver_that_was_held_up_leaves_it_to_the_next(folder, begin, tmp_path, monkeypatch, quick):
     (tmp_path / "go").touch()
-    first = begin(folder)
+    # It is stopped between two signs of life: one that was being written would be written over the next driver's.
+    first = begin(folder, renew_seconds=2.0)
     assert first.stdout.readline() == "drives\n"
     first.send_signal(signal.SIGSTOP)
     monkeypatch.setattr(driver, "SILENT_SECONDS", 0.3)

@@ -5,7 +5,6 @@ Ray by itself ends such a process in the middle of a call, after a minute and wi
 
 import contextlib
 import os
-import signal
 import socket
 import sys
 import threading
@@ -13,6 +12,7 @@ import time
 from collections.abc import Iterator
 
 from glad_ray.errors import GladRayError
+from glad_ray.interrupts import interrupt_main_thread
 
 _LOOK_SECONDS = 5.0
 _SILENT_SECONDS = 30.0
@@ -80,7 +80,7 @@ class _Watch(threading.Thread):
 
     def _end(self) -> None:
         self.lost = True
-        os.kill(os.getpid(), signal.SIGINT)
+        interrupt_main_thread()
         if not self.ended.wait(_GRACE_SECONDS):
             print(f"glad-ray: {self.error}", file=sys.stderr, flush=True)
             os._exit(1)
