@@ -146,9 +146,9 @@ def sweep(nodes: int, gpus: int, runs: int) -> tuple[list[Unit], float]:
         evaluations=Evaluation(networks=networks),
         resources=Resources(
             logical_gpus=True,
-            trial_cpus=0.01,
-            evaluation_cpus=0.01,
-            shares={name: Share(gpus=fraction) for name, fraction in FRACTIONS.items()},
+            trial=Share(cpus=0.01),
+            evaluation=Share(cpus=0.01),
+            by_name={name: Share(gpus=fraction) for name, fraction in FRACTIONS.items()},
         ),
     )
     node: dict[str, Any] = {"num_cpus": 4, "num_gpus": gpus, "object_store_memory": 100 * 2**20}

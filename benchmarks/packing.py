@@ -25,7 +25,7 @@ from glad_ray.plan import make_plan
 from glad_ray.progress.events import Event, SharePacked
 from glad_ray.progress.sweep_reporter import SweepReporter
 from glad_ray.progress.view import PlainView
-from glad_ray.spec import DM, Evaluation, Network, Resources, Run, Sweep, grid
+from glad_ray.spec import DM, Evaluation, Network, Resources, Run, Share, Sweep, grid
 from glad_ray.spec.overrides import override_sweep
 from glad_ray.storage import Storage
 
@@ -55,7 +55,7 @@ class _View(PlainView):
 def distil(sweep: Sweep, setting: Setting) -> Outcome:
     """Distil all runs with so many on a GPU at once."""
     gpus = "auto" if setting == "auto" else 1 / setting
-    plan = make_plan(sweep.replace(resources=sweep.resources.replace(trial_gpus=gpus)))
+    plan = make_plan(sweep.replace(resources=sweep.resources.replace(trial=sweep.resources.trial.replace(gpus=gpus))))
     reporter = SweepReporter(plan)
     view = _View(reporter)
     with tempfile.TemporaryDirectory() as folder:
@@ -76,7 +76,7 @@ def main() -> None:
     options = parser.parse_args()
     run = Run(algorithm=DM(iterations=500), resolution=32)
     tiny = Evaluation(networks=(Network(width=4, depth=1),), repeats=1, epochs=1, test_images=10)
-    resources = Resources(trial_cpus=0.5, evaluation_cpus=0.5, logical_gpus=options.logical)
+    resources = Resources(trial=Share(cpus=0.5), evaluation=Share(cpus=0.5), logical_gpus=options.logical)
     runs = grid(run, seed=range(options.runs))
     sweep = override_sweep(Sweep(name="packing", runs=runs, evaluations=tiny, resources=resources), options.set)
     console = Console(width=None if Console().is_terminal else 120)

@@ -84,10 +84,10 @@ def measure(work: Work, ways: Sequence[Way], clients: int, rounds: int) -> dict[
         named = f"{name} {clients}"
         actors[name] = start_replica(named, work.record, None, node, at_once, Resources(), most_images=most_images)
         calls[name] = partial(
-            _ask_together, work, latents, [RemoteGenerator([named], work.record) for _ in range(clients)]
+            _ask_together, work, latents, [RemoteGenerator(named, work.record) for _ in range(clients)]
         )
     if clients == 1:
-        client = RemoteGenerator([f"{BATCHED} {clients}"], work.record)
+        client = RemoteGenerator(f"{BATCHED} {clients}", work.record)
         calls[SENT_TWICE] = partial(_ask_together, work, latents, [client], send_twice=True)
         actors[SENT_TWICE] = actors[BATCHED]
         calls["own generator"] = partial(_ask_together, work, latents, [build_generator(work.record)])

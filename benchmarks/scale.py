@@ -43,7 +43,7 @@ from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.plan import Plan, make_plan
 from glad_ray.progress.events import Event, RunDistilled, RunFinished
 from glad_ray.progress.sweep_reporter import make_view
-from glad_ray.spec import DC, DM, MTT, Evaluation, Experts, Network, RandomStyleGAN, Resources, Run, Sweep, grid
+from glad_ray.spec import DC, DM, MTT, Evaluation, Experts, Network, RandomStyleGAN, Resources, Run, Share, Sweep, grid
 from glad_ray.storage import Storage
 
 MIB, GIB = 2**20, 2**30
@@ -83,7 +83,7 @@ def many(runs: int, at_once: int | None = None, experts: bool = True) -> Sweep:
         name="scale",
         runs=grid(base, seed=seeds, where=where, algorithm=algorithms)[:runs],
         evaluations=Evaluation(networks=tuple(Network(width=width) for width in (2, 4, 6, 8))),
-        resources=Resources(logical_gpus=True, trial_gpus=1, trial_cpus=1, evaluation_cpus=1, max_trials=at_once),
+        resources=Resources(logical_gpus=True, trial=Share(gpus=1), max_trials=at_once),
     )
 
 

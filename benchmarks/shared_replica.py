@@ -24,7 +24,7 @@ from rich.table import Table
 from glad_ray.engine.replica.actor import HEALTH
 from glad_ray.machine import device_name
 from glad_ray.progress.replica_stats import ReplicaStats
-from glad_ray.spec import DC, DM, Evaluation, Network, RandomStyleGAN, Resources, Run, Sweep, grid
+from glad_ray.spec import DC, DM, Evaluation, Network, RandomStyleGAN, Resources, Run, Share, Sweep, grid
 from glad_ray.storage import Storage
 
 CPU = torch.device("cpu")
@@ -100,7 +100,7 @@ def main() -> None:
         algorithm=[each(iterations=_STEPS, real_batch_size=8) for each in (DC, DM)],
     )
     # A batch at a time, as on a GPU.
-    shared = Resources(logical_gpus=True, trial_gpus=0.1, generator_gpus=0.2, generator_memory_gib=0.75)
+    shared = Resources(logical_gpus=True, trial=Share(gpus=0.1), generator_gpus=0.2, generator_memory_gib=0.75)
     ways = [(1, shared), (given.trials, shared), (given.trials, shared.replace(generator_gpus=0))]
     rows = []
     for trials, resources in ways:

@@ -17,8 +17,8 @@ Data: Fashion-MNIST as its authors packed it (Debian: dataset-fashion-mnist).
 Cost: 2e17 operations by the plan, 58 days of one CPU core: for GPUs. docs/results/fashion_mnist_published.md has what
 was run of it, with which --only and --set, where, and what came out.
 
-    glad-ray sweep sweeps/fashion_mnist_published.py --set resources.trial_gpus=0.25 --set resources.expert_gpus=0.25 \
-        --set resources.evaluation_gpus=0.25
+    glad-ray sweep sweeps/fashion_mnist_published.py --set resources.trial.gpus=0.25 --set resources.expert.gpus=0.25 \
+        --set resources.evaluation.gpus=0.25
 """
 
 import glad_ray

@@ -247,9 +247,9 @@ def test_a_failed_run_is_told_and_the_others_go_on(capsys):
 
 def test_more_than_the_machine_has_is_told_before_anything_starts(capsys):
     Path("small.py").write_text(SWEEP)
-    assert main(["sweep", "small.py", "--set", "resources.trial_gpus=64"]) == 2
+    assert main(["sweep", "small.py", "--set", "resources.trial.gpus=64"]) == 2
     captured = capsys.readouterr()
-    assert "resources.trial_gpus=64" in captured.err
+    assert "resources.trial.gpus=64" in captured.err
     assert len(captured.err.strip().splitlines()) == 1
 
 

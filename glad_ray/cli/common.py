@@ -97,7 +97,9 @@ def device_in_process(in_process: bool, name: str) -> str | None:
     if in_process:
         return device_named(name)
     if name != "auto":
-        raise UserError(f"--device {name} goes with --in-process: add that, or on Ray --set resources.*_gpus=<share>.")
+        raise UserError(
+            f"--device {name} goes with --in-process: add that, or on Ray --set resources.trial.gpus=<share>."
+        )
     check_ray_settings()
     check_home("Ray")
     return None

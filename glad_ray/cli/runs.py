@@ -40,7 +40,7 @@ ExpertAssignments = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Change a field: experts.lr, network.width, resources.expert_gpus and others. May be repeated.",
+        help="Change a field: experts.lr, network.width, resources.expert.gpus and others. May be repeated.",
     ),
 ]
 SetFile = Annotated[

@@ -18,7 +18,7 @@ from glad_ray.errors import GladRayError
 from glad_ray.experts import ExpertFiles
 from glad_ray.generators import Generator
 from glad_ray.progress.events import Event
-from glad_ray.spec import ExpertSet, GeneratorRecord, Run, Slice, Sweep
+from glad_ray.spec import Bundle, ExpertSet, GeneratorRecord, Run, Sweep
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile
 
@@ -83,7 +83,7 @@ class LocalContext(JobContext):
     @contextlib.contextmanager
     def share(self, job: Job) -> Iterator[str]:
         resources, work = self._sweep.resources, job.work_class
-        cpus = None if self._all_cpus else resources.slice_of(work.unit, work.name).cpus
+        cpus = None if self._all_cpus else resources.share_of(work.unit, work.name).bundle.cpus
         with computing_with(cpus, self._device, deterministic=resources.deterministic):
             yield self._device
 
@@ -101,7 +101,7 @@ class LocalExecutor(Executor):
         self._cancelled = False
 
     @override
-    def submit(self, job: Job, share: Slice, attempt: int) -> None:
+    def submit(self, job: Job, share: Bundle, attempt: int) -> None:
         self._queue.append(job)
 
     @override

@@ -28,7 +28,7 @@ class PackingPolicy(Policy):
         self._left = {
             each.work_class: MeasurementJob(each)
             for each in _jobs(remaining, sweep)
-            if sweep.resources.measured(each.work_class.unit, each.work_class.name)
+            if sweep.resources.share_of(each.work_class.unit, each.work_class.name).measured
         }
 
     @override

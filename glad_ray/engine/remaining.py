@@ -15,7 +15,7 @@ from glad_ray.progress.events import Begun, Retried, RunFailed
 from glad_ray.progress.faults import Fault
 from glad_ray.progress.view import View
 from glad_ray.results import Failure, completed, damage, missing_experts, sound_trainings, write_failure
-from glad_ray.spec import ExpertSet, GeneratorRecord, Network, Resources, Run, Slice, Sweep, Unit
+from glad_ray.spec import Bundle, ExpertSet, GeneratorRecord, Network, Resources, Run, Sweep, Unit
 from glad_ray.spec.experts import merged
 from glad_ray.storage import Storage
 
@@ -51,9 +51,9 @@ class RemainingWork(NamedTuple):
         """The kinds of work that it takes, with the names of their algorithms and networks."""
         return units_of(sweep, self.to_distill, self.to_evaluate, self.expert_sets)
 
-    def trial_slices(self, resources: Resources) -> set[Slice]:
+    def trial_bundles(self, resources: Resources) -> set[Bundle]:
         """What its distillations take."""
-        return {resources.slice_of("trial", run.algorithm.name) for run in self.to_distill}
+        return {resources.share_of("trial", run.algorithm.name).bundle for run in self.to_distill}
 
     @property
     def generators(self) -> set[GeneratorRecord]:

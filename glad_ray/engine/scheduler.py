@@ -25,7 +25,7 @@ from glad_ray.progress.events import (
 )
 from glad_ray.progress.faults import Attempts, Fault, pause_seconds
 from glad_ray.progress.view import View
-from glad_ray.spec import Slice
+from glad_ray.spec import Bundle
 
 _POLL_SECONDS = 0.25
 
@@ -33,7 +33,7 @@ _POLL_SECONDS = 0.25
 class Executor(Protocol):
     """Carries out jobs; everything is called from one thread."""
 
-    def submit(self, job: Job, share: Slice, attempt: int) -> None:
+    def submit(self, job: Job, share: Bundle, attempt: int) -> None:
         """Begin a job with a share, as soon as there is room for it. `attempt`: 0, or how often it failed before."""
 
     def poll(self, timeout_seconds: float, on_event: Callable[[Event], bool]) -> list[Ended]:
@@ -74,7 +74,7 @@ class Policy(Protocol):
 class _UnderWay:
     job: Any
     attempts: Attempts
-    share: Slice | None = None
+    share: Bundle | None = None
     due: float = 0.0
     """when it is to be tried again"""
 

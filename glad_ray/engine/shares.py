@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from glad_ray.engine.jobs import WorkClass
-from glad_ray.spec import Resources, Slice
+from glad_ray.spec import Bundle, Resources
 from glad_ray.spec.generators import GIB
 
 _MARGIN = 1.15
@@ -29,14 +29,14 @@ class Measured(NamedTuple):
     """that the machine has"""
 
 
-def bundle_of(share: Slice) -> dict[str, float]:
-    """A share as a bundle of a placement group."""
+def placement_bundle(share: Bundle) -> dict[str, float]:
+    """As a bundle of a placement group."""
     named = {"CPU": share.cpus, "GPU": share.gpus, "memory": share.memory_gib * GIB}
     return {name: value for name, value in named.items() if value} | dict.fromkeys(share.machines, _SOME)
 
 
-def ray_options(share: Slice, spread: bool = False) -> dict[str, Any]:
-    """A share as options of a Ray task; `spread`: on the machine that has least to do."""
+def ray_options(share: Bundle, spread: bool = False) -> dict[str, Any]:
+    """As options of a Ray task; `spread`: on the machine that has least to do."""
     options: dict[str, Any] = {
         "num_cpus": share.cpus,
         "num_gpus": share.gpus,
@@ -57,12 +57,11 @@ class ShareTable:
         self.resources, self.most_gpus = resources, most_gpus
         self._learned: dict[WorkClass, float] = {}
 
-    def of(self, work_class: WorkClass) -> Slice:
+    def of(self, work_class: WorkClass) -> Bundle:
         """What a unit of work takes."""
-        asked = self.resources.slice_of(work_class.unit, work_class.name)
-        if self.resources.measured(work_class.unit, work_class.name):
-            asked = asked._replace(gpus=self.most_gpus)
-        return asked._replace(gpus=self._learned.get(work_class, asked.gpus))
+        share = self.resources.share_of(work_class.unit, work_class.name)
+        gpus = self.most_gpus if share.measured else share.bundle.gpus
+        return share.bundle._replace(gpus=self._learned.get(work_class, gpus))
 
     def pack(self, measured: Mapping[WorkClass, Measured]) -> dict[WorkClass, int]:
         """Give every unit of these kinds as much of a GPU as its memory asks for; returns how many are on one then.
@@ -85,7 +84,7 @@ class ShareTable:
         room -= processes * measured.gpus * _CONTEXT_BYTES
         return max(1, min(processes, int(room / (_MARGIN * max(1, measured.bytes)))))
 
-    def grow(self, work_class: WorkClass, had: Slice) -> bool:
+    def grow(self, work_class: WorkClass, had: Bundle) -> bool:
         """Give this unit and later ones of its kind twice what it had of a GPU, as far as there is more; false if not.
 
         Units that ran out of memory together make it grow once.

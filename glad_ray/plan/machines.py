@@ -10,7 +10,7 @@ from rich.table import Table
 
 from glad_ray.errors import UserError
 from glad_ray.plan.plan import Plan
-from glad_ray.spec import ExpertSet, GeneratorRecord, Resources, Run, Slice, Sweep, Unit
+from glad_ray.spec import Bundle, ExpertSet, GeneratorRecord, Resources, Run, Sweep, Unit
 from glad_ray.spec.generators import GIB
 
 _LEAST_GPUS = 0.01
@@ -30,7 +30,7 @@ class NodeType(NamedTuple):
     """machines of it"""
 
 
-def slices_of(node: Mapping[str, float], needed: Slice, *, held_gpus: float = 0) -> int:
+def room_for(node: Mapping[str, float], needed: Bundle, *, held_gpus: float = 0) -> int:
     """How many units of work a machine has room for at once; none if it is of another kind than they need."""
     if any(not node.get(name) for name in needed.machines):
         return 0
@@ -39,10 +39,10 @@ def slices_of(node: Mapping[str, float], needed: Slice, *, held_gpus: float = 0)
     return min(int(has[part] / takes[part] + _ALIKE) for part in takes if takes[part])
 
 
-def least_slice(resources: Resources, unit: Unit, name: str) -> Slice:
+def least_bundle(resources: Resources, unit: Unit, name: str) -> Bundle:
     """What a unit of work takes at least: a little of a GPU where that is still to be measured."""
-    needed = resources.slice_of(unit, name)
-    return needed._replace(gpus=_LEAST_GPUS) if resources.measured(unit, name) else needed
+    share = resources.share_of(unit, name)
+    return share.bundle._replace(gpus=_LEAST_GPUS) if share.measured else share.bundle
 
 
 def units_of(
@@ -65,7 +65,7 @@ def shared_generators(to_distill: Iterable[Run], resources: Resources) -> set[Ge
     unless that would leave it without the GPU that replicas have.
     """
     distilled = list(to_distill)
-    on_gpus = any(resources.slice_of("trial", run.algorithm.name).gpus for run in distilled)
+    on_gpus = any(resources.share_of("trial", run.algorithm.name).bundle.gpus for run in distilled)
     if on_gpus and not resources.generator_gpus:
         return set()
     runs = Counter[GeneratorRecord](run.generator for run in distilled if run.generator and not run.learn_generator)
@@ -75,7 +75,7 @@ def shared_generators(to_distill: Iterable[Run], resources: Resources) -> set[Ge
 
 def held_gpus(to_distill: Iterable[Run], resources: Resources) -> float:
     """What replicas of generators hold of the GPUs of every machine."""
-    return len(shared_generators(to_distill, resources)) * resources.generator_replicas * resources.generator_gpus
+    return len(shared_generators(to_distill, resources)) * resources.generator_gpus
 
 
 def check_machines(
@@ -91,8 +91,8 @@ def check_machines(
     `held`: of the GPUs of each, by generators. `where`: words for these machines.
     """
     for unit, name in sorted(units):
-        needed = least_slice(resources, unit, name)
-        if not any(slices_of(each, needed, held_gpus=held) for each in machines):
+        needed = least_bundle(resources, unit, name)
+        if not any(room_for(each, needed, held_gpus=held) for each in machines):
             raise UserError(_unmet(resources, unit, name, machines, held, where))
 
 
@@ -104,19 +104,19 @@ def _unmet(
     held: float,
     where: str,
 ) -> str:
-    needed = resources.slice_of(unit, name)
-    gpus = "auto" if resources.measured(unit, name) else f"{needed.gpus:g}"
+    share = resources.share_of(unit, name)
+    needed, gpus = share.bundle, "auto" if share.measured else f"{share.gpus:g}"
     asks = (
-        f"resources.{unit}_cpus={needed.cpus:g} with resources.{unit}_gpus={gpus} and "
-        f"resources.{unit}_memory_gib={needed.memory_gib:g}, or what resources.shares has for {name},"
+        f"resources.{unit}.cpus={needed.cpus:g} with resources.{unit}.gpus={gpus} and "
+        f"resources.{unit}.memory_gib={needed.memory_gib:g}, or what resources.by_name has for {name},"
     )
     alike = [each for each in machines if all(each.get(kind) for kind in needed.machines)]
     if needed.machines and not alike:
         kinds = sorted({kind for each in machines for kind in each} - _OF_ALL)
         some = f"they have {', '.join(kinds)}" if kinds else "they have no such resources"
         return (
-            f"No machine {where} has the resource {' and '.join(needed.machines)} that resources.{unit}_nodes or "
-            f"resources.{unit}_accelerator asks for, or resources.shares for {name}; {some}."
+            f"No machine {where} has the resource {' and '.join(needed.machines)} that resources.{unit}.nodes or "
+            f"resources.{unit}.accelerator asks for, or resources.by_name for {name}; {some}."
         )
     most = max(alike, key=lambda each: (each.get("GPU", 0), each.get("CPU", 0)), default={})
     beside = f", {held:g} of them for generators" if held else ""
@@ -140,24 +140,25 @@ def machines_table(plan: Plan, types: Sequence[NodeType], title: str) -> Table:
         title=f"Machines {title}", title_justify="left",
     )  # fmt: skip
     for unit, name in sorted(units):
-        needed = least_slice(resources, unit, name)
+        needed = least_bundle(resources, unit, name)
         table.add_row(
             f"{_TITLES[unit]} {name}",
             ", ".join(_takes(resources, unit, name)),
             ", ".join(
                 f"{each.name} ({count} × {each.at_most})"
                 for each in types
-                if (count := slices_of(each.resources, needed, held_gpus=held))
+                if (count := room_for(each.resources, needed, held_gpus=held))
             ),
         )
     return table
 
 
 def _takes(resources: Resources, unit: Unit, name: str) -> Iterator[str]:
-    needed = resources.slice_of(unit, name)
+    share = resources.share_of(unit, name)
+    needed = share.bundle
     yield f"{needed.cpus:g} CPU"
     if needed.gpus:
-        yield "GPU as measured" if resources.measured(unit, name) else f"{needed.gpus:g} GPU"
+        yield "GPU as measured" if share.measured else f"{needed.gpus:g} GPU"
     if needed.memory_gib:
         yield f"{needed.memory_gib:g} GiB"
     yield from needed.machines

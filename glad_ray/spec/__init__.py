@@ -23,6 +23,7 @@ from glad_ray.spec.generators import (
     StyleGANFile,
 )
 from glad_ray.spec.network import Network
+from glad_ray.spec.resources import Bundle, Resources, Share, Unit
 from glad_ray.spec.run import Run
 from glad_ray.spec.search import (
     CMAES,
@@ -41,7 +42,7 @@ from glad_ray.spec.search import (
     Rung,
     Search,
 )
-from glad_ray.spec.sweep import Evaluation, Labels, Resources, Selection, Share, Slice, Sweep, Unit, grid
+from glad_ray.spec.sweep import Evaluation, Labels, Selection, Sweep, grid
 
 __all__ = [
     "CMAES",
@@ -54,6 +55,7 @@ __all__ = [
     "REAL_BATCH_BYTES",
     "TPE",
     "Algorithm",
+    "Bundle",
     "Choice",
     "CustomGenerator",
     "DatasetFacts",
@@ -84,7 +86,6 @@ __all__ = [
     "Search",
     "Selection",
     "Share",
-    "Slice",
     "StyleGANFile",
     "Sweep",
     "Unit",

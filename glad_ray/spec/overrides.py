@@ -7,9 +7,10 @@ from typing import Any
 from glad_ray.errors import UserError, unknown
 from glad_ray.spec.experts import ExpertSet
 from glad_ray.spec.record import R, field_paths, replace_at, value_at
+from glad_ray.spec.resources import Resources, field_of_today
 from glad_ray.spec.run import Run
 from glad_ray.spec.search import Search
-from glad_ray.spec.sweep import Resources, Sweep
+from glad_ray.spec.sweep import Sweep
 
 
 def parse_assignment(text: str, option: str = "--set") -> tuple[str, Any]:
@@ -18,9 +19,14 @@ def parse_assignment(text: str, option: str = "--set") -> tuple[str, Any]:
     if not separator or not key.strip():
         raise UserError(f"{option} takes key=value, for example algorithm.iterations=20; {text!r} is not of that form.")
     try:
-        return key.strip(), json.loads(value)
+        return _of_today(key.strip()), json.loads(value)
     except json.JSONDecodeError:
-        return key.strip(), None if value.lower() == "none" else value
+        return _of_today(key.strip()), None if value.lower() == "none" else value
+
+
+def _of_today(key: str) -> str:
+    record, _, path = key.partition(".")
+    return f"{record}.{field_of_today(path)}" if record == "resources" else key
 
 
 def override(records: Sequence[R], key: str, value: Any, also: Sequence[str] = ()) -> tuple[R, ...]:
@@ -52,7 +58,7 @@ def override_sweep(sweep: Sweep, assignments: Sequence[str]) -> Sweep:
 
 
 def override_search(search: Search, assignments: Sequence[str]) -> Search:
-    """A search with `key=value` applied: to a field of its own (`trials`, `evaluation.epochs`, `resources.trial_gpus`),
+    """A search with `key=value` applied: to a field of its own (`trials`, `evaluation.epochs`, `resources.trial.gpus`),
     or of the run that varies.
     """
     of_run = "base."

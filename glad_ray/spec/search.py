@@ -11,8 +11,9 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from glad_ray.errors import UserError
 from glad_ray.spec.network import Network
 from glad_ray.spec.record import Record
+from glad_ray.spec.resources import Resources
 from glad_ray.spec.run import Run
-from glad_ray.spec.sweep import Evaluation, Resources
+from glad_ray.spec.sweep import Evaluation
 
 Objective = Literal["accuracy", "seconds", "bytes"]
 """accuracy: the mean of the evaluation's networks on held-out training images, to be raised; seconds: of distilling, to

@@ -1,24 +1,22 @@
 """A named list of runs, how to evaluate them, and what resources each takes."""
 
 import itertools
-import math
 from collections.abc import Collection, Iterable, Mapping
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainValidator, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from glad_ray.errors import UserError, unknown
-from glad_ray.spec.algorithm import ALGORITHM_NAMES
+from glad_ray.errors import UserError
 from glad_ray.spec.experts import Experts, ExpertSet, check_judges
 from glad_ray.spec.foreign_set import ForeignSet
-from glad_ray.spec.network import NETWORK_NAMES, Network, NetworkByName
+from glad_ray.spec.network import Network, NetworkByName
 from glad_ray.spec.precision import FP32Precision
 from glad_ray.spec.record import Record
+from glad_ray.spec.resources import Resources
 from glad_ray.spec.run import Run
 
 Selection = Literal["last", "held-out", "best-on-test"]
 Labels = Literal["hard", "own", "teacher"]
-Unit = Literal["trial", "evaluation", "expert"]
 
 # Base learning rates of the paper's code (config.json of the golden data): 1e-3, VGG11 1e-4.
 PAPER_LEARNING_RATES = {"convnet": 1e-3, "alexnet": 1e-3, "vgg11": 1e-4, "resnet18": 1e-3, "vit": 1e-3}
@@ -108,132 +106,6 @@ class Evaluation(Record):
     def teachers_of(self, run: Run) -> ExpertSet | None:
         """The networks that label a run's set, if any do."""
         return run.experts_of(self.teacher) if self.labels_of(run) == "teacher" else None
-
-
-class Slice(NamedTuple):
-    """What one unit of work takes of a machine."""
-
-    cpus: float
-    gpus: float
-    memory_gib: float
-    machines: tuple[str, ...] = ()
-    """resources of which a machine must have some, whatever is taken of them: those of its kind"""
-
-
-def accelerator_resource(accelerator: str) -> str:
-    """Ray's name for a type of GPU, as a resource of machines."""
-    return f"accelerator_type:{accelerator}"
-
-
-def _share_of_gpus(value: Any) -> float | Literal["auto"]:
-    if value == "auto":
-        return "auto"
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ValueError("a share of GPUs is a number of at least 0, or auto")
-    return float(value)
-
-
-Gpus = Annotated[float | Literal["auto"], PlainValidator(_share_of_gpus)]
-"""Of GPUs; `auto`: of one, as much as the memory of a first step asks for, which is measured before the sweep begins"""
-
-
-MachineName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")]
-
-
-class Share(Record):
-    """What some units of work take otherwise than the rest; None: the same."""
-
-    cpus: float | None = Field(default=None, gt=0)
-    gpus: Gpus | None = None
-    memory_gib: float | None = Field(default=None, ge=0)
-    accelerator: MachineName | None = None
-    nodes: MachineName | None = None
-
-
-class Resources(Record):
-    """What one unit of work takes of the cluster; never part of a run's identity."""
-
-    trial_cpus: float = Field(default=1, gt=0)
-    trial_gpus: Gpus = 0
-    """`auto` measures the first step of every kind of run, and packs as many on a GPU as its memory holds. Where GPUs
-    are only counted, or it cannot be measured, each gets a whole one"""
-    trial_memory_gib: float = Field(default=0, ge=0)
-    """of the machine, not of its GPU; 0: not counted"""
-    trial_accelerator: MachineName | None = None
-    """type of GPU of the machines it may run on, by Ray's name: A100, T4; None: any"""
-    trial_nodes: MachineName | None = None
-    """custom resource that the machines it may run on have, as cluster files give to kinds of them: cheap, spot; None:
-    any"""
-    evaluation_cpus: float = Field(default=1, gt=0)
-    evaluation_gpus: Gpus = 0
-    evaluation_memory_gib: float = Field(default=0, ge=0)
-    evaluation_accelerator: MachineName | None = None
-    evaluation_nodes: MachineName | None = None
-    evaluation_timeout_minutes: float | None = Field(default=None, gt=0)
-    """for a run's evaluation with one network, all trainings that are left of it; what takes longer hangs: it is ended
-    and tried again, and recorded as a failure in the end. None: no bound"""
-    expert_cpus: float = Field(default=1, gt=0)
-    expert_gpus: Gpus = 0
-    expert_memory_gib: float = Field(default=0, ge=0)
-    expert_accelerator: MachineName | None = None
-    expert_nodes: MachineName | None = None
-    shares: Mapping[str, Share] = {}
-    """what differs, by the name of an algorithm (its distillations) or of a network (experts and evaluations of it):
-    {"mtt": Share(gpus=0.5), "vit": Share(gpus=0.5)}"""
-    logical_gpus: bool = False
-    """GPUs are only counted, and everything computes on CPUs: to try on a machine without any how a sweep fills them"""
-    deterministic: bool = False
-    """use deterministic kernels on GPUs, which are slower; an operation that has none fails"""
-    hours: float | None = Field(default=None, gt=0)
-    """that one command may take on the clock; then nothing new is started, distillations are kept at their step,
-    trainings under way come to their end, and the report says what is left. None: no bound"""
-    gpu_hours: float | None = Field(default=None, gt=0)
-    """the same for GPUs that units of work hold, in hours of a whole one, idle replicas left out"""
-    max_trials: int | None = Field(default=None, ge=1)
-    """distillations at once, whatever there is room for; None: no such bound"""
-    experts_together: int = Field(default=1, ge=1)
-    """experts of a set that one task trains as one batched ensemble, with one share; for a GPU that a single one leaves
-    idle. On a CPU that takes longer than one after another: 1.2 to 1.4 times for 2, 1.4 to 2 times for 4 (ConvNets).
-    Dropout cannot be batched: a ViT is always trained by itself"""
-    generator_gpus: float = Field(default=0, ge=0)
-    """of the replica of each generator that serves all trials of a machine; 0 where trials have GPUs: no replica, every
-    trial holds its own generator"""
-    generator_replicas: int = Field(default=1, ge=1)
-    """of each generator on a machine at most, each with `generator_gpus`: those after the first load it when the ones
-    before them have more to do than they can"""
-    generator_memory_gib: float = Field(default=4, gt=0)
-    """for the graphs of pullbacks through a generator, beyond its weights: as many images at a time as it has room for,
-    at least one. Of a replica, for all its trials together: on CPUs it computes for one at a time per half GiB, for as
-    many as the machine runs. Of a trial with its own generator: where all its images have room, it decodes once a step,
-    not twice"""
-
-    @field_validator("shares")
-    @classmethod
-    def _names_exist(cls, shares: Mapping[str, Share]) -> Mapping[str, Share]:
-        names = (*ALGORITHM_NAMES, *NETWORK_NAMES)
-        for name in shares:
-            if name not in names and ":" not in name:
-                raise unknown("algorithm or network in resources.shares", name, names)
-        return shares
-
-    def slice_of(self, unit: Unit, name: str) -> Slice:
-        """What a unit of work takes whose algorithm (a trial) or network (the others) has a name; a whole GPU where
-        that is to be measured.
-        """
-        gpus = self._part(unit, "gpus", name)
-        whole = 1.0 if gpus == "auto" else float(gpus)
-        accelerator, nodes = self._part(unit, "accelerator", name), self._part(unit, "nodes", name)
-        machines = (accelerator_resource(accelerator) if accelerator else None, nodes)
-        cpus, memory_gib = float(self._part(unit, "cpus", name)), float(self._part(unit, "memory_gib", name))
-        return Slice(cpus, whole, memory_gib, tuple(filter(None, machines)))
-
-    def measured(self, unit: Unit, name: str) -> bool:
-        """Whether what such a unit of work takes of a GPU is to be measured."""
-        return self._part(unit, "gpus", name) == "auto"
-
-    def _part(self, unit: Unit, what: str, name: str) -> Any:
-        own = getattr(self.shares.get(name, Share()), what)
-        return getattr(self, f"{unit}_{what}") if own is None else own
 
 
 def _one_or_several(value: Any) -> Any:

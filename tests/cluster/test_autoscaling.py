@@ -63,7 +63,7 @@ OF_RAY = {
     "RAY_AUTH_MODE": "disabled",
 }
 NODES = "import json, ray; ray.init('auto', log_to_driver=False); print(json.dumps([n['Alive'] for n in ray.nodes()]))"
-OF_CHEAP = ("--set", "resources.trial_nodes=cheap", "--set", "resources.evaluation_nodes=cheap")
+OF_CHEAP = ("--set", "resources.trial.nodes=cheap", "--set", "resources.evaluation.nodes=cheap")
 
 
 @pytest.fixture(scope="module")
@@ -97,13 +97,13 @@ def sweep(place, *more):
 
 def test_what_no_machine_will_ever_have_is_told(place, told):
     began = time.monotonic()
-    ended = sweep(place, "--set", "resources.trial_gpus=1")
+    ended = sweep(place, "--set", "resources.trial.gpus=1")
     assert ended.returncode == 2
     assert "or of the types ray.head.default, cheap," in ended.stdout
     assert machines(place) == (1, 1), "nothing was asked for"
-    told("`resources.trial_gpus=1`, which no type of machine has:")
+    told("`resources.trial.gpus=1`, which no type of machine has:")
     told.ran(
-        "glad-ray sweep sweep.py --set resources.trial_gpus=1", time.monotonic() - began, ended.stdout.splitlines()
+        "glad-ray sweep sweep.py --set resources.trial.gpus=1", time.monotonic() - began, ended.stdout.splitlines()
     )
 
 

@@ -22,7 +22,7 @@ from glad_ray.generators import build_generator
 from glad_ray.plan import make_plan
 from glad_ray.progress.events import RunDistilled
 from glad_ray.progress.replica_stats import read_replicas
-from glad_ray.spec import DC, DM, CustomGenerator, Evaluation, Resources, Sweep, grid
+from glad_ray.spec import DC, DM, CustomGenerator, Evaluation, Resources, Share, Sweep, grid
 from glad_ray.storage import Storage
 from tests.engine import tiny
 from tests.faults.processes import until
@@ -49,7 +49,7 @@ PLAN = make_plan(
         evaluations=Evaluation(networks=(tiny.BACKBONE,), repeats=1, epochs=1, test_images=20),
         # A batch at a time, as on a GPU.
         resources=Resources(
-            logical_gpus=True, trial_gpus=0.1, trial_cpus=0.1, generator_gpus=0.2, generator_memory_gib=0.75
+            logical_gpus=True, trial=Share(gpus=0.1, cpus=0.1), generator_gpus=0.2, generator_memory_gib=0.75
         ),
     )
 )

@@ -13,7 +13,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from glad_ray.engine.on_ray import node_actors
-from glad_ray.engine.on_ray.node_actors import NodeActors, find_replicas, find_store
+from glad_ray.engine.on_ray.node_actors import NodeActors, find_replica, find_store
 from glad_ray.engine.remaining import RemainingWork
 from glad_ray.plan import make_plan
 from glad_ray.spec import Evaluation, Resources, Sweep
@@ -23,15 +23,15 @@ from tests.engine import tiny
 
 def names(prefix, set_id):
     """What a unit of work on some machine finds."""
-    replicas = find_replicas(prefix, tiny.GENERATOR.content_id, 1, "a run")
-    return ray.get_runtime_context().get_node_id(), replicas, find_store(prefix, set_id)
+    replica = find_replica(prefix, tiny.GENERATOR.content_id, "a run")
+    return ray.get_runtime_context().get_node_id(), replica, find_store(prefix, set_id)
 
 
 def nothing_found(prefix):
     """What it finds where there are no replicas at all."""
     node_actors.WAIT_SECONDS = 1.0
     try:
-        find_replicas(prefix, tiny.GENERATOR.content_id, 1, "a run")
+        find_replica(prefix, tiny.GENERATOR.content_id, "a run")
     except TimeoutError as error:
         return str(error)
 

@@ -172,7 +172,7 @@ def test_experts_that_fail_without_a_run(storage, view):
     assert missing_experts(storage, failing) == [0]
 
 
-@pytest.mark.parametrize("resources", [{"trial_gpus": 1}, {"evaluation_cpus": 64}, {"expert_gpus": 0.5}])
+@pytest.mark.parametrize("resources", [{"trial": {"gpus": 1}}, {"evaluation": {"cpus": 64}}, {"expert": {"gpus": 0.5}}])
 def test_more_than_any_machine_has(resources, storage, view):
     (asked,) = resources
     with pytest.raises(UserError, match=asked):

@@ -19,13 +19,18 @@ from tests.engine.fractions import BOUND_SECONDS, NETWORKS, NODES, Setting
 
 pytestmark = [pytest.mark.cluster, pytest.mark.full]
 
-FEW_CPUS = {"trial_cpus": 0.01, "evaluation_cpus": 0.01}
+
+def few_cpus(trial, evaluation):
+    """Shares of a GPU, and so few CPUs that they bound nothing."""
+    return {"trial": {"cpus": 0.01, "gpus": trial}, "evaluation": {"cpus": 0.01, "gpus": evaluation}}
+
+
 NAMED = {
-    "quarters": Setting(1, 9, 0, 2, FEW_CPUS | {"trial_gpus": 0.25, "evaluation_gpus": 0.25}, 4),
-    "thirds": Setting(1, 7, 0, 2, FEW_CPUS | {"trial_gpus": 0.33, "evaluation_gpus": 0.33}, 3),
-    "all of the memory": Setting(1, 2, 0, 1, {"trial_memory_gib": 2, "evaluation_memory_gib": 2}),
-    "packed as measured": Setting(1, 8, 0, 2, FEW_CPUS | {"trial_gpus": "auto", "evaluation_gpus": 0.2}, 5, packed=5),
-    "a half and quarters": Setting(1, 5, 0, 4, FEW_CPUS | {"trial_gpus": 0.5, "evaluation_gpus": 0.25}, 1, 0.2),
+    "quarters": Setting(1, 9, 0, 2, few_cpus(0.25, 0.25), 4),
+    "thirds": Setting(1, 7, 0, 2, few_cpus(0.33, 0.33), 3),
+    "all of the memory": Setting(1, 2, 0, 1, {"trial": {"memory_gib": 2}, "evaluation": {"memory_gib": 2}}),
+    "packed as measured": Setting(1, 8, 0, 2, few_cpus("auto", 0.2), 5, packed=5),
+    "a half and quarters": Setting(1, 5, 0, 4, few_cpus(0.5, 0.25), 1, 0.2),
 }
 # Every kind of work fits on the first machine, so that none is more than any machine has.
 GPUS = (0, 0.05, 0.1, 0.25, 0.3, 1 / 3, 0.5, 0.7, 0.9, 1)
@@ -40,9 +45,9 @@ def mixed(seed, of):
     def share():
         return {"gpus": rng.choice(GPUS), "cpus": rng.choice(CPUS), "memory_gib": rng.choice(MEMORY_GIB)}
 
-    resources = {f"{unit}_{part}": of for unit in ("trial", "evaluation", "expert") for part, of in share().items()}
+    resources = {unit: share() for unit in ("trial", "evaluation", "expert")}
     names = rng.sample(["random", "mtt", "convnet", "alexnet", "vgg11"], rng.choice([0, 0, 1, 2, 5]))
-    resources |= {"shares": {name: share() for name in names}, "max_trials": rng.choice([None, 1, 2, 3])}
+    resources |= {"by_name": {name: share() for name in names}, "max_trials": rng.choice([None, 1, 2, 3])}
     return Setting(
         nodes=(1, 2, 4)[seed * 3 // of],
         runs=rng.randint(1, 4),
@@ -107,9 +112,9 @@ def test_every_unit_of_work_is_done_once(outcome):
 def test_no_share_is_given_twice(outcome):
     setting, log, _ = outcome
     resources = setting.sweep.resources
-    shares = {each: resources.slice_of(each.kind, each.name) for each in log}
+    shares = {each: resources.share_of(each.kind, each.name).bundle for each in log}
     if setting.packed is not None:
-        measured = [each for each in log if resources.measured(each.kind, each.name)]
+        measured = [each for each in log if resources.share_of(each.kind, each.name).measured]
         shares |= {each: shares[each]._replace(gpus=1 / setting.packed) for each in measured}
     for now in (each.begin for each in log):
         at_once = [each for each in log if each.begin <= now < each.end]

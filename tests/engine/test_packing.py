@@ -14,7 +14,7 @@ from glad_ray.spec import DM, MTT, LearningRates, Network, Resources, Share
 from glad_ray.spec.generators import GIB
 from tests.engine import tiny
 
-AUTO = Resources(trial_gpus="auto", shares={"mtt": Share(gpus=0.5)})
+AUTO = Resources(trial=Share(gpus="auto"), by_name={"mtt": Share(gpus=0.5)})
 DM_KIND = WorkClass.of_distillation(tiny.RUNS["dm"])
 
 

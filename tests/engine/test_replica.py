@@ -90,7 +90,7 @@ def replica_processes():
 def test_replica_is_the_generator(kind, start):
     record, spaces = GENERATORS[kind]
     start(kind, record, read_file(record), STANDARD)
-    there, here = RemoteGenerator([kind], record), build_generator(record)
+    there, here = RemoteGenerator(kind, record), build_generator(record)
     assert there.spaces == here.spaces
     side = record.resolution
     real_images = torch.rand(10, 1, side, side, generator=torch.Generator().manual_seed(2)) * 2 - 1
@@ -114,7 +114,7 @@ def test_what_is_wrong_with_a_generator_is_told_to_who_calls(start):
     record = kinds.BLOBS.replace(name="tests.nowhere:blobs")
     start("broken", record)
     with pytest.raises(UserError, match=r"tests\.nowhere cannot be imported"):
-        RemoteGenerator(["broken"], record).init("z", LABELS, torch.Generator(), "sampled")
+        RemoteGenerator("broken", record).init("z", LABELS, torch.Generator(), "sampled")
 
 
 def test_one_batch_at_a_time_fills_a_gpu_and_memory_bounds_them_on_cpus():
@@ -154,7 +154,7 @@ def clients(name, record, askings):
     together = threading.Barrier(len(askings))
 
     def one(asking):
-        generator = RemoteGenerator([name], record)
+        generator = RemoteGenerator(name, record)
         together.wait()
         return steps(generator, *asking)
 
@@ -218,7 +218,7 @@ def test_clients_go_on_when_their_replica_is_killed(start):
 
 
 def test_a_wrong_call_is_its_own_callers_fault(shared):
-    generators = [RemoteGenerator(["shared"], tiny.GENERATOR) for _ in range(4)]
+    generators = [RemoteGenerator("shared", tiny.GENERATOR) for _ in range(4)]
     latents = generators[0].init("f2", LABELS, torch.Generator().manual_seed(0), "sampled")
     misshapen = {kind: value[..., :-1] for kind, value in latents.items()}
     wrong = {
@@ -238,7 +238,7 @@ def test_a_wrong_call_is_its_own_callers_fault(shared):
 
 
 def test_latents_cross_once_a_step_unless_they_change_within_it(shared, monkeypatch):
-    there, here = RemoteGenerator(["shared"], tiny.GENERATOR), build_generator(tiny.GENERATOR)
+    there, here = RemoteGenerator("shared", tiny.GENERATOR), build_generator(tiny.GENERATOR)
     latents = here.init("f2", LABELS, torch.Generator().manual_seed(0), "sampled")
     assert sum(value.nbytes for value in latents.values()) > handle.SENT_ALONG_BYTES
     crossed = []
@@ -253,52 +253,14 @@ def test_latents_cross_once_a_step_unless_they_change_within_it(shared, monkeypa
         assert len(crossed) == crossings
 
 
-@pytest.mark.full
-def test_another_replica_loads_nothing_until_the_first_is_crowded(shared, start):
-    another = start("another")
-    names = ["shared", "another"]
-    # What others left waiting is forgotten after some batches.
-    steps(RemoteGenerator(["shared"], tiny.GENERATOR), "f2", 0, 1, torch.float32, 10)
-    steps(RemoteGenerator(names, tiny.GENERATOR), "f2", 0, 1, torch.float32, 10)
-    assert not stats(another).loaded
-
-    def one(space):
-        return steps(RemoteGenerator(names, tiny.GENERATOR), space, 0, 1, torch.float32, 20)
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(one, ("w+", "f1", "f2", "f3")))
-    assert stats(another).loaded
-
-
-@pytest.mark.full
-def test_clients_that_were_sent_on_come_home_when_the_first_has_leisure(start):
-    names = ["home", "away"]
-    home, away = map(start, names)
-    spaces = ("w+", "f1", "f2", "f3")
-    generators = [RemoteGenerator(names, tiny.GENERATOR) for _ in spaces]
-
-    def ask(generator, space, count):
-        steps(generator, space, 0, 1, torch.float32, count)
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(ask, generators, spaces, [20] * 4))
-    assert stats(away).requests > 0
-    for generator, space in zip(generators, spaces, strict=True):
-        ask(generator, space, 24)
-    before = stats(home).requests, stats(away).requests
-    for generator, space in zip(generators, spaces, strict=True):
-        ask(generator, space, 4)
-    assert (stats(home).requests, stats(away).requests) == (before[0] + 4 * (1 + 2 * 4), before[1])
-
-
 @pytest.mark.parametrize(
     ("resources", "names", "shared"),
     [
         ({}, ("dc",), False),
         ({}, ("dc", "dm"), False),
         ({}, ("dc", "dm f3"), True),
-        ({"trial_gpus": 0.5}, ("dc", "dm f3"), False),
-        ({"trial_gpus": 0.5, "generator_gpus": 0.5}, ("dc",), False),
+        ({"trial": {"gpus": 0.5}}, ("dc", "dm f3"), False),
+        ({"trial": {"gpus": 0.5}, "generator_gpus": 0.5}, ("dc",), False),
         ({"generator_gpus": 0.5}, ("dc",), True),
     ],
 )
@@ -314,7 +276,7 @@ def test_the_driver_is_told_how_replicas_are_and_waits_for_none(shared, start, s
     waiting = ray.remote(concurrency_groups={HEALTH: 1})(Replica).options(num_gpus=1)
     nowhere = waiting.remote(tiny.GENERATOR, (), SMALL, 1, None, None)
     unused = start("unused")
-    RemoteGenerator(["shared"], tiny.GENERATOR).init("f2", LABELS, torch.Generator(), "sampled")
+    RemoteGenerator("shared", tiny.GENERATOR).init("f2", LABELS, torch.Generator(), "sampled")
     shown = []
     replicas = {"shared": shared, "nowhere": nowhere, "unused": unused}
     watching = watch.ReplicaWatch(lambda: replicas, storage, shown.append)

@@ -57,7 +57,7 @@ def test_what_waits_and_is_alike_is_computed_together():
     bench = Bench()
     futures = [bench.ask(f"client {n}", key, n) for n, key in enumerate("abaabc")]
     assert bench.order() == [[0], [1, 4], [2, 3], [5]]
-    assert [future.result().value for future in futures] == ["a 0", "b 1", "a 2", "a 3", "b 4", "c 5"]
+    assert [future.result() for future in futures] == ["a 0", "b 1", "a 2", "a 3", "b 4", "c 5"]
     assert [(batch.requests, batch.images) for batch in bench.batches] == [(1, 1), (2, 2), (2, 2), (1, 1)]
 
 
@@ -101,7 +101,7 @@ def test_an_error_reaches_its_own_caller_alone():
     assert bench.order() == [["first"], ["x", "broken", "y"], ["x"], ["broken"], ["y"]]
     with pytest.raises(ValueError, match="broken"):
         futures["broken"].result()
-    assert [futures[call].result().value for call in "xy"] == ["b x", "b y"]
+    assert [futures[call].result() for call in "xy"] == ["b x", "b y"]
 
 
 def test_an_error_on_the_way_to_room_is_the_callers_and_the_next_goes_on():
@@ -113,7 +113,7 @@ def test_an_error_on_the_way_to_room_is_the_callers_and_the_next_goes_on():
     batching = Batching(lambda key, calls: calls, room, at_once=1, memory_bytes=1, on_batch=lambda batch: None)
     with pytest.raises(ValueError, match="nowhere"):
         batching.serve("client", "nowhere", 1, "call")
-    assert batching.serve("client", "somewhere", 1, "call").value == "call"
+    assert batching.serve("client", "somewhere", 1, "call") == "call"
 
 
 @pytest.mark.parametrize(("at_once", "memory_bytes", "most"), [(3, 100, 3), (3, 20, 2), (3, 5, 1), (1, 100, 1)])
@@ -126,33 +126,9 @@ def test_batches_at_once_are_bounded_by_number_and_by_memory(at_once, memory_byt
     assert bench.most_at_once == most
 
 
-def test_clients_are_sent_on_one_by_one_while_most_batches_leave_something_waiting():
-    bench = Bench(images=1)
-    futures = [bench.ask(str(n), "a", n) for n in range(30)] + [bench.ask("0", "a", n) for n in range(10)]
-    bench.order()
-    # The first 16 batches leave something waiting, and so do the next; of the last 8 nothing is known.
-    assert sum(future.result().crowded for future in futures) == 2
-
-
-def test_a_lone_client_is_never_sent_on():
+def test_a_lone_client_waits_for_no_other():
     bench = Bench()
     bench.go.set()
-    assert not any(bench.batching.serve("client", "a", 1, n).crowded for n in range(40))
+    for n in range(40):
+        bench.batching.serve("client", "a", 1, n)
     assert {batch.requests for batch in bench.batches} == {1}
-
-
-def test_a_client_that_looks_back_may_stay_where_little_is_computed():
-    def compute(key, calls):
-        time.sleep(0.02 if key == "long" else 0)
-        return calls
-
-    batching = Batching(compute, lambda key: Room(1, 1), at_once=1, memory_bytes=1, on_batch=lambda batch: None)
-    assert batching.serve("first", "short", 1, None).at_leisure, "nothing was computed yet"
-    with ThreadPoolExecutor(3) as pool:
-        busy = list(pool.map(lambda n: batching.serve(f"client {n % 3}", "long", 1, n).at_leisure, range(30)))
-    assert not any(busy[18:])
-    quiet = []
-    for _ in range(18):
-        time.sleep(0.05)
-        quiet.append(batching.serve("client", "short", 1, None).at_leisure)
-    assert quiet[-1]

@@ -9,13 +9,13 @@ from glad_ray.engine.in_process import run_in_process
 from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.plan import make_plan
 from glad_ray.progress.events import RunFailed
-from glad_ray.spec import Network, Resources, Sweep
+from glad_ray.spec import Network, Resources, Share, Sweep
 from glad_ray.storage import Storage
 from tests.engine import tiny
 from tests.recorded import Recorded
 
 # One thread each, and no two of them at once on the two CPUs of the session.
-RESOURCES = Resources(trial_cpus=1.5, evaluation_cpus=1.5)
+RESOURCES = Resources(trial=Share(cpus=1.5), evaluation=Share(cpus=1.5))
 
 
 def plan(name, kind, folder):

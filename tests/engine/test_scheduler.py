@@ -14,7 +14,7 @@ from glad_ray.errors import GladRayError
 from glad_ray.progress.events import Retried, RunDistilled, RunFailed, RunFinished, RunProgressed
 from glad_ray.progress.faults import LOST, RETRIES, Fault
 from glad_ray.results import Progress, read_failure
-from glad_ray.spec import Resources
+from glad_ray.spec import Resources, Share
 from tests.engine import tiny
 
 LOST_ONCE = Fault(LOST, "", "infrastructure")
@@ -230,7 +230,7 @@ def test_while_one_waits_to_be_tried_again_it_keeps_its_place(drive_seeds, clock
 
 
 def test_more_of_a_gpu_after_its_memory_was_short_for_this_run_and_later_ones(drive_seeds, clock):
-    driven = drive_seeds(4, slots=2, resources=Resources(trial_gpus=0.25))
+    driven = drive_seeds(4, slots=2, resources=Resources(trial=Share(gpus=0.25)))
     driven.turn()
     for job in driven.executor.of(DistillationJob):
         driven.executor.end(job, NO_MEMORY)

@@ -16,7 +16,7 @@ from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.plan import make_plan
 from glad_ray.progress.events import Retried, RunFailed, RunFinished
 from glad_ray.progress.faults import Fault
-from glad_ray.spec import Evaluation, Network, RandomReal, Resources, Run, Sweep
+from glad_ray.spec import Evaluation, Network, RandomReal, Resources, Run, Share, Sweep
 from glad_ray.storage import Storage
 from tests.engine import tiny
 from tests.faults.processes import until, workers
@@ -69,7 +69,7 @@ def memory():
         name="memory",
         runs=tuple(base.replace(seed=seed) for seed in range(4)),
         evaluations=Evaluation(networks=(Network(width=8),)),
-        resources=Resources(logical_gpus=True, trial_gpus=0.25, evaluation_gpus=0.3, max_trials=1),
+        resources=Resources(logical_gpus=True, trial=Share(gpus=0.25), evaluation=Share(gpus=0.3), max_trials=1),
     )
     view = Recorded()
     with tempfile.TemporaryDirectory() as folder:

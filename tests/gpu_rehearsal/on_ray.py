@@ -9,7 +9,7 @@ import sys
 from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.plan import make_plan
 from glad_ray.progress.events import Retried, RunFailed
-from glad_ray.spec import CustomGenerator, Resources, Sweep
+from glad_ray.spec import CustomGenerator, Resources, Share, Sweep
 from glad_ray.storage import Storage
 from tests.engine import eight_on_one, tiny
 from tests.recorded import Recorded
@@ -32,8 +32,8 @@ SWEEP = Sweep(
     runs=list(RUNS),
     evaluations=(tiny.EVALUATION.replace(networks=NETWORKS, repeats=1, epochs=2),),
     resources=Resources(
-        trial_gpus=0.5, evaluation_gpus=0.25, expert_gpus=0.5, generator_gpus=0.25,
-        trial_cpus=0.4, evaluation_cpus=0.4, expert_cpus=0.4,
+        trial=Share(gpus=0.5, cpus=0.4), evaluation=Share(gpus=0.25, cpus=0.4), expert=Share(gpus=0.5, cpus=0.4),
+        generator_gpus=0.25,
     ),
 )  # fmt: skip
 

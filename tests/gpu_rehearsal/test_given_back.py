@@ -17,7 +17,7 @@ from glad_ray.experts import train_experts
 from glad_ray.plan import make_plan
 from glad_ray.progress.events import RunFailed, RunFinished
 from glad_ray.run_evaluation import evaluate_network
-from glad_ray.spec import DM, Evaluation, Resources, Sweep
+from glad_ray.spec import DM, Evaluation, Resources, Share, Sweep
 from tests.gpu_rehearsal import runs
 from tests.gpu_rehearsal.gpu import PretendedGPU
 
@@ -117,7 +117,7 @@ def test_what_is_tried_to_measure_its_memory(sample):
 def share(monkeypatch):
     """The share of a job on a GPU, without Ray."""
     monkeypatch.setattr(context, "job_device", lambda resources, gpus: "cuda:0")
-    given = SimpleNamespace(sweep=SimpleNamespace(resources=Resources(trial_gpus=1)))
+    given = SimpleNamespace(sweep=SimpleNamespace(resources=Resources(trial=Share(gpus=1))))
     return context.RayContext.computing(given, DistillationJob(runs.DISTILLED["dm"]))
 
 

@@ -96,17 +96,20 @@ MACHINES = ({"CPU": 8, "GPU": 1, "memory": 16 * GIB, "cheap": 1}, {"CPU": 4, "GP
     ("resources", "sentence"),
     [
         ({}, None),
-        ({"trial_gpus": 2}, None),
-        ({"trial_gpus": 2, "trial_nodes": "cheap"}, r"any machine here with cheap has \(8 CPUs, 1 GPUs and 16\.0 GiB"),
-        ({"trial_gpus": 3}, r"trial_gpus=3 .* is more than any machine here has \(4 CPUs, 2 GPUs and 0\.0 GiB"),
-        ({"trial_gpus": "auto", "trial_accelerator": "A100"}, None),
+        ({"trial": {"gpus": 2}}, None),
+        ({"trial": {"gpus": 2, "nodes": "cheap"}}, r"any machine here with cheap has \(8 CPUs, 1 GPUs and 16\.0 GiB"),
+        ({"trial": {"gpus": 3}}, r"trial\.gpus=3 .* is more than any machine here has \(4 CPUs, 2 GPUs and 0\.0 GiB"),
+        ({"trial": {"gpus": "auto", "accelerator": "A100"}}, None),
         (
-            {"trial_accelerator": "T4"},
+            {"trial": {"accelerator": "T4"}},
             r"No machine here has the resource accelerator_type:T4 .* they have acc.*, cheap\.",
         ),
-        ({"shares": {"dm": Share(nodes="spot")}}, r"No machine here has the resource spot .* resources\.shares for dm"),
-        ({"expert_nodes": "spot"}, None),
-        ({"trial_memory_gib": 17}, r"trial_memory_gib=17"),
+        (
+            {"by_name": {"dm": Share(nodes="spot")}},
+            r"No machine here has the resource spot .* resources\.by_name for dm",
+        ),
+        ({"expert": {"nodes": "spot"}}, None),
+        ({"trial": {"memory_gib": 17}}, r"trial\.memory_gib=17"),
     ],
 )
 def test_what_no_machine_has_is_told(resources, sentence):
@@ -121,9 +124,9 @@ def test_what_no_machine_has_is_told(resources, sentence):
 
 
 def test_what_generators_hold_is_counted():
-    check_machines(Resources(trial_gpus=1), {("trial", "dm")}, MACHINES, held=1, where="here")
+    check_machines(Resources(trial=Share(gpus=1)), {("trial", "dm")}, MACHINES, held=1, where="here")
     with pytest.raises(UserError, match=r"2 GPUs, 1\.25 of them for generators"):
-        check_machines(Resources(trial_gpus=1), {("trial", "dm")}, MACHINES, held=1.25, where="here")
+        check_machines(Resources(trial=Share(gpus=1)), {("trial", "dm")}, MACHINES, held=1.25, where="here")
 
 
 SWEEP = "sweeps/quickstart.py"
@@ -131,7 +134,7 @@ SWEEP = "sweeps/quickstart.py"
 
 def test_a_plan_says_where_work_can_run(tmp_path, capsys, monkeypatch):
     cluster = str(written(tmp_path, LAUNCHER))
-    words = ["plan", SWEEP, "--small", "--set", "resources.evaluation_nodes=cheap"]
+    words = ["plan", SWEEP, "--small", "--set", "resources.evaluation.nodes=cheap"]
     assert main([*words, "--cluster", cluster]) == 0
     out = capsys.readouterr().out
     assert f"Machines of {cluster}" in out
@@ -141,7 +144,7 @@ def test_a_plan_says_where_work_can_run(tmp_path, capsys, monkeypatch):
     assert "big" not in rows["evaluation convnet"]
 
     monkeypatch.setenv("GLAD_RAY_CLUSTER", cluster)
-    assert main([*words, "--set", "resources.trial_gpus=3"]) == 2
+    assert main([*words, "--set", "resources.trial.gpus=3"]) == 2
     error = capsys.readouterr().err
     assert f"any machine of {cluster} has (8 CPUs, 2 GPUs" in error
     assert len(error.splitlines()) == 1

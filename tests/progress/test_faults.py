@@ -8,7 +8,7 @@ from glad_ray.engine.jobs import WorkClass
 from glad_ray.engine.shares import ShareTable
 from glad_ray.errors import DataError, RunError, UnavailableError, UserError, unreadable
 from glad_ray.progress.faults import RETRIES, Attempts, Fault, pause_seconds
-from glad_ray.spec import Resources, Share, Slice
+from glad_ray.spec import Bundle, Resources, Share
 from tests.engine import tiny
 
 KINDS = [
@@ -75,9 +75,9 @@ def test_tries_are_counted_anew_after_progress():
 
 def test_shares_grow_with_what_is_learned():
     dm, mtt, dc = (WorkClass.of_distillation(tiny.RUNS[name]) for name in ("dm", "mtt", "dc"))
-    shares = ShareTable(Resources(trial_gpus=0.25, shares={"mtt": Share(gpus=0.7)}), most_gpus=0.8)
+    shares = ShareTable(Resources(trial=Share(gpus=0.25), by_name={"mtt": Share(gpus=0.7)}), most_gpus=0.8)
     had = shares.of(dm)
-    assert had == Slice(1, 0.25, 0)
+    assert had == Bundle(1, 0.25, 0)
     assert shares.grow(dm, had)
     assert shares.grow(dm, had), "it failed beside the first"
     assert shares.of(dm).gpus == 0.5

@@ -30,10 +30,10 @@ def test_a_field_changes_in_every_run_that_has_it():
 
 def test_evaluation_resources_and_shorthands():
     changed = override_sweep(
-        SWEEP, ["evaluation.epochs=3", "resources.trial_gpus=0.25", "backbone=resnet18", 'evaluation.networks=["vit"]']
+        SWEEP, ["evaluation.epochs=3", "resources.trial.gpus=0.25", "backbone=resnet18", 'evaluation.networks=["vit"]']
     )
     assert changed.evaluations[0].epochs == 3
-    assert changed.resources.trial_gpus == 0.25
+    assert changed.resources.trial.gpus == 0.25
     assert {run.backbone.name for run in changed.runs} == {"resnet18"}
     assert [network.name for network in changed.evaluations[0].networks] == ["vit"]
 

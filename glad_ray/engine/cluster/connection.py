@@ -23,7 +23,7 @@ from glad_ray.errors import UserError
 from glad_ray.interrupts import found_again, hangups_ignored
 from glad_ray.paths import expanded
 from glad_ray.plan.cluster_file import CLUSTER_VARIABLE, read_node_types
-from glad_ray.plan.machines import NodeType, check_machines, least_slice
+from glad_ray.plan.machines import NodeType, check_machines, least_bundle
 from glad_ray.spec import Resources, Unit
 
 _OF_WORKERS = {ALL_SEEN: "1", "RAY_CHDIR_TO_TRIAL_DIR": "0"}
@@ -162,7 +162,7 @@ def check_resources(
     there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     where = "here" if not types else f"here, or of the types {', '.join(each.name for each in types)},"
     check_machines(resources, units, [*there, *(each.resources for each in types)], held=held, where=where)
-    used = {resources.generator_gpus, *(least_slice(resources, unit, name).gpus for unit, name in units)}
+    used = {resources.generator_gpus, *(least_bundle(resources, unit, name).gpus for unit, name in units)}
     gpus = min(used - {0}, default=0)
     if gpus and any(node.get("GPU", 0) >= gpus for node in there):
         result(ray.remote(job_device).options(num_cpus=0, num_gpus=gpus, max_retries=0).remote(resources, gpus))

@@ -16,7 +16,7 @@ from glad_ray.engine.computing import computing_with, evaluation_bound, own_gene
 from glad_ray.engine.jobs import Job
 from glad_ray.engine.on_ray.devices import given_back, job_device
 from glad_ray.engine.on_ray.event_queue import EventQueue
-from glad_ray.engine.on_ray.node_actors import NodeActors, find_replicas, find_store
+from glad_ray.engine.on_ray.node_actors import NodeActors, find_replica, find_store
 from glad_ray.engine.on_ray.remote_trajectories import RemoteTrajectories
 from glad_ray.engine.real_images import DataKey
 from glad_ray.engine.remaining import RemainingWork
@@ -53,15 +53,14 @@ class RayContext:
         return dataset
 
     def generator(self, run: Run, device: str) -> Generator | None:
-        """The run's generator: replicas on this machine, or where there are none, on another; or one of its own."""
+        """The run's generator: a replica on this machine, or where there is none, on another; or one of its own."""
         if run.generator is None:
             return None
         generator_id = run.generator.content_id
         if run.learn_generator or generator_id not in self.generators:
             held = self.generator_files.get(generator_id)
             return own_generator(run, self.sweep.resources, device, None if held is None else ray.get(held))
-        replicas = self.sweep.resources.generator_replicas
-        return RemoteGenerator(find_replicas(self.prefix, generator_id, replicas, run.run_id), run.generator)
+        return RemoteGenerator(find_replica(self.prefix, generator_id, run.run_id), run.generator)
 
     def trajectories(self, expert_set: ExpertSet | None) -> RemoteTrajectories | None:
         """The trajectories of an expert set, if one is needed."""
@@ -96,7 +95,7 @@ class RayContext:
     def computing(self, job: Job) -> Iterator[str]:
         """Compute with as many threads as the job's whole CPUs, and on its device, which is given back."""
         resources, work = self.sweep.resources, job.work_class
-        needed = resources.slice_of(work.unit, work.name)
+        needed = resources.share_of(work.unit, work.name).bundle
         with computing_with(needed.cpus):
             device = job_device(resources, needed.gpus)
             if resources.deterministic and device != "cpu":

@@ -22,7 +22,7 @@ from glad_ray.errors import GladRayError
 from glad_ray.progress.events import Event
 from glad_ray.progress.faults import Fault
 from glad_ray.progress.view import View
-from glad_ray.spec import Resources, Slice
+from glad_ray.spec import Bundle, Resources, Share
 
 _CPUS = 1
 _PARTS_PER_CPU = 2
@@ -56,7 +56,7 @@ def decode_on_cluster(view: View, parts: Sequence[Part], form: Form) -> Iterator
     """See `Decode`: parts come as they are done. Raises what decoding raises, and `GladRayError` for one that is lost
     again and again.
     """
-    resources, policy = Resources(expert_cpus=_CPUS), _Parts(parts, form)
+    resources, policy = Resources(expert=Share(cpus=_CPUS)), _Parts(parts, form)
     scheduler = Scheduler(_TaskExecutor(), policy, ShareTable(resources), Budget(resources), view)
     while scheduler.turn():
         while policy.decoded:
@@ -112,7 +112,7 @@ class _TaskExecutor(Executor):
         self._capacity = max(1, int(ray.cluster_resources().get("CPU", 1) / _CPUS)) * _PARTS_PER_CPU
 
     @override
-    def submit(self, job: Job, share: Slice, attempt: int) -> None:
+    def submit(self, job: Job, share: Bundle, attempt: int) -> None:
         self._tasks.submit(job, share, attempt, spread=True)
 
     @override

@@ -36,7 +36,10 @@ def job_device(resources: Resources, gpus: float) -> str:
         os.environ[_VISIBLE] = ""
         return "cpu"
     if not ray.get_gpu_ids() or not torch.cuda.is_available():
-        raise UserError("A GPU was asked for and PyTorch sees none on the machine: set resources.*_gpus=0.")
+        raise UserError(
+            "A GPU was asked for and PyTorch sees none on the machine: "
+            "set resources.trial.gpus=0, or that of evaluation or expert."
+        )
     return f"cuda:{_number(str(ray.get_gpu_ids()[0]).strip())}"
 
 

@@ -25,10 +25,10 @@ from glad_ray.engine.on_ray.trials import Trials
 from glad_ray.engine.replica.watch import ReplicaWatch
 from glad_ray.engine.scheduler import Executor
 from glad_ray.engine.shares import ShareTable
-from glad_ray.plan.machines import NodeType, slices_of
+from glad_ray.plan.machines import NodeType, room_for
 from glad_ray.progress.events import Event, ShareTaken
 from glad_ray.progress.view import View
-from glad_ray.spec import Slice
+from glad_ray.spec import Bundle
 
 _POLL_SECONDS = 0.25
 _CLUSTER_SECONDS = 2.0
@@ -77,9 +77,9 @@ class RayExecutor(Executor):
         self._replicas = ReplicaWatch(lambda: self._actors.replicas, self._context.storage, view.show)
         self._cancelled = False
         self._in_tune = False
-        self._held = deque[tuple[Job, Slice, int]]()
+        self._held = deque[tuple[Job, Bundle, int]]()
         """tasks that Ray was not given yet"""
-        self._waiting: dict[Key, Slice] = {}
+        self._waiting: dict[Key, Bundle] = {}
         """tasks that have no share yet, of those that Ray was given"""
         self._nodes: list[Mapping[str, float]] = []
         self._turn_of_tasks = Turn(_TASKS_WAIT_SECONDS)
@@ -88,7 +88,7 @@ class RayExecutor(Executor):
         self._slots = 0
 
     @override
-    def submit(self, job: Job, share: Slice, attempt: int) -> None:
+    def submit(self, job: Job, share: Bundle, attempt: int) -> None:
         if isinstance(job, DistillationJob):
             self._trials.submit(job, share)
         else:
@@ -160,9 +160,9 @@ class RayExecutor(Executor):
         else:
             first.check()
 
-    def _have_room(self, waiting: Iterable[Slice]) -> bool:
+    def _have_room(self, waiting: Iterable[Bundle]) -> bool:
         """Whether there is a machine for something that waits; for the rest, one has to come."""
-        return any(slices_of(node, each) for each in set(waiting) for node in self._nodes)
+        return any(room_for(node, each) for each in set(waiting) for node in self._nodes)
 
     @override
     def drive(self, turn: Callable[[], bool]) -> None:
@@ -176,7 +176,7 @@ class RayExecutor(Executor):
         """Distillations that so many machines of each kind have room for at once."""
         each_kind = list(machines)
         needed = set(map(self._shares.of, self._distillations))
-        return max((sum(slices_of(has, each) * count for has, count in each_kind) for each in needed), default=0)
+        return max((sum(room_for(has, each) * count for has, count in each_kind) for each in needed), default=0)
 
     def _take_events(self, on_event: Callable[[Event], bool]) -> None:
         # Never waited for: the queue may be on its way to another machine.

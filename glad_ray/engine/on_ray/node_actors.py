@@ -15,7 +15,7 @@ from ray.exceptions import RayError
 from glad_ray.engine.on_ray.expert_store import start_expert_store
 from glad_ray.engine.remaining import RemainingWork
 from glad_ray.engine.replica.actor import HEALTH, start_replica
-from glad_ray.plan.machines import held_gpus, least_slice, shared_generators, slices_of, units_of
+from glad_ray.plan.machines import held_gpus, least_bundle, room_for, shared_generators, units_of
 from glad_ray.spec import GeneratorRecord, Sweep, Unit
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile
@@ -36,9 +36,9 @@ def alive_nodes() -> list[Node]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
-def replica_names(prefix: str, generator_id: str, node_id: str, count: int) -> list[str]:
-    """Names of the replicas of a generator on a machine."""
-    return [f"{prefix} generator {generator_id} {node_id} {number}" for number in range(count)]
+def replica_name(prefix: str, generator_id: str, node_id: str) -> str:
+    """Name of the replica of a generator on a machine."""
+    return f"{prefix} generator {generator_id} {node_id}"
 
 
 def store_name(prefix: str, expert_set_id: str, node_id: str) -> str:
@@ -94,7 +94,7 @@ class NodeActors:
         self._replicas[node_id] = {
             name: self._replica(name, record, node_id, trials)
             for record in (self.generators if self._holds_replicas(node, trials) else ())
-            for name in replica_names(self._prefix, record.content_id, node_id, self._resources.generator_replicas)
+            for name in [replica_name(self._prefix, record.content_id, node_id)]
         }
         read = self.expert_sets if trials or self._room(node, "evaluation") else ()
         self._stores[node_id] = [
@@ -111,31 +111,30 @@ class NodeActors:
 
     def _room(self, node: Node, unit: Unit) -> int:
         """Units of work that a machine has room for beside its replicas."""
-        needed = [least_slice(self._resources, each, name) for each, name in self._units if each == unit]
-        return max((slices_of(node["Resources"], each, held_gpus=self._held_gpus) for each in needed), default=0)
+        needed = [least_bundle(self._resources, each, name) for each, name in self._units if each == unit]
+        return max((room_for(node["Resources"], each, held_gpus=self._held_gpus) for each in needed), default=0)
 
     def _end(self, node_id: str) -> None:
         for actor in (*self._replicas.pop(node_id).values(), *self._stores.pop(node_id)):
             ray.kill(actor)
 
 
-def find_replicas(prefix: str, generator_id: str, count: int, run_id: str) -> list[str]:
-    """Names of replicas for a run: those of this machine, or where it can hold none, of another.
+def find_replica(prefix: str, generator_id: str, run_id: str) -> str:
+    """Name of the replica for a run: that of this machine, or where it can hold none, of another.
 
     Raises `TimeoutError` if none answers: one that is to have some of a GPU may wait for it, until work gives it back.
     """
-    here = replica_names(prefix, generator_id, ray.get_runtime_context().get_node_id(), count)
+    here = replica_name(prefix, generator_id, ray.get_runtime_context().get_node_id())
 
-    def some() -> list[str] | None:
-        there = {name for name in ray.util.list_named_actors() if name.startswith(f"{prefix} generator {generator_id}")}
-        if here[0] in there:
-            return here if _answers(here[0]) else None
-        nodes = sorted({name.rpartition(" ")[0] for name in there if name.endswith(" 0")})
-        if not nodes:
+    def some() -> str | None:
+        there = sorted(
+            name for name in ray.util.list_named_actors() if name.startswith(f"{prefix} generator {generator_id}")
+        )
+        if not there:
             return None
         # Trials without one of their own spread over those that there are.
-        name = nodes[zlib.crc32(run_id.encode()) % len(nodes)]
-        return [f"{name} {number}" for number in range(count)] if _answers(f"{name} 0") else None
+        name = here if here in there else there[zlib.crc32(run_id.encode()) % len(there)]
+        return name if _answers(name) else None
 
     return _until(some, "replica of its generator")
 

@@ -113,7 +113,7 @@ def cluster_for(
     for key in remaining.data:
         find_dataset(key.dataset)
     resources = sweep.resources
-    on_gpus = any(each.gpus for each in remaining.trial_slices(resources))
+    on_gpus = any(each.gpus for each in remaining.trial_bundles(resources))
     shared_on, own_on = (
         "cuda" if gpus and not resources.logical_gpus else "cpu"
         for gpus in (resources.generator_gpus or on_gpus, on_gpus)

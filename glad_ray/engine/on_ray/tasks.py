@@ -10,7 +10,7 @@ from ray.exceptions import RayError
 from glad_ray.engine.jobs import Ended, Job, Outcome
 from glad_ray.engine.shares import ray_options
 from glad_ray.progress.faults import Fault
-from glad_ray.spec import Slice
+from glad_ray.spec import Bundle
 
 
 # A process serves many tasks (max_calls=0), with a GPU too: importing torch anew takes longer than a short task.
@@ -27,7 +27,7 @@ class RayTasks:
         self._carry_out, self._context = ray.put(carry_out), ray.put(context)
         self._under_way: dict[ray.ObjectRef[Outcome], Any] = {}
 
-    def submit(self, job: Job, share: Slice, attempt: int, *, spread: bool = False) -> None:
+    def submit(self, job: Job, share: Bundle, attempt: int, *, spread: bool = False) -> None:
         """Queue a job for a share; what was tried before, or is to be spread, goes elsewhere if it can."""
         options = ray_options(share, spread or attempt > 0) | {"name": job.label}
         self._under_way[_do.options(**options).remote(self._carry_out, job, self._context)] = job

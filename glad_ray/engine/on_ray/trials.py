@@ -26,11 +26,11 @@ from typing_extensions import override
 
 from glad_ray.engine.cluster.first_process import FirstProcess
 from glad_ray.engine.jobs import DistillationJob, Ended, Outcome
-from glad_ray.engine.shares import bundle_of
+from glad_ray.engine.shares import placement_bundle
 from glad_ray.progress.events import Event, RunProgressed
 from glad_ray.progress.faults import LOST, Fault
 from glad_ray.results import Progress
-from glad_ray.spec import Slice
+from glad_ray.spec import Bundle
 
 if TYPE_CHECKING:
     from glad_ray.distill import Steps
@@ -116,25 +116,25 @@ class Trials:
     ) -> None:
         self._work = [ray.put(distil), ray.put(context)]
         self._callbacks = callbacks
-        self.submitted = deque[tuple[DistillationJob, Slice]]()
+        self.submitted = deque[tuple[DistillationJob, Bundle]]()
         """that Tune was not given yet"""
         self.under_way: dict[str, DistillationJob] = {}
         """by the ids of trials"""
-        self.starting: dict[str, Slice] = {}
+        self.starting: dict[str, Bundle] = {}
         """shares of those whose process is not there yet, by the ids of trials"""
         self.told: list[Event | Ended] = []
         """what was heard of trials since somebody took it"""
         self.first_process: FirstProcess | None = first_process
         """for which is waited; None: it is there"""
 
-    def submit(self, job: DistillationJob, share: Slice) -> None:
+    def submit(self, job: DistillationJob, share: Bundle) -> None:
         """Queue a job."""
         self.submitted.append((job, share))
 
     def __len__(self) -> int:
         return len(self.submitted) + len(self.under_way)
 
-    def waiting(self) -> Iterator[Slice]:
+    def waiting(self) -> Iterator[Bundle]:
         """The shares of those whose process is not there yet."""
         yield from (share for _, share in self.submitted)
         yield from self.starting.values()
@@ -181,7 +181,7 @@ class Trials:
             "name": job.name,
             "job": [job],
             "work": self._work,
-            "bundle": bundle_of(share),
+            "bundle": placement_bundle(share),
             "report_seconds": report_seconds,
         }
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from glad_ray.engine.replica.batching import Batch, Batching, Room, Served
+from glad_ray.engine.replica.batching import Batch, Batching, Room
 from glad_ray.engine.replica.calls import (
     IMAGE_GRADS,
     Array,
@@ -58,16 +58,16 @@ class Replica:
 
     def init(
         self, client: str, space: str, labels: Array, rng_state: Array, how: Init, real_images: Array | None
-    ) -> Served:
+    ) -> Any:
         """Latents to start from, and the state that the draws left `rng` in."""
         start = Start(labels, rng_state, how, real_images)
         return self._batching.serve(client, start_key(space), len(labels), start)
 
-    def decode(self, client: str, space: str, latents: Arrays) -> Served:
+    def decode(self, client: str, space: str, latents: Arrays) -> Any:
         """Images of latents."""
         return self._batching.serve(client, decode_key(space, latents), image_count(latents), latents)
 
-    def pullback(self, client: str, space: str, latents: Arrays, image_grads: Array) -> Served:
+    def pullback(self, client: str, space: str, latents: Arrays, image_grads: Array) -> Any:
         """Gradients of latents from those of images."""
         tensors = {**latents, IMAGE_GRADS: image_grads}
         return self._batching.serve(client, pullback_key(space, tensors), image_count(tensors), tensors)

@@ -12,9 +12,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-_WATCHED_BATCHES = 16
-_LEISURE_SHARE = 0.5
-
 
 class Room(NamedTuple):
     """What a batch may take."""
@@ -23,16 +20,6 @@ class Room(NamedTuple):
     """at most; a request that alone has more is a batch by itself"""
     memory_bytes: int
     """for as long as it is computed"""
-
-
-class Served(NamedTuple):
-    """What came of a request."""
-
-    value: Any
-    crowded: bool
-    """whether its client had better go elsewhere next time: more often than not, something else was left waiting"""
-    at_leisure: bool
-    """whether a client that went elsewhere may stay: of late, less than half of what can be computed at once was"""
 
 
 class Batch(NamedTuple):
@@ -55,8 +42,6 @@ class Request:
     images: int
     call: Any
     future: Future[Any] = field(default_factory=Future)
-    crowded: bool = False
-    at_leisure: bool = False
     since: float = field(default_factory=time.monotonic)
 
 
@@ -114,22 +99,19 @@ class Batching:
         nothing else; `on_batch`: told of each.
         """
         self._compute, self._room, self._on_batch = compute, room, on_batch
-        self._at_once = at_once
         self._memory = _Memory(memory_bytes)
         self._pool = ThreadPoolExecutor(at_once)
         self._lock = threading.Lock()
         self._admission = threading.Lock()
         self._queue = FairQueue()
-        self._left_waiting: list[bool] = []
-        self._load = _Load(at_once)
 
-    def serve(self, client: str, key: Hashable, images: int, call: Any) -> Served:
+    def serve(self, client: str, key: Hashable, images: int, call: Any) -> Any:
         """What comes of a call, when it has been computed; raises what computing it raised."""
         request = Request(client, key, images, call)
         with self._lock:
             self._queue.add(request)
         self._pool.submit(self._turn)
-        return Served(request.future.result(), request.crowded, request.at_leisure)
+        return request.future.result()
 
     @property
     def waiting(self) -> int:
@@ -143,8 +125,6 @@ class Batching:
             if not len(self._queue):
                 return
             batch = [self._queue.next()]
-            at_leisure = self._load.share() < _LEISURE_SHARE
-            self._load.begin()
         try:
             # One waits for memory at a time: a batch that takes much is not overtaken by others that take little.
             with self._admission:
@@ -153,18 +133,12 @@ class Batching:
             try:
                 with self._lock:
                     batch += self._queue.alike(batch[0].key, room.images - batch[0].images)
-                    batch[0].crowded = self._crowded()
-                for request in batch:
-                    request.at_leisure = at_leisure
                 self._answer(batch)
             finally:
                 self._memory.give_back(room.memory_bytes)
         except Exception as error:
             for request in batch:
                 request.future.set_exception(error)
-        finally:
-            with self._lock:
-                self._load.end()
 
     def _answer(self, batch: list[Request]) -> None:
         begin = time.monotonic()
@@ -192,52 +166,6 @@ class Batching:
                 return [error]
             # Each by itself tells whose fault it is.
             return [self._outcomes([request])[0] for request in batch]
-
-    def _crowded(self) -> bool:
-        """Whether of so many batches most left something waiting: true once, then it counts again."""
-        idle = self._at_once - self._load.computing
-        self._left_waiting.append(len(self._queue) > idle)
-        if len(self._left_waiting) < _WATCHED_BATCHES:
-            return False
-        crowded = 2 * sum(self._left_waiting) > _WATCHED_BATCHES
-        self._left_waiting.clear()
-        return crowded
-
-
-class _Load:
-    """How many batches are being computed, and which share of the time at hand that took since some batches ago."""
-
-    def __init__(self, at_once: int) -> None:
-        self.computing = 0
-        self._at_once = at_once
-        self._seconds = 0.0
-        """of all batches, until the last change"""
-        self._changed = time.monotonic()
-        self._began = deque([(self._changed, 0.0)], maxlen=_WATCHED_BATCHES)
-        """when the last batches began, and the seconds until then"""
-
-    def begin(self) -> None:
-        """A batch begins."""
-        self._pass()
-        self.computing += 1
-        self._began.append((self._changed, self._seconds))
-
-    def end(self) -> None:
-        """A batch has ended."""
-        self._pass()
-        self.computing -= 1
-
-    def share(self) -> float:
-        """From 0 to 1."""
-        self._pass()
-        began, seconds = self._began[0]
-        at_hand = self._at_once * (self._changed - began)
-        return (self._seconds - seconds) / at_hand if at_hand else 0.0
-
-    def _pass(self) -> None:
-        now = time.monotonic()
-        self._seconds += self.computing * (now - self._changed)
-        self._changed = now
 
 
 class _Memory:

@@ -39,7 +39,7 @@ class HeldGenerator:
         dtype: str | None,
     ) -> None:
         """Raises `UserError` for what cannot be built; `dtype`: the name of PyTorch's, in place of the record's."""
-        self._threads = max(1, int(resources.trial_cpus))
+        self._threads = max(1, int(resources.trial.cpus))
         self._device = torch.device(job_device(resources, resources.generator_gpus))
         if resources.deterministic and self._device.type != "cpu":
             compute_deterministically()

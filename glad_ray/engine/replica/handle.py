@@ -1,7 +1,6 @@
 """The handle: a `Generator` that asks a replica."""
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -18,8 +17,6 @@ from glad_ray.spec.generators import Init
 
 # Ray sends less along with the call, which takes it less time.
 SENT_ALONG_BYTES = 100 * 2**10
-_LOOKS_BACK = 16
-"""requests of a client that went on to a later replica, of which one is made of the replica before that"""
 
 
 @dataclass(frozen=True)
@@ -49,20 +46,14 @@ def _versions(latents: Latents) -> dict[str, int]:
 
 @final
 class RemoteGenerator:
-    """A `Generator` behind the names of the replicas of a machine, of which it asks the first until that is crowded.
-
-    A crowded replica tells one of its clients now and then, who goes on to the next, which loads the generator if it
-    has none yet, and comes back when the one before has leisure; so as many are in use as there is work for. On a CPU,
-    results lie in Ray's shared memory: they are only to be read.
+    """A `Generator` behind the name of a replica. On a CPU, results lie in Ray's shared memory: they are only to be
+    read.
     """
 
-    def __init__(self, names: Sequence[str], record: GeneratorRecord) -> None:
-        self._actors = [ray.get_actor(name) for name in names]
+    def __init__(self, name: str, record: GeneratorRecord) -> None:
+        self._actor = ray.get_actor(name)
         self._record = record
         self._client = uuid.uuid4().hex
-        self._asked = 0
-        self._requests = 0
-        """since it was sent on, or came back"""
         self._decoded: _InStore | None = None
         """what a pullback of the same step asks with again"""
 
@@ -99,18 +90,7 @@ class RemoteGenerator:
         return {kind: tensor_of(grads[kind]).to(value) for kind, value in latents.items()}
 
     def _ask(self, method: str, *arguments: Any) -> Any:
-        self._requests += 1
-        back = self._asked > 0 and self._requests % _LOOKS_BACK == 0
-        asked = self._asked - back
-        served = result(getattr(self._actors[asked], method).remote(self._client, *arguments))
-        if back and served.at_leisure:
-            self._go(asked)
-        elif served.crowded and not back:
-            self._go((asked + 1) % len(self._actors))
-        return served.value
-
-    def _go(self, to: int) -> None:
-        self._asked, self._requests = to, 0
+        return result(getattr(self._actor, method).remote(self._client, *arguments))
 
 
 def _bytes(latents: Latents) -> int:
