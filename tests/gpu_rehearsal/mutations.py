@@ -90,11 +90,12 @@ DEVICES = (
     Mutation(
         "draws of other packages' networks with the GPU's own state", "networks/foreign.py",
         'devices = [] if device.type in ("cpu", "meta") else [device]', "devices = []",
-        "test_sweep.py network",
+        "test_sweep.py another_package",
     ),
     Mutation(
         "a set that is written before it has arrived", "distill.py",
-        "space.decode(state.latents).cpu()", 'space.decode(state.latents).to("cpu", non_blocking=True)',
+        "{name: value.cpu() for name, value in state.latents.items()}",
+        '{name: value.to("cpu", non_blocking=True) for name, value in state.latents.items()}',
         "test_sweep.py together",
     ),
     Mutation(

@@ -12,7 +12,7 @@ from glad_ray.data import draws
 from glad_ray.engine.in_process import run_in_process
 from glad_ray.engine.search.run_search import run_search
 from glad_ray.generators.stylegan_xl import activation
-from glad_ray.networks import convnet
+from glad_ray.networks import build_network, convnet
 from glad_ray.plan import make_plan
 from glad_ray.progress.events import ExpertEpoch, RunFailed, RunProgressed, TrainingDone
 from glad_ray.results import read_losses, read_results, read_trials
@@ -28,7 +28,8 @@ EVALUATION = Evaluation(
 )
 TAUGHT = EVALUATION.replace(labels="soft", augmentation="", teacher=Experts(count=1, epochs=1, batch_size=1024))
 NETWORKS = [Network(name=name, width=8) for name in ("alexnet", "vgg11", "resnet18", "vit")]
-NETWORKS += [Network(width=8, norm="batchnorm"), Network(name="torchvision.models:mobilenet_v3_small")]
+FOREIGN = Network(name="torchvision.models:mobilenet_v3_small")
+NETWORKS += [Network(width=8, norm="batchnorm"), FOREIGN]
 
 SWEEPS = {
     "every space and algorithm": Sweep(
@@ -112,6 +113,19 @@ def test_a_sweep_comes_to_what_the_cpu_comes_to(name, cpu, tmp_path):
         storage = swept(SWEEPS[name], tmp_path, "cuda:0")
     assert_same(storage, expected, SWEEPS[name])
     assert {row["distill_device"] for row in read_results(storage).to_pylist()} == {"pretended GPU 0"}
+
+
+def test_a_network_of_another_package_draws_what_it_draws_on_the_cpu():
+    def logits(device):
+        rng = torch.Generator().manual_seed(1)
+        network = build_network(FOREIGN, channels=1, resolution=32, classes=10, rng=rng).to(device)
+        images = torch.randn(4, 1, 32, 32, generator=rng).to(device)
+        # Twice, for its dropout draws anew.
+        return [network(images).detach().cpu() for _ in range(2)]
+
+    expected = logits("cpu")
+    with PretendedGPU():
+        torch.testing.assert_close(logits("cuda:0"), expected, rtol=0, atol=0)
 
 
 def test_a_sweep_with_deterministic_kernels(cpu, tmp_path):
