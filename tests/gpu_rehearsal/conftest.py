@@ -1,8 +1,12 @@
 """Each module of this folder is one test, which runs it in a process of its own where there seem to be GPUs."""
 
 import pytest
+import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from glad_ray.experts import ExpertFiles, train_experts
+from glad_ray.generators.stylegan_xl import activation
+from glad_ray.networks import convnet
 from glad_ray.storage import Storage
 from tests.gpu_rehearsal import runs
 from tests.gpu_rehearsal.process import PLUGIN, rehearse
@@ -49,3 +53,13 @@ def experts(sample, tmp_path_factory):
     expert_set = runs.DISTILLED["mtt"].expert_set
     train_experts(expert_set, [0, 1], sample, storage, device="cpu", on_epoch=lambda expert, epoch: None)
     return ExpertFiles(storage, expert_set)
+
+
+@pytest.fixture(scope="module")
+def forms_for_gpus():
+    """A GPU takes other forms of three computations than a CPU; the CPU takes these as well, so no rounding differs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convnet, "average_pool", lambda maps: F.avg_pool2d(maps, 2))
+        patch.setattr(activation, "depthwise_is_fast", lambda x: False)
+        with sdpa_kernel(SDPBackend.MATH):
+            yield

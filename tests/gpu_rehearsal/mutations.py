@@ -45,7 +45,7 @@ DEVICES = (
     Mutation(
         "masks drawn with a generator of the CPU", "networks/vit.py",
         "torch.Generator(device).manual_seed(seed)", "torch.Generator().manual_seed(seed)",
-        "test_sweep.py network",
+        "test_networks.py soft",
     ),
     Mutation(
         "a constant of a layer that stays on the CPU", "generators/stylegan_xl/synthesis.py",
@@ -80,7 +80,7 @@ DEVICES = (
     Mutation(
         "soft labels that stay on the CPU", "evaluate.py",
         "taught.to(device), synthetic.step", "taught, synthetic.step",
-        "test_sweep.py network",
+        "test_networks.py soft",
     ),
     Mutation(
         "uploads to the first GPU, whichever it is", "machine.py",
@@ -90,13 +90,13 @@ DEVICES = (
     Mutation(
         "draws of other packages' networks with the GPU's own state", "networks/foreign.py",
         'devices = [] if device.type in ("cpu", "meta") else [device]', "devices = []",
-        "test_sweep.py another_package",
+        "test_networks.py another_package",
     ),
     Mutation(
         "a set that is written before it has arrived", "distill.py",
         "{name: value.cpu() for name, value in state.latents.items()}",
         '{name: value.to("cpu", non_blocking=True) for name, value in state.latents.items()}',
-        "test_sweep.py together",
+        "test_networks.py together",
     ),
     Mutation(
         "half precision that is never left", "generators/stylegan_xl/synthesis.py",
