@@ -15,7 +15,9 @@ from glad_ray.module_path import VARIABLE as MODULE_FOLDERS
 from glad_ray.storage import Storage
 from tests.recorded import Recorded
 
-pytest.register_assert_rewrite("tests.engine.tiny", "tests.faults.tables", "tests.storage.suite")
+pytest.register_assert_rewrite(
+    "tests.engine.tiny", "tests.faults.tables", "tests.storage.suite", "tests.storage.recording"
+)
 
 # The tests' tensors are small: one thread is faster, above all beside other work.
 torch.set_num_threads(1)
