@@ -30,6 +30,7 @@ from glad_ray.randomness import rng_for
 from glad_ray.results import (
     Training,
 )
+from glad_ray.sgd import SGD
 from glad_ray.spec import Evaluation, Labels, Network, Run
 from glad_ray.synthetic_set import SyntheticSet
 from glad_ray.training import Images, Targets, train_epoch
@@ -76,18 +77,15 @@ def train_network(
     if augmentation is None:
         raise UserError("This evaluation takes the augmentation of a run: give it one, or an empty text for none.")
     get = _getter(images)
-    optimiser = torch.optim.SGD(
-        network.parameters(), lr=lr, momentum=evaluation.momentum, weight_decay=evaluation.weight_decay
-    )
+    optimiser = SGD(network.parameters(), lr, evaluation.momentum, evaluation.weight_decay)
     averaged = deepcopy(network).requires_grad_(False)
     online, average = (list(module.state_dict().values()) for module in (network, averaged))
     for epoch in range(evaluation.epochs):
         rate = lr * learning_rate_factor(epoch, evaluation.epochs, evaluation.schedule)
-        if evaluation.schedule == "step" and rate < optimiser.param_groups[0]["lr"]:
+        if evaluation.schedule == "step" and rate < optimiser.lr:
             # The originals go on with a new optimiser.
-            optimiser.state.clear()
-        for group in optimiser.param_groups:
-            group["lr"] = rate
+            optimiser = SGD(network.parameters(), rate, evaluation.momentum, evaluation.weight_decay)
+        optimiser.lr = rate
         loss = train_epoch(
             network, optimiser, get, labels, batch_size=evaluation.batch_size, augmentation=augmentation, rng=rng
         )

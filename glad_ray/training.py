@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from glad_ray.augment import augment
 from glad_ray.machine import upload
 from glad_ray.networks import batch_sizes
+from glad_ray.sgd import SGD
 
 Images = Callable[[Int64[Tensor, " b"]], Float[Tensor, "b c h w"]]
 """Normalised images, on the device of the labels, by their indices, which are on the CPU."""
@@ -23,7 +24,7 @@ Targets = Int64[Tensor, " n"] | Float[Tensor, "n k"]
 
 def train_epoch(
     network: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    optimiser: SGD,
     images: Images,
     labels: Targets,
     *,
@@ -45,7 +46,7 @@ def train_epoch(
 
 def train_epoch_together(
     network: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    optimiser: SGD,
     images: Images,
     labels: Targets,
     *,
@@ -68,7 +69,7 @@ def train_epoch_together(
         losses = torch.stack([
             F.cross_entropy(each, truth) for each, truth in zip(logits.chunk(len(rngs)), truths, strict=True)
         ])  # fmt: skip
-        optimiser.zero_grad(set_to_none=True)
+        optimiser.zero_grad()
         losses.sum().backward()
         optimiser.step()
         total = total + losses.detach() * len(batches[0])

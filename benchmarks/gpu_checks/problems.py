@@ -18,6 +18,7 @@ from glad_ray.evaluate import train_network
 from glad_ray.generators import GeneratorSpace, InProcessGenerator, Latents, PixelSpace, Space, build_generator
 from glad_ray.networks import Ensemble, build_network, flat_parameters
 from glad_ray.randomness import rng_for
+from glad_ray.sgd import SGD
 from glad_ray.spec import DC, DM, DSA, MTT, Evaluation, Experts, ExpertSet, Network, RandomStyleGAN, Run
 from glad_ray.spec.precision import FP32Precision
 from glad_ray.storage import Storage
@@ -227,7 +228,7 @@ class ExpertEpoch:
         get, places = by_index(self.dataset.train_images, self.dataset, device), {"cpu": chosen}
         places[device.type] = chosen.to(device)
         labels = torch.tensor(self.dataset.train_labels[chosen.numpy()], device=device)
-        optimiser = torch.optim.SGD(network.parameters(), lr=0.01)
+        optimiser = SGD(network.parameters(), lr=0.01)
 
         def epoch() -> None:
             train_epoch_together(

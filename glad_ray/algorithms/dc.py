@@ -22,6 +22,7 @@ from glad_ray.data import Dataset
 from glad_ray.machine import upload
 from glad_ray.networks import Classifier, build_network, flat_parameters, load_flat_parameters, move, set_dropout_rng
 from glad_ray.randomness import rng_for
+from glad_ray.sgd import SGD
 from glad_ray.spec import DC, Run
 from glad_ray.training import train_epoch
 
@@ -102,7 +103,7 @@ class GradientMatching:
             move(self.network, self.device, images.dtype)
         set_dropout_rng(self.network, rng_for(self.run.run_id, "dropout", step))
         if loop > 0:
-            optimiser = torch.optim.SGD(self.network.parameters(), lr=self.settings.network_lr)
+            optimiser = SGD(self.network.parameters(), self.settings.network_lr)
             rng = rng_for(self.run.run_id, "inner loop", step)
             for _ in range(self.inner_loops):
                 train_epoch(

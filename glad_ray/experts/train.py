@@ -18,6 +18,7 @@ from glad_ray.machine import fp32_precision
 from glad_ray.networks import Classifier, Ensemble, build_network, flat_parameters
 from glad_ray.randomness import rng_for
 from glad_ray.results import missing_experts
+from glad_ray.sgd import SGD
 from glad_ray.spec import ExpertSet
 from glad_ray.storage import Storage
 from glad_ray.training import train_epoch_together
@@ -88,9 +89,7 @@ def _epochs(
     network = networks[0] if len(networks) == 1 else Ensemble(networks)
     images = by_index(dataset.train_images, dataset, target)
     labels = torch.tensor(dataset.train_labels, device=target)
-    optimiser = torch.optim.SGD(
-        network.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
-    )
+    optimiser = SGD(network.parameters(), settings.lr, settings.momentum, settings.weight_decay)
     yield flat_parameters(network).cpu(), [math.nan] * len(indices)
     for epoch in range(settings.last_epoch):
         losses = train_epoch_together(

@@ -75,8 +75,9 @@ def check_network(spec: Network, *, channels: int, resolution: int, classes: int
         check_foreign(spec, channels=channels, resolution=resolution, classes=classes, smallest_batch=smallest_batch)
         return
     network = build_network_without_storage(spec, channels=channels, resolution=resolution, classes=classes)
-    image = torch.zeros(1, channels, resolution, resolution, device="meta")
-    if smallest_batch == 1 and not takes_one_image(network, image):
+    if smallest_batch > 1 or not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        return
+    if not takes_one_image(network, torch.zeros(1, channels, resolution, resolution, device="meta")):
         raise single_image(f"{spec.title} at {resolution} pixels")
 
 
@@ -135,7 +136,9 @@ def _architecture_without_storage(
 
 
 def _with_storage(network: Classifier, rng: torch.Generator | None) -> Classifier:
-    network.to_empty(device="cpu")
+    # Not `to_empty`, which imports SymPy.
+    empty = {name: torch.empty(value.shape, dtype=value.dtype) for name, value in network.state_dict().items()}
+    network.load_state_dict(empty, assign=True)
     initialise(network, rng)
     return network
 
