@@ -125,7 +125,7 @@ class Seen:
     workers: list[Worker] = field(default_factory=list)
     """when there were most processes of trials"""
     processes: set[int] = field(default_factory=set)
-    """of trials that were there at some look"""
+    """of trials that were ever there"""
 
     def trial_processes(self) -> list[Worker]:
         """Processes of trials."""
@@ -272,7 +272,7 @@ def main() -> int:
     parser.add_argument("--no-experts", action="store_true", help="no MTT, whose experts have a store on every node")
     parser.add_argument("--quick", action="store_true", help="200 runs on 4 nodes")
     parser.add_argument("--profile", action="store_true", help="say where the driver's time goes")
-    parser.add_argument("--storage", action="store_true", help="what so many finished runs cost to look at, in place")
+    parser.add_argument("--storage", action="store_true", help="what so many finished runs cost to read, in place")
     parser.add_argument("--cost", action="store_true", help="what a large grid takes on many GPUs, in place")
     parser.add_argument("--driver-ms", type=float, default=30.0, help="CPU time a run, for --cost")
     parser.add_argument("--teraflops", type=float, default=20.0, help="that a GPU sustains, for --cost")

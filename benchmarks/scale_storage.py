@@ -1,4 +1,4 @@
-"""What thousands of finished runs on storage cost: to plan, to find out what is left, to look, to report.
+"""What thousands of finished runs on storage cost: to plan, to find out what is left, to show the status, to report.
 
 A part of `scale.py`.
 
@@ -46,7 +46,7 @@ _DEVICE = "none: drawn at random"
 
 
 class Cost(NamedTuple):
-    """What a look at a storage takes."""
+    """What one operation on a storage takes."""
 
     what: str
     cpu_seconds: float
@@ -99,7 +99,7 @@ def _taken(versions: dict[str, str]) -> Distillation:
 
 
 def costs(sweep: Sweep, storage: Storage) -> Iterator[Cost]:
-    """What it takes to plan a sweep, and to look at a storage where all its runs are finished."""
+    """What it takes to plan a sweep, and to read a storage where all its runs are finished."""
     plan, cost = _taken_by("plan: the order of runs", storage, lambda: make_plan(sweep))
     yield cost
     yield _taken_by("glad-ray plan: its tables", storage, lambda: Counter(map(type, plan_tables(plan, set()))))[1]
@@ -165,7 +165,7 @@ def counted() -> Iterator[Counter[str]]:
 
 
 def costs_table(sweep: Sweep, storage: Storage) -> Table:
-    """A line for every look."""
+    """A line for every operation."""
     runs = len(sweep.runs)
     table = Table("", "CPU s", "CPU ms a run", "reads", "writes", "asked after", "listings")
     for cost in costs(sweep, storage):
@@ -185,7 +185,7 @@ def costs_table(sweep: Sweep, storage: Storage) -> Table:
 
 
 def say(console: Console, sweep: Sweep) -> None:
-    """Make the storage, and print what it costs to look at it."""
+    """Make the storage, and print what it costs to read it."""
     with tempfile.TemporaryDirectory() as folder:
         storage = Storage.open(folder)
         began = time.process_time()

@@ -37,7 +37,7 @@ GRID = (
 
 
 class Spent(NamedTuple):
-    """On distilling and looking."""
+    """On distilling and evaluating."""
 
     wall: float
     """seconds"""
@@ -58,24 +58,24 @@ def run(search_file: Path, storage: Path, *assignments: str) -> float:
 
 
 def spent(search: Search, storage: Storage, wall: float) -> Spent:
-    """What the trials took; the cheap looks of those that a grid evaluates in full anyway are no part of it."""
+    """What the trials took; rung evaluations of trials that a grid evaluates in full anyway are no part of it."""
     trials = read_trials(storage)
     steps = epochs = 0
     compute = sum(trial.seconds + trial.full_seconds for trial in trials)
     in_vain = len(search.rungs) == 1
     for trial in trials:
-        reached = search.rungs[-1] if trial.full else search.rungs[max(0, len(trial.looks) - 1)]
+        reached = search.rungs[-1] if trial.full else search.rungs[max(0, len(trial.rung_accuracies) - 1)]
         steps += search.step_of(trial.run, reached)
-        looked = [] if in_vain and trial.full else list(search.rungs[: len(trial.looks)])
-        for rung in [*looked, *([None] if trial.full else [])]:
+        evaluated = [] if in_vain and trial.full else list(search.rungs[: len(trial.rung_accuracies)])
+        for rung in [*evaluated, *([None] if trial.full else [])]:
             evaluation = search.evaluation_at(trial.run, rung)
             epochs += evaluation.epochs * evaluation.repeats * len(evaluation.networks)
         if in_vain and trial.full:
-            compute -= _seconds_of_look(search, storage, trial, search.rungs[0])
+            compute -= _seconds_at_rung(search, storage, trial, search.rungs[0])
     return Spent(wall, compute, steps, epochs)
 
 
-def _seconds_of_look(search: Search, storage: Storage, trial: SearchTrial, rung: Rung) -> float:
+def _seconds_at_rung(search: Search, storage: Storage, trial: SearchTrial, rung: Rung) -> float:
     evaluation = search.evaluation_at(trial.run, rung)
     step = search.step_of(trial.run, rung)
     return sum(
@@ -115,7 +115,10 @@ def show(search: Search, folders: dict[str, Path], walls: dict[str, float], vari
     row("configurations begun", *(str(len(trials[name])) for name in folders))
     row(
         "to their last step",
-        *(str(sum(len(each.looks) == len(variants[name].rungs) for each in trials[name])) for name in folders),
+        *(
+            str(sum(len(each.rung_accuracies) == len(variants[name].rungs) for each in trials[name]))
+            for name in folders
+        ),
     )
     row("evaluated in full", *(str(sum(bool(each.full) for each in trials[name])) for name in folders))
     row("compute, s", *(f"{cost[name].compute:.0f}" for name in folders))

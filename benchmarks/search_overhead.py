@@ -1,9 +1,9 @@
 """What a search costs the driver beside its trials: trials that compute nothing, on Ray, with the real study.
 
-Distillations and looks are Ray tasks that return at once, looks with an accuracy made of what was drawn. All else is
-real: Optuna's sampler and pruner, the journal with its flushes to disk, Ray Tune, the table of trials. For every so
-many trials in turn it tells the wall-clock time, the driver's CPU time and its memory: flat if they do not grow with
-the number of trials that there are already.
+Distillations and rung evaluations are Ray tasks that return at once, the latter with an accuracy made of what was
+drawn. All else is real: Optuna's sampler and pruner, the journal with its flushes to disk, Ray Tune, the table of
+trials. For every so many trials in turn it tells the wall-clock time, the driver's CPU time and its memory: flat if
+they do not grow with the number of trials that there are already.
 
     python benchmarks/search_overhead.py
 """
@@ -36,7 +36,7 @@ MIB = 2**20
 
 
 def search(trials: int) -> Search:
-    """Every space of a generator, four learning rates and three looks."""
+    """Every space of a generator, four learning rates and three rungs."""
     generator = RandomStyleGAN(
         resolution=32, image_channels=1, num_layers=14, channel_base=64, channel_max=8, w_dim=8, z_dim=8
     )

@@ -1,9 +1,9 @@
 """Which layer, which learning rates: a search over every space of a small generator, by distribution matching.
 
 Varied: the space (pixels, w+, every f<n>), and the learning rates of F and of w, each over three orders of magnitude.
-Trials are looked at after a tenth, a third and all of their steps, by short trainings of two networks that did not
-distil, on held-out training images; of those that come to a look the best third goes on. The best are evaluated in
-full, two that were stopped too, which tells how well short looks rank; the winner is tested with fresh seeds. The
+Trials are evaluated at rungs after a tenth, a third and all of their steps, by short trainings of two networks that did
+not distil, on held-out training images; of those that reach a rung the best third goes on. The best are evaluated in
+full, two that were stopped too, which tells how well the rungs rank trials; the winner is tested with fresh seeds. The
 budget is tiny (a sample of Fashion-MNIST, one image per class, an untrained generator): compare configurations with one
 another, not with published tables.
 

@@ -134,8 +134,8 @@ def test_a_search_against_the_grid(benchmark, monkeypatch, capsys, tmp_path):
     trials = {name: read_trials(Storage.open(tmp_path / name, create=False)) for name in ("search", "grid")}
     assert len(trials["grid"]) == 3, "pixels at two rates, and the other space"
     assert all(trial.full for trial in trials["grid"])
-    # Every run of the grid is distilled to its end; of the search, those that came to the last look and the controls.
-    steps = {"grid": 3 * 6, "search": sum(6 if len(t.looks) == 2 or t.full else 2 for t in trials["search"])}
+    # Every run of the grid is distilled to its end; of the search, those that reached the last rung and the controls.
+    steps = {"grid": 3 * 6, "search": sum(6 if len(t.rung_accuracies) == 2 or t.full else 2 for t in trials["search"])}
     (said,) = [value for title, value in rows.items() if title.startswith("distillation steps")]
     assert int(said) == steps["grid"]
     (said,) = [title for title in rows if title.startswith("distillation steps")]

@@ -71,7 +71,7 @@ def test_status(searched, capsys):
     assert main(["status", storage, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     trials = read_trials(Storage.open(storage, create=False))
-    assert [each["looks"] for each in document["trials"]] == [list(trial.looks) for trial in trials]
+    assert [each["looks"] for each in document["trials"]] == [list(trial.rung_accuracies) for trial in trials]
     assert sum(document["counts"].values()) == document["wanted"] == 4
     assert document["winner"]["counts"] == {"finished": 1}
 

@@ -128,9 +128,11 @@ def _check_begun(found: "Found") -> None:
 
 def _best(storage: Storage) -> SearchTrial:
     """The best in full, or, while there is none, of those that came furthest."""
-    trials = [trial for trial in read_trials(storage) if trial.looks]
+    trials = [trial for trial in read_trials(storage) if trial.rung_accuracies]
     if not trials:
         raise UserError(
-            f"{storage} has no trial of a search that was looked at: start the search, or name its storage."
+            f"{storage} has no trial of a search that was evaluated: start the search, or name its storage."
         )
-    return max(trials, key=lambda trial: (trial.full_accuracy or -1.0, len(trial.looks), trial.looks[-1]))
+    return max(
+        trials, key=lambda trial: (trial.full_accuracy or -1.0, len(trial.rung_accuracies), trial.rung_accuracies[-1])
+    )

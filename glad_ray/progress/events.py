@@ -183,12 +183,12 @@ class TrialsFound:
 
 
 Outcome = Literal["goes on", "stopped", "complete", "in full"]
-"""of a look; in full: it was the last"""
+"""of an evaluation; in full: the trial's last"""
 
 
 @dataclass(frozen=True)
 class TrialSeen:
-    """A run of a search was looked at."""
+    """A run of a search was evaluated, at a rung or in full."""
 
     trial: int
     drawn: str

@@ -33,7 +33,7 @@ def make_search_view(search: Search, storage: Storage) -> View:
 
 
 class SearchReporter:
-    """A `Reporter` of a search; a line for every look."""
+    """A `Reporter` of a search; a line for every rung evaluation."""
 
     def __init__(self, search: Search, storage: Storage) -> None:
         plan = plan_search(search, storage)
@@ -43,10 +43,10 @@ class SearchReporter:
         self._found = False
         self._ended = self._ended_before = self._in_full = self._failed = self._refused = 0
         self._running: dict[str, tuple[Run, Progress]] = {}
-        self._looked_at: dict[str, int] = {}
+        self._evaluated_steps: dict[str, int] = {}
         """the last step after which a run was evaluated or failed, by its id"""
         self._best: tuple[float, Run] | None = None
-        """accuracy at the last look, or, once there is one, in full"""
+        """accuracy at the last rung, or, once there is one, in full"""
 
     def add(self, event: Event) -> None:
         """See `Reporter`."""
@@ -61,7 +61,7 @@ class SearchReporter:
                 self._most = begun
             case RunProgressed(run, progress):
                 # It may come after what the run's steps led to.
-                if progress.step > self._looked_at.get(run.run_id, 0):
+                if progress.step > self._evaluated_steps.get(run.run_id, 0):
                     self._running[run.run_id] = run, progress
             case TrialSeen():
                 self._distilled(event.run, event.step)
@@ -131,7 +131,7 @@ class SearchReporter:
         return self.head().plain if self._found else None
 
     def _distilled(self, run: Run, step: int) -> None:
-        self._looked_at[run.run_id] = step
+        self._evaluated_steps[run.run_id] = step
         self._running.pop(run.run_id, None)
 
     def _seen(self, event: TrialSeen) -> None:

@@ -50,7 +50,7 @@ class SearchStatus:
 
 
 def read_search_status(storage: Storage, driver: Seen | None = None) -> SearchStatus | None:
-    """What a search is doing; None: the storage has none. `driver`: who drives it, if the caller has looked already."""
+    """What a search is doing; None: the storage has none. `driver`: who drives it, if the caller knows already."""
     if not storage.exists(Storage.SEARCH):
         return None
     return SearchStatus(
@@ -74,15 +74,16 @@ def search_status_parts(status: SearchStatus) -> Iterator[RenderableType]:
     if more := len(status.refused[_SHOWN_REFUSED:]):
         yield Text(f"  and {more} more")
     yield Text(driver_words(status.driver, status.at, "search"))
-    looks = len(status.search.looks)
-    table = Table("trial", "state", "drawn", *(f"look {number + 1}" for number in range(looks)), "in full")
+    rungs = len(status.search.evaluated_rungs)
+    table = Table("trial", "state", "drawn", *(f"rung {number + 1}" for number in range(rungs)), "in full")
     winner = best_in_full(status.trials)
     for trial in status.trials:
         drawn = formatting.of_drawn(trial.parameters)
-        seen = [f"{100 * look:.1f} %" for look in trial.looks] + [""] * (looks - len(trial.looks))
+        reached = [f"{100 * accuracy:.1f} %" for accuracy in trial.rung_accuracies]
+        reached += [""] * (rungs - len(reached))
         full = "" if trial.full_accuracy is None else f"{100 * trial.full_accuracy:.1f} %"
         style = "green" if trial is winner else ""
-        table.add_row(str(trial.number), trial.error or trial.state, escape(drawn), *seen, full, style=style)
+        table.add_row(str(trial.number), trial.error or trial.state, escape(drawn), *reached, full, style=style)
     yield table
 
 
@@ -104,7 +105,7 @@ def search_status_fields(status: SearchStatus) -> dict[str, Any]:
                 "run_id": trial.run.run_id,
                 "state": trial.state,
                 "parameters": dict(trial.parameters),
-                "looks": list(trial.looks),
+                "looks": list(trial.rung_accuracies),
                 "full_accuracy": trial.full_accuracy,
                 "control": trial.control,
                 "error": trial.error,

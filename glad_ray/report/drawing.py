@@ -24,12 +24,12 @@ COLOURS = {
 }
 """of the algorithms"""
 FIRST, LAST, FULL = "#1d1e1f", "#202122", "#252627"
-"""of what is seen of a trial: at its first look, at its last, in full"""
+"""of a trial's accuracies: at its first rung, at the last rung, in full"""
 RAMP = tuple(f"#3031{level:02x}" for level in range(9))
 """from low to high"""
 _STYLED = (
     {_INK: "currentColor", _RULE: "var(--rule)", PAGE: "var(--page)"}
-    | {FIRST: "var(--look-first)", LAST: "var(--look-last)", FULL: "var(--look-full)"}
+    | {FIRST: "var(--rung-first)", LAST: "var(--rung-last)", FULL: "var(--in-full)"}
     | {colour: f"var(--{name})" for name, colour in COLOURS.items()}
     | {
         colour: f"color-mix(in oklab, var(--ramp-high) {100 * level / (len(RAMP) - 1):g}%, var(--ramp-low))"

@@ -15,7 +15,7 @@ from glad_ray.spec.search import Search
 from glad_ray.storage import Storage
 
 TrialState = Literal["running", "stopped", "complete", "failed"]
-"""stopped: by what a cheap look saw; complete: looked at after its last step; failed: by a fault of its own"""
+"""stopped: at a rung, by the pruner; complete: evaluated at the last rung; failed: by a fault of its own"""
 
 
 class SearchTrial(Record):
@@ -26,10 +26,10 @@ class SearchTrial(Record):
     run: Run
     parameters: Mapping[str, str | float | int | bool | None]
     """what was drawn, by the parameter's name, in the order in which it was; others have others"""
-    looks: tuple[float, ...] = ()
-    """accuracy on held-out training images at each rung, in [0, 1], as far as it came"""
+    rung_accuracies: tuple[float, ...] = ()
+    """accuracies on held-out training images, in [0, 1], one a rung that it reached"""
     seconds: float = Field(default=0.0, ge=0)
-    """of distilling and of looks, until it was complete or stopped"""
+    """of distilling and of rung evaluations, until it was complete or stopped"""
     values: tuple[float, ...] = ()
     """of the objectives, of a complete trial"""
     full: Mapping[str, tuple[float, ...]] = {}
@@ -37,7 +37,7 @@ class SearchTrial(Record):
     full_seconds: float = Field(default=0.0, ge=0)
     """of the evaluation in full, and of what was left to distil for it"""
     control: bool = False
-    """evaluated in full though it was stopped, drawn at random: it tells how well cheap looks rank"""
+    """evaluated in full though it was stopped, drawn at random: it tells how well the rungs rank trials"""
     error: str | None = None
     """why it failed"""
 
@@ -61,6 +61,8 @@ class RefusedDraw(Record):
 
 
 _DRAWS = TypeAdapter(tuple[RefusedDraw, ...])
+_COLUMNS = {"rung_accuracies": "looks"}
+"""columns that have another name than their field"""
 _SCHEMA = pa.schema([
     ("number", pa.int64()),
     ("state", pa.string()),
@@ -132,11 +134,12 @@ def read_refused_draws(storage: Storage) -> tuple[RefusedDraw, ...]:
 
 def _row(trial: SearchTrial) -> dict[str, Any]:
     row = trial.model_dump(mode="json")
-    derived = {"run_id": trial.run.run_id, "space": trial.run.space, "full_accuracy": trial.full_accuracy}
+    derived = {column: row.pop(name) for name, column in _COLUMNS.items()}
+    derived |= {"run_id": trial.run.run_id, "space": trial.run.space, "full_accuracy": trial.full_accuracy}
     return row | derived | {name: json.dumps(row[name]) for name in ("parameters", "full", "run")}
 
 
 def _trial(row: Mapping[str, Any]) -> SearchTrial:
-    fields = {name: row[name] for name in SearchTrial.model_fields}
+    fields = {name: row[_COLUMNS.get(name, name)] for name in SearchTrial.model_fields}
     run = Run.model_validate(json.loads(row["run"])).stored_as(row["run_id"])
     return SearchTrial(**fields | {name: json.loads(row[name]) for name in ("parameters", "full")} | {"run": run})

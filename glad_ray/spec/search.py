@@ -131,10 +131,10 @@ Sampler = Annotated[TPE | GP | CMAES | Random | Grid, Field(discriminator="name"
 
 
 class Rung(Record):
-    """A cheap look at a run that is under way, by which it goes on or not."""
+    """A cheap evaluation of a run that is under way, which decides whether the run goes on."""
 
     share: float = Field(gt=0, le=1)
-    """of the run's steps, after which it is looked at; one that goes on goes on from there"""
+    """of the run's steps, after which it is evaluated; a run that goes on goes on from there"""
     epochs: int = Field(default=100, ge=1)
     """of the training on the set as it is then"""
     repeats: int = Field(default=1, ge=1)
@@ -198,14 +198,14 @@ class Search(Record):
     """
     sampler: Sampler = TPE()
     rungs: tuple[Rung, ...] = RUNGS
-    """looks at each run, in order; the sampler learns from the last that a trial came to"""
+    """at which each run is evaluated, in order; the sampler learns from the last rung that a trial reached"""
     stopping: Stopping = Halving()
-    """who goes on after a look; nobody stops where there are several objectives"""
+    """which trials go on after a rung; none stops where there are several objectives"""
     finalists: int = Field(default=4, ge=1)
     """the best, evaluated in full on held-out images"""
     controls: int = Field(default=2, ge=0)
     """of those that were stopped, so many at random, distilled to their end and evaluated in full too: they tell how
-    well cheap looks rank"""
+    well the rungs rank trials"""
     evaluation: Evaluation = Evaluation()
     """in full, and of the winner on test images"""
     seeds: int = Field(default=3, ge=1)
@@ -218,7 +218,7 @@ class Search(Record):
     description: str = ""
 
     def step_of(self, run: Run, rung: Rung) -> int:
-        """The step after which a run is looked at."""
+        """The step after which a run is evaluated at a rung."""
         return max(1, round(rung.share * run.steps))
 
     def unseen(self, run: Run) -> tuple[Network, ...]:
@@ -227,7 +227,7 @@ class Search(Record):
         return tuple(network for network in networks if network.name != run.backbone.name) or networks
 
     def evaluation_at(self, run: Run, rung: Rung | None) -> Evaluation:
-        """How a run is looked at: at a rung, or, without one, in full."""
+        """How a run is evaluated: at a rung, or, without one, in full."""
         unseen = self.unseen(run)
         decided = self.evaluation.decided_for(run)
         if rung is None:
@@ -239,8 +239,8 @@ class Search(Record):
         return tuple(run.replace(seed=run.seed + 1 + index) for index in range(self.seeds))
 
     @property
-    def looks(self) -> tuple[Rung, ...]:
-        """Where trials are looked at: at the last rung alone where nothing stops early."""
+    def evaluated_rungs(self) -> tuple[Rung, ...]:
+        """The rungs at which trials are evaluated: all, or the last alone if there are several objectives."""
         return self.rungs if len(self.objectives) == 1 else self.rungs[-1:]
 
     @field_validator("objectives")

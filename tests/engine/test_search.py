@@ -30,8 +30,8 @@ def run(search, storage, view, *, on_ray=False):
     return run_search(search, storage, where=None, alone=False, address=None, device=device, view=view)
 
 
-def looks(storage):
-    """Every look that was kept, by its path, without what it took."""
+def rung_evaluations(storage):
+    """Every rung evaluation that was kept, by its path, without what it took."""
     paths = [path for path in storage.tree("runs") if "/looks/" in path and not path.endswith(".partial")]
     return {path: read_rung(storage, path).accuracies for path in paths}
 
@@ -99,7 +99,7 @@ def test_no_test_image_decides(undisturbed, storage, monkeypatch):
 
     monkeypatch.setattr("glad_ray.engine.real_images.load_dataset", wrong)
     assert run(tiny.SEARCH, storage, Recorded()).winner.run == found.winner.run
-    assert looks(storage) == looks(undisturbed[1])
+    assert rung_evaluations(storage) == rung_evaluations(undisturbed[1])
 
 
 @pytest.mark.full
@@ -111,7 +111,7 @@ def test_on_ray(undisturbed, ray_session, storage):
     assert len(rows) == tiny.SEARCH.trials
     assert {row.run.algorithm.name for row in rows} == {"dm", "mtt"}
     assert not view.of(TrialFailed)
-    ours, theirs = looks(storage), looks(expected)
+    ours, theirs = rung_evaluations(storage), rung_evaluations(expected)
     both = ours.keys() & theirs.keys()
     assert len(both) >= 4, "trials draw alike until what was seen differs, by the order in which it was"
     assert {path: ours[path] for path in both} == {path: theirs[path] for path in both}
@@ -145,7 +145,7 @@ def test_a_budget_ends_it_and_the_next_call_goes_on(ray_session, storage, on_ray
     found = run(tiny.SEARCH, storage, Recorded(), on_ray=on_ray)
     assert found.winner is not None
     after = {row.number: row for row in told(storage)}
-    assert all(after[row.number].looks[: len(row.looks)] == row.looks for row in before)
+    assert all(after[row.number].rung_accuracies[: len(row.rung_accuracies)] == row.rung_accuracies for row in before)
     assert {row.state for row in after.values()} <= {"complete", "stopped"}
 
 
@@ -161,7 +161,7 @@ def _started(folder, *words):
 
 
 def _kept(storage):
-    return len(looks(storage)) if storage.exists("runs") else 0
+    return len(rung_evaluations(storage)) if storage.exists("runs") else 0
 
 
 @pytest.mark.fault
@@ -184,7 +184,7 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(undisturbed, tmp_pat
     assert process.returncode == 0, said
     assert kills >= 2
     assert told(storage) == told(expected)
-    assert looks(storage) == looks(expected)
+    assert rung_evaluations(storage) == rung_evaluations(expected)
     assert storage.exists(Storage.REPORT_SEARCH)
     winner = max(read_trials(storage), key=lambda row: row.full_accuracy or 0)
     tested = {row["run_id"] for row in read_results(storage).to_pylist()}

@@ -1,4 +1,4 @@
-"""What a search looks at, in which order, and what is left of that when its driver is killed."""
+"""What a search evaluates, in which order, and what is left of that when its driver is killed."""
 
 import contextlib
 import itertools
@@ -68,7 +68,7 @@ def accuracy(stop):
     return 0.1 + 0.1 * (run.layer or 0) + 0.01 / (1 + abs(run.algorithm.learning_rates.f - 1)) + 0.001 * stop.step
 
 
-def looks_at(stop):
+def evaluations_of(stop):
     return {
         network.key: RungEvaluation(accuracies=(accuracy(stop),) * stop.evaluation.repeats, seconds=1.0)
         for network in stop.evaluation.networks
@@ -76,18 +76,18 @@ def looks_at(stop):
 
 
 def keep(storage, stop):
-    """As the task of a look does, before anybody is told."""
-    for key, look in looks_at(stop).items():
-        write_rung(storage, storage.rung_path(stop.run.run_id, stop.step, stop.evaluation.content_id, key), look)
+    """As the task of a rung evaluation does, before anybody is told."""
+    for key, evaluation in evaluations_of(stop).items():
+        write_rung(storage, storage.rung_path(stop.run.run_id, stop.step, stop.evaluation.content_id, key), evaluation)
 
 
 def finish(study):
-    """Look at all that it wants; returns that."""
+    """Evaluate all that it wants; returns that."""
     stops = []
     while (stop := study.next()) is not None:
         stops.append(stop)
         keep(study.storage, stop)
-        study.seen(stop, looks_at(stop))
+        study.seen(stop, evaluations_of(stop))
     assert study.finished
     return stops
 
@@ -96,14 +96,14 @@ def rungs(stops, rung):
     return [stop for stop in stops if stop.rung == rung]
 
 
-def test_every_trial_is_looked_at_cheaply_and_the_best_go_on(storage):
+def test_every_trial_is_evaluated_cheaply_and_the_best_go_on(storage):
     study = opened(SEARCH, storage)
     stops = finish(study)
     assert [stop.step for stop in stops if stop.trial == stops[0].trial] == [1, 3, 9, 9]
     assert len(rungs(stops, 0)) > len(rungs(stops, 1)) > len(rungs(stops, 2)) > 0
-    looked = [rungs(stops, rung)[0].evaluation for rung in (0, 2, None)]
-    assert [len(evaluation.networks) for evaluation in looked] == [1, 2, 2]
-    assert {network.name for network in looked[-1].networks} == {"vgg11", "vit"}, "not the one that distils"
+    evaluations = [rungs(stops, rung)[0].evaluation for rung in (0, 2, None)]
+    assert [len(evaluation.networks) for evaluation in evaluations] == [1, 2, 2]
+    assert {network.name for network in evaluations[-1].networks} == {"vgg11", "vit"}, "not the one that distils"
     values = {stop.trial: accuracy(stop) for stop in rungs(stops, 2)}
     best = sorted(values, key=values.__getitem__, reverse=True)[:3]
     in_full = [stop.trial for stop in rungs(stops, None)]
@@ -123,16 +123,18 @@ def test_the_table_has_every_trial(storage):
     assert len(numbers) == 12
     assert numbers == sorted(numbers)
     assert {row.state for row in rows} == {"complete", "stopped"}
-    assert all(len(row.looks) == 3 and row.values for row in rows if row.state == "complete")
+    assert all(len(row.rung_accuracies) == 3 and row.values for row in rows if row.state == "complete")
     assert all(row.parameters["space"] == row.run.space for row in rows)
-    assert all(row.seconds == len(row.looks) + (len(row.looks) == 3) for row in rows), "a second a network"
+    assert all(row.seconds == len(row.rung_accuracies) + (len(row.rung_accuracies) == 3) for row in rows), (
+        "a second a network"
+    )
     assert all(row.full_seconds == 2 * bool(row.full) for row in rows)
 
 
 @pytest.mark.parametrize("every", [1, 2, 5])
 @pytest.mark.parametrize("told", [True, False])
 def test_whoever_is_killed_goes_on_as_if_nothing_had_been(storage, tmp_path, every, told):
-    """`told`: killed after what a look saw was told to the study, or before."""
+    """`told`: killed after a rung evaluation was told to the study, or before."""
     undisturbed = opened(SEARCH, Storage.open(tmp_path / "other"))
     expected = finish(undisturbed)
     study, seen = opened(SEARCH, storage), []
@@ -141,17 +143,17 @@ def test_whoever_is_killed_goes_on_as_if_nothing_had_been(storage, tmp_path, eve
         keep(storage, stop)
         killed = len(seen) % every == 0
         if told or not killed:
-            study.seen(stop, looks_at(stop))
+            study.seen(stop, evaluations_of(stop))
         if killed:
             study = opened(SEARCH, storage)
-    assert seen == expected, "nothing is looked at twice, and the sampler draws what it would have drawn"
+    assert seen == expected, "nothing is evaluated twice, and the sampler draws what it would have drawn"
     assert [row.parameters for row in study.rows()] == [row.parameters for row in undisturbed.rows()]
     assert study.winner.number == undisturbed.winner.number
 
 
 def test_a_killed_process_leaves_half_a_line_in_the_journal(storage):
     study = opened(SEARCH, storage)
-    study.seen(stop := study.next(), looks_at(stop))
+    study.seen(stop := study.next(), evaluations_of(stop))
     journal = storage.local_path(Storage.SEARCH_STUDY)
     whole = journal.read_bytes()
     journal.write_bytes(whole + whole.splitlines()[-1][:-7])
@@ -200,7 +202,7 @@ def test_killed_while_several_are_under_way(storage):
     assert again.next().trial > max(stop.trial for stop in first)
 
 
-def test_a_look_that_was_ended_goes_on_with_the_next_command(storage):
+def test_a_rung_evaluation_that_was_ended_goes_on_with_the_next_command(storage):
     study = opened(SEARCH, storage)
     stop = study.next()
     study.given_back(stop)
@@ -217,7 +219,7 @@ def test_failures_are_no_trials_lost(storage):
         if number % 3 == 1:
             study.failed(stop, Fault("the loss is not finite", ""))
         else:
-            study.seen(stop, looks_at(stop))
+            study.seen(stop, evaluations_of(stop))
     assert study.finished
     rows = study.rows()
     assert len(rows) == 12
@@ -287,14 +289,14 @@ def test_a_grid_is_gone_through_whole_and_once(storage):
 def test_ways_to_stop(storage, stopping):
     study = opened(SEARCH.replace(stopping=stopping, trials=20, sampler="random"), storage)
     finish(study)
-    counts = [sum(len(row.looks) > rung for row in study.rows()) for rung in range(3)]
+    counts = [sum(len(row.rung_accuracies) > rung for row in study.rows()) for rung in range(3)]
     assert counts[0] == 20
     if stopping == Never():
         assert counts == [20, 20, 20]
         return
     assert counts[2] <= counts[1] < 20
-    stopped = [row.looks[0] for row in study.rows() if len(row.looks) == 1]
-    went_on = [row.looks[0] for row in study.rows() if len(row.looks) > 1]
+    stopped = [row.rung_accuracies[0] for row in study.rows() if len(row.rung_accuracies) == 1]
+    went_on = [row.rung_accuracies[0] for row in study.rows() if len(row.rung_accuracies) > 1]
     assert statistics.fmean(stopped) < statistics.fmean(went_on)
 
 
@@ -305,7 +307,7 @@ def test_several_objectives_have_a_front_and_stop_nobody(storage):
     assert {stop.rung for stop in stops} == {0, None}
     assert {stop.step for stop in stops} == {9}
     rows = study.rows()
-    assert all(row.values == (pytest.approx(row.looks[0]), row.run.set_bytes) for row in rows)
+    assert all(row.values == (pytest.approx(row.rung_accuracies[0]), row.run.set_bytes) for row in rows)
     front = {
         row.run.run_id
         for row in rows
@@ -332,13 +334,13 @@ def test_several_drivers_join_one_study(tmp_path):
     waiting = [study.next() for study in studies]
     assert [stop.trial for stop in waiting] == [0, 1]
     assert opened(SEARCH, one, where).next() == waiting[0], "each goes on with its own"
-    studies[0].seen(waiting[0], looks_at(waiting[0]))
+    studies[0].seen(waiting[0], evaluations_of(waiting[0]))
     while (stop := studies[0].next()) is not None:
-        studies[0].seen(stop, looks_at(stop))
+        studies[0].seen(stop, evaluations_of(stop))
     assert studies[0].finished
     assert studies[0].others == 1
-    assert studies[0].winner is None, "the one that ends last looks in full"
-    studies[1].seen(waiting[1], looks_at(waiting[1]))
+    assert studies[0].winner is None, "the one that ends last evaluates in full"
+    studies[1].seen(waiting[1], evaluations_of(waiting[1]))
     finish(studies[1])
     assert studies[1].winner is not None
     assert len(studies[1].rows()) == 12

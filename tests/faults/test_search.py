@@ -22,24 +22,24 @@ KILLS = 3
 def ended(storage):
     """Trials that have ended, without what they took."""
     rows = {row.number: row for row in read_trials(storage) if row.state != "running"}
-    return {number: (row.state, row.run, row.parameters, row.looks) for number, row in rows.items()}
+    return {number: (row.state, row.run, row.parameters, row.rung_accuracies) for number, row in rows.items()}
 
 
-def looks(storage):
-    """Every look that was kept, as far as it was made."""
+def rung_evaluations(storage):
+    """Every rung evaluation that was kept, as far as it was made."""
     paths = [path for path in storage.tree("runs") if "/looks/" in path and not path.endswith(".partial")]
     return {path: read_rung(storage, path) for path in paths}
 
 
 def goes_on(before, after):
-    """Whether a look is what it was, or has further trainings."""
+    """Whether a rung evaluation is what it was, or has further trainings."""
     made = len(before.accuracies)
     return after == before or (len(after.accuracies) > made and after.accuracies[:made] == before.accuracies)
 
 
 def kill(driver, storage, enough):
-    """With all that it started, as soon as there are so many looks."""
-    until(lambda: len(looks(storage)) >= enough or driver.poll() is not None)
+    """With all that it started, as soon as there are so many rung evaluations."""
+    until(lambda: len(rung_evaluations(storage)) >= enough or driver.poll() is not None)
     assert driver.poll() is None
     os.killpg(driver.pid, signal.SIGKILL)
 
@@ -56,8 +56,8 @@ def test_a_process_of_a_search_is_killed(title, storage, seen):
     assert len(ended(storage)) == tiny.SEARCH.trials
     assert view.of(Retried)
     assert not view.of(TrialFailed)
-    what = "distilling" if "distil" in title else "looking"
-    seen(f"SIGKILL of a {what} process of a search", "again, with the run's name", "every trial, once")
+    what = "a distilling" if "distil" in title else "an evaluating"
+    seen(f"SIGKILL of {what} process of a search", "again, with the run's name", "every trial, once")
 
 
 @pytest.mark.full
@@ -73,11 +73,15 @@ def test_a_search_is_killed_with_all_its_processes(storage, seen, tmp_path):
         if number < KILLS:
             kill(driver, storage, len(kept) + 3)
         code = driver.wait()
-        now, have = ended(storage), looks(storage)
+        now, have = ended(storage), rung_evaluations(storage)
         assert before.items() <= now.items(), "no trial that had ended is lost, or another"
-        assert all(goes_on(look, have[path]) for path, look in kept.items()), "no training is made again"
+        assert all(goes_on(each, have[path]) for path, each in kept.items()), "no training is made again"
         before, kept = now, have
     assert code == 0, (tmp_path / "out").read_text()
     assert len(before) == tiny.SEARCH.trials
     assert storage.exists(storage.REPORT_SEARCH)
-    seen(f"SIGKILL of a search on Ray, all processes, {KILLS} times", "nothing", "every trial, once; every look, once")
+    seen(
+        f"SIGKILL of a search on Ray, all processes, {KILLS} times",
+        "nothing",
+        "every trial, once; every rung evaluation, once",
+    )

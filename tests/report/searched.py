@@ -39,7 +39,7 @@ def search(**changes):
     return Search(**fields | changes)
 
 
-def trial(number, space="f2", looks=(), state="complete", rates=(1.0, 10.0, 0.5), batch=64, **fields):
+def trial(number, space="f2", accuracies=(), state="complete", rates=(1.0, 10.0, 0.5), batch=64, **fields):
     """A trial with the parameters that its space has."""
     pixels, f, w = rates
     name = "algorithm.learning_rates"
@@ -58,8 +58,8 @@ def trial(number, space="f2", looks=(), state="complete", rates=(1.0, 10.0, 0.5)
         state=state,
         run=run,
         parameters=drawn,
-        looks=looks,
-        **{"seconds": 10.0 * len(looks) + 1} | fields,
+        rung_accuracies=accuracies,
+        **{"seconds": 10.0 * len(accuracies) + 1} | fields,
     )
 
 
@@ -83,19 +83,23 @@ def many_trials(number, seed=0):
         rates = tuple(10 ** rng.uniform(low, high) for low, high in ((-1, 2), (-1, 3), (-2, 1)))
         rate = rates[0] if space == "pixel" else rates[2]
         level = 0.55 - 0.05 * abs(math.log10(rate) + 0.3) - 0.006 * abs(spaces.index(space) - 5)
-        looks = [min(1.0, level + gain + rng.gauss(0, 0.015)) for gain in (0, 0.04, 0.08)]
+        accuracies = [min(1.0, level + gain + rng.gauss(0, 0.015)) for gain in (0, 0.04, 0.08)]
         came = 3 if level > 0.5 else 2 if level > 0.47 else 1
         state = "failed" if index == 5 else "running" if index >= number - 2 else "complete" if came == 3 else "stopped"
-        looks = looks[: 0 if state == "failed" else 1 if state == "running" else came]
+        accuracies = accuracies[: 0 if state == "failed" else 1 if state == "running" else came]
         error = "the loss is not finite at step 12: lower the learning rates" if state == "failed" else None
-        seconds = 4.0 + 60 * (0, 0.1, 0.3, 1)[len(looks)] * rng.uniform(0.8, 1.3)
+        seconds = 4.0 + 60 * (0, 0.1, 0.3, 1)[len(accuracies)] * rng.uniform(0.8, 1.3)
         batch = rng.choice((32, 64, 128, 256))
-        trials.append(trial(index, space, looks, state, rates, batch, seconds=seconds, error=error))
-    best = sorted((t for t in trials if t.state == "complete"), key=lambda t: t.looks[-1])[-4:]
+        trials.append(trial(index, space, accuracies, state, rates, batch, seconds=seconds, error=error))
+    best = sorted((t for t in trials if t.state == "complete"), key=lambda t: t.rung_accuracies[-1])[-4:]
     controls = rng.sample([t for t in trials if t.state == "stopped"], 2)
-    full = {t.number: in_full(t.looks[-1] + 0.03 + rng.gauss(0, 0.01)) for t in (*best, *controls)}
+    full = {t.number: in_full(t.rung_accuracies[-1] + 0.03 + rng.gauss(0, 0.01)) for t in (*best, *controls)}
     return [
-        t.replace(full=full.get(t.number, {}), control=t in controls, values=t.looks[-1:] if len(t.looks) == 3 else ())
+        t.replace(
+            full=full.get(t.number, {}),
+            control=t in controls,
+            values=t.rung_accuracies[-1:] if len(t.rung_accuracies) == 3 else (),
+        )
         for t in trials
     ]
 

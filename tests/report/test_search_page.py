@@ -101,18 +101,18 @@ class TestMoments:
         assert "No trial has begun" in page.words
         assert headings(page) == ["What was searched"]
 
-    def test_only_running_ones_that_were_not_looked_at(self, storage):
+    def test_only_running_ones_that_were_not_evaluated(self, storage):
         write_search(storage, search(), [trial(n, state="running") for n in range(3)])
         page = page_of(storage)
         check_whole(page)
-        assert "No trial has been looked at" in page.words
+        assert "No trial has been evaluated" in page.words
         assert headings(page) == ["What was searched", "Trials"]
 
-    def test_one_look(self, storage):
-        write_search(storage, search(), [trial(0, looks=(0.4,), state="running")])
+    def test_one_rung(self, storage):
+        write_search(storage, search(), [trial(0, accuracies=(0.4,), state="running")])
         page = page_of(storage)
         check_whole(page)
-        assert "Trial 0 leads so far: 40.0 % on held-out training images at look 1" in page.words
+        assert "Trial 0 leads so far: 40.0 % on held-out training images at rung 1" in page.words
         assert "Nothing can be told of what matters before 10 trials" in page.words
 
     def test_none_complete(self, storage):
@@ -123,11 +123,11 @@ class TestMoments:
         assert "0 complete, 3 stopped early, 1 failed, 0 under way" in page.words
         assert "No trial has been evaluated in full yet. Trial 2 leads" in page.words
         assert "<b>no</b>" in page.words
-        agreement = grid_of(page, "Agreement of looks")
+        agreement = grid_of(page, "Agreement of rungs")
         assert [row[-1] for row in agreement[1:4]] == ["fewer than 3 trials have both"] * 3
 
     def test_winner_without_results(self, storage):
-        trials = [trial(n, looks=(0.4, 0.5, 0.6 + n / 100), full=in_full(0.6 - n / 100)) for n in range(2)]
+        trials = [trial(n, accuracies=(0.4, 0.5, 0.6 + n / 100), full=in_full(0.6 - n / 100)) for n in range(2)]
         write_search(storage, search(), trials)
         page = page_of(storage)
         check_whole(page)
@@ -138,16 +138,16 @@ class TestMoments:
         assert "has not been distilled again with fresh seeds and tested yet" in page.words
 
     def test_accuracy_that_does_not_vary(self, storage):
-        write_search(storage, search(), [trial(n, looks=(0.5, 0.5, 0.5), full=in_full(0.5)) for n in range(12)])
+        write_search(storage, search(), [trial(n, accuracies=(0.5, 0.5, 0.5), full=in_full(0.5)) for n in range(12)])
         page = page_of(storage)
         check_whole(page)
         assert "Nothing can be told of what matters" in page.words
-        assert {row[-1] for row in grid_of(page, "Agreement of looks")[1:]} == {"one of the two does not vary"}
+        assert {row[-1] for row in grid_of(page, "Agreement of rungs")[1:]} == {"one of the two does not vary"}
 
-    def test_several_objectives_have_one_look_and_a_front(self, storage):
+    def test_several_objectives_have_one_rung_and_a_front(self, storage):
         made = search(objectives=("accuracy", "seconds", "bytes"))
         values = [(0.5, 10.0, 4000.0), (0.6, 20.0, 4000.0), (0.55, 30.0, 5000.0)]
-        trials = [trial(n, looks=(each[0],), values=each) for n, each in enumerate(values)]
+        trials = [trial(n, accuracies=(each[0],), values=each) for n, each in enumerate(values)]
         write_search(storage, made, [*trials, trial(3, state="running")])
         page = page_of(storage)
         check_whole(page)
@@ -155,8 +155,8 @@ class TestMoments:
         table = grid_of(page, "Trials that no other beats")
         assert table[0] == ["Trial", "Accuracy", "Seconds", "Bytes", "Parameters"]
         assert [row[:4] for row in table[1:]] == [["1", "60.0", "20 s", "4 kB"], ["0", "50.0", "10 s", "4 kB"]]
-        assert grid_of(page, "All trials")[0].count("Look 1") == 1
-        assert "Look 2" not in grid_of(page, "All trials")[0]
+        assert grid_of(page, "All trials")[0].count("Rung 1") == 1
+        assert "Rung 2" not in grid_of(page, "All trials")[0]
         assert facts(page)["Stopped early"] == "nobody, for there are several objectives"
 
 
@@ -166,18 +166,18 @@ class TestPage:
         check_whole(page)
         assert headings(page) == [
             "What was searched", "The best", "Accuracy by layer", "What matters", "History", "All parameters",
-            "What cheap looks are worth", "Trials",
+            "How well rungs rank trials", "Trials",
         ]  # fmt: skip
         assert len(page.all("svg")) == 7
 
     def test_counts_and_compute(self, whole):
         _, _, trials, _, page = whole
         grid = {row[0]: row[1:] for row in grid_of(page, "What was spent")[1:]}
-        stopped = [t for t in trials if t.state == "stopped" and len(t.looks) == 1]
+        stopped = [t for t in trials if t.state == "stopped" and len(t.rung_accuracies) == 1]
         everything = sum(t.seconds + t.full_seconds for t in trials)
-        assert grid["stopped after look 1"][0] == str(len(stopped))
+        assert grid["stopped after rung 1"][0] == str(len(stopped))
         share = 100 * sum(t.seconds for t in stopped) / everything
-        assert grid["stopped after look 1"][2] == f"{share:.1f} %"
+        assert grid["stopped after rung 1"][2] == f"{share:.1f} %"
         assert sum(int(cells[0]) for fate, cells in grid.items() if fate not in ("together", "of these, in full")) == 60
         assert grid["of these, in full"][0] == str(sum(bool(t.full) for t in trials))
         assert f"{grid['together'][1]} of compute" in page.words
@@ -225,9 +225,9 @@ class TestPage:
         grid = grid_of(page, "Accuracy by layer")
         order = ["pixel", "w+", *(f"f{n}" for n in range(20))]
         spaces = [row[0] for row in grid[1:]]
-        assert spaces == sorted({t.run.space for t in trials if t.looks}, key=order.index)
+        assert spaces == sorted({t.run.space for t in trials if t.rung_accuracies}, key=order.index)
         for row in grid[1:]:
-            first = [t.looks[0] for t in trials if t.looks and t.run.space == row[0]]
+            first = [t.rung_accuracies[0] for t in trials if t.rung_accuracies and t.run.space == row[0]]
             assert row[1] == str(len(first))
             assert row[2].partition(" ")[0] == f"{100 * statistics.fmean(first):.1f}"
             assert ("±" in row[2]) == (len(first) > 1)
@@ -242,8 +242,10 @@ class TestPage:
         assert len(lines) == 60
         for line, of in zip(lines, trials, strict=True):
             assert (line["run_id"], line["state"], line["parameter_space"]) == (of.run.run_id, of.state, of.run.space)
-            looks = [line[f"look_{n}_percent"] for n in (1, 2, 3)]
-            assert [float(look) for look in looks if look] == pytest.approx([100 * look for look in of.looks], abs=1e-4)
+            accuracies = [line[f"look_{n}_percent"] for n in (1, 2, 3)]
+            assert [float(each) for each in accuracies if each] == pytest.approx(
+                [100 * each for each in of.rung_accuracies], abs=1e-4
+            )
             assert (line["full_percent"] == "") == (not of.full)
 
     def test_parameters_that_a_trial_does_not_have_are_none(self, whole):
@@ -285,11 +287,11 @@ def test_records_that_can_be_chosen_are_told_apart():
 class TestBest:
     def test_in_full_then_those_that_came_furthest(self):
         trials = [
-            trial(0, looks=(0.9,), state="stopped"),
-            trial(1, looks=(0.1, 0.2, 0.5)),
-            trial(2, looks=(0.1, 0.2, 0.4), full=in_full(0.45)),
-            trial(3, looks=(0.1, 0.2, 0.3), full=in_full(0.55)),
-            trial(4, looks=(0.2, 0.9), state="stopped", full=in_full(0.8), control=True),
+            trial(0, accuracies=(0.9,), state="stopped"),
+            trial(1, accuracies=(0.1, 0.2, 0.5)),
+            trial(2, accuracies=(0.1, 0.2, 0.4), full=in_full(0.45)),
+            trial(3, accuracies=(0.1, 0.2, 0.3), full=in_full(0.55)),
+            trial(4, accuracies=(0.2, 0.9), state="stopped", full=in_full(0.8), control=True),
             trial(5, state="running"),
         ]
         assert [each.number for each in ranked(trials)] == [4, 3, 2, 1, 0]
@@ -298,8 +300,8 @@ class TestBest:
 
     def test_a_control_that_is_best_wins_and_the_page_says_so(self, storage):
         trials = [
-            trial(0, looks=(0.1, 0.2, 0.3), full=in_full(0.55)),
-            trial(1, looks=(0.1,), state="stopped", full=in_full(0.6), control=True),
+            trial(0, accuracies=(0.1, 0.2, 0.3), full=in_full(0.55)),
+            trial(1, accuracies=(0.1,), state="stopped", full=in_full(0.6), control=True),
         ]
         write_search(storage, search(), trials)
         page = page_of(storage)
@@ -307,7 +309,7 @@ class TestBest:
         assert "evaluated in full as a control" in page.words
 
     def test_rows_of_other_runs_and_evaluations_do_not_count(self, storage):
-        made, best = search(), trial(0, looks=(0.5, 0.5, 0.5), full=in_full(0.6))
+        made, best = search(), trial(0, accuracies=(0.5, 0.5, 0.5), full=in_full(0.6))
         write_run(storage, best.run, made.evaluation, "layers")
         fresh = made.winner_runs(best.run)
         write_run(storage, fresh[0], made.evaluation.replace(epochs=7), "layers")
@@ -326,14 +328,14 @@ def test_intervals_are_students():
 
 
 class TestLayers:
-    def test_those_that_came_to_the_last_look_and_those_in_full(self):
+    def test_those_that_reached_the_last_rung_and_those_in_full(self):
         trials = [
             trial(0, "f10", (0.1,), "stopped"),
             trial(1, "f2", (0.2, 0.3, 0.4), full=in_full(0.5)),
             trial(2, "f2", (0.4, 0.3), "running"),
             trial(3, "pixel", state="running"),
         ]
-        ((name, layers),) = by_generator(trials, looks=3)
+        ((name, layers),) = by_generator(trials, rungs=3)
         assert (name, [layer.space for layer in layers]) == ("", ["f2", "f10"])
         assert (layers[0].first, layers[0].last) == ((0.2, 0.4), (0.4,))
         assert layers[0].full == (pytest.approx(0.5),)
@@ -343,7 +345,7 @@ class TestLayers:
         ours = trial(0, "f2", (0.1,))
         other = trial(1, "f2", (0.2,))
         other = other.replace(run=other.run.replace(generator=GENERATOR.replace(seed=9)))
-        found = by_generator([ours, other, trial(2, "pixel", (0.3,))], looks=3)
+        found = by_generator([ours, other, trial(2, "pixel", (0.3,))], rungs=3)
         assert [[(layer.space, layer.first) for layer in layers] for _, layers in found] == [
             [("pixel", (0.3,)), ("f2", (0.1,))],
             [("pixel", (0.3,)), ("f2", (0.2,))],
@@ -355,7 +357,7 @@ class TestImportance:
     def trials(self, accuracy, number=40):
         rates = itertools.product((0.1, 1.0, 10.0, 100.0), (0.1, 1.0, 10.0))
         made = [trial(n, "f2", rates=(1.0, f, w)) for n, (f, w) in zip(range(number), itertools.cycle(rates))]
-        return [each.replace(looks=(accuracy(each),)) for each in made]
+        return [each.replace(rung_accuracies=(accuracy(each),)) for each in made]
 
     def found(self, trials):
         return importance(trials, parameters(search(), trials))
@@ -380,18 +382,18 @@ class TestImportance:
     def test_few_trials_or_none_that_differ_tell_nothing(self):
         assert self.found(self.trials(lambda each: 0.3 + each.number / 100, number=9)) is None
         assert self.found(self.trials(lambda each: 0.3)) is None
-        assert self.found([trial(n, looks=(n / 20,)) for n in range(12)]) is None
+        assert self.found([trial(n, accuracies=(n / 20,)) for n in range(12)]) is None
 
 
 class TestAgreement:
     def test_tau_by_hand(self):
         # One of six pairs is turned: (5 - 1) / 6.
-        looks, full = (0.1, 0.2, 0.3, 0.4), (0.5, 0.6, 0.8, 0.7)
+        accuracies, full = (0.1, 0.2, 0.3, 0.4), (0.5, 0.6, 0.8, 0.7)
         trials = [
-            trial(n, looks=(look, 0.9, 1 - look), full=in_full(of))
-            for n, (look, of) in enumerate(zip(looks, full, strict=True))
+            trial(n, accuracies=(first, 0.9, 1 - first), full=in_full(of))
+            for n, (first, of) in enumerate(zip(accuracies, full, strict=True))
         ]
-        first, second, last, to_last, second_to_last = agreements(trials, looks=3)
+        first, second, last, to_last, second_to_last = agreements(trials, rungs=3)
         assert (first.tau, len(first.pairs)) == (pytest.approx(4 / 6), 4)
         # Of 24 orders, four of each kind have at most one pair turned or at most one right: 2 (1 + 3) / 24.
         assert first.p == pytest.approx(8 / 24)
@@ -401,15 +403,15 @@ class TestAgreement:
         assert second_to_last.tau is None
 
     def test_trials_need_both(self):
-        trials = [trial(n, looks=(n / 10, n / 10)[: 1 + n % 2], full=in_full(0.5 + n / 10)) for n in range(4)]
-        first, second, last, *_ = agreements(trials, looks=3)
+        trials = [trial(n, accuracies=(n / 10, n / 10)[: 1 + n % 2], full=in_full(0.5 + n / 10)) for n in range(4)]
+        first, second, last, *_ = agreements(trials, rungs=3)
         assert [len(each.pairs) for each in (first, second, last)] == [4, 2, 0]
         assert (first.tau, second.tau, last.tau) == (pytest.approx(1), None, None)
 
 
 def test_the_front_is_what_no_other_beats():
     values = [(0.5, 9.0), (0.6, 8.0), (0.7, 20.0), (0.7, 21.0), (0.4, 2.0), (0.4, 2.0)]
-    trials = [trial(n, looks=(each[0],), values=each) for n, each in enumerate(values)]
+    trials = [trial(n, accuracies=(each[0],), values=each) for n, each in enumerate(values)]
     unbeaten = front([*trials, trial(9, state="running")], ("accuracy", "seconds"))
     assert [each.number for each in unbeaten] == [2, 1, 4, 5]
 
@@ -433,7 +435,7 @@ class TestImages:
         )
 
     def test_the_picture_of_a_run_that_was_distilled_whole(self, storage):
-        run = self.search_of(storage, [trial(0, looks=(0.1, 0.2, 0.3))])
+        run = self.search_of(storage, [trial(0, accuracies=(0.1, 0.2, 0.3))])
         storage.write_bytes(storage.images_path(run.run_id), images(1, np.random.default_rng(0)))
         page = page_of(storage)
         (picture,) = page.all("img")
@@ -441,7 +443,7 @@ class TestImages:
         check_whole(page)
 
     def test_the_newest_set_of_one_that_was_not(self, storage):
-        run = self.search_of(storage, [trial(0, looks=(0.1,), state="stopped")])
+        run = self.search_of(storage, [trial(0, accuracies=(0.1,), state="stopped")])
         for step, level in ((30, 0.2), (90, 0.8)):
             storage.write_bytes(storage.set_path(run.run_id, step), self.synthetic(run, step, level).to_bytes())
         page = page_of(storage)
@@ -453,7 +455,7 @@ class TestImages:
             assert drawn.getpixel((30, 30)) == (204, 204, 204)
 
     def test_the_best_four_alone(self, storage):
-        trials = [trial(n, looks=(n / 10,), state="stopped", batch=32 + n) for n in range(6)]
+        trials = [trial(n, accuracies=(n / 10,), state="stopped", batch=32 + n) for n in range(6)]
         self.search_of(storage, trials)
         for each in trials:
             content = self.synthetic(each.run, 30, 0.5).to_bytes()
@@ -464,7 +466,7 @@ class TestImages:
     @pytest.mark.parametrize("content", [b"", b"no tensors here", b"\x02\x00\x00\x00\x00\x00\x00\x00{}"])
     @pytest.mark.parametrize("whole", [True, False], ids=["picture", "set"])
     def test_a_damaged_set_or_picture_is_told_and_the_others_are_shown(self, whole, storage, content):
-        trials = [trial(n, looks=(n / 10,), state="stopped", batch=32 + n) for n in range(2)]
+        trials = [trial(n, accuracies=(n / 10,), state="stopped", batch=32 + n) for n in range(2)]
         self.search_of(storage, trials)
         odd, good = (each.run for each in trials)
         storage.write_bytes(storage.set_path(good.run_id, 30), self.synthetic(good, 30, 0.5).to_bytes())
@@ -501,7 +503,7 @@ class TestStorages:
     def test_text_that_looks_like_html(self, storage):
         evil = "<script>alert('1')</script>\"&amp;"
         vary = searched.VARY | {"init": Choice(values=("sampled", evil))}
-        trials = [trial(0, looks=(0.4,), state="failed", error=evil)]
+        trials = [trial(0, accuracies=(0.4,), state="failed", error=evil)]
         drawn = trials[0].parameters | {"init of latents": evil}
         write_search(storage, search(description=evil, vary=vary), [trials[0].replace(parameters=drawn)])
         page = page_of(storage)

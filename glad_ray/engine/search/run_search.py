@@ -43,7 +43,7 @@ def run_search(
     device: str | None,
     view: View,
 ) -> Found:
-    """Look at trials until the study has all it wants, then at the best in full; goes on where an earlier call ended.
+    """Evaluate trials at rungs until the study has all it wants, then the best in full; resumes an earlier call.
 
     `where`: the study, a file or a database's URL; None: a journal beside the results. `alone`: trials of other drivers
     that are under way are lost. `device`: of this process, one after another; None: on Ray, at `address`. Raises

@@ -42,7 +42,7 @@ def pruner_for(search: Search) -> optuna.pruners.BasePruner:
         case Halving(keep=keep):
             return optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=keep)
         case Hyperband(keep=keep):
-            most = keep ** (len(search.looks) - 1)
+            most = keep ** (len(search.evaluated_rungs) - 1)
             return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=most, reduction_factor=keep)
         case Median(startup=startup):
             return optuna.pruners.MedianPruner(n_startup_trials=startup)
@@ -71,7 +71,7 @@ def drawn_before(trial: FrozenTrial) -> Ask:
 
 
 def prunes_again(study: optuna.Study, frozen: FrozenTrial) -> bool:
-    """What the pruner says of a trial's last look, asked as if for the first time: Optuna's lets go on what it was
+    """What the pruner says of a trial's last rung, asked as if for the first time: Optuna's lets go on what it was
     asked of before.
     """
     unasked = optuna.create_study(study_name=study.study_name, directions=study.directions, pruner=study.pruner)

@@ -1,9 +1,9 @@
-"""A search as a study of Optuna's: which configuration is looked at next, who goes on, and what it came to.
+"""A search as a study of Optuna's: which configuration is evaluated next, which goes on, and what it came to.
 
-The study is the truth about trials, the storage about looks: whoever is killed goes on from both, and neither loses nor
-repeats a trial. Several drivers, each with a storage of its own, may work at one study; a trial belongs to the storage
-that began it. Each draw of a trial follows from the search's seed, the trial's number, what is drawn, and what had been
-seen by then.
+The study is the truth about trials, the storage about rung evaluations: a driver that was killed goes on from both, and
+neither loses nor repeats a trial. Several drivers, each with a storage of its own, may work at one study; a trial
+belongs to the storage that began it. Each draw of a trial follows from the search's seed, the trial's number, what is
+drawn, and what had been seen by then.
 """
 
 import random
@@ -57,7 +57,7 @@ _MOST_DRAWS = 50
 
 
 class TrialRung(NamedTuple):
-    """Where a trial is looked at: its run after some steps."""
+    """Where a trial is evaluated: its run after some steps."""
 
     trial: int
     run: Run
@@ -91,11 +91,11 @@ class Study:
         """of trials, by their runs' ids"""
         self._ready: list[TrialRung] = []
         self._busy: set[int] = set()
-        """trials that are looked at"""
+        """trials that are distilled or evaluated now"""
         self._finals: list[TrialRung] | None = None
         """what is evaluated in full; None: not decided yet"""
         self._full: dict[int, tuple[Mapping[str, RungEvaluation], float]] = {}
-        """looks in full, and the seconds of distilling before them"""
+        """evaluations in full, and the seconds of distilling before them"""
         self._without_run: set[int] = set()
         """numbers of trials that ended without a run"""
         self._written = 0.0
@@ -104,13 +104,13 @@ class Study:
         self._resume()
 
     def next(self) -> TrialRung | None:
-        """What is to be looked at next; None: nothing for now, or nothing any more (`finished`)."""
+        """What is to be evaluated next; None: nothing for now, or nothing any more (`finished`)."""
         while (at := self._ready.pop(0) if self._ready else self._begin()) is not None:
             self._busy.add(at.trial)
             seen = {
                 network.key: read_rung(self.storage, self._path(at, network.key)) for network in at.evaluation.networks
             }
-            if any(len(look.accuracies) < at.evaluation.repeats for look in seen.values()):
+            if any(len(each.accuracies) < at.evaluation.repeats for each in seen.values()):
                 return at
             self.seen(at, seen)
         if not self._busy and self._finals is None and not self.others:
@@ -121,7 +121,7 @@ class Study:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to be looked at here."""
+        """Whether nothing is left to be evaluated here."""
         return not self._busy and not self._ready and (self._finals is not None or self.others > 0)
 
     @property
@@ -129,15 +129,15 @@ class Study:
         """Trials under way that other drivers began."""
         return sum(trial.user_attrs.get(_OWNER) != self._owner for trial in self._trials(TrialState.RUNNING))
 
-    def seen(self, at: TrialRung, looks: Mapping[str, RungEvaluation]) -> None:
-        """A run was looked at, by each network; decides how it goes on."""
+    def seen(self, at: TrialRung, evaluations: Mapping[str, RungEvaluation]) -> None:
+        """A run was evaluated, with each network; decides how it goes on."""
         self._busy.discard(at.trial)
-        accuracy = statistics.fmean(statistics.fmean(look.accuracies) for look in looks.values())
+        accuracy = statistics.fmean(statistics.fmean(each.accuracies) for each in evaluations.values())
         if at.rung is None:
-            self._full[at.trial] = looks, self._distilling(at.run)
+            self._full[at.trial] = evaluations, self._distilling(at.run)
             outcome: Outcome = "in full"
         else:
-            outcome = self._report(at, at.rung, accuracy, sum(look.seconds for look in looks.values()))
+            outcome = self._report(at, at.rung, accuracy, sum(each.seconds for each in evaluations.values()))
         self._show(
             TrialSeen(
                 at.trial,
@@ -162,7 +162,7 @@ class Study:
         self._write()
 
     def given_back(self, at: TrialRung) -> None:
-        """A look was ended before its time; it goes on with the next command."""
+        """The work towards a rung was ended before its time; it goes on with the next command."""
         self._busy.discard(at.trial)
         self._ready.append(at)
 
@@ -193,7 +193,7 @@ class Study:
 
     def _write(self) -> None:
         if time.monotonic() - self._written > _TABLE_SECONDS:
-            # It is only looked at, and written again.
+            # The table is only for readers, and is written again.
             with suppress(OSError):
                 self.write()
 
@@ -213,11 +213,11 @@ class Study:
             self._sample(frozen.number)
             if (at := self._drawn(Trial(self.optuna_study, frozen._trial_id))) is None:
                 continue
-            looks = len(frozen.intermediate_values)
-            if looks:
+            rungs = len(frozen.intermediate_values)
+            if rungs:
                 # Killed after the last one was told of, perhaps before it was decided who goes on.
-                last = frozen.intermediate_values[self._resource(looks - 1)]
-                self._decide(self._trial_rung(at.trial, at.run, looks - 1), looks - 1, last, frozen)
+                last = frozen.intermediate_values[self._resource(rungs - 1)]
+                self._decide(self._trial_rung(at.trial, at.run, rungs - 1), rungs - 1, last, frozen)
             else:
                 self._ready.append(at)
 
@@ -281,7 +281,7 @@ class Study:
         return _SAME in trial.user_attrs or (trial.state == TrialState.FAIL and self._run(trial) is None)
 
     def _trial_rung(self, trial: int, run: Run, rung: int | None) -> TrialRung:
-        at = None if rung is None else self.search.looks[rung]
+        at = None if rung is None else self.search.evaluated_rungs[rung]
         step = run.steps if at is None else self.search.step_of(run, at)
         return TrialRung(trial, run, step, rung, self.search.evaluation_at(run, at))
 
@@ -289,7 +289,7 @@ class Study:
         """Tell the study what was seen at a rung; returns how the trial goes on."""
         trial = self._trial(at.trial)
         spent = trial.user_attrs.get(_SECONDS, [])
-        # Of the whole distillation so far, and of each look.
+        # Of the whole distillation so far, and of each rung evaluation.
         trial.set_user_attr(_SECONDS, [self._distilling(at.run), *spent[1 : rung + 1], seconds])
         if len(self.search.objectives) == 1:
             trial.report(accuracy, self._resource(rung))
@@ -299,7 +299,7 @@ class Study:
         """Whether a trial goes on after what was seen at a rung; it ends otherwise. `asked`: the trial, if the pruner
         may have been asked of it before.
         """
-        if rung == len(self.search.looks) - 1:
+        if rung == len(self.search.evaluated_rungs) - 1:
             values = {
                 "accuracy": accuracy,
                 "seconds": self._distilling(at.run),
@@ -345,21 +345,21 @@ class Study:
     def _row(self, trial: FrozenTrial) -> SearchTrial:
         run = self._runs[trial.number]
         full, distilling = self._full.get(trial.number, ({}, 0.0))
-        looks = tuple(trial.intermediate_values[each] for each in sorted(trial.intermediate_values))
+        accuracies = tuple(trial.intermediate_values[each] for each in sorted(trial.intermediate_values))
         values = tuple(trial.values) if trial.state == TrialState.COMPLETE else ()
-        if not looks and values:
-            looks = (values[self.search.objectives.index("accuracy")],)
+        if not accuracies and values:
+            accuracies = (values[self.search.objectives.index("accuracy")],)
         spent = trial.user_attrs.get(_SECONDS, [0.0])
         return SearchTrial(
             number=trial.number,
             state=_state(trial),
             run=run,
             parameters=trial.params,
-            looks=looks,
+            rung_accuracies=accuracies,
             seconds=sum(spent),
             values=values,
-            full={key: look.accuracies for key, look in full.items()},
-            full_seconds=max(distilling - spent[0], 0.0) * bool(full) + sum(look.seconds for look in full.values()),
+            full={key: each.accuracies for key, each in full.items()},
+            full_seconds=max(distilling - spent[0], 0.0) * bool(full) + sum(each.seconds for each in full.values()),
             control=trial.state == TrialState.PRUNED and any(each.trial == trial.number for each in self._finals or ()),
             error=trial.user_attrs.get(_ERROR),
         )

@@ -1,4 +1,4 @@
-"""The page of a search: what was tried, what came out best, and how far its cheap looks can be trusted."""
+"""The page of a search: what was tried, what came out best, and how well its rungs rank trials."""
 
 from glad_ray.report.search.page import write_search_report
 

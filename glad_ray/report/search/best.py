@@ -12,16 +12,16 @@ from glad_ray.spec.search import Search
 
 
 def ranked(trials: Iterable[SearchTrial]) -> list[SearchTrial]:
-    """All that were looked at, the best first: by evaluations in full, then those that came furthest by their last
-    look.
+    """All that were evaluated, the best first: by evaluations in full, then those that came furthest by their last
+    rung.
     """
-    return sorted((trial for trial in trials if trial.looks), key=_standing, reverse=True)
+    return sorted((trial for trial in trials if trial.rung_accuracies), key=_standing, reverse=True)
 
 
 def _standing(trial: SearchTrial) -> tuple[bool, float, float, int]:
     if trial.full_accuracy is not None:
         return True, trial.full_accuracy, 0.0, -trial.number
-    return False, len(trial.looks), trial.looks[-1], -trial.number
+    return False, len(trial.rung_accuracies), trial.rung_accuracies[-1], -trial.number
 
 
 @dataclass(frozen=True, kw_only=True)

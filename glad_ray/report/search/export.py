@@ -10,7 +10,7 @@ from glad_ray.spec.search import Search
 
 def trials_csv(search: Search, trials: Sequence[SearchTrial], parameters: Sequence[Parameter]) -> str:
     """A line per trial: what was drawn, what was seen, what it took; empty where a trial does not have something."""
-    looks = range(len(search.looks))
+    rungs = range(len(search.evaluated_rungs))
     networks = list(dict.fromkeys(key for trial in trials for key in trial.full))
     columns = (
         "number",
@@ -19,7 +19,7 @@ def trials_csv(search: Search, trials: Sequence[SearchTrial], parameters: Sequen
         "run_id",
         "space",
         *(f"parameter_{parameter.name}" for parameter in parameters),
-        *(f"look_{look + 1}_percent" for look in looks),
+        *(f"look_{rung + 1}_percent" for rung in rungs),
         *(f"objective_{objective}" for objective in search.objectives),
         *(f"full_{key}_percent" for key in networks),
         "full_percent",
@@ -37,7 +37,10 @@ def trials_csv(search: Search, trials: Sequence[SearchTrial], parameters: Sequen
                 trial.run.run_id,
                 trial.run.space,
                 *(trial.parameters.get(parameter.name, "") for parameter in parameters),
-                *(in_percent(trial.looks[look]) if look < len(trial.looks) else "" for look in looks),
+                *(
+                    in_percent(trial.rung_accuracies[rung]) if rung < len(trial.rung_accuracies) else ""
+                    for rung in rungs
+                ),
                 *(trial.values or [""] * len(search.objectives)),
                 *(in_percent(_mean(trial, key)) for key in networks),
                 in_percent(trial.full_accuracy),

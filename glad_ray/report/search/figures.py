@@ -31,15 +31,15 @@ _NAMES = {"accuracy": "held-out accuracy", "seconds": "time of distilling", "byt
 
 
 def accuracy_by_layer(layers: Sequence[Layer], name: str) -> str:
-    """Accuracy at the first look by space, every trial and the mean with its interval; below it what came further."""
+    """Accuracy at the first rung by space, every trial and the mean with its interval; below it what came further."""
     later = any(layer.last or layer.full for layer in layers)
     with matplotlib.rc_context(STYLE):
         width = min(_WIDEST, max(6.4, 1.8 + 0.62 * len(layers)))
         figure = Figure(figsize=(width, 6.2 if later else 3.5), layout="constrained")
         upper, *lower = figure.subplots(2 if later else 1, 1, sharex=True, squeeze=False)[:, 0]
-        _first_looks(upper, layers)
+        _first_rung(upper, layers)
         for axes in lower:
-            _later_looks(axes, layers)
+            _later_accuracies(axes, layers)
         for axes in (upper, *lower):
             _percent_axis(axes)
             axes.tick_params(length=0)
@@ -47,12 +47,12 @@ def accuracy_by_layer(layers: Sequence[Layer], name: str) -> str:
         (lower or [upper])[-1].set_xticks(range(len(layers)), [layer.space for layer in layers])
         upper.set_xlim(-0.6, len(layers) - 0.4)
         said = [f"{layer.space} {_in_percent(layer.mean.mean)} of {len(layer.first)}" for layer in layers]
-        return svg(figure, name, "Mean accuracy at the first look by space: " + "; ".join(said))
+        return svg(figure, name, "Mean accuracy at the first rung by space: " + "; ".join(said))
 
 
-def _first_looks(axes: Axes, layers: Sequence[Layer]) -> None:
+def _first_rung(axes: Axes, layers: Sequence[Layer]) -> None:
     points = [(place + _aside(index), each) for place, of in enumerate(layers) for index, each in enumerate(of.first)]
-    axes.plot(*_columns(points), ".", color=FIRST, alpha=0.6, markersize=5, label="a trial at its first look")
+    axes.plot(*_columns(points), ".", color=FIRST, alpha=0.6, markersize=5, label="a trial at the first rung")
     for place, of in enumerate(layers):
         axes.errorbar(
             place,
@@ -67,8 +67,8 @@ def _first_looks(axes: Axes, layers: Sequence[Layer]) -> None:
     _keep_in_view(axes, [each for of in layers for each in of.first])
 
 
-def _later_looks(axes: Axes, layers: Sequence[Layer]) -> None:
-    kinds = (("last look", "o", LAST, -0.14, "last"), ("evaluated in full", "D", FULL, 0.14, "full"))
+def _later_accuracies(axes: Axes, layers: Sequence[Layer]) -> None:
+    kinds = (("last rung", "o", LAST, -0.14, "last"), ("evaluated in full", "D", FULL, 0.14, "full"))
     for label, marker, colour, shift, field in kinds:
         points = [
             (place + shift + _aside(index) / 4, each)
@@ -102,11 +102,11 @@ def importance_bars(found: Importance, name: str) -> str:
 
 
 def history(trials: Sequence[SearchTrial], name: str) -> str:
-    """Every trial's best look against the compute of all trials up to it."""
+    """Every trial's best accuracy at a rung against the compute of all trials up to it."""
     seconds = list(itertools.accumulate(trial.seconds for trial in trials))
     unit, scale = next((unit, scale) for least, unit, scale in _UNITS if seconds[-1] >= least)
-    seen = [(each / scale, trial) for each, trial in zip(seconds, trials, strict=True) if trial.looks]
-    best = list(itertools.accumulate((max(trial.looks) for _, trial in seen), max))
+    seen = [(each / scale, trial) for each, trial in zip(seconds, trials, strict=True) if trial.rung_accuracies]
+    best = list(itertools.accumulate((max(trial.rung_accuracies) for _, trial in seen), max))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(_WIDTH, 3.6), layout="constrained")
         axes = figure.add_subplot()
@@ -119,7 +119,7 @@ def history(trials: Sequence[SearchTrial], name: str) -> str:
             ("failed", "failed", "x", FIRST, FIRST),
         )
         for state, label, marker, edge, face in kinds:
-            points = [(spent, max(trial.looks)) for spent, trial in seen if trial.state == state]
+            points = [(spent, max(trial.rung_accuracies)) for spent, trial in seen if trial.state == state]
             if points:
                 axes.plot(*_columns(points), marker, color=edge, markerfacecolor=face, markersize=5, label=label)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=7))
@@ -128,29 +128,31 @@ def history(trials: Sequence[SearchTrial], name: str) -> str:
         _percent_axis(axes)
         axes.tick_params(length=0)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=5, frameon=False, borderaxespad=0.2)
-        return svg(figure, name, f"Best look so far: {_in_percent(best[-1])} after {wording.duration(seconds[-1])}")
+        return svg(
+            figure, name, f"Best at a rung so far: {_in_percent(best[-1])} after {wording.duration(seconds[-1])}"
+        )
 
 
-def look_scatter(found: Agreement, name: str) -> str:
-    """Later accuracy against that at a look, a mark per trial."""
+def rung_scatter(found: Agreement, name: str) -> str:
+    """Accuracy in full against that at a rung, a mark per trial."""
     with matplotlib.rc_context(STYLE | {"font.size": 8.5}):
         figure = Figure(figsize=(2.6, 2.3), layout="constrained")
         axes = figure.add_subplot()
         for label, control, face in (("finalist", False, FULL), ("control", True, PAGE)):
-            points = [(100 * pair.look, pair.later) for pair in found.pairs if pair.control is control]
+            points = [(100 * pair.at_rung, pair.later) for pair in found.pairs if pair.control is control]
             if points:
                 axes.plot(*_columns(points), "D", color=FULL, markerfacecolor=face, markersize=5, label=label)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(PERCENT)
             axis.set_major_locator(MaxNLocator(nbins=4))
-        axes.set_xlabel(f"look {found.look + 1}")
+        axes.set_xlabel(f"rung {found.rung + 1}")
         axes.set_ylabel("in full")
         axes.margins(0.12)
         axes.grid()
         axes.set_axisbelow(True)
         axes.tick_params(length=0)
-        said = [f"{_in_percent(pair.look)}, {_in_percent(pair.later)}" for pair in found.pairs]
-        return svg(figure, name, f"Accuracy at look {found.look + 1} and in full: " + "; ".join(said))
+        said = [f"{_in_percent(pair.at_rung)}, {_in_percent(pair.later)}" for pair in found.pairs]
+        return svg(figure, name, f"Accuracy at rung {found.rung + 1} and in full: " + "; ".join(said))
 
 
 def objectives_figure(trials: Sequence[SearchTrial], objectives: Sequence[Objective], name: str) -> str:

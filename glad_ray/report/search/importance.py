@@ -1,4 +1,4 @@
-"""How much each parameter matters for accuracy at the first look: permutation importance (Breiman, 2001).
+"""How much each parameter matters for accuracy at the first rung: permutation importance (Breiman, 2001).
 
 A random forest is fitted to accuracies by parameters. A parameter matters as much as the forest goes wrong, on trials
 it was not fitted to, once that parameter's values are shuffled among trials.
@@ -38,9 +38,9 @@ class Importance:
 
 
 def importance(trials: Sequence[SearchTrial], parameters: Sequence[Parameter]) -> Importance | None:
-    """Of the trials that were looked at; None of fewer than `FEWEST`, or where accuracy or parameters do not vary."""
-    seen = [trial for trial in trials if trial.looks]
-    accuracies = np.array([trial.looks[0] for trial in seen])
+    """Of the trials that were evaluated; None of fewer than `FEWEST`, or where accuracy or parameters do not vary."""
+    seen = [trial for trial in trials if trial.rung_accuracies]
+    accuracies = np.array([trial.rung_accuracies[0] for trial in seen])
     values = np.array([[_value(each, trial) for each in parameters] for trial in seen])
     if len(seen) < FEWEST or np.ptp(accuracies) == 0 or not np.ptp(values, axis=0).any():
         return None

@@ -19,9 +19,9 @@ from glad_ray.report.search.figures import (
     accuracy_by_layer,
     history,
     importance_bars,
-    look_scatter,
     objective_values,
     objectives_figure,
+    rung_scatter,
 )
 from glad_ray.report.search.front import front
 from glad_ray.report.search.images import newest_images
@@ -67,7 +67,7 @@ class _Spent:
 
 def _context(storage: Storage, search: Search, trials: Sequence[SearchTrial]) -> dict[str, Any]:
     drawn, order, found = parameters(search, trials), ranked(trials), importance(trials, parameters(search, trials))
-    compared = agreements(trials, len(search.looks))
+    compared = agreements(trials, len(search.evaluated_rungs))
     seen = bool(order)
     problems: list[str] = []
     return {
@@ -76,7 +76,7 @@ def _context(storage: Storage, search: Search, trials: Sequence[SearchTrial]) ->
         "refused": read_refused_draws(storage),
         "algorithms": _algorithms(search),
         "ranges": ranges(search),
-        "looks": [_look(search, number, rung) for number, rung in enumerate(search.looks, 1)],
+        "rungs": [_rung(search, number, rung) for number, rung in enumerate(search.evaluated_rungs, 1)],
         "states": Counter(trial.state for trial in trials),
         "spent": _spent(trials),
         "seconds": sum(trial.seconds + trial.full_seconds for trial in trials),
@@ -84,7 +84,7 @@ def _context(storage: Storage, search: Search, trials: Sequence[SearchTrial]) ->
         "shown": shown,
         "best": order[0] if order else None,
         **_of_the_best(storage, search, order, problems.append),
-        "layers": _layers(trials, len(search.looks)),
+        "layers": _layers(trials, len(search.evaluated_rungs)),
         "importance": found,
         "importance_figure": Markup(importance_bars(found, "importance")) if found else None,
         "fewest_trials": FEWEST_TRIALS,
@@ -121,35 +121,35 @@ def _algorithms(search: Search) -> str:
     return wording.listed(choice_names(getattr(search.vary["algorithm"], "values", ())))
 
 
-def _look(search: Search, number: int, rung: Rung) -> str:
-    """`look 1 after 10 % of the steps: 1 unseen network, 1 repeat, 100 epochs`."""
+def _rung(search: Search, number: int, rung: Rung) -> str:
+    """`rung 1 after 10 % of the steps: 1 unseen network, 1 repeat, 100 epochs`."""
     trained = [wording.counted(rung.networks, "unseen network"), wording.counted(rung.repeats, "repeat")]
-    return f"look {number} after {100 * rung.share:g} % of the steps: {', '.join(trained)}, {rung.epochs:,} epochs"
+    return f"rung {number} after {100 * rung.share:g} % of the steps: {', '.join(trained)}, {rung.epochs:,} epochs"
 
 
 def _spent(trials: Sequence[SearchTrial]) -> list[_Spent]:
     """What was spent, by how far it came; the kinds that there are."""
-    furthest = max((len(trial.looks) for trial in trials), default=0)
-    fates = [f"stopped after look {number}" for number in range(furthest + 1)]
+    furthest = max((len(trial.rung_accuracies) for trial in trials), default=0)
+    fates = [f"stopped after rung {number}" for number in range(furthest + 1)]
     seconds: dict[str, list[float]] = {fate: [] for fate in (*fates, "complete", "failed", "under way")}
     for trial in trials:
-        fate = {"stopped": f"stopped after look {len(trial.looks)}", "running": "under way"}
+        fate = {"stopped": f"stopped after rung {len(trial.rung_accuracies)}", "running": "under way"}
         seconds[fate.get(trial.state, trial.state)].append(trial.seconds)
     spent = [_Spent(fate=fate, trials=len(took), seconds=sum(took)) for fate, took in seconds.items() if took]
     full = [trial.full_seconds for trial in trials if trial.full]
     return [*spent, _Spent(fate="of these, in full", trials=len(full), seconds=sum(full))] if full else spent
 
 
-def _layers(trials: Sequence[SearchTrial], looks: int) -> list[tuple[str, tuple[Layer, ...], Markup]]:
+def _layers(trials: Sequence[SearchTrial], rungs: int) -> list[tuple[str, tuple[Layer, ...], Markup]]:
     return [
         (generator, layers, Markup(accuracy_by_layer(layers, f"layers-{number}")))
-        for number, (generator, layers) in enumerate(by_generator(trials, looks), 1)
+        for number, (generator, layers) in enumerate(by_generator(trials, rungs), 1)
     ]
 
 
 def _scatters(compared: Sequence[Agreement]) -> list[Markup]:
     return [
-        Markup(look_scatter(each, f"look-{each.look + 1}")) for each in compared if each.later == "full" and each.pairs
+        Markup(rung_scatter(each, f"rung-{each.rung + 1}")) for each in compared if each.later == "full" and each.pairs
     ]
 
 

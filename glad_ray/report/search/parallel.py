@@ -1,4 +1,4 @@
-"""The figure of all parameters: an axis each, a line per trial, the stronger the better it was at the first look."""
+"""The figure of all parameters: an axis each, a line per trial, the stronger the better it was at the first rung."""
 
 from collections.abc import Sequence
 
@@ -20,16 +20,16 @@ _TICKS = 5
 
 
 def parallel_coordinates(trials: Sequence[SearchTrial], parameters: Sequence[Parameter], name: str) -> str:
-    """Every trial that was looked at, the better ones over the others."""
-    seen = sorted((trial for trial in trials if trial.looks), key=lambda trial: trial.looks[0])
-    low, high = seen[0].looks[0], seen[-1].looks[0]
+    """Every trial that was evaluated, the better ones over the others."""
+    seen = sorted((trial for trial in trials if trial.rung_accuracies), key=lambda trial: trial.rung_accuracies[0])
+    low, high = seen[0].rung_accuracies[0], seen[-1].rung_accuracies[0]
     tallest = max(len(parameter.choices) for parameter in parameters)
     with matplotlib.rc_context(STYLE | {"font.size": 8.5}):
         width = 1 + max(_TIGHT * len(parameters), min(_ROOMY * len(parameters), _PAGE_WIDTH - 1))
         figure = Figure(figsize=(width, max(3.6, 1.4 + 0.18 * tallest)))
         axes = figure.add_axes((0.03, 0.03, 0.91, 0.83))
         for trial in seen:
-            share = 0.5 if high == low else (trial.looks[0] - low) / (high - low)
+            share = 0.5 if high == low else (trial.rung_accuracies[0] - low) / (high - low)
             heights = [_height(parameter, trial) for parameter in parameters]
             axes.plot(
                 range(len(parameters) + 1),
@@ -43,12 +43,12 @@ def parallel_coordinates(trials: Sequence[SearchTrial], parameters: Sequence[Par
             _axis(axes, place, parameter.title, [*_ticks(parameter), *([(_ABSENT, "none")] if absent else [])])
         ends = [(0.0, low), (1.0, high)] if high > low else [(0.5, low)]
         labels = [(height, f"{wording.percent(accuracy)} %") for height, accuracy in ends]
-        _axis(axes, len(parameters), "accuracy at\nthe first look", labels)
+        _axis(axes, len(parameters), "accuracy at\nthe first rung", labels)
         axes.set_xlim(-0.05, len(parameters) + 0.05)
         axes.set_ylim(_ABSENT - 0.06, 1.04)
         axes.set_axis_off()
         best = ", ".join(f"{each.title} {_drawn(each, seen[-1])}" for each in parameters)
-        said = f"Parameters and accuracy of {wording.counted(len(seen), 'trial')}; the best at the first look: {best}"
+        said = f"Parameters and accuracy of {wording.counted(len(seen), 'trial')}; the best at the first rung: {best}"
         return svg(figure, name, said)
 
 

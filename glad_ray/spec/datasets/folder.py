@@ -8,7 +8,7 @@ from pathlib import Path
 from glad_ray.errors import DataError, printable, unreadable
 from glad_ray.paths import expanded
 from glad_ray.spec.datasets.facts import DatasetFacts
-from glad_ray.spec.datasets.pictures import LOOKED_AT, look, spread
+from glad_ray.spec.datasets.pictures import LOOKED_AT, appearance_of, spread
 
 PREFIX = "folder:"
 _LAYOUT = "use train and test (or val) folders with one folder of images per class"
@@ -27,7 +27,7 @@ def folder_facts(name: str) -> DatasetFacts:
     images = {split: [images_in(folder) for folder in folders] for split, folders in splits.items()}
     of_classes = [files for split in images.values() for files in split]
     each = max(1, LOOKED_AT // len(of_classes))
-    seen = look((path, printable(path)) for files in of_classes for path in spread(files, each))
+    seen = appearance_of((path, printable(path)) for files in of_classes for path in spread(files, each))
     mean, std, statistics = seen.statistics
     return DatasetFacts(
         name=name,

@@ -35,7 +35,7 @@ _STATISTICS = {
 _T = TypeVar("_T")
 
 
-class Look(NamedTuple):
+class Appearance(NamedTuple):
     """What some images of a dataset look like."""
 
     channels: int
@@ -121,7 +121,7 @@ def pixels_of(image: ImageFile.ImageFile, where: str) -> Pixels:
     )
 
 
-def look(images: Iterable[tuple[bytes | Path, str]]) -> Look:
+def appearance_of(images: Iterable[tuple[bytes | Path, str]]) -> Appearance:
     """By some images: grey if all are, of one size if all are square and alike.
 
     An image counts as grey by its file's mode, one with a palette by the colours that it uses.
@@ -134,8 +134,8 @@ def look(images: Iterable[tuple[bytes | Path, str]]) -> Look:
     channels = 1 if grey else 3
     width, height = sizes.pop()
     if sizes or width != height:
-        return Look(channels, DEFAULT_RESOLUTION, True)
-    return Look(channels, width, False)
+        return Appearance(channels, DEFAULT_RESOLUTION, True)
+    return Appearance(channels, width, False)
 
 
 def spread(items: Sequence[_T], count: int) -> list[_T]:

@@ -22,7 +22,7 @@ from glad_ray.spec.datasets.hugging_face.files import (
     record_batches,
 )
 from glad_ray.spec.datasets.hugging_face.layout import Layout, find_layout
-from glad_ray.spec.datasets.pictures import look
+from glad_ray.spec.datasets.pictures import appearance_of
 
 __all__ = [
     "PREFIX",
@@ -62,7 +62,7 @@ def hugging_face_facts(name: str) -> DatasetFacts:
     images = {split: sum(counts[path] for path in paths) for split, paths in files.splits.items()}
     _check_counts(layout, images)
     check_distinct(path for path, count in counts.items() if count)
-    seen = look([_first_image(files)])
+    seen = appearance_of([_first_image(files)])
     mean, std, statistics = seen.statistics
     title = root.resolve().name or name
     return DatasetFacts(
