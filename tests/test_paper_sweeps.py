@@ -10,8 +10,8 @@ import pytest
 from glad_ray.plan import make_plan, write_plan
 from glad_ray.plan.total import total
 from glad_ray.report import write_report
-from glad_ray.report.material import read_found, work_out
 from glad_ray.report.published import published_numbers
+from glad_ray.report.report_data import make_report_data, read_found
 from glad_ray.results import Distillation, write_results
 from glad_ray.spec.sweep_file import load_sweep
 from glad_ray.storage import Storage
@@ -69,7 +69,7 @@ def test_every_table_has_a_sweep():
 def test_results_of_a_table_meet_all_its_numbers(name, tmp_path):
     storage = Storage.open(tmp_path)
     write_made_up_results(storage, sweep_of(name))
-    compared = [one for of_section in work_out(read_found(storage)).compared for one in of_section]
+    compared = [one for of_section in make_report_data(read_found(storage)).compared for one in of_section]
     assert {one.published for one in compared if one.published.source == PAPER} >= printed(TABLES[name])
     of_table = [one for one in compared if one.published.table == TABLES[name]]
     assert len(of_table) == len(printed(TABLES[name]))

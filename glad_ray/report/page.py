@@ -14,10 +14,10 @@ from glad_ray.report.budget import budgets
 from glad_ray.report.export import accuracies_csv, published_csv, scores_csv
 from glad_ray.report.figures import accuracy_by_space
 from glad_ray.report.identity import Place, is_baseline
-from glad_ray.report.material import Found, Material, read_found, work_out
 from glad_ray.report.published import Comparison, Published, context, shortfalls
 from glad_ray.report.ranking import Ranked, lacking
 from glad_ray.report.rendering import render
+from glad_ray.report.report_data import Found, ReportData, make_report_data, read_found
 from glad_ray.report.runs import losses, network_costs, pictures, run_views
 from glad_ray.report.size_figure import accuracy_by_bytes
 from glad_ray.report.sizes import COUNTED, sizes
@@ -47,12 +47,12 @@ def write_report(storage: Storage) -> str:
 
 def _files(storage: Storage, found: Found) -> dict[str, str]:
     """The content of the tables and the page, by path on storage; the page comes last."""
-    material = work_out(found)
+    data = make_report_data(found)
     return {
-        storage.REPORT_TABLE: accuracies_csv(material.sections),
-        storage.REPORT_PUBLISHED: published_csv(zip(material.sections, material.compared, strict=True)),
-        storage.REPORT_SCORES: scores_csv(zip(material.sections, material.ranked, strict=True)),
-        storage.REPORT: render("index.html.j2", _context(storage, material)),
+        storage.REPORT_TABLE: accuracies_csv(data.sections),
+        storage.REPORT_PUBLISHED: published_csv(zip(data.sections, data.compared, strict=True)),
+        storage.REPORT_SCORES: scores_csv(zip(data.sections, data.ranked, strict=True)),
+        storage.REPORT: render("index.html.j2", _context(storage, data)),
     }
 
 
@@ -98,79 +98,76 @@ class _SectionView:
         return wording.place(*self.section.place)
 
 
-def _context(storage: Storage, material: Material) -> dict[str, Any]:
-    problems = list(material.problems)
-    views = run_views(material.rows, material.identities, material.variants, material.runs)
-    scored = {row["run_id"] for row in material.rows}
-    failed = {failure.run_id for failure in material.failures}
+def _context(storage: Storage, data: ReportData) -> dict[str, Any]:
+    problems = list(data.problems)
+    views = run_views(data.rows, data.identities, data.variants, data.runs)
+    scored = {row["run_id"] for row in data.rows}
+    failed = {failure.run_id for failure in data.failures}
     return {
-        "title": _title(material),
-        "sweep": material.sweep,
-        "finished_at": max((row["finished_at"] for row in material.rows), default=None),
+        "title": _title(data),
+        "sweep": data.sweep,
+        "finished_at": max((row["finished_at"] for row in data.rows), default=None),
         "scored": len(scored),
-        "runs_known": len(material.identities.keys() | failed),
+        "runs_known": len(data.identities.keys() | failed),
         "unfinished": [view for view in views if view.run_id not in scored | failed],
-        "failures": [(failure, _label(material, failure.run_id)) for failure in material.failures],
-        "budgets": budgets(material.rows, material.runs),
-        "sections": _views(material),
-        "evaluation_names": material.evaluation_names,
+        "failures": [(failure, _label(data, failure.run_id)) for failure in data.failures],
+        "budgets": budgets(data.rows, data.runs),
+        "sections": _views(data),
+        "evaluation_names": data.evaluation_names,
         "sizes": [
-            (of, Markup(accuracy_by_bytes(of, f"bytes-{number}")))
-            for number, of in enumerate(sizes(material.sections), 1)
+            (of, Markup(accuracy_by_bytes(of, f"bytes-{number}"))) for number, of in enumerate(sizes(data.sections), 1)
         ],
         "bytes_counted": COUNTED,
         "pictures": pictures(
-            storage, [view for view in views if _is_shown(material, view.identity.place)], problems.append
+            storage, [view for view in views if _is_shown(data, view.identity.place)], problems.append
         ),
         "losses": losses(storage, views, problems.append),
         "problems": problems,
         "views": [view for view in views if view.row is not None],
-        "networks": network_costs(material.rows),
-        "versions_used": _versions(material.rows),
-        "packages": sorted({package for versions, _ in _versions(material.rows) for package in versions}),
+        "networks": network_costs(data.rows),
+        "versions_used": _versions(data.rows),
+        "packages": sorted({package for versions, _ in _versions(data.rows) for package in versions}),
         "several_datasets": len({view.identity.place for view in views if view.identity.ipc is not None}) > 1,
-        "class_names": lambda dataset: _class_names(material, dataset),
+        "class_names": lambda dataset: _class_names(data, dataset),
     }
 
 
-def _title(material: Material) -> str:
-    names = sorted({row["sweep"] for row in material.rows} | ({material.sweep.name} if material.sweep else set()))
+def _title(data: ReportData) -> str:
+    names = sorted({row["sweep"] for row in data.rows} | ({data.sweep.name} if data.sweep else set()))
     return wording.listed(names) if names else "results"
 
 
-def _label(material: Material, run_id: str) -> str:
-    if run_id in material.runs:
-        return material.runs[run_id].label
-    identity = material.identities.get(run_id)
+def _label(data: ReportData, run_id: str) -> str:
+    if run_id in data.runs:
+        return data.runs[run_id].label
+    identity = data.identities.get(run_id)
     return f"{identity.algorithm} {identity.space} {identity.dataset}" if identity else ""
 
 
-def _is_shown(material: Material, place: Place) -> bool:
+def _is_shown(data: ReportData, place: Place) -> bool:
     """Whether a dataset, resolution and images per class have a part of the page.
 
     Not those with nothing but baselines beside others where something is distilled: baselines of as many bytes have
     images per class of their own, and are in the files and in the part on bytes.
     """
-    distilled = {of.place for of in material.identities.values() if not is_baseline(of.algorithm)}
+    distilled = {of.place for of in data.identities.values() if not is_baseline(of.algorithm)}
     return place in distilled or place[:2] not in {other[:2] for other in distilled}
 
 
-def _views(material: Material) -> list[_SectionView]:
+def _views(data: ReportData) -> list[_SectionView]:
     shown = [
-        number
-        for number, section in enumerate(material.sections)
-        if section.ipc is None or _is_shown(material, section.place)
+        number for number, section in enumerate(data.sections) if section.ipc is None or _is_shown(data, section.place)
     ]
     return [
         _SectionView(
-            section=material.sections[number],
-            evaluation=material.evaluation_names[material.sections[number].evaluation_id],
-            tables=_tables(material.sections[number], place),
-            compared=material.compared[number],
-            shortfalls=shortfalls(material.compared[number], material.runs),
-            context=context(material.sections[number], material.compared[number]),
-            ranked=_shown(material.ranked[number]),
-            lacking=lacking(material.ranked[number]),
+            section=data.sections[number],
+            evaluation=data.evaluation_names[data.sections[number].evaluation_id],
+            tables=_tables(data.sections[number], place),
+            compared=data.compared[number],
+            shortfalls=shortfalls(data.compared[number], data.runs),
+            context=context(data.sections[number], data.compared[number]),
+            ranked=_shown(data.ranked[number]),
+            lacking=lacking(data.ranked[number]),
         )
         for place, number in enumerate(shown, 1)
     ]
@@ -198,8 +195,8 @@ def _shown(scored: Sequence[Ranked]) -> list[tuple[Row, Ranked | None, Ranked | 
     ]  # fmt: skip
 
 
-def _class_names(material: Material, dataset: str) -> tuple[str, ...]:
-    return material.datasets[dataset].class_names if dataset in material.datasets else ()
+def _class_names(data: ReportData, dataset: str) -> tuple[str, ...]:
+    return data.datasets[dataset].class_names if dataset in data.datasets else ()
 
 
 def _versions(rows: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, str], int]]:

@@ -17,7 +17,7 @@ from glad_ray.plan import as_stored, make_plan, read_plan, write_plan
 from glad_ray.progress.events import Begun, ExpertEpoch, RunFailed, RunFinished, RunProgressed, TrainingDone
 from glad_ray.progress.status import read_status
 from glad_ray.report import write_report
-from glad_ray.report.material import read_found, work_out
+from glad_ray.report.report_data import read_found, make_report_data
 from glad_ray.results import read_failure, read_failures, read_losses, read_results
 from glad_ray.spec import Sweep
 from glad_ray.storage import Storage
@@ -155,11 +155,11 @@ class SweepSuite:
         assert kept.items() <= {path: storage.read_bytes(path) for path in storage.tree("")}.items()
 
     def test_the_report_of_all_knows_each_run_once(self, recording, gone_on):
-        material = work_out(read_found(gone_on[0]))
-        assert not material.problems
+        data = make_report_data(read_found(gone_on[0]))
+        assert not data.problems
         finished = recording.runs.keys() - set(recording.failing)
-        assert material.identities.keys() == recording.named(*recording.runs)
-        assert {row["run_id"] for row in material.rows} == recording.named(*finished)
-        assert all(run.run_id == run_id for run_id, run in material.runs.items())
+        assert data.identities.keys() == recording.named(*recording.runs)
+        assert {row["run_id"] for row in data.rows} == recording.named(*finished)
+        assert all(run.run_id == run_id for run_id, run in data.runs.items())
         states = {recording.name_of(each.run): each.state for each in read_status(gone_on[0]).runs}
         assert states == dict.fromkeys(finished, "finished") | dict.fromkeys(recording.failing, "failed")

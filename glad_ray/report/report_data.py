@@ -1,4 +1,4 @@
-"""What the report is made of: everything on storage that it tells, read and worked out once.
+"""What the report is made of: everything on storage that it tells, read and computed once.
 
 A file that is damaged, or that storage does not give, costs the report what is in it alone: it is told, and the rest is
 shown.
@@ -53,7 +53,7 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Material:
+class ReportData:
     """What is on storage, and the tables made of it."""
 
     rows: list[dict[str, Any]]
@@ -98,7 +98,7 @@ def read_found(storage: Storage) -> Found:
     )
 
 
-def work_out(found: Found) -> Material:
+def make_report_data(found: Found) -> ReportData:
     """What the report shows of what was found, evaluations in the order of the plan."""
     evaluations = {evaluation.content_id: evaluation for evaluation in (found.sweep.evaluations if found.sweep else ())}
     planned = list(evaluations)
@@ -109,7 +109,7 @@ def work_out(found: Found) -> Material:
     known = identities(rows, found.runs)
     variant_of = variants(known, found.runs)
     made = sections(rows, variant_of)
-    return Material(
+    return ReportData(
         rows=rows,
         sweep=found.sweep,
         runs=found.runs,
