@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import simulated
 from rich.console import Console
 from rich.table import Table
+from typing_extensions import override
 
 from glad_ray.engine.carry_out import Work
 from glad_ray.engine.jobs import Outcome
@@ -28,6 +29,7 @@ from glad_ray.engine.remaining import RemainingWork
 from glad_ray.engine.search.study import Study
 from glad_ray.plan import plan_search
 from glad_ray.progress.events import Event, TrialSeen
+from glad_ray.progress.view import View
 from glad_ray.results import RungEvaluation
 from glad_ray.spec import DM, Evaluation, FloatRange, Layers, Network, RandomStyleGAN, Run, Rung, Search
 from glad_ray.storage import Storage
@@ -74,23 +76,24 @@ class Mark(NamedTuple):
     """private, of the driver"""
 
 
-class Marks:
+class Marks(View):
     """A view that measures at the end of each trial."""
 
     def __init__(self) -> None:
         self.ended = [mark()]
 
+    @override
     def show(self, event: Event) -> None:
-        """See `View`."""
         if isinstance(event, TrialSeen) and event.outcome in ("stopped", "complete"):
             self.ended.append(mark())
 
+    @override
     def __enter__(self) -> "Marks":
-        """See `View`."""
         return self
 
+    @override
     def __exit__(self, *error: object) -> None:
-        """See `View`."""
+        pass
 
 
 def mark() -> Mark:

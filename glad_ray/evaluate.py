@@ -186,7 +186,7 @@ def trained(training_set: TrainingSet, inputs: Inputs, lr: float, repeat: int) -
 
 
 def accuracy_on(network: nn.Module, split: Split, inputs: Inputs) -> float:
-    """See `accuracy`, of real images."""
+    """Accuracy of a network on real images, in [0, 1]."""
     images = by_index(split.images, inputs.dataset, inputs.device)
     return accuracy(network, images, torch.tensor(split.labels, device=inputs.device))
 

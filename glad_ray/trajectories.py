@@ -16,10 +16,8 @@ _IMAGES_AT_ONCE = 256
 class Trajectories(Protocol):
     """The trajectories of an expert set, wherever they lie."""
 
-    @property
-    def expert_set(self) -> ExpertSet:
-        """Whose they are."""
-        ...
+    expert_set: ExpertSet
+    """whose they are"""
 
     def segment(self, expert: int, start_epoch: int, epochs: int) -> tuple[Float[Tensor, " p"], Float[Tensor, " p"]]:
         """Flat parameters of an expert at `start_epoch` and `epochs` later, on the CPU; not to be written into, as they

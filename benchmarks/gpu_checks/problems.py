@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from typing_extensions import override
 
 from glad_ray.algorithms import build_algorithm
 from glad_ray.data import Dataset, by_index, load_dataset, real_images
@@ -23,6 +24,7 @@ from glad_ray.spec import DC, DM, DSA, MTT, Evaluation, Experts, ExpertSet, Netw
 from glad_ray.spec.precision import FP32Precision
 from glad_ray.storage import Storage
 from glad_ray.training import train_epoch_together
+from glad_ray.trajectories import Trajectories
 from gpu_checks.check import Setting
 
 CLASSES = 10
@@ -70,20 +72,21 @@ def noise(resolution: int, per_class: int) -> Dataset:
     )
 
 
-class Untrained:
+class Untrained(Trajectories):
     """`Trajectories` of experts that nobody trained: new networks, and these with their parameters 1 % larger."""
 
     def __init__(self, expert_set: ExpertSet, dataset: Dataset) -> None:
         self.expert_set, self.dataset = expert_set, dataset
 
+    @override
     def segment(self, expert: int, start_epoch: int, epochs: int) -> tuple[Float[Tensor, " p"], Float[Tensor, " p"]]:
-        """See `Trajectories.segment`."""
         rng = rng_for("on gpu", "expert", expert)
         start = flat_parameters(_network(self.expert_set.network, self.dataset, rng))
         return start, 1.01 * start
 
+    @override
     def expect(self, expert: int, start_epoch: int, epochs: int) -> None:
-        """See `Trajectories.expect`."""
+        pass
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from typing_extensions import override
 
 from glad_ray.data import Dataset
 from glad_ray.distill import Inputs, build_space, try_steps
@@ -14,6 +15,7 @@ from glad_ray.experts import groups, try_expert_epoch
 from glad_ray.machine import reset_peak_memory
 from glad_ray.networks import build_network, flat_parameters
 from glad_ray.spec import ExpertSet
+from glad_ray.trajectories import Trajectories
 
 
 def measure(job: ExpertsJob | DistillationJob | EvaluationJob, context: JobContext, device: str) -> Measured | None:
@@ -43,7 +45,7 @@ def try_job(job: ExpertsJob | DistillationJob | EvaluationJob, context: JobConte
             try_expert_epoch(expert_set, together[0], context.dataset(expert_set), device)
 
 
-class _Untrained:
+class _Untrained(Trajectories):
     """`Trajectories` of experts that may not be there yet: new networks in their place."""
 
     def __init__(self, expert_set: ExpertSet, dataset: Dataset) -> None:
@@ -57,9 +59,10 @@ class _Untrained:
         )
         self._start = flat_parameters(network).detach()
 
+    @override
     def segment(self, expert: int, start_epoch: int, epochs: int) -> tuple[Float[Tensor, " p"], Float[Tensor, " p"]]:
-        """See `Trajectories.segment`."""
         return self._start, 1.01 * self._start
 
+    @override
     def expect(self, expert: int, start_epoch: int, epochs: int) -> None:
-        """See `Trajectories.expect`."""
+        pass

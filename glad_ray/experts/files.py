@@ -17,12 +17,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.dlpack import from_dlpack
+from typing_extensions import override
 
 from glad_ray.errors import DataError, UserError, is_of_system, unreadable
 from glad_ray.plan.parameters import parameter_count
 from glad_ray.spec import ExpertSet, dataset_facts
 from glad_ray.spec.record import Record, field_paths, value_at
 from glad_ray.storage import Storage
+from glad_ray.trajectories import Trajectories
 
 FlatArray = np.ndarray[Any, np.dtype[np.float32]]
 """all parameters of a network as one vector, in registration order"""
@@ -66,7 +68,7 @@ def read_only_tensor(array: FlatArray) -> Float[Tensor, " p"]:
 
 
 @final
-class ExpertFiles:
+class ExpertFiles(Trajectories):
     """The trajectories of an expert set on storage; local files are memory-mapped, of others only what is needed is
     read.
 
@@ -83,13 +85,14 @@ class ExpertFiles:
         """Flat float32 parameters at `start_epoch` and `epochs` later, as views of the file where that holds them."""
         return self._parameters(expert, start_epoch), self._parameters(expert, start_epoch + epochs)
 
+    @override
     def segment(self, expert: int, start_epoch: int, epochs: int) -> tuple[Float[Tensor, " p"], Float[Tensor, " p"]]:
-        """See `Trajectories.segment`."""
         start, end = self.segment_arrays(expert, start_epoch, epochs)
         return read_only_tensor(start), read_only_tensor(end)
 
+    @override
     def expect(self, expert: int, start_epoch: int, epochs: int) -> None:
-        """See `Trajectories.expect`: the system reads ahead of a mapped file by itself."""
+        """Nothing is to be done: the system reads ahead of a mapped file by itself."""
 
     def _parameters(self, expert: int, epoch: int) -> FlatArray:
         try:

@@ -7,9 +7,10 @@ from typing import Any, final
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from typing_extensions import override
 
 from glad_ray.errors import UserError, unknown
-from glad_ray.generators.base import Latents, gaussian_like
+from glad_ray.generators.base import DifferentiableGenerator, Latents, gaussian_like
 from glad_ray.spec import DiffusersAutoencoder
 from glad_ray.spec.generators import Init
 from glad_ray.spec.generators.autoencoder import read_autoencoder
@@ -18,7 +19,7 @@ _IMAGES_AT_ONCE = 10  # through the encoder: for the start alone
 
 
 @final
-class Autoencoder:
+class Autoencoder(DifferentiableGenerator):
     """The `DifferentiableGenerator` of a record, frozen."""
 
     def __init__(self, record: DiffusersAutoencoder, *, precision: torch.dtype, device: torch.device | str) -> None:
@@ -29,14 +30,15 @@ class Autoencoder:
         self._blocks = (decoder.mid_block, *decoder.up_blocks)
 
     @property
+    @override
     def spaces(self) -> tuple[str, ...]:
-        """See `DiffusersAutoencoder`."""
         return self.record.spaces
 
+    @override
     def latent_shapes(self, space: str) -> Mapping[str, tuple[int, ...]]:
-        """See `DifferentiableGenerator.latent_shapes`."""
         return self.record.latent_shapes(space)
 
+    @override
     def init(
         self,
         space: str,
@@ -45,7 +47,7 @@ class Autoencoder:
         how: Init,
         real_images: Float[Tensor, "n c h w"] | None = None,
     ) -> Latents:
-        """See `Generator.init`; `real` is the mean of the encoder's distribution."""
+        """With `real`, latents are the mean of the encoder's distribution."""
         self.latent_shapes(space)
         if how not in self.record.inits:
             raise unknown("initialisation of latents", how, self.record.inits)
@@ -57,8 +59,8 @@ class Autoencoder:
             f = gaussian_like(f, rng)
         return {"f": f}
 
+    @override
     def images(self, space: str, latents: Latents) -> Float[Tensor, "n c h w"]:
-        """See `DifferentiableGenerator.images`."""
         x, n = latents["f"].to(self.network.dtype), int(space[1:])
         if n == 0:
             x = self._opened(x)

@@ -13,9 +13,10 @@ from typing import final
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from typing_extensions import override
 
 from glad_ray.errors import UserError
-from glad_ray.generators.base import WEIGHTS, DifferentiableGenerator, ForetoldMemory, Latents
+from glad_ray.generators.base import WEIGHTS, DifferentiableGenerator, ForetoldMemory, Generator, Latents
 from glad_ray.machine import fp32_precision
 from glad_ray.spec.generators import Init, images_at_once
 from glad_ray.spec.precision import FP32Precision
@@ -51,7 +52,7 @@ class _KeptGraph:
 
 
 @final
-class InProcessGenerator:
+class InProcessGenerator(Generator):
     """The `Generator` of a differentiable one. Latents keep their own device and precision, the network its own."""
 
     def __init__(
@@ -77,10 +78,11 @@ class InProcessGenerator:
         self._pullback_bytes: dict[str, int] = {}
 
     @property
+    @override
     def spaces(self) -> tuple[str, ...]:
-        """See `Generator.spaces`."""
         return self.network.spaces
 
+    @override
     @torch.no_grad()
     def init(
         self,
@@ -90,15 +92,14 @@ class InProcessGenerator:
         how: Init,
         real_images: Float[Tensor, "n c h w"] | None = None,
     ) -> Latents:
-        """See `Generator.init`."""
         given = None if real_images is None else self._here(real_images)
         with self._in_precision():
             latents = self.network.init(space, labels, rng, how, given)
         # In one order in memory, as a checkpoint restores them: convolutions round differently in others.
         return {kind: value.contiguous() for kind, value in latents.items()}
 
+    @override
     def decode(self, space: str, latents: Latents) -> Float[Tensor, "n c h w"]:
-        """See `Generator.decode`."""
         self._check(space, latents)
         self._kept = None
         like = next(iter(latents.values()))
@@ -112,8 +113,9 @@ class InProcessGenerator:
             parts = [self.network.images(space, chunk) for chunk in self._chunks(space, latents)]
         return torch.cat(parts).to(like).contiguous()
 
+    @override
     def pullback(self, space: str, latents: Latents, image_grads: Float[Tensor, "n c h w"]) -> Latents:
-        """See `Generator.pullback`: section 3.4 of GLaD, a graph per chunk."""
+        """By section 3.4 of GLaD, with a graph per chunk."""
         self._check(space, latents)
         # As a replica is sent them: convolutions round differently in other orders of memory.
         image_grads = image_grads.contiguous()

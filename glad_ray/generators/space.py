@@ -11,6 +11,7 @@ from typing import Protocol, final, runtime_checkable
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from typing_extensions import override
 
 from glad_ray.errors import UserError, unknown
 from glad_ray.generators.base import Generator, Latents
@@ -50,7 +51,7 @@ class Space(Protocol):
 
 
 @final
-class PixelSpace:
+class PixelSpace(Space):
     """The images as networks see them: `noise` starts from N(0, 1), `real` from real images of each class."""
 
     def __init__(
@@ -68,23 +69,24 @@ class PixelSpace:
         self.real_images = real_images if init == "real" else None
         self.device = torch.device(device)
 
+    @override
     def init(self, labels: Int64[Tensor, " n"], rng: torch.Generator) -> Latents:
-        """See `Space.init`."""
         if self.real_images is not None:
             return {"pixels": self.real_images(labels, rng).to(self.device, copy=True)}
         return {"pixels": torch.randn(len(labels), *self.shape, generator=rng).to(self.device)}
 
+    @override
     def decode(self, latents: Latents) -> Float[Tensor, "n c h w"]:
-        """See `Space.decode`; a copy, for latents are changed in place."""
+        """A copy, for latents are changed in place."""
         return latents["pixels"].detach().clone()
 
+    @override
     def pullback(self, latents: Latents, image_grads: Float[Tensor, "n c h w"]) -> Latents:
-        """See `Space.pullback`."""
         return {"pixels": image_grads.to(latents["pixels"])}
 
 
 @final
-class GeneratorSpace:
+class GeneratorSpace(Space):
     """A latent space of a generator, which may be in this process or behind a handle."""
 
     def __init__(
@@ -115,15 +117,16 @@ class GeneratorSpace:
         self.std = torch.tensor(std, dtype=torch.float64, device=self.device)[:, None, None]
         self.whitening = whitening
 
+    @override
     def init(self, labels: Int64[Tensor, " n"], rng: torch.Generator) -> Latents:
-        """See `Space.init`."""
         real = None if self.real_images is None else self._to_generator(self.real_images(labels, rng))
         own = self.classes[labels.cpu()] if len(self.classes) else labels
         latents = self.generator.init(self.space, own, rng, self.how, real)
         return {kind: value.to(self.device) for kind, value in latents.items()}
 
+    @override
     def decode(self, latents: Latents) -> Float[Tensor, "n c h w"]:
-        """See `Space.decode`: ((g + 1) / 2 - mean) / std of the generator's image g, or (g + 1) / 2 whitened."""
+        """((g + 1) / 2 - mean) / std of the generator's image g, or (g + 1) / 2 whitened."""
         images = self.generator.decode(self.space, latents)
         if self.whitening is not None:
             return self.whitening.whiten((images + 1) / 2)
@@ -135,8 +138,8 @@ class GeneratorSpace:
             return 2 * self.whitening.unwhiten(images) - 1
         return images * (2 * self.std).to(images) - (1 - 2 * self.mean).to(images)
 
+    @override
     def pullback(self, latents: Latents, image_grads: Float[Tensor, "n c h w"]) -> Latents:
-        """See `Space.pullback`."""
         if self.whitening is not None:
             generated_grads = self.whitening.pullback(image_grads) / 2
         else:

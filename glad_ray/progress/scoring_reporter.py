@@ -8,12 +8,13 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
+from typing_extensions import override
 
 from glad_ray.plan.multiply_adds import network_multiply_adds
 from glad_ray.progress import formatting
 from glad_ray.progress.events import Event, ImagesPrepared, NetworkFailed, Retried, SetTrained
 from glad_ray.progress.sweep_reporter import notice
-from glad_ray.progress.view import bar
+from glad_ray.progress.view import Reporter, bar
 from glad_ray.results import Training
 from glad_ray.spec import Evaluation, Network, dataset_facts
 from glad_ray.spec.foreign_set import read_origin
@@ -29,7 +30,7 @@ def scoring_reporter(made_by: str, evaluation: Evaluation) -> "ScoringReporter":
     return ScoringReporter(evaluation.networks, evaluation.repeats, weights)
 
 
-class ScoringReporter:
+class ScoringReporter(Reporter):
     """A `Reporter` of the networks that are trained on one set, with a line for every training.
 
     `multiply_adds` are those of each network, which weigh one against another until it has been trained; 0: not known.
@@ -51,8 +52,8 @@ class ScoringReporter:
         """Trainings that were made, earlier or now."""
         return sum(map(len, self._trained.values()))
 
+    @override
     def add(self, event: Event) -> None:
-        """See `Reporter`."""
         match event:
             case SetTrained(network, training):
                 self._known = training.repeat in self._trained[network]
@@ -64,8 +65,8 @@ class ScoringReporter:
             case ImagesPrepared(_, done, total):
                 self._images = (done, total) if done < total else None
 
+    @override
     def line(self, event: Event) -> str | None:
-        """See `Reporter`."""
         match event:
             case SetTrained() if self._known:
                 return None
@@ -79,21 +80,21 @@ class ScoringReporter:
             case _:
                 return notice(event)
 
+    @override
     def notice(self, event: Event) -> Text | None:
-        """See `Reporter`."""
         if not isinstance(event, NetworkFailed | Retried):
             return None
         return Text(self.line(event) or "", style="red" if isinstance(event, NetworkFailed) else "yellow")
 
+    @override
     def head(self) -> Text:
-        """See `Reporter`."""
         done = f"[bold]{self.trainings}/{len(self.networks) * self.repeats}[/] trainings"
         return Text.from_markup(
             f"{done}  {formatting.clock(time.monotonic() - self._started)}{formatting.left(self.seconds_left())}"
         )
 
+    @override
     def rows(self) -> Iterator[tuple[RenderableType, ...]]:
-        """See `Reporter`."""
         if self._images is not None:
             done, total = self._images
             yield "real images", bar(done, total), f"image {done}/{total}", ""
@@ -101,13 +102,13 @@ class ScoringReporter:
             state = "failed" if network in self.failed else f"{len(trained)}/{self.repeats}"
             yield escape(network.title), bar(len(trained), self.repeats), state, _accuracy(trained)
 
+    @override
     def going_on(self) -> Iterator[str]:
-        """See `Reporter`."""
         if self._images is not None:
             yield "real images: {}/{}".format(*self._images)
 
+    @override
     def summary(self) -> str | None:
-        """See `Reporter`."""
         return None
 
     def table(self, title: str) -> Table:

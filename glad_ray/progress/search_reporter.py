@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.markup import escape
 from rich.text import Text
+from typing_extensions import override
 
 from glad_ray.plan import Plan, plan_search
 from glad_ray.progress import formatting
@@ -20,7 +21,7 @@ from glad_ray.progress.events import (
 )
 from glad_ray.progress.sweep_progress import SweepProgress
 from glad_ray.progress.sweep_reporter import SharedReporter, notice, of_distillation
-from glad_ray.progress.view import View, view_of
+from glad_ray.progress.view import Reporter, View, view_of
 from glad_ray.results import Progress
 from glad_ray.spec import Run
 from glad_ray.spec.search import Search
@@ -32,7 +33,7 @@ def make_search_view(search: Search, storage: Storage) -> View:
     return view_of(SearchReporter(search, storage))
 
 
-class SearchReporter:
+class SearchReporter(Reporter):
     """A `Reporter` of a search; a line for every rung evaluation."""
 
     def __init__(self, search: Search, storage: Storage) -> None:
@@ -48,8 +49,8 @@ class SearchReporter:
         self._best: tuple[float, Run] | None = None
         """accuracy at the last rung, or, once there is one, in full"""
 
+    @override
     def add(self, event: Event) -> None:
-        """See `Reporter`."""
         match event:
             case TrialsFound(ended, _, most, refused):
                 self._found = True
@@ -73,8 +74,8 @@ class SearchReporter:
             case _:
                 self._shared.sweep_progress.add(event)
 
+    @override
     def line(self, event: Event) -> str | None:
-        """See `Reporter`."""
         match event:
             case TrialsFound(ended, running, most, _) if ended or running:
                 return f"going on   {ended} of {most} trials have ended, {running} are under way"
@@ -90,8 +91,8 @@ class SearchReporter:
             case _:
                 return self._shared.line(event)
 
+    @override
     def notice(self, event: Event) -> Text | None:
-        """See `Reporter`."""
         if isinstance(event, TrialSeen | TrialFailed | TrialsFound | DrawRefused | DrawsEnded):
             style = {TrialFailed: "red", DrawRefused: "red", DrawsEnded: "yellow"}.get(type(event), "")
             line = self.line(event)
@@ -99,8 +100,8 @@ class SearchReporter:
             line, style = notice(event), "yellow"
         return Text(line, style=style) if line else None
 
+    @override
     def head(self) -> Text:
-        """See `Reporter`."""
         parts = [f"[bold]{self._ended}/{self._most}[/] trials ended"]
         if self._in_full:
             parts.append(f"[bold]{self._in_full}[/] in full")
@@ -114,20 +115,21 @@ class SearchReporter:
         parts.append(formatting.clock(time.monotonic() - self._started))
         return Text.from_markup("  ".join(parts) + formatting.left(self._seconds_left()))
 
+    @override
     def rows(self) -> Iterator[tuple[RenderableType, ...]]:
-        """See `Reporter`."""
         yield from self._shared.rows()
         for run, progress in self._running.values():
             yield of_distillation(run, progress)
 
+    @override
     def going_on(self) -> Iterator[str]:
-        """See `Reporter`."""
         yield from self._shared.going_on()
         for run, progress in self._running.values():
             yield f"{run.label}: {formatting.of_steps(progress)}"
 
+    @override
     def summary(self) -> str | None:
-        """See `Reporter`; nothing of a search that could not begin."""
+        """What it came to; None: it could not begin."""
         return self.head().plain if self._found else None
 
     def _distilled(self, run: Run, step: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from rich.console import RenderableType
 from rich.markup import escape
 from rich.text import Text
+from typing_extensions import override
 
 from glad_ray.plan import Plan
 from glad_ray.progress import formatting
@@ -26,7 +27,7 @@ from glad_ray.progress.events import (
 )
 from glad_ray.progress.replica_stats import ReplicaStats
 from glad_ray.progress.sweep_progress import Preparing, SweepProgress
-from glad_ray.progress.view import View, bar, view_of
+from glad_ray.progress.view import Reporter, View, bar, view_of
 from glad_ray.results import Progress
 from glad_ray.spec import ExpertSet, Run
 from glad_ray.spec.generators import GIB
@@ -41,19 +42,19 @@ def make_view(plan: Plan) -> View:
     return view_of(SweepReporter(plan))
 
 
-class SweepReporter:
+class SweepReporter(Reporter):
     """A `Reporter` of a plan, with a line for every run that is distilled, finished or failed."""
 
     def __init__(self, plan: Plan) -> None:
         self.sweep_progress = SweepProgress(plan)
         self._shared = SharedReporter(self.sweep_progress)
 
+    @override
     def add(self, event: Event) -> None:
-        """See `Reporter`."""
         self.sweep_progress.add(event)
 
+    @override
     def line(self, event: Event) -> str | None:
-        """See `Reporter`."""
         match event:
             case Begun(finished) if finished:
                 return f"{len(finished)} of {len(self.sweep_progress.plan.runs)} runs are finished already"
@@ -66,35 +67,35 @@ class SweepReporter:
             case _:
                 return self._shared.line(event)
 
+    @override
     def notice(self, event: Event) -> Text | None:
-        """See `Reporter`."""
         line = self.line(event) if isinstance(event, RunFailed) else notice(event)
         return Text(line, style=_STYLES.get(type(event), "yellow")) if line else None
 
+    @override
     def head(self) -> Text:
-        """See `Reporter`."""
         parts = [
             *formatting.counts(self.sweep_progress),
             formatting.clock(time.monotonic() - self.sweep_progress.started),
         ]
         return Text.from_markup("  ".join(parts) + formatting.left(self.sweep_progress.seconds_left()))
 
+    @override
     def rows(self) -> Iterator[tuple[RenderableType, ...]]:
-        """See `Reporter`."""
         yield from self._shared.rows()
         for run, progress in self.sweep_progress.running.values():
             yield of_distillation(run, progress)
         for run, done, total in self.sweep_progress.evaluating():
             yield escape(run.label), bar(done, total), formatting.of_trainings(done, total), ""
 
+    @override
     def going_on(self) -> Iterator[str]:
-        """See `Reporter`."""
         yield from self._shared.going_on()
         for run, now in self.sweep_progress.running.values():
             yield f"{run.label}: {formatting.of_steps(now)}"
 
+    @override
     def summary(self) -> str | None:
-        """See `Reporter`."""
         sweep_progress = self.sweep_progress
         if not sweep_progress.plan.runs:
             return None
@@ -117,7 +118,7 @@ class SharedReporter:
         self._whole: set[ExpertSet] = set()
 
     def line(self, event: Event) -> str | None:
-        """See `Reporter`."""
+        """What plain output says of an event; None: nothing."""
         match event:
             case ImagesPrepared(data, done, total) if done == total:
                 return f"prepared   {data}: {total:,} images"
@@ -130,7 +131,7 @@ class SharedReporter:
                 return notice(event)
 
     def rows(self) -> Iterator[tuple[RenderableType, ...]]:
-        """See `Reporter`."""
+        """What is going on, for a table."""
         for data, now in self._preparing:
             left = formatting.left(now.seconds_left).strip()
             yield escape(data), bar(now.done, now.total), f"image {now.done}/{now.total}", left
@@ -147,7 +148,7 @@ class SharedReporter:
             )
 
     def going_on(self) -> Iterator[str]:
-        """See `Reporter`."""
+        """The same, in words."""
         for data, now in self._preparing:
             yield f"{data}: {now.done}/{now.total} images{formatting.left(now.seconds_left)}"
         for each in self._replicas:

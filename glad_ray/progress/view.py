@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+from typing_extensions import override
 
 from glad_ray.progress.events import Event
 
@@ -69,15 +70,15 @@ def view_of(reporter: Reporter, *, transient: bool = False) -> View:
 
 
 @final
-class PlainView:
+class PlainView(View):
     """A line for what is worth one; while there is none, one a minute that says how far it is."""
 
     def __init__(self, reporter: Reporter) -> None:
         self.reporter = reporter
         self._said = time.monotonic()
 
+    @override
     def show(self, event: Event) -> None:
-        """See `View`."""
         self.reporter.add(event)
         line = self.reporter.line(event)
         if not line and time.monotonic() - self._said >= _SILENT_SECONDS:
@@ -86,20 +87,20 @@ class PlainView:
             print(line, flush=True)
             self._said = time.monotonic()
 
+    @override
     def __enter__(self) -> Self:
-        """See `View`."""
         return self
 
+    @override
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """See `View`."""
         if summary := self.reporter.summary():
             print(summary, flush=True)
 
 
 @final
-class LiveView:
+class LiveView(View):
     """A table of what is going on, redrawn four times a second; notices stay above it."""
 
     def __init__(self, reporter: Reporter, console: Console | None = None, *, transient: bool = False) -> None:
@@ -109,22 +110,22 @@ class LiveView:
         self._lock = threading.Lock()
         self._live = Live(get_renderable=self.draw, console=self.console, refresh_per_second=4, transient=transient)
 
+    @override
     def show(self, event: Event) -> None:
-        """See `View`."""
         with self._lock:
             self.reporter.add(event)
         if notice := self.reporter.notice(event):
             self.console.print(notice)
 
+    @override
     def __enter__(self) -> Self:
-        """See `View`."""
         self._live.start()
         return self
 
+    @override
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """See `View`."""
         self._live.stop()
         if summary := self.reporter.summary():
             self.console.print(summary, highlight=False)

@@ -80,7 +80,7 @@ class RayContext:
 
     @contextlib.contextmanager
     def share(self, job: Job) -> Iterator[str]:
-        """See `JobContext`; the driver is told of it."""
+        """Compute with the job's share, of which the driver is told; yields the device."""
         gpus = ray.get_runtime_context().get_assigned_resources().get("GPU", 0.0)
         began, ending = time.monotonic(), self.tell(ShareTaken(job.key, gpus))
         try:
@@ -104,7 +104,7 @@ class RayContext:
                 yield device
 
     def time_limit(self) -> contextlib.AbstractContextManager[None]:
-        """See `JobContext`; a process in which something hangs ends."""
+        """Bound the time of an evaluation; a process in which something hangs ends."""
         return evaluation_bound(self.sweep.resources, or_exit=True)
 
 

@@ -53,8 +53,8 @@ class DecodingJob(Job):
 
 
 def decode_on_cluster(view: View, parts: Sequence[Part], form: Form) -> Iterator[tuple[Part, Iterable[Split]]]:
-    """See `Decode`: parts come as they are done. Raises what decoding raises, and `GladRayError` for one that is lost
-    again and again.
+    """Decode parts on the whole cluster; they come as they are done. Raises what decoding raises, and `GladRayError`
+    for a part that is lost again and again.
     """
     resources, policy = Resources(expert=Share(cpus=_CPUS)), _Parts(parts, form)
     scheduler = Scheduler(_TaskExecutor(), policy, ShareTable(resources), Budget(resources), view)

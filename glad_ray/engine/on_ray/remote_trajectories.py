@@ -6,14 +6,16 @@ import ray
 from jaxtyping import Float
 from ray.exceptions import ObjectLostError
 from torch import Tensor
+from typing_extensions import override
 
 from glad_ray.engine.cluster.connection import result
 from glad_ray.experts import read_only_tensor
 from glad_ray.spec import ExpertSet
+from glad_ray.trajectories import Trajectories
 
 
 @final
-class RemoteTrajectories:
+class RemoteTrajectories(Trajectories):
     """`Trajectories` behind a store's name; what is expected next is asked for while the one before is in use."""
 
     def __init__(self, name: str, expert_set: ExpertSet) -> None:
@@ -22,13 +24,13 @@ class RemoteTrajectories:
         """the answer under way, by its question"""
         self.expert_set = expert_set
 
+    @override
     def expect(self, expert: int, start_epoch: int, epochs: int) -> None:
-        """See `Trajectories.expect`."""
         question = (expert, start_epoch, epochs)
         self._expected = {question: self._store.segment.remote(*question)}
 
+    @override
     def segment(self, expert: int, start_epoch: int, epochs: int) -> tuple[Float[Tensor, " p"], Float[Tensor, " p"]]:
-        """See `Trajectories.segment`."""
         question = (expert, start_epoch, epochs)
         answer = self._expected.pop(question, None)
         while True:

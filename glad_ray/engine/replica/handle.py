@@ -8,10 +8,11 @@ import ray
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from typing_extensions import override
 
 from glad_ray.engine.cluster.connection import result
 from glad_ray.engine.replica.arrays import array_of, arrays_of, tensor_of
-from glad_ray.generators import Latents
+from glad_ray.generators import Generator, Latents
 from glad_ray.spec import GeneratorRecord
 from glad_ray.spec.generators import Init
 
@@ -45,7 +46,7 @@ def _versions(latents: Latents) -> dict[str, int]:
 
 
 @final
-class RemoteGenerator:
+class RemoteGenerator(Generator):
     """A `Generator` behind the name of a replica. On a CPU, results lie in Ray's shared memory: they are only to be
     read.
     """
@@ -58,10 +59,11 @@ class RemoteGenerator:
         """what a pullback of the same step asks with again"""
 
     @property
+    @override
     def spaces(self) -> tuple[str, ...]:
-        """The latent spaces it has."""
         return self._record.spaces
 
+    @override
     def init(
         self,
         space: str,
@@ -70,20 +72,20 @@ class RemoteGenerator:
         how: Init,
         real_images: Float[Tensor, "n c h w"] | None = None,
     ) -> Latents:
-        """See `Generator.init`; `rng` advances as if the draws were made here, and latents are copies."""
+        """`rng` advances as if the draws were made here, and latents are copies."""
         real = None if real_images is None else array_of(real_images)
         latents, state = self._ask("init", space, array_of(labels), array_of(rng.get_state()), how, real)
         rng.set_state(torch.tensor(state))
         return {kind: torch.tensor(values) for kind, values in latents.items()}
 
+    @override
     def decode(self, space: str, latents: Latents) -> Float[Tensor, "n c h w"]:
-        """See `Generator.decode`."""
         self._decoded = _InStore.of(latents) if _bytes(latents) > SENT_ALONG_BYTES else None
         images = self._ask("decode", space, arrays_of(latents) if self._decoded is None else self._decoded.arrays)
         return tensor_of(images).to(next(iter(latents.values())))
 
+    @override
     def pullback(self, space: str, latents: Latents, image_grads: Float[Tensor, "n c h w"]) -> Latents:
-        """See `Generator.pullback`."""
         decoded, self._decoded = self._decoded, None
         arrays = decoded.arrays if decoded is not None and decoded.are(latents) else arrays_of(latents)
         grads = self._ask("pullback", space, arrays, array_of(image_grads))

@@ -7,9 +7,10 @@ from typing import final
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from typing_extensions import override
 
 from glad_ray.errors import UserError, unknown
-from glad_ray.generators.base import WEIGHTS, Latents, gaussian_like
+from glad_ray.generators.base import WEIGHTS, DifferentiableGenerator, ForetoldMemory, Latents, gaussian_like
 from glad_ray.generators.stylegan_xl.mapping import MappingNetwork
 from glad_ray.generators.stylegan_xl.synthesis import SynthesisNetwork
 from glad_ray.spec.generators import Init
@@ -28,7 +29,7 @@ State = Mapping[str, Tensor]
 
 
 @final
-class StyleGAN:
+class StyleGAN(DifferentiableGenerator, ForetoldMemory):
     """The `DifferentiableGenerator` of a state; labels are the network's own classes."""
 
     def __init__(
@@ -55,20 +56,22 @@ class StyleGAN:
         self._learned = state if learn else None
 
     @property
+    @override
     def spaces(self) -> tuple[str, ...]:
         """`w+`, and one `f<n>` per synthesis layer."""
         return self.settings.spaces
 
+    @override
     def latent_shapes(self, space: str) -> dict[str, tuple[int, ...]]:
-        """See `DifferentiableGenerator.latent_shapes`."""
         return self.settings.latent_shapes(space)
 
+    @override
     def pullback_bytes(self, space: str) -> int:
-        """See `ForetoldMemory`."""
         numbers = 2 if self.half is not None else self.mapping.w_average.element_size()
         foretold = self.settings.graph_bytes(space, numbers)
         return foretold if self._learned is None else _LEARNING * foretold
 
+    @override
     def init(
         self,
         space: str,
@@ -77,7 +80,7 @@ class StyleGAN:
         how: Init,
         real_images: Float[Tensor, "n c h w"] | None = None,
     ) -> Latents:
-        """See `Generator.init`. Features are cleaned as GLaD's code does: NaN 0, infinity 5, within [-10, 10]."""
+        """Features are cleaned as GLaD's code does: NaN 0, infinity 5, within [-10, 10]."""
         layer = self.settings.layer_of(space)
         if how not in STYLEGAN_INITS:
             raise unknown("initialisation of latents", how, STYLEGAN_INITS)
@@ -96,8 +99,8 @@ class StyleGAN:
             f = gaussian_like(f, rng)
         return {"f": f, "w": ws[:, layer + 1 :]} | weights
 
+    @override
     def images(self, space: str, latents: Latents) -> Float[Tensor, "n c h w"]:
-        """See `DifferentiableGenerator.images`."""
         layer = self.settings.layer_of(space)
         learned = WEIGHTS in latents
         synthesis = self._network_of(layer, latents[WEIGHTS]) if learned else self.synthesis

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 from safetensors import SafetensorError, safe_open
+from typing_extensions import override
 
 from glad_ray.errors import UserError, unknown
 from glad_ray.spec.generators.base import FilePath, GeneratorRecord, Init, Precision
@@ -76,34 +77,36 @@ class DiffusersAutoencoder(GeneratorRecord):
         return ("path",) if identity and self.sha256 else ()
 
     @property
+    @override
     def title(self) -> str:
-        """See `GeneratorRecord.title`."""
         return f"autoencoder {Path(self.path).name}"
 
     @property
+    @override
     def missing(self) -> str | None:
-        """See `GeneratorRecord.missing`."""
         if self.block_channels:
             return None
         return f"Autoencoder {self.path} is not there: download its folder ({CONFIG}, {WEIGHTS_FILE}) to that place."
 
     @property
+    @override
     def inits(self) -> tuple[Init, ...]:
-        """See `GeneratorRecord.inits`."""
         return AUTOENCODER_INITS
 
     @property
+    @override
     def spaces(self) -> tuple[str, ...]:
         """`f0`, the latents; `f1` and on, the inputs of the decoder's middle block and of its upward blocks."""
         return tuple(f"f{n}" for n in range(2 + len(self.block_channels)))
 
     @property
+    @override
     def parameter_count(self) -> int:
         """Of the decoder."""
         return self.decoder_parameters
 
+    @override
     def latent_shapes(self, space: str) -> dict[str, tuple[int, ...]]:
-        """See `GeneratorRecord.latent_shapes`."""
         if space not in self.spaces:
             raise unknown("latent space", space, self.spaces)
         channels, side, n = self.block_channels, self.resolution // factor(self.block_channels), int(space[1:])

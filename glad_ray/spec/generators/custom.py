@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from glad_ray.errors import UserError, unknown
 from glad_ray.spec.generators.base import GeneratorRecord, Init
@@ -55,27 +56,27 @@ class CustomGenerator(GeneratorRecord):
         return hash((self.name, self.content_id))
 
     @property
+    @override
     def title(self) -> str:
-        """See `GeneratorRecord.title`."""
         return self.name
 
     @property
+    @override
     def inits(self) -> tuple[Init, ...]:
-        """See `GeneratorRecord.inits`."""
         return self.starts
 
     @property
+    @override
     def spaces(self) -> tuple[str, ...]:
-        """See `GeneratorRecord.spaces`."""
         return tuple(self.latents)
 
     @property
+    @override
     def parameter_count(self) -> int:
-        """See `GeneratorRecord.parameter_count`."""
         return self.parameters
 
+    @override
     def latent_shapes(self, space: str) -> dict[str, tuple[int, ...]]:
-        """See `GeneratorRecord.latent_shapes`."""
         if space not in self.latents:
             raise unknown("latent space", space, self.spaces)
         return dict(self.latents[space])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from glad_ray.errors import UserError
 from glad_ray.spec.generators.base import FilePath, GeneratorRecord, Init, Precision
@@ -37,35 +38,37 @@ class StyleGANRecord(GeneratorRecord):
         """Every layer: sizes, rates, cutoffs, channels, names."""
 
     @property
+    @override
     def inits(self) -> tuple[Init, ...]:
-        """How its latents can start, the usual way first."""
         return STYLEGAN_INITS
 
     @property
+    @override
     def spaces(self) -> tuple[str, ...]:
-        """The latent spaces this generator has: `w+` and one `f<n>` per synthesis layer, the RGB layer included."""
+        """`w+` and one `f<n>` per synthesis layer, the RGB layer included."""
         return self.synthesis_settings.spaces
 
     @property
+    @override
     def parameter_count(self) -> int:
         """Learned numbers, mapping network included."""
         return self.mapping_settings.parameter_count + self.synthesis_settings.parameter_count
 
+    @override
     def latent_shapes(self, space: str) -> dict[str, tuple[int, ...]]:
-        """Shape per image of each kind of latent, `f` and `w`; raises `UserError` for a space it does not have."""
         return self.synthesis_settings.latent_shapes(space)
 
+    @override
     def step_multiply_adds(self, space: str) -> int:
-        """See `GeneratorRecord.step_multiply_adds`."""
         return self.synthesis_settings.step_multiply_adds(space)
 
+    @override
     def pullback_bytes(self, space: str) -> int:
-        """See `GeneratorRecord.pullback_bytes`."""
         return self.synthesis_settings.graph_bytes(space, 4 if self.precision in ("float32", "tf32") else 2)
 
     @property
+    @override
     def classes_known(self) -> int:
-        """See `GeneratorRecord.classes_known`."""
         return self.mapping_settings.classes
 
 
@@ -104,18 +107,18 @@ class RandomStyleGAN(StyleGANRecord):
         return self
 
     @property
+    @override
     def title(self) -> str:
-        """See `GeneratorRecord.title`."""
         return "random StyleGAN-XL"
 
     @property
+    @override
     def published_as(self) -> str:
-        """See `GeneratorRecord.published_as`."""
         return "stylegan-xl random"
 
     @property
+    @override
     def synthesis_settings(self) -> SynthesisSettings:
-        """Every layer: sizes, rates, cutoffs, channels, names."""
         return stem(
             resolution=self.resolution,
             num_layers=self.num_layers,
@@ -127,8 +130,8 @@ class RandomStyleGAN(StyleGANRecord):
         )
 
     @property
+    @override
     def mapping_settings(self) -> MappingSettings:
-        """The network that makes style codes."""
         return MappingSettings(z_dim=self.z_dim, w_dim=self.w_dim, classes=self.classes, embedding_rows=self.classes)
 
 
@@ -185,36 +188,38 @@ class StyleGANFile(StyleGANRecord):
         return names if identity and self.sha256 else ()
 
     @property
+    @override
     def title(self) -> str:
-        """See `GeneratorRecord.title`."""
         return Path(self.path).name
 
     @property
+    @override
     def published_as(self) -> str:
-        """See `GeneratorRecord.published_as`."""
         return f"stylegan-xl {self.trained_on}" if self.trained_on else ""
 
     @property
+    @override
     def licence(self) -> str:
-        """See `GeneratorRecord.licence`."""
         return LICENCE_NOTE
 
     @property
+    @override
     def missing(self) -> str | None:
-        """See `GeneratorRecord.missing`."""
         return None if self.synthesis else f"Generator file {self.path} is not there: put it there, or name another."
 
     @property
+    @override
     def known(self) -> bool:
-        """See `GeneratorRecord.known`."""
         return self.synthesis is not None or self._expected is not None
 
     @property
+    @override
     def synthesis_settings(self) -> SynthesisSettings:
         """Every layer, or what is expected of a released network; raises `UserError` where nothing is known."""
         return self.synthesis or self._expectation()[1]
 
     @property
+    @override
     def mapping_settings(self) -> MappingSettings:
         """The network that makes style codes; like `synthesis_settings`."""
         return self.mapping or self._expectation()[0]
