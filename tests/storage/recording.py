@@ -17,7 +17,7 @@ from glad_ray.plan import as_stored, make_plan, read_plan, write_plan
 from glad_ray.progress.events import Begun, ExpertEpoch, RunFailed, RunFinished, RunProgressed, TrainingDone
 from glad_ray.progress.status import read_status
 from glad_ray.report import write_report
-from glad_ray.report.report_data import read_found, make_report_data
+from glad_ray.report.report_data import make_report_data, read_found
 from glad_ray.results import read_failure, read_failures, read_losses, read_results
 from glad_ray.spec import Sweep
 from glad_ray.storage import Storage
