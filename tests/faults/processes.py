@@ -10,6 +10,7 @@ import ray
 
 TITLES = {
     "a distilling process": "ray::DistillationTrial",
+    "a process that starts to distil": "ray::DistillationTrial.__init__",
     "an evaluating process": "ray::evaluation of",
     "a process that trains experts": "ray::expert ",
     "a generator's replica": "ray::Replica",

@@ -20,7 +20,7 @@ THROUGH_REPLICA = 1e-5
 # Who is killed: the run, after its first checkpoint or at once, what is told.
 VICTIMS = {
     "a distilling process": ("dm", True, "again, with the run's name"),
-    "a trial's supervisor": ("dm", False, "again, with the run's name"),
+    "a process that starts to distil": ("dm", False, "again, with the run's name"),
     "an evaluating process": ("random", False, "again, with run and network"),
     "a process that trains experts": ("mtt", False, "again, with the experts' numbers"),
     "a generator's replica": ("dc", True, "nothing: Ray starts it again, its calls are repeated"),
