@@ -3,12 +3,14 @@
 import json
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from glad_ray.errors import DataError
 from glad_ray.spec import DM, Run, dataset_facts
 from tests.data.hub import (
     CLASSES,
+    KIND,
     arrow,
     card,
     configs,
@@ -20,6 +22,7 @@ from tests.data.hub import (
     sharded,
     table,
 )
+from tests.data.trees import encoded, noise
 
 
 def counts(root):
@@ -193,3 +196,14 @@ def test_what_is_left_out_is_told_and_the_id_stays_that_of_the_path(tmp_path):
     name = f"hf:{tmp_path}"
     run = Run(algorithm=DM(), dataset=name)
     assert run.run_id == run.replace(own_dataset=dataset_facts(name)).run_id
+
+
+def test_what_images_look_like_is_not_told_by_the_first_alone(tmp_path):
+    """Here the first is grey and square, and one of the test images neither."""
+    cells = [encoded(noise((8, 8), seed, grey=True)) for seed in range(6)] + [encoded(noise((8, 10), 6))]
+    for split, rows in (("train", cells[:4]), ("test", cells[4:])):
+        made = table(len(rows), 0)
+        images = pa.array([{"bytes": cell, "path": None} for cell in rows], KIND)
+        pq.write_table(made.set_column(0, made.schema.field("image"), images), tmp_path / f"{split}-0.parquet")
+    facts = dataset_facts(f"hf:{tmp_path}")
+    assert (facts.channels, facts.many_sizes) == (3, True)

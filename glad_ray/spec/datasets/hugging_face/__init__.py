@@ -6,7 +6,7 @@ schema of a file says which columns are images (a struct of bytes and path) and 
 classes. So pyarrow alone reads them. `hf:PATH@NAME` is one of several configurations that the card of a folder lists.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from glad_ray.spec.datasets.hugging_face.files import (
     record_batches,
 )
 from glad_ray.spec.datasets.hugging_face.layout import Layout, find_layout
-from glad_ray.spec.datasets.pictures import appearance_of
+from glad_ray.spec.datasets.pictures import LOOKED_AT, appearance_of, spread
 
 __all__ = [
     "PREFIX",
@@ -50,7 +50,7 @@ class HuggingFaceFiles:
 
 
 def hugging_face_facts(name: str) -> DatasetFacts:
-    """Facts of `hf:PATH`, from its schema, its numbers of rows and the header of its first image.
+    """Facts of `hf:PATH`, from its schema, its numbers of rows and the headers of some images of every file.
 
     Raises `DataError` if there is no such dataset, its schema tells no images or classes, it has other numbers of
     images than are declared, or two of its files are the same.
@@ -62,7 +62,9 @@ def hugging_face_facts(name: str) -> DatasetFacts:
     images = {split: sum(counts[path] for path in paths) for split, paths in files.splits.items()}
     _check_counts(layout, images)
     check_distinct(path for path, count in counts.items() if count)
-    seen = appearance_of([_first_image(files)])
+    if not images["train"]:
+        raise DataError(f"{files.splits['train'][0].parent} has no training images: name a dataset that has some.")
+    seen = appearance_of(_some_images(files))
     mean, std, statistics = seen.statistics
     title = root.resolve().name or name
     return DatasetFacts(
@@ -144,9 +146,11 @@ def _note(layout: Layout, wanted: str | None) -> str:
     return f"the {splits}{config} are read; not read: {', '.join(left_out)}."
 
 
-def _first_image(files: HuggingFaceFiles) -> tuple[bytes, str]:
-    for path in files.splits["train"]:
-        for batch in record_batches(path, [files.image]):
-            for value in batch.column(0):
-                return image_bytes(value, f"row 0 of {path}"), f"row 0 of {path}"
-    raise DataError(f"{files.splits['train'][0].parent} has no training images: name a dataset that has some.")
+def _some_images(files: HuggingFaceFiles) -> Iterator[tuple[bytes, str]]:
+    """Images of the first rows of every file."""
+    paths = [path for of_split in files.splits.values() for path in of_split]
+    each = max(1, LOOKED_AT // len(paths))
+    for path in paths:
+        column = next((batch.column(0) for batch in record_batches(path, [files.image]) if len(batch)), ())
+        for row in spread(range(len(column)), each):
+            yield image_bytes(column[row], f"row {row} of {path}"), f"row {row} of {path}"
