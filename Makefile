@@ -13,8 +13,8 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # Of Debian: hosts that are reached and used by SSH, and an object store.
 FOR_CLUSTER := openssh-server openssh-client rsync iproute2 netcat-openbsd tmux util-linux mount python3-swift memcached
 
-# Two workers, for most tests compute and others wait; their order is that of tests/conftest.py.
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder --durations 25
+# Three workers: some tests compute and others wait for processes. Their order is that of tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder --durations 25
 
 .PHONY: demo test test-all test-gpu test-full test-faults test-cluster setup clean
 

@@ -1,7 +1,7 @@
 """What many tests share: the bundled images, storage, one Ray session, and which tests are run by which command.
 
-Every test has one kind: unit, ray, cluster or fault (the markers in pyproject.toml). One worker of pytest-xdist runs
-all tests that use the shared Ray session or the shared sweep in one process; other tests are given out file by file.
+Every test has one kind: unit, ray, cluster or fault (the markers in pyproject.toml). A worker of pytest-xdist runs
+all tests that use the shared Ray session or the shared sweep; other tests are given out file by file.
 """
 
 import sys
@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if not any(item.get_closest_marker(kind) for kind in KINDS):
             item.add_marker("ray" if _shares(item) == "ray_session" else "unit")
-        item.add_marker(pytest.mark.xdist_group("shared" if _shares(item) else item.location[0]))
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
     # The longest group is begun first; short files fill up what is left at the end.
     items.sort(key=_turn)
 
@@ -44,6 +44,15 @@ def _shares(item):
     """The fixture that only one worker should set up, if the test uses one."""
     fixtures = getattr(item, "fixturenames", ())
     return next((name for name in ("ray_session", "in_process") if name in fixtures), None)
+
+
+def _group(item):
+    """What one worker does: a file, or the tests of many that use the shared session or sweep. Those of searches, which
+    take as long as all others, have a session of their own.
+    """
+    if not _shares(item):
+        return item.location[0]
+    return "searches" if item.path.name == "test_search.py" else "shared"
 
 
 def _turn(item):

@@ -20,20 +20,19 @@ def seen():
 
 def test_work_finds_the_actors_of_its_machine_also_of_one_that_came_later(seen):
     assert len({node for node, _, _ in seen["asked"]}) == 2
-    for node, replicas, store in seen["asked"]:
-        assert [name.split()[-2:] for name in replicas] == [[node, "0"]]
-        assert store.split()[-1] == node
+    for node, replica, store in seen["asked"]:
+        assert replica.split()[-1] == store.split()[-1] == node
 
 
 def test_a_machine_that_went_leaves_none_behind(seen):
-    assert [name.split()[-2] for name in seen["left"]] == [seen["head"]]
+    assert [name.split()[-1] for name in seen["left"]] == [seen["head"]]
 
 
 def test_replicas_on_gpus_serve_machines_without(seen):
-    (here, elsewhere, own_store), (node, replicas, _) = seen["with a GPU"]
+    (here, elsewhere, own_store), (node, replica, _) = seen["with a GPU"]
     assert here != node
-    assert elsewhere == replicas
-    assert elsewhere[0].split()[-2] == node
+    assert elsewhere == replica
+    assert elsewhere.split()[-1] == node
     assert own_store.split()[-1] == here
 
 

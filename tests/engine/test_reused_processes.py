@@ -41,19 +41,23 @@ def on_ray(plan, storage):
 def test_what_a_network_leaves_behind_reaches_no_other_unit_of_work(run, ray_session, tmp_path):
     folder = tmp_path / "processes"
     folder.mkdir()
-    alone, beside, ours = (Storage.open(tmp_path / name) for name in ("alone", "beside", "ours"))
+    alone, ours = (Storage.open(tmp_path / name) for name in ("alone", "ours"))
     in_process(plan("dm", "Quiet", folder), alone)
-    (folder / "Quiet").unlink()
     before = state()
-
-    upset = run(plan("random", "Intruder", folder), beside)
-    after = run(plan("dm", "Quiet", folder), beside)
-
-    assert state() == before
-    assert [event.failure.traceback for event in upset.of(RunFailed)] == []
-    assert not after.of(RunFailed)
-    processes = {name: set((folder / name).read_text().split()) for name in ("Intruder", "Quiet")}
-    assert processes["Quiet"] <= processes["Intruder"], "nothing was shared, so nothing was tested"
+    # Which of its idle processes a unit of work gets is Ray's choice.
+    for attempt in range(6):
+        (folder / "Quiet").unlink()
+        beside = Storage.open(tmp_path / f"beside {attempt}")
+        upset = run(plan("random", "Intruder", folder), beside)
+        after = run(plan("dm", "Quiet", folder), beside)
+        assert state() == before
+        assert [event.failure.traceback for event in upset.of(RunFailed)] == []
+        assert not after.of(RunFailed)
+        processes = {name: set((folder / name).read_text().split()) for name in ("Intruder", "Quiet")}
+        if processes["Quiet"] <= processes["Intruder"]:
+            break
+    else:
+        pytest.fail("nothing was shared, so nothing was tested")
     assert tiny.rows(beside, "dm") == tiny.rows(alone, "dm")
     tiny.assert_same(beside, alone, "dm")
     in_process(plan("random", "Quiet", folder), ours)

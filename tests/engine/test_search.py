@@ -23,6 +23,8 @@ from tests.engine import tiny
 from tests.recorded import Recorded
 
 ROOT = Path(__file__).parents[2]
+# On Ray a process is started for most of what a trial is given.
+SHORT = tiny.SEARCH.replace(trials=4, finalists=1, controls=0)
 
 
 def run(search, storage, view, *, on_ray=False):
@@ -105,10 +107,10 @@ def test_no_test_image_decides(undisturbed, storage, monkeypatch):
 @pytest.mark.full
 def test_on_ray(undisturbed, ray_session, storage):
     _, expected, _ = undisturbed
-    found = run(tiny.SEARCH, storage, view := Recorded(), on_ray=True)
+    found = run(SHORT, storage, view := Recorded(), on_ray=True)
     assert found.winner is not None
     rows = read_trials(storage)
-    assert len(rows) == tiny.SEARCH.trials
+    assert len(rows) == SHORT.trials
     assert {row.run.algorithm.name for row in rows} == {"dm", "mtt"}
     assert not view.of(TrialFailed)
     ours, theirs = rung_evaluations(storage), rung_evaluations(expected)
@@ -133,16 +135,17 @@ def test_a_run_that_fails_is_no_trial_lost(ray_session, storage, on_ray):
 
 @pytest.mark.parametrize("on_ray", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_a_budget_ends_it_and_the_next_call_goes_on(ray_session, storage, on_ray, spend):
+    search = SHORT if on_ray else tiny.SEARCH
     spend()
-    assert run(tiny.SEARCH, storage, Recorded(), on_ray=on_ray).budget == "the hours of this test"
+    assert run(search, storage, Recorded(), on_ray=on_ray).budget == "the hours of this test"
     assert not read_trials(storage)
     spend(False)
     view = Recorded(lambda event: spend() if isinstance(event, TrialSeen) else None)
-    assert run(tiny.SEARCH, storage, view, on_ray=on_ray).budget == "the hours of this test"
+    assert run(search, storage, view, on_ray=on_ray).budget == "the hours of this test"
     before = told(storage)
     assert len(view.of(TrialSeen)) < 10
     spend(False)
-    found = run(tiny.SEARCH, storage, Recorded(), on_ray=on_ray)
+    found = run(search, storage, Recorded(), on_ray=on_ray)
     assert found.winner is not None
     after = {row.number: row for row in told(storage)}
     assert all(after[row.number].rung_accuracies[: len(row.rung_accuracies)] == row.rung_accuracies for row in before)
