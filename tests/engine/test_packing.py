@@ -24,9 +24,9 @@ def measured(took_gib, free_gib=80, gpus=1):
 
 def test_a_whole_gpu_until_it_is_measured():
     shares = ShareTable(AUTO)
-    assert AUTO.measured("trial", "dm")
-    assert not AUTO.measured("trial", "mtt")
-    assert not AUTO.measured("evaluation", "convnet")
+    assert AUTO.share_of("trial", "dm").measured
+    assert not AUTO.share_of("trial", "mtt").measured
+    assert not AUTO.share_of("evaluation", "convnet").measured
     assert shares.of(DM_KIND).gpus == 1
     assert shares.of(WorkClass.of_distillation(tiny.RUNS["mtt"])).gpus == 0.5
     assert ShareTable(AUTO, most_gpus=0.75).of(DM_KIND).gpus == 0.75

@@ -111,7 +111,7 @@ SEARCH = Search(
 # The first of two trainings at the first rung of trial 3.
 LOOKS = 8
 OF_ROWS = ("run_id", "evaluation_id", "algorithm", "step", "selection", "network", "repeat", "accuracy")
-OF_TRIALS = {"number", "state", "parameters", "looks", "values", "full", "control", "error"}
+OF_TRIALS = {"number", "state", "parameters", "rung_accuracies", "values", "full", "control", "error"}
 
 
 def sweep():

@@ -86,7 +86,7 @@ def nearly(trial):
     numbers = {name: value for name, value in trial["parameters"].items() if isinstance(value, float)}
     return trial | {
         "parameters": trial["parameters"] | {name: pytest.approx(value) for name, value in numbers.items()},
-        "looks": pytest.approx(trial["looks"], abs=0.01),
+        "rung_accuracies": pytest.approx(trial["rung_accuracies"], abs=0.01),
         "values": pytest.approx(trial["values"], abs=0.01),
         "full": {network: pytest.approx(each, abs=0.01) for network, each in trial["full"].items()},
     }
@@ -100,7 +100,7 @@ def test_the_status_and_report_of_a_search_know_how_it_was_left(left_search):
     not_yet = {"full": {}, "control": False}
     assert told(status.trials) == [
         *(each | not_yet for each in ended),
-        running | not_yet | {"state": "running", "looks": [], "values": []},
+        running | not_yet | {"state": "running", "rung_accuracies": [], "values": []},
     ]
     write_search_report(left_search)
     page = left_search.read_bytes(Storage.REPORT_SEARCH).decode()
