@@ -41,7 +41,7 @@ from glad_ray.trajectories import Trajectories
 
 _MOMENTUM = 0.5  # of the latents and the step size, in every algorithm's original code and in GLaD's
 _TRIED_STEPS = 2  # the second one has momenta beside everything else
-_MADE = (".safetensors", ".png", ".parquet", "distillation.json")
+_MADE = (".safetensors", ".png", ".parquet")
 MIN_STEP_SIZE = 1e-6
 """The learned step size is kept at or above this; the paper's code lets it turn negative."""
 
@@ -148,7 +148,7 @@ def distillation_steps(inputs: Inputs, storage: Storage, until: int | None = Non
     )
     write_distillation(storage, run.run_id, taken)
     made = (*storage.list(storage.run_folder(run.run_id)), *storage.list(storage.set_folder(run.run_id)))
-    vouched = [path for path in made if path.endswith(_MADE)]
+    vouched = [path for path in made if path.endswith(_MADE) or path == storage.distillation_path(run.run_id)]
     write_entry(storage, run.run_id, "distilled", device=taken.device, seconds=seconds, files=vouched)
     storage.delete(storage.checkpoint_folder(run.run_id))
 

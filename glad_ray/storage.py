@@ -117,7 +117,7 @@ class Storage:
         """Write a file, replacing one that is there; at any moment it is whole (the old or the new) or absent."""
         target = self.local_path(path)
         if target is not None:
-            with _replacing(target) as file:
+            with replacing(target) as file:
                 file.write(data)
             return
         with self._filesystem.open_output_stream(self._full(path)) as stream:
@@ -128,7 +128,7 @@ class Storage:
         target = self.local_path(path)
         with source.open("rb") as pieces:
             if target is not None:
-                with _replacing(target) as file:
+                with replacing(target) as file:
                     shutil.copyfileobj(pieces, file, _PIECE_BYTES)
                 return
             try:
@@ -148,7 +148,7 @@ class Storage:
         `DataError` if it is not there.
         """
         try:
-            with self._filesystem.open_input_stream(self._full(path)) as pieces, _replacing(target) as file:
+            with self._filesystem.open_input_stream(self._full(path)) as pieces, replacing(target) as file:
                 shutil.copyfileobj(pieces, file, _PIECE_BYTES)
         except FileNotFoundError as error:
             raise DataError(f"{path} is missing from {self}.") from error
@@ -367,10 +367,12 @@ def _of_s3(uri: str) -> str:
 
 
 @contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of another once it is whole."""
+def replacing(target: Path, folder: Path | None = None) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of another once it is whole; until then it lies in `folder`, of the same
+    file system, or beside it.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}{_ASIDE}")
+    aside = (folder or target.parent) / f".{target.name}.{uuid.uuid4().hex}{_ASIDE}"
     try:
         with aside.open("xb") as file:
             yield file
@@ -394,7 +396,7 @@ def _written_at(info: pafs.FileInfo) -> float | None:
 
 
 def _remove_leftovers(folder: Path, now: float) -> None:
-    """Delete what dead writers left: files of the names that `_replacing` gives, where a storage has files."""
+    """Delete what dead writers left: files of the names that `replacing` gives, where a storage has files."""
     inside = (path for name in _FOLDERS for path in (folder / name).rglob(f".*{_ASIDE}"))
     for path in (*folder.glob(f".*{_ASIDE}"), *inside):
         with contextlib.suppress(OSError):

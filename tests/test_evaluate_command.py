@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -81,6 +82,15 @@ def test_the_same_command_again_trains_nothing_and_shows_the_same(trainings, cap
     second = capsys.readouterr().out
     assert [line for line in second.splitlines() if line.startswith("│")] == first
     assert "trained" not in second
+
+
+def test_of_a_set_alone_there_is_no_report(trainings, capsys):
+    assert evaluate("--storage", "kept") == 0
+    before = sorted(Path("kept").rglob("*"))
+    capsys.readouterr()
+    assert main(["report", "kept"]) == 2
+    assert "the same `glad-ray evaluate` command prints again" in " ".join(capsys.readouterr().err.split())
+    assert sorted(Path("kept").rglob("*")) == before
 
 
 def test_more_repeats_and_other_networks_train_only_what_is_missing(trainings, capsys):

@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import tempfile
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
@@ -38,7 +37,7 @@ from glad_ray.errors import (
 )
 from glad_ray.paths import expanded
 from glad_ray.spec import DatasetFacts
-from glad_ray.storage import Storage, is_uri
+from glad_ray.storage import Storage, is_uri, replacing
 
 CACHE_VARIABLE = "GLAD_RAY_CACHE"
 OnProgress = Callable[[int, int], None]
@@ -264,17 +263,9 @@ def _record_batch(batch: Split, split: str, form: Form) -> pa.RecordBatch:
 def _write(path: Path, folder: Path, key: str, form: Form, batches: Iterable[pa.RecordBatch]) -> None:
     """Write a file, aside in `folder` first."""
     schema = _schema(form).with_metadata({_KEY: key})
-    aside = folder / f"{uuid.uuid4().hex}.partial"
-    try:
-        with aside.open("xb") as file:
-            with pa.ipc.new_file(file, schema) as writer:
-                for batch in batches:
-                    writer.write_batch(batch.replace_schema_metadata(schema.metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with replacing(path, folder) as file, pa.ipc.new_file(file, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch.replace_schema_metadata(schema.metadata))
 
 
 def _read(path: Path, key: str, form: Form) -> dict[str, Split]:

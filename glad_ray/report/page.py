@@ -29,9 +29,14 @@ def write_report(storage: Storage) -> str:
     """Write the page and its tables as CSV, from what is on storage alone; returns the page's path on storage.
 
     What cannot be read, and a run that cannot be shown, is told on the page, and the others are shown. Raises
-    `UserError` if the page cannot be written.
+    `UserError` if there is no run at all, or the page cannot be written.
     """
     found = read_found(storage)
+    if not (found.runs or found.rows or found.failures or found.problems):
+        raise UserError(
+            f"{storage} has no run of a sweep or search to report: `glad-ray sweep` and `glad-ray search` make "
+            "them; what is kept of a set that was scored by itself, the same `glad-ray evaluate` command prints again."
+        )
     try:
         files = _files(storage, found)
     except Exception:

@@ -227,7 +227,7 @@ def read_failures(storage: Storage, tell: Tell | None = None) -> tuple[Failure, 
 
     Raises `DataError` naming a file that is damaged; with `tell`, that is told of each, and the others are read.
     """
-    paths = [f"{folder}/failure.json" for folder in storage.list(storage.RUNS)]
+    paths = [storage.failure_path(folder.rpartition("/")[2]) for folder in storage.list(storage.RUNS)]
     # An object store takes its time over each question.
     with ThreadPoolExecutor(_QUESTIONS_AT_ONCE) as pool:
         there = list(pool.map(storage.exists, paths))
