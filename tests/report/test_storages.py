@@ -18,9 +18,9 @@ from tests.report.sample import small_sweep, write_run
 
 
 def test_nothing_there(storage):
-    page = page_of(storage)
-    assert "No results yet." in page.words
-    assert not page.all("table")
+    with pytest.raises(UserError, match="has no run of a sweep or search to report"):
+        write_report(storage)
+    assert not storage.tree("")
 
 
 def test_a_plan_alone(storage):
@@ -122,6 +122,7 @@ def test_a_damaged_file_is_told(storage, path, content):
 
 
 def test_a_place_that_cannot_be_written(storage):
+    storage.write_bytes(Storage.PLAN, json.dumps({"sweep": small_sweep().model_dump(mode="json")}).encode())
     storage.write_bytes("report", b"a file in the way")
     with pytest.raises(UserError, match=r"The report cannot be written to .*/report: "):
         write_report(storage)
