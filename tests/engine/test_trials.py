@@ -7,6 +7,7 @@ from ray.tune.execution.class_cache import _ActorClassCache
 
 from glad_ray.engine.on_ray.executor import Turn
 from glad_ray.engine.on_ray.run import run_on_ray
+from glad_ray.engine.on_ray.trials import DistillationTrial
 from glad_ray.progress.events import RunDistilled
 from glad_ray.spec import DM
 from tests.engine import tiny
@@ -25,6 +26,13 @@ def test_trials_are_given_no_credentials(monkeypatch):
     given = _ActorClassCache().get(Trial)._default_options["runtime_env"]["env_vars"]
     assert "secret" not in given.values()
     assert given["RAY_CHDIR_TO_TRIAL_DIR"] == "0", "what Tune gives is looked at"
+
+
+def test_a_trial_that_could_not_be_set_up_has_a_name():
+    """Ray asks for it, and would tell what that raises in the place of what went wrong."""
+    trial = object.__new__(DistillationTrial)
+    assert repr(trial) == "DistillationTrial"
+    trial.cleanup()
 
 
 @pytest.mark.ray

@@ -47,7 +47,7 @@ class_cache.ENV_VARS_TO_PROPAGATE.difference_update(
 class DistillationTrial(tune.Trainable):
     """A run's distillation, some seconds of it with every call of `train`."""
 
-    _job: DistillationJob
+    _job: DistillationJob | None = None
     _steps: "Steps"
     _last: Progress | None
     _report_seconds: float
@@ -90,19 +90,21 @@ class DistillationTrial(tune.Trainable):
 
     @override
     def cleanup(self) -> None:
-        self._steps.close()
+        if self._job is not None:
+            self._steps.close()
 
     def _begin(self, config: Mapping[str, Any]) -> None:
-        (self._job,), self._report_seconds = config["job"], config["report_seconds"]
-        self._last = None
-        self._steps = self._distil(self._job, self._context)
+        (job,), self._report_seconds = config["job"], config["report_seconds"]
+        self._job, self._last = job, None
+        self._steps = self._distil(job, self._context)
 
     def _result(self, fault: Fault | None) -> dict[str, Any]:
         last = {"step": None} if self._last is None else asdict(self._last)
         return last | {"done": True, "fault": None if fault is None else fault._asdict()}
 
     def __repr__(self) -> str:
-        return self._job.label
+        # Ray asks for it too where the process could not be set up, whose error it would tell otherwise.
+        return type(self).__name__ if self._job is None else self._job.label
 
 
 class Trials:
