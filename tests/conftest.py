@@ -46,13 +46,13 @@ def _shares(item):
     return next((name for name in ("ray_session", "in_process") if name in fixtures), None)
 
 
-# Files whose tests have a shared session, or sweep, of their own, for they take as long as those of all others.
-APART = ("test_cluster.py", "test_search.py")
-
-
 def _group(item):
-    """What one worker does: a file, or all tests that use the shared session or sweep."""
-    return item.location[0] if not _shares(item) or item.path.name in APART else "shared"
+    """What one worker does: a file, or the tests of many that use the shared session or sweep. Those of searches, which
+    take as long as all others together with `full`, have a session of their own.
+    """
+    if not _shares(item):
+        return item.location[0]
+    return "searches" if item.path.name == "test_search.py" else "shared"
 
 
 def _turn(item):
