@@ -78,12 +78,9 @@ def sample(cache):
 
 @pytest.fixture(scope="session", autouse=True)
 def no_cluster():
-    """Whatever Ray cluster runs on this machine is left alone; processes of the tests' own do not wait until no other
-    test computes, as Ray's nice ones would: theirs take longest.
-    """
+    """Whatever Ray cluster runs on this machine is left alone."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_ADDRESS", "local")
-        patch.setenv("RAY_worker_niceness", "0")
         yield
 
 
