@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, ClassVar
@@ -166,7 +166,7 @@ class Storage:
 
     def list(self, folder: str) -> tuple[str, ...]:
         """Paths of the files and folders right in a folder, sorted, without hidden ones; none if it is not there."""
-        infos = self._filesystem.get_file_info(pafs.FileSelector(self._full(folder), allow_not_found=True))
+        infos = self._listed(self._full(folder))
         names = sorted(info.base_name for info in infos if info.base_name and not info.base_name.startswith("."))
         return tuple(f"{folder}/{name}" if folder else name for name in names)
 
@@ -176,8 +176,7 @@ class Storage:
 
     def times(self, folder: str) -> dict[str, float | None]:
         """When each file below a folder was written, by path, as `modified` tells it; asked for at once."""
-        selector = pafs.FileSelector(self._full(folder), recursive=True, allow_not_found=True)
-        infos = self._filesystem.get_file_info(selector)
+        infos = self._listed(self._full(folder), recursive=True)
         start = len(self._full("").rstrip("/")) + 1
         return {info.path[start:]: _written_at(info) for info in infos if info.type == pafs.FileType.File}
 
@@ -199,7 +198,7 @@ class Storage:
     def _delete_folder(self, full: str) -> None:
         if not isinstance(self._filesystem, pafs.LocalFileSystem):
             # One by one: stores with the interface of S3 do not agree on the request that deletes many.
-            inside = self._filesystem.get_file_info(pafs.FileSelector(full, recursive=True, allow_not_found=True))
+            inside = self._listed(full, recursive=True)
             for info in sorted(inside, key=lambda info: info.path, reverse=True):
                 with contextlib.suppress(FileNotFoundError):
                     if info.type == pafs.FileType.Directory:
@@ -334,6 +333,15 @@ class Storage:
     def _full(self, path: str) -> str:
         base = self._opened[1].rstrip("/")
         return f"{base}/{path}" if path else base or "/"
+
+    def _listed(self, full: str, *, recursive: bool = False) -> Sequence[pafs.FileInfo]:
+        """What is in a folder; nothing if it is not there."""
+        selector = pafs.FileSelector(full, recursive=recursive, allow_not_found=True)
+        while True:
+            # A folder that goes between two looks of pyarrow's is an error to it; at the next call it is not there.
+            with contextlib.suppress(FileNotFoundError):
+                found: Sequence[pafs.FileInfo] = self._filesystem.get_file_info(selector)
+                return found
 
     def _info(self, path: str) -> pafs.FileInfo:
         return self._filesystem.get_file_info(self._full(path))

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -229,3 +230,24 @@ except OSError as error:
         assert storage.times("runs")["runs/a"] == storage.modified("runs/a") == 1e9
         assert storage.times("runs")["runs/b"] > 1e9
         assert storage.modified("runs/c") is None
+
+
+def test_a_folder_that_goes_while_it_is_listed_is_not_there(tmp_path):
+    storage, ended = Storage.open(tmp_path / "storage"), threading.Event()
+    folder = tmp_path / "storage" / "runs" / "a"
+    folder.mkdir(parents=True)
+
+    def come_and_go():
+        while not ended.is_set():
+            (folder / "checkpoints").mkdir()
+            (folder / "checkpoints").rmdir()
+
+    going = threading.Thread(target=come_and_go)
+    going.start()
+    try:
+        for _ in range(5000):
+            assert storage.list("runs/a/checkpoints") == ()
+            assert storage.tree("runs") == ()
+    finally:
+        ended.set()
+        going.join()
