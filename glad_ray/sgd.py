@@ -35,17 +35,11 @@ class SGD:
         if self.weight_decay:
             steps = list(torch._foreach_add(steps, parameters, alpha=self.weight_decay))
         if self.momentum:
-            steps = self._with_momentum(parameters, steps)
-        torch._foreach_add_(parameters, steps, alpha=-self.lr)
-
-    def _with_momentum(self, parameters: list[Tensor], steps: list[Tensor]) -> list[Tensor]:
-        pairs = list(zip(parameters, steps, strict=True))
-        going = [(self._velocities[parameter], step) for parameter, step in pairs if parameter in self._velocities]
-        if going:
-            velocities, added = [pair[0] for pair in going], [pair[1] for pair in going]
+            for parameter in parameters:
+                if parameter not in self._velocities:
+                    self._velocities[parameter] = torch.zeros_like(parameter)
+            velocities = [self._velocities[parameter] for parameter in parameters]
             torch._foreach_mul_(velocities, self.momentum)
-            torch._foreach_add_(velocities, added)
-        for parameter, step in pairs:
-            if parameter not in self._velocities:
-                self._velocities[parameter] = step.clone()
-        return [self._velocities[parameter] for parameter in parameters]
+            torch._foreach_add_(velocities, steps)
+            steps = velocities
+        torch._foreach_add_(parameters, steps, alpha=-self.lr)

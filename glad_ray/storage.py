@@ -10,10 +10,10 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, ClassVar
+from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -21,17 +21,15 @@ import pyarrow.fs as pafs
 from glad_ray.errors import DataError, UserError, is_text, printable
 from glad_ray.paths import expanded
 from glad_ray.storage_contents import check_ours
+from glad_ray.whole_files import ASIDE, remove_leftovers, replacing
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 # Up to the last @, for a password may hold what should have been escaped.
 _PASSWORD = re.compile(r"://[^/@?]*:[^?]*@")
 _USER = re.compile(r"://[^/@]*@")
 _CANNOT_REPLACE = ("hdfs", "viewfs")
-_ASIDE = ".partial"
-_LEFTOVER = re.compile(rf"\.(.+\.)?[0-9a-f]{{32}}{re.escape(_ASIDE)}")
 _FOLDERS = ("runs", "results", "report", "experts", "search")
-# Older than this, a file written aside belongs to a dead writer, whatever machine it ran on.
-_LEFTOVER_SECONDS = 24 * 3600
+_LISTED_AGAIN = 100
 _PIECE_BYTES = 32 * 2**20
 
 
@@ -83,7 +81,7 @@ class Storage:
         try:
             if create:
                 check_ours(storage)
-                probe = f".{uuid.uuid4().hex}{_ASIDE}"
+                probe = f".{uuid.uuid4().hex}{ASIDE}"
                 storage.write_bytes(probe, b"")
                 now = storage.modified(probe)
                 storage.delete(probe)
@@ -94,7 +92,7 @@ class Storage:
                 f"{storage} cannot be used for results: {_reason(error)}; name a folder or URI you can write."
             ) from error
         if folder is not None and create and now is not None:
-            _remove_leftovers(folder, now)
+            remove_leftovers(folder, _FOLDERS, now)
         return storage
 
     def read_bytes(self, path: str) -> bytes:
@@ -337,11 +335,14 @@ class Storage:
     def _listed(self, full: str, *, recursive: bool = False) -> Sequence[pafs.FileInfo]:
         """What is in a folder; nothing if it is not there."""
         selector = pafs.FileSelector(full, recursive=recursive, allow_not_found=True)
-        while True:
+        found: Sequence[pafs.FileInfo]
+        for _ in range(_LISTED_AGAIN):
             # A folder that goes between two looks of pyarrow's is an error to it; at the next call it is not there.
             with contextlib.suppress(FileNotFoundError):
-                found: Sequence[pafs.FileInfo] = self._filesystem.get_file_info(selector)
+                found = self._filesystem.get_file_info(selector)
                 return found
+        found = self._filesystem.get_file_info(selector)
+        return found
 
     def _info(self, path: str) -> pafs.FileInfo:
         return self._filesystem.get_file_info(self._full(path))
@@ -374,42 +375,8 @@ def _of_s3(uri: str) -> str:
     return f"{uri}{'&' if '?' in uri else '?'}allow_delayed_open=true"
 
 
-@contextlib.contextmanager
-def replacing(target: Path, folder: Path | None = None) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of another once it is whole; until then it lies in `folder`, of the same
-    file system, or beside it.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = (folder or target.parent) / f".{target.name}.{uuid.uuid4().hex}{_ASIDE}"
-    try:
-        with aside.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(target)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    # The rename itself outlives a power cut only once the folder is flushed; some systems cannot open a folder.
-    with contextlib.suppress(OSError):
-        descriptor = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def _written_at(info: pafs.FileInfo) -> float | None:
     return None if info.mtime_ns is None else info.mtime_ns / 1e9
-
-
-def _remove_leftovers(folder: Path, now: float) -> None:
-    """Delete what dead writers left: files of the names that `replacing` gives, where a storage has files."""
-    inside = (path for name in _FOLDERS for path in (folder / name).rglob(f".*{_ASIDE}"))
-    for path in (*folder.glob(f".*{_ASIDE}"), *inside):
-        with contextlib.suppress(OSError):
-            if _LEFTOVER.fullmatch(path.name) and path.stat().st_mtime < now - _LEFTOVER_SECONDS:
-                path.unlink()
 
 
 def _reason(error: Exception) -> str:

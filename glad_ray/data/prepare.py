@@ -37,7 +37,8 @@ from glad_ray.errors import (
 )
 from glad_ray.paths import expanded
 from glad_ray.spec import DatasetFacts
-from glad_ray.storage import Storage, is_uri, replacing
+from glad_ray.storage import Storage, is_uri
+from glad_ray.whole_files import replacing
 
 CACHE_VARIABLE = "GLAD_RAY_CACHE"
 OnProgress = Callable[[int, int], None]

@@ -130,8 +130,9 @@ class Resources(Record):
             if unit in fields:
                 raise UserError(f"Resources has {name} and {unit}: say {unit}=Share({part}=...) alone.")
             now[unit] = now.get(unit, {}) | {part: fields[name]}
-        if "shares" in now and "by_name" not in now:
-            now["by_name"] = {name: _said(share) for name, share in now.pop("shares").items()}
+        if "by_name" not in now and isinstance(shares := now.get("shares"), Mapping):
+            now["by_name"] = {name: _said(share) for name, share in shares.items()}
+            del now["shares"]
         # A machine has one replica of a generator.
         now.pop("generator_replicas", None)
         return now
@@ -154,4 +155,4 @@ class Resources(Record):
 
 def field_of_today(path: str) -> str:
     """The path of a field of `Resources`, whichever way it is written: `trial_gpus` is `trial.gpus`."""
-    return ".".join(_FLAT.get(path, (path,)))
+    return "by_name" if path == "shares" else ".".join(_FLAT.get(path, (path,)))

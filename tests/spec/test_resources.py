@@ -48,7 +48,17 @@ def test_one_way_at_a_time():
         Resources(trial=Share(cpus=1), trial_gpus=1)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"shares": 3}, {"shares": {"mtt": 3}}, {"by_name": 3}, {"trial": 3}, {"trial_gpus": "many"}]
+)
+def test_what_is_no_share_is_told_in_a_sentence(wrong):
+    with pytest.raises(UserError):
+        Resources(**wrong)
+
+
 def test_either_way_sets_a_field_of_a_sweep():
     sweep = Sweep(name="s", runs=(tiny.RUNS["dm"],), resources=SHARES)
     changed = override_sweep(sweep, ["resources.trial_gpus=0.5", "resources.evaluation.cpus=4"]).resources
+    by_name = override_sweep(sweep, ['resources.shares={"dm": {"gpus": 1}}']).resources.by_name
+    assert by_name == {"dm": Share(gpus=1)}
     assert (changed.trial, changed.evaluation) == (Share(gpus=0.5, memory_gib=3), Share(cpus=4, nodes="cheap"))

@@ -91,19 +91,20 @@ class NodeActors:
 
     def _start(self, node: Node) -> None:
         node_id, trials = node["NodeID"], self._room(node, "trial")
-        self._replicas[node_id] = {
-            name: self._replica(name, record, node_id, trials)
+        self._replicas[node_id] = dict(
+            self._replica(record, node_id, trials)
             for record in (self.generators if self._holds_replicas(node, trials) else ())
-            for name in [replica_name(self._prefix, record.content_id, node_id)]
-        }
+        )
         read = self.expert_sets if trials or self._room(node, "evaluation") else ()
         self._stores[node_id] = [
             start_expert_store(store_name(self._prefix, each.stored_id, node_id), self._storage, each, node_id)
             for each in read
         ]
 
-    def _replica(self, name: str, record: GeneratorRecord, node_id: str, trials: int) -> Any:
-        return start_replica(name, record, self._files.get(record.content_id), node_id, max(1, trials), self._resources)
+    def _replica(self, record: GeneratorRecord, node_id: str, trials: int) -> tuple[str, Any]:
+        """Start the replica of a generator on a machine; returns its name and handle."""
+        name, file = replica_name(self._prefix, record.content_id, node_id), self._files.get(record.content_id)
+        return name, start_replica(name, record, file, node_id, max(1, trials), self._resources)
 
     def _holds_replicas(self, node: Node, trials: int) -> bool:
         """Whether a machine is to have replicas: those that take some of a GPU serve trials on others, too."""
