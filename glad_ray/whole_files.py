@@ -1,6 +1,7 @@
 """Files that are whole or absent: written aside, flushed to the disk and renamed."""
 
 import contextlib
+import itertools
 import os
 import re
 import uuid
@@ -43,8 +44,9 @@ def remove_leftovers(folder: Path, subfolders: Iterable[str], now: float) -> Non
     """Delete what dead writers left right in a folder and anywhere in some of its folders: files of the names that
     `replacing` gives; `now` in seconds since 1970.
     """
-    inside = (path for name in subfolders for path in (folder / name).rglob(f".*{ASIDE}"))
-    for path in (*folder.glob(f".*{ASIDE}"), *inside):
+    # Unlike `rglob`, this passes over folders that go meanwhile.
+    walks = [next(os.walk(folder), None), *itertools.chain.from_iterable(os.walk(folder / name) for name in subfolders)]
+    for path in (Path(root, name) for root, _, names in filter(None, walks) for name in names):
         with contextlib.suppress(OSError):
             if _LEFTOVER.fullmatch(path.name) and path.stat().st_mtime < now - _LEFTOVER_SECONDS:
                 path.unlink()

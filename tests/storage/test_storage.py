@@ -11,6 +11,7 @@ import pytest
 
 from glad_ray.errors import DataError, UserError
 from glad_ray.storage import Storage
+from glad_ray.whole_files import remove_leftovers
 from tests.storage.suite import StorageSuite
 
 
@@ -248,6 +249,7 @@ def test_a_folder_that_goes_while_it_is_listed_is_not_there(tmp_path):
         for _ in range(5000):
             assert storage.list("runs/a/checkpoints") == ()
             assert storage.tree("runs") == ()
+            remove_leftovers(tmp_path / "storage", ["runs"], 0)
     finally:
         ended.set()
         going.join()
