@@ -31,6 +31,7 @@ NAMED = {
     "all of the memory": Setting(1, 2, 0, 1, {"trial": {"memory_gib": 2}, "evaluation": {"memory_gib": 2}}),
     "packed as measured": Setting(1, 8, 0, 2, few_cpus("auto", 0.2), 5, packed=5),
     "a half and quarters": Setting(1, 5, 0, 4, few_cpus(0.5, 0.25), 1, 0.2),
+    "large and small": Setting(1, 24, 0, 2, few_cpus(0.7, 0.2) | {"by_name": {"convnet": {"gpus": 0.9}}}, 1, 0.6),
 }
 # Every kind of work fits on the first machine, so that none is more than any machine has.
 GPUS = (0, 0.05, 0.1, 0.25, 0.3, 1 / 3, 0.5, 0.7, 0.9, 1)
@@ -140,6 +141,12 @@ def test_as_many_trials_run_at_once_as_fit(name):
 def test_evaluations_run_beside_a_trial():
     _, log, _ = outcomes("named")["a half and quarters"]
     assert most_at_once(log, "evaluation") > 1
+
+
+def test_small_evaluations_run_beside_trials_while_large_ones_wait():
+    _, log, _ = outcomes("named")["large and small"]
+    ended = max(each.end for each in log if each.kind == "trial")
+    assert sum(each.begin < ended for each in log if each.name == "alexnet") > 12
 
 
 @pytest.mark.parametrize("kind", ["trial", "evaluation"])

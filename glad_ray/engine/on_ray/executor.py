@@ -7,8 +7,9 @@ none.
 import math
 import pickle
 import time
-from collections import deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import ray
@@ -38,8 +39,8 @@ _TRIALS_WAIT_SECONDS = 5.0
 """for which tasks go before trials that wait for a share; Ray by itself gives what is free to any task first"""
 _TURN_SECONDS = 60.0
 """the longest that one of the two waits for the other"""
-_TASKS_AHEAD = 8
-"""tasks at least that Ray has beside those that run"""
+_TASKS_AHEAD = 4
+"""tasks of one share at least that Ray has beside those that run"""
 
 
 class Cluster(NamedTuple):
@@ -77,8 +78,8 @@ class RayExecutor(Executor):
         self._replicas = ReplicaWatch(lambda: self._actors.replicas, self._context.storage, view.show)
         self._cancelled = False
         self._in_tune = False
-        self._held = deque[tuple[Job, Bundle, int]]()
-        """tasks that Ray was not given yet"""
+        self._held = defaultdict[Bundle, deque[tuple[Job, int]]](deque)
+        """tasks that Ray was not given yet, with their attempts, by their shares"""
         self._waiting: dict[Key, Bundle] = {}
         """tasks that have no share yet, of those that Ray was given"""
         self._nodes: list[Mapping[str, float]] = []
@@ -92,7 +93,7 @@ class RayExecutor(Executor):
         if isinstance(job, DistillationJob):
             self._trials.submit(job, share)
         else:
-            self._held.append((job, share, attempt))
+            self._held[share].append((job, attempt))
             self._submit_held()
 
     @override
@@ -106,7 +107,8 @@ class RayExecutor(Executor):
             else:
                 on_event(each)
         if self._cancelled:
-            not_begun = [job for job, *_ in (*self._held, *self._trials.submitted)]
+            held = chain.from_iterable(self._held.values())
+            not_begun = [job for job, _ in (*held, *self._trials.submitted)]
             ended += [Ended(job, Outcome(fault=NOT_BEGUN)) for job in not_begun]
             self._held.clear()
             self._trials.submitted.clear()
@@ -147,10 +149,15 @@ class RayExecutor(Executor):
         """Give Ray some more tasks than run, unless it is the turn of trials."""
         if not self._held or self._turn_of_trials.now(self._have_room(self._trials.waiting())):
             return
-        while self._held and len(self._waiting) < max(_TASKS_AHEAD, 2 * self._slots):
-            job, share, attempt = self._held.popleft()
-            self._waiting[job.key] = share
-            self._tasks.submit(job, share, attempt)
+        # Of every share: those that are too large now would keep away the ones for which there is room.
+        waiting = Counter(self._waiting.values())
+        for share, held in list(self._held.items()):
+            for _ in range(min(len(held), max(_TASKS_AHEAD, 2 * self._slots) - waiting[share])):
+                job, attempt = held.popleft()
+                self._waiting[job.key] = share
+                self._tasks.submit(job, share, attempt)
+            if not held:
+                del self._held[share]
 
     def _watch_first_process(self) -> None:
         if (first := self._trials.first_process) is None:
