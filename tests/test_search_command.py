@@ -157,7 +157,7 @@ def test_draws_of_which_no_run_can_be_made_are_told_everywhere(tmp_path, capsys,
             raise UserError(f"No run has {run.images_per_class} images of a class")
         return run
 
-    monkeypatch.setattr("glad_ray.engine.search.study.propose", proposed)
+    monkeypatch.setattr("glad_ray.engine.search.study_trials.propose", proposed)
     vary = '"images_per_class": IntRange(low=1, high=4)'
     file, storage = written(tmp_path, VARYING.format(vary)), str(tmp_path / "storage")
     few = ["--set", "trials=4", "--set", "algorithm.iterations=4", "--set", "evaluation.epochs=1", "--set", "seeds=1"]

@@ -476,7 +476,7 @@ def impossible(monkeypatch):
             raise UserError(f"Space {run.space} goes with nothing that was drawn")
         return run
 
-    monkeypatch.setattr("glad_ray.engine.search.study.propose", proposed)
+    monkeypatch.setattr("glad_ray.engine.search.study_trials.propose", proposed)
     return spaces
 
 

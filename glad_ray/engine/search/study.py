@@ -2,8 +2,7 @@
 
 The study is the truth about trials, the storage about rung evaluations: a driver that was killed goes on from both, and
 neither loses nor repeats a trial. Several drivers, each with a storage of its own, may work at one study; a trial
-belongs to the storage that began it. Each draw of a trial follows from the search's seed, the trial's number, what is
-drawn, and what had been seen by then.
+belongs to the storage that began it.
 """
 
 import random
@@ -13,19 +12,17 @@ import uuid
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
-from itertools import islice, takewhile
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import NamedTuple
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from glad_ray.engine.search.open_study import open_study
-from glad_ray.engine.search.samplers import draw, drawn_before, prunes_again, sampler_for
-from glad_ray.errors import UserError
+from glad_ray.engine.search.samplers import prunes_again
+from glad_ray.engine.search.study_trials import ERROR, OWNER, SECONDS, StudyTrials
 from glad_ray.plan.stored_ids import StoredIds
-from glad_ray.progress import formatting
 from glad_ray.progress.events import DrawRefused, DrawsEnded, Event, Outcome, TrialFailed, TrialSeen, TrialsFound
 from glad_ray.progress.faults import Fault
 from glad_ray.results import (
@@ -41,7 +38,7 @@ from glad_ray.results import (
 from glad_ray.results.search_trials import TrialState as State
 from glad_ray.spec import Evaluation, Run
 from glad_ray.spec.search import Grid, Halving, Hyperband, Search
-from glad_ray.spec.search_space import Ask, Parameter, grid_points, propose
+from glad_ray.spec.search_space import grid_points
 from glad_ray.storage import Storage
 
 _TABLE_SECONDS = 10.0
@@ -51,7 +48,6 @@ _STATES: Mapping[TrialState, State] = {
     TrialState.PRUNED: "stopped",
     TrialState.FAIL: "failed",
 }
-_OWNER, _SECONDS, _ERROR, _SAME = "storage", "seconds", "error", "same as trial"
 _MOST_DRAWS = 50
 """in a row that came to nothing, until there is taken to be nothing new"""
 
@@ -81,14 +77,11 @@ class Study:
         self.search, self.storage, self._show = search, storage, show
         warnings.simplefilter("ignore", ExperimentalWarning)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._owner, self._ids = _owner(storage), StoredIds(storage)
         self.optuna_study = open_study(search, storage, where)
+        self._trials = StudyTrials(search, self.optuna_study, StoredIds(storage), _owner(storage), self._refused)
         self.asked = _grid_size(search) if isinstance(search.sampler, Grid) else search.trials
         """trials that are to be begun: of a grid, no more than it has"""
         self._most = self.asked
-        self._runs: dict[int, Run] = {}
-        self._numbers: dict[str, int] = {}
-        """of trials, by their runs' ids"""
         self._ready: list[TrialRung] = []
         self._busy: set[int] = set()
         """trials that are distilled or evaluated now"""
@@ -96,8 +89,6 @@ class Study:
         """what is evaluated in full; None: not decided yet"""
         self._full: dict[int, tuple[Mapping[str, RungEvaluation], float]] = {}
         """evaluations in full, and the seconds of distilling before them"""
-        self._without_run: set[int] = set()
-        """numbers of trials that ended without a run"""
         self._written = 0.0
         if alone:
             self._give_up_others()
@@ -127,7 +118,7 @@ class Study:
     @property
     def others(self) -> int:
         """Trials under way that other drivers began."""
-        return sum(trial.user_attrs.get(_OWNER) != self._owner for trial in self._trials(TrialState.RUNNING))
+        return len(self._trials.of_others())
 
     def seen(self, at: TrialRung, evaluations: Mapping[str, RungEvaluation]) -> None:
         """A run was evaluated, with each network; decides how it goes on."""
@@ -141,7 +132,7 @@ class Study:
         self._show(
             TrialSeen(
                 at.trial,
-                self._drawn_in_words(at.trial),
+                self._trials.drawn_in_words(at.trial),
                 at.run,
                 at.step,
                 accuracy,
@@ -154,11 +145,11 @@ class Study:
         """A run failed; where the fault is its own, a rate too high for instance, what is like it is avoided."""
         self._busy.discard(at.trial)
         if at.rung is not None:
-            self._trial(at.trial).set_user_attr(_ERROR, fault.error)
+            self._trials.open(at.trial).set_user_attr(ERROR, fault.error)
             avoided = fault.kind == "own" and len(self.search.objectives) == 1
             state = TrialState.PRUNED if avoided else TrialState.FAIL
             self.optuna_study.tell(at.trial, state=state, skip_if_finished=True)
-        self._show(TrialFailed(at.trial, self._drawn_in_words(at.trial), at.run, at.step, fault.error))
+        self._show(TrialFailed(at.trial, self._trials.drawn_in_words(at.trial), at.run, at.step, fault.error))
         self._write()
 
     def given_back(self, at: TrialRung) -> None:
@@ -179,17 +170,16 @@ class Study:
 
     def rows(self) -> list[SearchTrial]:
         """All trials that were begun, in their order."""
-        return [self._row(trial) for trial in self._begun() if self._run(trial) is not None]
+        begun = ((trial, self._trials.run(trial)) for trial in self._trials.begun())
+        return [self._row(trial, run) for trial, run in begun if run is not None]
 
     def refused(self) -> list[RefusedDraw]:
         """All draws of which no run can be made, in their order."""
-        return [
-            RefusedDraw(
-                number=trial.number, parameters=trial.params, error=trial.user_attrs.get(_ERROR, "not drawn to its end")
-            )
-            for trial in self._trials(TrialState.FAIL)
-            if _SAME not in trial.user_attrs and self._run(trial) is None
-        ]
+        return self._trials.refused()
+
+    def _refused(self, refused: RefusedDraw) -> None:
+        self._show(DrawRefused(refused))
+        self._write()
 
     def _write(self) -> None:
         if time.monotonic() - self._written > _TABLE_SECONDS:
@@ -198,87 +188,37 @@ class Study:
                 self.write()
 
     def _give_up_others(self) -> None:
-        for trial in self._trials(TrialState.RUNNING):
-            if trial.user_attrs.get(_OWNER) not in (None, self._owner):
-                self._trial(trial.number).set_user_attr(_ERROR, "lost with its driver")
+        for trial in self._trials.of_others():
+            if OWNER in trial.user_attrs:
+                self._trials.open(trial.number).set_user_attr(ERROR, "lost with its driver")
                 self.optuna_study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
     def _resume(self) -> None:
-        """Take up the trials that were begun from this storage, or by somebody who was killed before saying so."""
-        mine = [
-            trial for trial in self._trials(TrialState.RUNNING) if trial.user_attrs.get(_OWNER) in (None, self._owner)
-        ]
-        self._show(TrialsFound(len(self._begun()) - len(mine), len(mine), self.asked, len(self.refused())))
-        for frozen in mine:
-            self._sample(frozen.number)
-            if (at := self._drawn(Trial(self.optuna_study, frozen._trial_id))) is None:
+        mine = self._trials.of_this_storage()
+        self._show(TrialsFound(len(self._trials.begun()) - len(mine), len(mine), self.asked, len(self.refused())))
+        for trial in mine:
+            if (drawn := self._trials.draw_again(trial)) is None:
                 continue
-            rungs = len(frozen.intermediate_values)
+            number, run = drawn
+            rungs = len(trial.intermediate_values)
             if rungs:
                 # Killed after the last one was told of, perhaps before it was decided who goes on.
-                last = frozen.intermediate_values[self._resource(rungs - 1)]
-                self._decide(self._trial_rung(at.trial, at.run, rungs - 1), rungs - 1, last, frozen)
+                last = trial.intermediate_values[self._resource(rungs - 1)]
+                self._decide(self._trial_rung(number, run, rungs - 1), rungs - 1, last, trial)
             else:
-                self._ready.append(at)
-
-    def _begun(self) -> list[FrozenTrial]:
-        """Trials, those left out that came to nothing."""
-        begun = self._trials(TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-        return [trial for trial in begun if not self._came_to_nothing(trial)]
+                self._ready.append(self._trial_rung(number, run, 0))
 
     def _begin(self) -> TrialRung | None:
         """A new trial, if there may be one. What comes to nothing is drawn again, a bounded number of times."""
-        while len(self._begun()) < self._most and self._finals is None:
-            waiting = self._trials(TrialState.WAITING)
-            if not waiting and self._came_to_nothing_in_a_row() >= _MOST_DRAWS:
-                self._most = len(self._begun())
+        while len(self._trials.begun()) < self._most and self._finals is None:
+            if not self._trials.in_states(TrialState.WAITING) and self._trials.nothing_in_a_row() >= _MOST_DRAWS:
+                self._most = len(self._trials.begun())
                 self._show(DrawsEnded(self._most, self.asked))
                 return None
-            self._sample(waiting[0].number if waiting else len(self._trials()))
-            if (at := self._drawn(self.optuna_study.ask())) is not None:
-                return at
+            if (drawn := self._trials.begin()) is not None:
+                number, run = drawn
+                return self._trial_rung(number, run, 0)
         return None
-
-    def _came_to_nothing_in_a_row(self) -> int:
-        """How many of the last draws came to nothing; a killed driver's among them."""
-        return sum(1 for _ in takewhile(self._came_to_nothing, reversed(self._trials())))
-
-    def _drawn(self, trial: Trial) -> TrialRung | None:
-        """A trial with all that it draws; None if no run can be made of that, or one that another trial has: it ends
-        with it.
-        """
-        trial.set_user_attr(_OWNER, self._owner)
-        try:
-            run = self._proposed(partial(self._draw, trial))
-        except UserError as error:
-            trial.set_user_attr(_ERROR, str(error))
-            self.optuna_study.tell(trial.number, state=TrialState.FAIL)
-            drawn = self._frozen(trial.number).params
-            self._show(DrawRefused(RefusedDraw(number=trial.number, parameters=drawn, error=str(error))))
-            self._write()
-            return None
-        for other in self._begun():
-            self._run(other)
-        if (first := self._numbers.setdefault(run.run_id, trial.number)) != trial.number:
-            trial.set_user_attr(_SAME, first)
-            self.optuna_study.tell(trial.number, state=TrialState.FAIL)
-            return None
-        self._runs[trial.number] = run
-        return self._trial_rung(trial.number, run, 0)
-
-    def _draw(self, trial: Trial, parameter: Parameter) -> Any:
-        """A value for a parameter. Each has a seed of its own: after a kill, what would have been drawn is."""
-        self._sample(trial.number, parameter.name)
-        return draw(trial, parameter)
-
-    def _sample(self, number: int, parameter: str | None = None) -> None:
-        """Have the study draw for a trial; where the one before came to no run of its own, by chance."""
-        by_chance = number > 0 and self._came_to_nothing(self._frozen(number - 1))
-        self.optuna_study.sampler = sampler_for(self.search, number, parameter, by_chance)
-
-    def _came_to_nothing(self, trial: FrozenTrial) -> bool:
-        """Whether a trial drew what another had drawn, or what no run can be made of."""
-        return _SAME in trial.user_attrs or (trial.state == TrialState.FAIL and self._run(trial) is None)
 
     def _trial_rung(self, trial: int, run: Run, rung: int | None) -> TrialRung:
         at = None if rung is None else self.search.evaluated_rungs[rung]
@@ -287,10 +227,10 @@ class Study:
 
     def _report(self, at: TrialRung, rung: int, accuracy: float, seconds: float) -> Outcome:
         """Tell the study what was seen at a rung; returns how the trial goes on."""
-        trial = self._trial(at.trial)
-        spent = trial.user_attrs.get(_SECONDS, [])
+        trial = self._trials.open(at.trial)
+        spent = trial.user_attrs.get(SECONDS, [])
         # Of the whole distillation so far, and of each rung evaluation.
-        trial.set_user_attr(_SECONDS, [self._distilling(at.run), *spent[1 : rung + 1], seconds])
+        trial.set_user_attr(SECONDS, [self._distilling(at.run), *spent[1 : rung + 1], seconds])
         if len(self.search.objectives) == 1:
             trial.report(accuracy, self._resource(rung))
         return "goes on" if self._decide(at, rung, accuracy) else self._ended(at.trial)
@@ -308,14 +248,14 @@ class Study:
             told = [float(values[objective]) for objective in self.search.objectives]
             self.optuna_study.tell(at.trial, told, skip_if_finished=True)
             return False
-        if self._trial(at.trial).should_prune() or (asked is not None and prunes_again(self.optuna_study, asked)):
+        if self._trials.open(at.trial).should_prune() or (asked is not None and prunes_again(self.optuna_study, asked)):
             self.optuna_study.tell(at.trial, state=TrialState.PRUNED, skip_if_finished=True)
             return False
         self._ready.insert(0, self._trial_rung(at.trial, at.run, rung + 1))
         return True
 
     def _ended(self, number: int) -> Outcome:
-        return "stopped" if self._frozen(number).state == TrialState.PRUNED else "complete"
+        return "stopped" if self._trials.frozen(number).state == TrialState.PRUNED else "complete"
 
     def _resource(self, rung: int) -> int:
         """What Optuna's successive halving knows a rung by: it has each where `keep` times as much was spent."""
@@ -329,27 +269,26 @@ class Study:
     def _choose(self) -> list[TrialRung]:
         """The finalists, and the controls."""
         several = len(self.search.objectives) > 1
-        complete = self.optuna_study.best_trials if several else self._trials(TrialState.COMPLETE)
+        complete = self.optuna_study.best_trials if several else self._trials.in_states(TrialState.COMPLETE)
         accuracy = self.search.objectives.index("accuracy")
         finalists = sorted(complete, key=lambda trial: (-trial.values[accuracy], trial.number))[: self.search.finalists]
         stopped = [
             trial
-            for trial in self._trials(TrialState.PRUNED)
-            if trial.intermediate_values and _ERROR not in trial.user_attrs
+            for trial in self._trials.in_states(TrialState.PRUNED)
+            if trial.intermediate_values and ERROR not in trial.user_attrs
         ]
         controls = random.Random(self.search.seed).sample(stopped, min(self.search.controls, len(stopped)))
         controls.sort(key=lambda trial: trial.number)
-        chosen = [(trial.number, self._run(trial)) for trial in (*finalists, *controls)]
+        chosen = [(trial.number, self._trials.run(trial)) for trial in (*finalists, *controls)]
         return [self._trial_rung(number, run, None) for number, run in chosen if run is not None]
 
-    def _row(self, trial: FrozenTrial) -> SearchTrial:
-        run = self._runs[trial.number]
+    def _row(self, trial: FrozenTrial, run: Run) -> SearchTrial:
         full, distilling = self._full.get(trial.number, ({}, 0.0))
         accuracies = tuple(trial.intermediate_values[each] for each in sorted(trial.intermediate_values))
         values = tuple(trial.values) if trial.state == TrialState.COMPLETE else ()
         if not accuracies and values:
             accuracies = (values[self.search.objectives.index("accuracy")],)
-        spent = trial.user_attrs.get(_SECONDS, [0.0])
+        spent = trial.user_attrs.get(SECONDS, [0.0])
         return SearchTrial(
             number=trial.number,
             state=_state(trial),
@@ -361,44 +300,15 @@ class Study:
             full={key: each.accuracies for key, each in full.items()},
             full_seconds=max(distilling - spent[0], 0.0) * bool(full) + sum(each.seconds for each in full.values()),
             control=trial.state == TrialState.PRUNED and any(each.trial == trial.number for each in self._finals or ()),
-            error=trial.user_attrs.get(_ERROR),
+            error=trial.user_attrs.get(ERROR),
         )
-
-    def _run(self, trial: FrozenTrial) -> Run | None:
-        """The run of a trial; None if none can be made of what it has drawn, or it has not drawn all."""
-        if trial.number not in self._runs and trial.number not in self._without_run:
-            try:
-                run = self._runs[trial.number] = self._proposed(drawn_before(trial))
-                self._numbers.setdefault(run.run_id, trial.number)
-            except (UserError, KeyError):
-                if trial.state == TrialState.FAIL:
-                    self._without_run.add(trial.number)
-        return self._runs.get(trial.number)
-
-    def _proposed(self, ask: Ask) -> Run:
-        """What `propose` makes, with the ids under which the storage holds it already."""
-        run = propose(self.search, ask)
-        return self._ids.of_run(run, () if run.expert_set is None else (run.expert_set,))
-
-    def _drawn_in_words(self, number: int) -> str:
-        return formatting.of_drawn(self._frozen(number).params)
-
-    def _trial(self, number: int) -> Trial:
-        return Trial(self.optuna_study, self._frozen(number)._trial_id)
-
-    def _frozen(self, number: int) -> FrozenTrial:
-        return self._trials()[number]
-
-    def _trials(self, *states: TrialState) -> list[FrozenTrial]:
-        """All trials, or those in some states."""
-        return self.optuna_study.get_trials(deepcopy=False, states=states or None)
 
     def _path(self, at: TrialRung, network: str) -> str:
         return self.storage.rung_path(at.run.run_id, at.step, at.evaluation.content_id, network)
 
 
 def _state(trial: FrozenTrial) -> State:
-    if _ERROR in trial.user_attrs:
+    if ERROR in trial.user_attrs:
         return "failed"
     return _STATES[trial.state]
 
