@@ -11,7 +11,7 @@ from torch import Tensor
 
 from glad_ray.generators import Latents
 from glad_ray.results import read_entry, sound, write_entry, written_as
-from glad_ray.spec import MTT, Run
+from glad_ray.spec import Run
 from glad_ray.storage import Storage
 
 _KEPT_CHECKPOINTS = 2
@@ -34,7 +34,8 @@ class DistillationState:
     @classmethod
     def new(cls, run: Run, latents: Latents) -> "DistillationState":
         """The state before the first step."""
-        step_size = torch.tensor(run.algorithm.step_size if isinstance(run.algorithm, MTT) else math.nan)
+        learned = run.algorithm.learned_step_size
+        step_size = torch.tensor(math.nan if learned is None else learned.initial)
         momenta = {name: torch.zeros_like(value) for name, value in latents.items()}
         return cls(latents, momenta, step_size, torch.zeros(()), {})
 

@@ -5,6 +5,10 @@ Herding takes, one after another, the image that brings the mean feature of thos
 K-means takes the image nearest to the centre of each cluster.
 """
 
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, cast
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
@@ -13,7 +17,8 @@ from torch import Tensor
 
 from glad_ray.data import Dataset, network_inputs
 from glad_ray.errors import UserError
-from glad_ray.spec import Herding, KMeans, Run
+from glad_ray.importing import import_callable
+from glad_ray.spec import Run
 from glad_ray.trajectories import Trajectories, features
 
 _RESTARTS = 4
@@ -48,13 +53,31 @@ def _order(
     device: torch.device,
 ) -> Int64[Tensor, " n"]:
     """Which of a class's images are taken."""
-    match run.algorithm:
-        case Herding():
-            return herding(_features(dataset, members, trajectories, device), run.images_per_class)
-        case KMeans():
-            return k_means(_features(dataset, members, trajectories, device), run.images_per_class, rng)
-        case _:
-            return torch.randperm(len(members), generator=rng)[: run.images_per_class]
+    choose = import_callable(run.algorithm.implementation, "Baseline", "a choice of images")
+    candidates = Candidates(len(members), partial(_features, dataset, members, trajectories, device))
+    return cast("Tensor", choose(candidates, run.images_per_class, rng))
+
+
+class Candidates(NamedTuple):
+    """The images of a class, `number` of them."""
+
+    number: int
+    features: Callable[[], Float[Tensor, "m d"]]
+
+
+def random_images(candidates: Candidates, count: int, rng: torch.Generator) -> Int64[Tensor, " count"]:
+    """Some by chance."""
+    return torch.randperm(candidates.number, generator=rng)[:count]
+
+
+def herded_images(candidates: Candidates, count: int, rng: torch.Generator) -> Int64[Tensor, " count"]:
+    """Those that herding takes."""
+    return herding(candidates.features(), count)
+
+
+def central_images(candidates: Candidates, count: int, rng: torch.Generator) -> Int64[Tensor, " count"]:
+    """Those nearest to the centres of clusters."""
+    return k_means(candidates.features(), count, rng)
 
 
 def herding(features: Float[Tensor, "m d"], count: int) -> Int64[Tensor, " count"]:

@@ -34,7 +34,7 @@ from glad_ray.results import (
     write_entry,
     write_losses,
 )
-from glad_ray.spec import DC, DM, MTT, Run, WholeDataset
+from glad_ray.spec import Matching, Run
 from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet
 from glad_ray.trajectories import Trajectories
@@ -132,7 +132,7 @@ def distillation_steps(inputs: Inputs, storage: Storage, until: int | None = Non
     storage.write_bytes(storage.run_path(run.run_id), run.model_dump_json(indent=1).encode())
     write_entry(storage, run.run_id, "started", device=device_name(device))
     seconds = 0.0
-    if not isinstance(run.algorithm, WholeDataset):
+    if not run.algorithm.whole_dataset:
         last = run.steps if until is None else min(until, run.steps)
         with fp32_precision(run.precision, device):
             state = yield from _make_set(inputs, storage, last)
@@ -158,7 +158,7 @@ def try_steps(inputs: Inputs) -> None:
     run = inputs.run
     with fp32_precision(run.precision, inputs.device):
         state = _first_state(inputs)
-        if isinstance(run.algorithm, DC | DM | MTT):
+        if isinstance(run.algorithm, Matching):
             algorithm = build_algorithm(run, inputs.dataset, inputs.trajectories, inputs.device)
             for _ in range(min(_TRIED_STEPS, run.steps)):
                 _step(run.algorithm, state, inputs.space, algorithm, inputs.labels)
@@ -198,7 +198,7 @@ def _first_state(inputs: Inputs) -> DistillationState:
 def _loop(inputs: Inputs, state: DistillationState, algorithm: Algorithm, storage: Storage, last: int) -> Steps:
     run = inputs.run
     settings = run.algorithm
-    assert isinstance(settings, DC | DM | MTT), "a baseline makes no steps"
+    assert isinstance(settings, Matching), "a baseline makes no steps"
     before, started = state.seconds, time.monotonic()
     while state.step < last:
         # No checkpoint holds half a step, and whoever is told to end keeps the steps it made.
@@ -226,7 +226,7 @@ def _loop(inputs: Inputs, state: DistillationState, algorithm: Algorithm, storag
 
 
 def _step(
-    settings: DC | DM | MTT,
+    settings: Matching,
     state: DistillationState,
     space: Space,
     algorithm: Algorithm,
@@ -240,9 +240,9 @@ def _step(
     for name, grad in grads.items():
         state.momenta[name].mul_(_MOMENTUM).add_(grad)
         state.latents[name].sub_(state.momenta[name], alpha=rates[name])
-    if isinstance(settings, MTT):
+    if (learned := settings.learned_step_size) is not None:
         state.step_size_momentum.mul_(_MOMENTUM).add_(step_size_grad)
-        state.step_size.sub_(state.step_size_momentum, alpha=settings.step_size_lr).clamp_(min=MIN_STEP_SIZE)
+        state.step_size.sub_(state.step_size_momentum, alpha=learned.lr).clamp_(min=MIN_STEP_SIZE)
     state.step += 1
     state.algorithm = algorithm.state()
     return loss
@@ -279,7 +279,7 @@ def _synthetic_set(inputs: Inputs, state: DistillationState) -> SyntheticSet:
         labels=inputs.labels,
         soft_labels=state.algorithm.get(SOFT_LABELS),
         latents={name: value.cpu() for name, value in state.latents.items()},
-        step_size=float(state.step_size) if isinstance(run.algorithm, MTT) else None,
+        step_size=None if run.algorithm.learned_step_size is None else float(state.step_size),
         step=state.step,
         class_names=dataset.class_names,
         mean=dataset.mean,

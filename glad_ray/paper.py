@@ -12,7 +12,7 @@ TEN = (*FIVE, "imagenette", "imagewoof", "imagenet-birds", "imagenet-fruits", "i
 """ten classes of ImageNet each"""
 
 ALGORITHMS = {"dc": DC(), "dm": DM(), "mtt": MTT()}
-LAYERS = {"dc": "f16", "dm": "f20", "mtt": "f12"}
+LAYERS = {name: algorithm.paper_layer for name, algorithm in ALGORITHMS.items()}
 """best for unseen networks at 128 pixels (Figure 3)"""
 UNSEEN = ("alexnet", "vgg11", "resnet18", "vit")
 

@@ -50,7 +50,7 @@ def gradient_distance(
 class GradientMatching:
     """DC bound to one run: outer loops match on one network, which is trained on the images in between."""
 
-    def __init__(self, run: Run, dataset: Dataset, device: torch.device) -> None:
+    def __init__(self, run: Run, dataset: Dataset, trajectories: None, device: torch.device) -> None:
         assert isinstance(run.algorithm, DC)
         self.run, self.settings, self.dataset, self.device = run, run.algorithm, dataset, device
         self.real = RealBatches(run, dataset, run.algorithm.real_batch_size, device)

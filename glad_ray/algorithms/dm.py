@@ -33,7 +33,7 @@ def class_means(features: Float[Tensor, "n d"], labels: Int64[Tensor, " n"], cla
 class DistributionMatching:
     """DM bound to one run."""
 
-    def __init__(self, run: Run, dataset: Dataset, device: torch.device) -> None:
+    def __init__(self, run: Run, dataset: Dataset, trajectories: None, device: torch.device) -> None:
         assert isinstance(run.algorithm, DM)
         self.run, self.dataset, self.device = run, dataset, device
         self.real = RealBatches(run, dataset, run.algorithm.real_batch_size, device)

@@ -25,6 +25,7 @@ from glad_ray.errors import RunError, UserError
 from glad_ray.plan import as_stored, make_plan, plan_experts
 from glad_ray.progress.driver import driving
 from glad_ray.spec import DATASETS, Evaluation, Experts, ExpertSet, Network, RandomStyleGAN, Run, Sweep, dataset_facts
+from glad_ray.spec.algorithms import ALGORITHMS
 from glad_ray.spec.network import NETWORK_NAMES
 from glad_ray.spec.overrides import override_experts, override_sweep
 from glad_ray.storage import Storage
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from glad_ray.exchange import LabelKind
     from glad_ray.synthetic_set import SyntheticSet
 
+_ALGORITHM_HELP = (
+    f"{', '.join(kind.name_of() for kind in ALGORITHMS if kind.distils)}; or a baseline: "
+    f"{', '.join(kind.name_of() for kind in ALGORITHMS if not (kind.distils or kind.whole_dataset))}."
+)
 _DATASET_HELP = f"One of {', '.join(DATASETS)}; or a user's own, folder:PATH or hf:PATH."
 
 ExpertAssignments = Annotated[
@@ -89,7 +94,7 @@ SetTemperature = Annotated[
 
 
 def distill(
-    algorithm: Annotated[str, typer.Option(help="dc, dm or mtt; or a baseline: random, herding or kmeans.")] = "dm",
+    algorithm: Annotated[str, typer.Option(help=_ALGORITHM_HELP)] = "dm",
     dataset: Annotated[str, typer.Option(help=_DATASET_HELP)] = "fashion-mnist-sample",
     space: Annotated[str, typer.Option(help="pixel, w+ or f<n>.")] = "pixel",
     generator: Annotated[

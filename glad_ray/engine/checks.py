@@ -5,7 +5,7 @@ from glad_ray.engine.remaining import RemainingWork
 from glad_ray.generators import check_generator, read_file
 from glad_ray.networks import check_network
 from glad_ray.plan import Plan
-from glad_ray.spec import DC, DM, MTT, DatasetFacts, GeneratorRecord, Network, Run, dataset_facts
+from glad_ray.spec import DatasetFacts, GeneratorRecord, Network, Run, dataset_facts
 from glad_ray.stylegan.files import GeneratorFile
 
 
@@ -17,7 +17,9 @@ def check_networks(plan: Plan, remaining: RemainingWork, *, evaluated: bool = Tr
     needed: dict[tuple[Network, DatasetFacts, int, int], None] = {}
     for run in (*remaining.to_distill, *remaining.to_evaluate):
         facts, size = run.facts, _set_size(run)
-        needed[run.backbone, facts, run.pixels, min(_smallest_batch(run), 2)] = None
+        needed[
+            run.backbone, facts, run.pixels, min(run.algorithm.smallest_batch(run.images_per_class, facts.classes), 2)
+        ] = None
         for evaluation in plan.sweep.evaluations if evaluated else ():
             for network in evaluation.networks:
                 needed[network, facts, run.pixels, min(size, evaluation.batch_size, 2)] = None
@@ -34,13 +36,6 @@ def check_networks(plan: Plan, remaining: RemainingWork, *, evaluated: bool = Tr
                 classes=facts.classes,
                 smallest_batch=smallest_batch,
             )
-
-
-def _smallest_batch(run: Run) -> int:
-    """Fewest images that the backbone is given at once; a baseline trains none."""
-    if not isinstance(run.algorithm, DC | DM | MTT):
-        return 2
-    return run.algorithm.smallest_batch(run.images_per_class, run.facts.classes)
 
 
 def _set_size(run: Run) -> int:

@@ -10,23 +10,14 @@ from dataclasses import dataclass
 
 from glad_ray.plan.multiply_adds import network_multiply_adds
 from glad_ray.plan.whitening import whitening_multiply_adds
-from glad_ray.spec import DC, DM, MTT, Evaluation, ExpertSet, Network, Run, dataset_facts
+from glad_ray.spec import Evaluation, ExpertSet, Network, Run, dataset_facts
+from glad_ray.spec.algorithms.base import TRAINING
 
 GIGAFLOPS_PER_CPU = 40.0
 """10^9 operations a second of one core of a server CPU: about 80 were measured at the standard widths, and 20 to 35 in
 whole steps with networks of width 32"""
 GIGAFLOPS_PER_GPU = 20_000.0
 """a third of what an H100 is sold for in float32; not measured"""
-
-_FORWARD = 1
-_INPUT_GRADIENT = 2
-"""forward, and backward to the images alone (distribution matching's frozen network)"""
-_TRAINING = 3
-"""forward, and backward to the parameters"""
-_SECOND_ORDER = 8
-"""forward, backward to the parameters, and backward through both to the images"""
-_SECOND_ORDER_ADJOINT = 9
-"""the same, and to the parameters as well"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +54,7 @@ def training_flops(run: Run, evaluation: Evaluation, network: Network) -> float:
     images = facts.classes * run.images_per_class
     if run.ipc is None:
         images = facts.train_images - facts.classes * run.held_out
-    trained = evaluation.epochs_for(run) * images * _TRAINING
+    trained = evaluation.epochs_for(run) * images * TRAINING
     tested = (evaluation.test_images or facts.test_images) + facts.classes * run.held_out
     whitened = tested + (evaluation.epochs_for(run) * images if run.ipc is None else 0)
     seen = network_multiply_adds(network, facts, run.pixels) * (trained + tested)
@@ -74,7 +65,7 @@ def expert_flops(expert_set: ExpertSet) -> float:
     """Operations of training every expert of a set."""
     facts, experts = dataset_facts(expert_set.dataset), expert_set.experts
     images = facts.train_images - facts.classes * expert_set.held_out
-    of_image = _TRAINING * network_multiply_adds(expert_set.network, facts, expert_set.resolution)
+    of_image = TRAINING * network_multiply_adds(expert_set.network, facts, expert_set.resolution)
     of_image += whitening_multiply_adds(expert_set.whitening, facts, expert_set.resolution)
     return 2.0 * of_image * images * experts.last_epoch * experts.count
 
@@ -91,38 +82,16 @@ def _step_flops(run: Run) -> float:
     facts = run.facts
     synthetic = facts.classes * run.images_per_class
     generator_flops = 2.0 * (generator_multiply_adds(run) or 0) * synthetic
-    passes = _network_passes(run, synthetic, facts.classes, facts.train_images)
+    real = _real_images(run)
+    passes = run.algorithm.network_passes(real=real, synthetic=synthetic, images_per_class=run.images_per_class)
     # Those that a generator makes are whitened, and their gradients pulled back.
-    whitened = _real_images(run, facts.classes, facts.train_images) + (2 * synthetic if run.generator else 0)
+    whitened = real + (2 * synthetic if run.generator else 0)
     whitening_flops = 2.0 * whitening_multiply_adds(run.whitening, facts, run.pixels) * whitened
     network_flops = 2.0 * network_multiply_adds(run.backbone, facts, run.pixels) * passes
     return generator_flops + whitening_flops + network_flops
 
 
-def _real_images(run: Run, classes: int, train_images: int) -> int:
+def _real_images(run: Run) -> int:
     """Real images that one step draws."""
-    match run.algorithm:
-        case DM(real_batch_size=batch) | DC(real_batch_size=batch):
-            return classes * min(batch, train_images // classes - run.held_out)
-        case _:
-            return 0
-
-
-def _network_passes(run: Run, synthetic: int, classes: int, train_images: int) -> float:
-    """Forward passes of one image through the backbone that one step amounts to, on average over the steps."""
-    real = _real_images(run, classes, train_images)
-    match run.algorithm:
-        case DM():
-            return real * _FORWARD + synthetic * _INPUT_GRADIENT
-        case DC() as dc:
-            matching = real * _TRAINING + synthetic * _SECOND_ORDER
-            outer_loops, inner_loops = dc.loops(run.images_per_class)
-            # The network is trained on the images between two outer loops, so before all of them but the first.
-            training = inner_loops * synthetic * _TRAINING * (outer_loops - 1) / outer_loops
-            return matching + training
-        case MTT() as mtt:
-            batch = min(mtt.batch_size or synthetic, synthetic)
-            backward = _SECOND_ORDER if mtt.gradient == "tesla" else _SECOND_ORDER_ADJOINT
-            return mtt.synthetic_steps * batch * (_TRAINING + backward)
-        case _:
-            return 0
+    facts, of_class = run.facts, run.algorithm.real_images
+    return facts.classes * min(of_class or 0, facts.train_images // facts.classes - run.held_out)

@@ -22,7 +22,7 @@ from glad_ray.plan.parameters import expert_bytes
 from glad_ray.plan.plan import Plan
 from glad_ray.plan.total import total
 from glad_ray.plan.whitening import fits
-from glad_ray.spec import DC, DM, REAL_BATCH_BYTES, DatasetFacts, GeneratorRecord, Run, dataset_facts
+from glad_ray.spec import REAL_BATCH_BYTES, DatasetFacts, GeneratorRecord, Run, dataset_facts
 from glad_ray.spec.generators import GIB, images_at_once
 from glad_ray.spec.profiles import DIFFERENCES, concerns
 from glad_ray.spec.record import Record, value_at
@@ -52,10 +52,9 @@ def _said(run: Run, path: str) -> str:
     value = value_at(run, path)
     if isinstance(value, Record):
         return " ".join(f"{name} {number:g}" for name, number in value)
-    if value is None and isinstance(run.algorithm, DC):
-        outer, inner = run.algorithm.loops(run.images_per_class)
-        return str(outer if path.endswith("outer_loops") else inner)
-    return "the backbone's" if value is None else str(value)
+    if value is None:
+        return run.algorithm.implied(path.rpartition(".")[2], run.images_per_class) or "the backbone's"
+    return str(value)
 
 
 def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
@@ -101,7 +100,7 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
         repeats = f"{evaluation.repeats} repeats of {evaluation.epochs} epochs each"
         yield f"Evaluation: {networks}; {repeats}{fewer}{labels}{plain}."
     yield from _whitenings(plan)
-    if matching := sorted({run.algorithm.name for run in plan.runs if isinstance(run.algorithm, DC | DM)}):
+    if matching := sorted({run.algorithm.name for run in plan.runs if run.algorithm.real_images is not None}):
         yield (
             f"Real images of {' and '.join(matching)} go through the backbone in parts of at most "
             f"{REAL_BATCH_BYTES / GIB:g} GiB of activations, at least one image, however many they are."

@@ -7,8 +7,8 @@ from typing import Any
 
 from glad_ray.report import wording
 from glad_ray.report.identity import is_baseline, known_datasets
-from glad_ray.spec import DC, DM, MTT, Run
-from glad_ray.spec.algorithm import ALGORITHM_NAMES
+from glad_ray.spec import Run
+from glad_ray.spec.algorithms import Matching, algorithm_order
 
 LEAST_EPOCHS = {True: 1000, False: 300}
 """of the paper, with augmentation; of the original DC, without"""
@@ -87,11 +87,11 @@ def _distillations(rows: Sequence[Mapping[str, Any]], runs: Mapping[str, Run]) -
         run = runs.get(run_id)
         if run is None:
             said[row["algorithm"]][wording.counted(row["step"], "step")] = None
-        elif isinstance(run.algorithm, DC | DM | MTT):
+        elif isinstance(run.algorithm, Matching):
             steps[run.algorithm.name, run.algorithm.iterations][run.images_per_class] = run.steps
     for (algorithm, iterations), by_ipc in steps.items():
         said[algorithm][wording.iterations(iterations, by_ipc)] = None
-    return tuple((name, " or ".join(said[name])) for name in ALGORITHM_NAMES if name in said and not is_baseline(name))
+    return tuple((name, " or ".join(said[name])) for name in sorted(said, key=algorithm_order) if not is_baseline(name))
 
 
 def _test_images(rows: Sequence[Mapping[str, Any]], runs: Mapping[str, Run]) -> str:

@@ -4,24 +4,18 @@ import html
 import io
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
+
+from glad_ray.spec.algorithms import ALGORITHM_NAMES, algorithm_kind
 
 # Stand-ins that are drawn with, and replaced by the page's own colours in the finished SVG.
 _INK, _RULE = "#010203", "#040506"
 PAGE = "#222324"
 """the colour of the page, for hollow markers"""
-COLOURS = {
-    "random": "#0a0b0c",
-    "herding": "#16171a",
-    "kmeans": "#191a1b",
-    "dc": "#0d0e0f",
-    "dm": "#101112",
-    "mtt": "#131415",
-    "whole": "#1c1d1e",
-}
+_STAND_INS = {name: f"#0a0b{number:02x}" for number, name in enumerate(ALGORITHM_NAMES)}
 """of the algorithms"""
 FIRST, LAST, FULL = "#1d1e1f", "#202122", "#252627"
 """of a trial's accuracies: at its first rung, at the last rung, in full"""
@@ -30,14 +24,12 @@ RAMP = tuple(f"#3031{level:02x}" for level in range(9))
 _STYLED = (
     {_INK: "currentColor", _RULE: "var(--rule)", PAGE: "var(--page)"}
     | {FIRST: "var(--rung-first)", LAST: "var(--rung-last)", FULL: "var(--in-full)"}
-    | {colour: f"var(--{name})" for name, colour in COLOURS.items()}
+    | {colour: f"var(--{name})" for name, colour in _STAND_INS.items()}
     | {
         colour: f"color-mix(in oklab, var(--ramp-high) {100 * level / (len(RAMP) - 1):g}%, var(--ramp-low))"
         for level, colour in enumerate(RAMP)
     }
 )
-MARKERS = {"dc": "o", "dm": "s", "mtt": "^"}
-BASELINE_DASHES: dict[str, Any] = {"random": (0, (4, 3)), "herding": (0, (1, 1.5)), "kmeans": (0, (6, 2, 1, 2))}
 PERCENT = FuncFormatter(lambda value, _: f"{value:g} %")
 # matplotlib types the keys as a closed list of names.
 STYLE: dict[Any, Any] = {
@@ -57,6 +49,41 @@ STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.8,
     "lines.linewidth": 1.8,
 }
+
+
+class Drawn(NamedTuple):
+    """How an algorithm is drawn in a figure."""
+
+    colour: str
+    """a stand-in for the page's own"""
+    marker: str
+    dashes: Any
+
+
+def figure_style(algorithm: str) -> Drawn:
+    """What its settings say, with the colour that is drawn with."""
+    style = algorithm_kind(algorithm).figure_style
+    return Drawn(_STAND_INS[algorithm], style.marker, style.dashes)
+
+
+class Colours(NamedTuple):
+    """Of the algorithms, as CSS."""
+
+    light: str
+    """variables on a light page"""
+    dark: str
+    marks: str
+    """rules of the marks before their names"""
+
+
+def algorithm_colours() -> Colours:
+    """Of all algorithms."""
+    styles = {name: algorithm_kind(name).figure_style for name in ALGORITHM_NAMES}
+    return Colours(
+        " ".join(f"--{name}: {style.light};" for name, style in styles.items()),
+        " ".join(f"--{name}: {style.dark};" for name, style in styles.items()),
+        " ".join(f".mark.{name} {{ background: var(--{name}); }}" for name in styles),
+    )
 
 
 def legend_columns(names: Sequence[str], width_inches: float) -> int:

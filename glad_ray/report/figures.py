@@ -11,11 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from glad_ray.report import wording
-from glad_ray.report.drawing import BASELINE_DASHES, COLOURS, MARKERS, PERCENT, STYLE, legend_columns, svg
-from glad_ray.report.identity import space_order
+from glad_ray.report.drawing import PERCENT, STYLE, figure_style, legend_columns, svg
+from glad_ray.report.identity import is_coreset, space_order
 from glad_ray.report.tables import Row, Score, Table
 from glad_ray.results import LossCurve
-from glad_ray.spec.algorithm import CORESET_NAMES
 
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (4, 1.5, 1, 1.5)))
 _LEGIBLE_LINES = 9
@@ -69,7 +68,7 @@ def loss_panel(curves: Sequence[LossCurve], algorithm: str, name: str, descripti
         # A fixed place: working out a tight one takes longer than all the rest, and a page has many panels.
         axes = figure.add_axes((0.16, 0.25, 0.82, 0.7))
         for steps, losses in drawn:
-            axes.plot(steps, losses, color=COLOURS[algorithm], linewidth=1.3, alpha=0.5 if many else 1)
+            axes.plot(steps, losses, color=figure_style(algorithm).colour, linewidth=1.3, alpha=0.5 if many else 1)
         if min(values) > 0 and max(values) > 30 * min(values):
             axes.set_yscale("log")
             axes.yaxis.set_minor_formatter(NullFormatter())
@@ -85,18 +84,16 @@ def loss_panel(curves: Sequence[LossCurve], algorithm: str, name: str, descripti
 def _coresets(table: Table) -> list[tuple[str, Row, Score]]:
     """Baselines of as many real images, with their names and scores on the unseen networks."""
     return [
-        (f"{wording.ALGORITHMS[row.algorithm].lower()} {row.variant}".strip(), row, row.unseen)
+        (f"{wording.algorithm_title(row.algorithm).lower()} {row.variant}".strip(), row, row.unseen)
         for row in table.rows
-        if row.algorithm in CORESET_NAMES and row.unseen is not None
+        if is_coreset(row.algorithm) and row.unseen is not None
     ]
 
 
 def _baselines(axes: Axes, table: Table) -> None:
     for label, row, score in _coresets(table):
-        colour = COLOURS[row.algorithm]
-        axes.axhline(
-            100 * score.mean, color=colour, linestyle=BASELINE_DASHES[row.algorithm], linewidth=1.4, label=label
-        )
+        colour, _, dashes = figure_style(row.algorithm)
+        axes.axhline(100 * score.mean, color=colour, linestyle=dashes or "solid", linewidth=1.4, label=label)
         if row.algorithm == "random" and score.std:
             low, high = 100 * (score.mean - score.std), 100 * (score.mean + score.std)
             axes.axhspan(low, high, color=colour, alpha=0.12, linewidth=0)
@@ -113,13 +110,13 @@ def _lines(axes: Axes, lines: dict[tuple[str, str], list[Row]], spaces: Sequence
             [spaces.index(row.space) + shift for row in rows],
             [100 * score.mean for score in scores],
             yerr=[100 * (score.std or 0.0) for score in scores],
-            color=COLOURS[algorithm],
+            color=figure_style(algorithm).colour,
             linestyle=_DASHES[nth % len(_DASHES)],
-            marker=MARKERS[algorithm],
+            marker=figure_style(algorithm).marker,
             markersize=6,
             elinewidth=1.1,
             capsize=2.5,
-            label=f"{algorithm.upper()} {variant}".strip(),
+            label=f"{wording.algorithm_label(algorithm)} {variant}".strip(),
         )
 
 
@@ -129,9 +126,9 @@ def _points(axes: Axes, rows: Sequence[Row], spaces: Sequence[str]) -> None:
         axes.plot(
             [x for x, _ in scored],
             [100 * score.mean for _, score in scored if score is not None],
-            color=COLOURS[algorithm],
+            color=figure_style(algorithm).colour,
             linestyle="none",
-            marker=MARKERS[algorithm],
+            marker=figure_style(algorithm).marker,
             markersize=6,
             alpha=0.7,
             label=f"{algorithm.upper()}, every setting",
@@ -149,7 +146,7 @@ def _thinned(curve: LossCurve) -> tuple[list[float], list[float]]:
 
 def _in_words(rows: Sequence[Row], table: Table) -> str:
     said = [
-        f"{row.algorithm.upper()} {row.variant} {row.space} {100 * row.unseen.mean:.1f} %"
+        f"{wording.algorithm_label(row.algorithm)} {row.variant} {row.space} {100 * row.unseen.mean:.1f} %"
         for row in rows
         if row.unseen is not None
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from glad_ray.spec import DATASETS, DSA, DatasetFacts, DiffusersAutoencoder, Run, StyleGANFile
-from glad_ray.spec.algorithm import ALGORITHM_NAMES, CORESET_NAMES
+from glad_ray.spec.algorithms import algorithm_kind, algorithm_order
 
 _WHITENING = "whitening"
 _WORDS = {DSA: "DSA", "": "none"}
@@ -37,13 +37,19 @@ class Identity:
     @property
     def order(self) -> tuple[Any, ...]:
         """A key that sorts runs as tables show them."""
-        place = (ALGORITHM_NAMES.index(self.algorithm), space_order(self.space))
+        place = (algorithm_order(self.algorithm), space_order(self.space))
         return self.dataset, self.resolution, ipc_order(self.ipc), *place, self.seed
 
 
 def is_baseline(algorithm: str) -> bool:
     """Whether an algorithm leaves real images as they are."""
-    return algorithm in CORESET_NAMES or algorithm == "whole"
+    return not algorithm_kind(algorithm).distils
+
+
+def is_coreset(algorithm: str) -> bool:
+    """Whether an algorithm takes as many real images as a synthetic set has."""
+    kind = algorithm_kind(algorithm)
+    return not (kind.distils or kind.whole_dataset)
 
 
 def ipc_order(ipc: int | None) -> float:

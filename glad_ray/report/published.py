@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from glad_ray.report import wording
 from glad_ray.report.budget import LEAST_EPOCHS, PAPER_REPEATS
 from glad_ray.report.tables import Row, Score, Section
-from glad_ray.spec import DC, DM, DSA, Run, Selection
+from glad_ray.spec import DSA, Run, Selection, WholeDataset
+from glad_ray.spec.algorithms import algorithm_kind
 
 MEAN_OF_UNSEEN = "mean of 4 unseen"
 NOT_STATED = "not stated"
@@ -30,9 +31,6 @@ _WITHOUT_AUGMENTATION = "without augmentation"
 _WHITENED = "ZCA whitening"
 # Their code whitens where it is asked to, and print does not say for which numbers on CIFAR it was.
 _MAY_WHITEN = ("MTT", "TESLA")
-# Names of the baselines in print, by ours; the other algorithms are called the same.
-_NAMES = {"random": "random selection", "herding": "herding", "whole": "whole dataset"}
-_REAL_BATCH = 256
 _TWO_DEVIATIONS = 2.0
 
 
@@ -73,7 +71,7 @@ class Published:
     @property
     def whole(self) -> bool:
         """Whether it is of the whole dataset, which has no images per class to state."""
-        return self.algorithm == _NAMES["whole"]
+        return self.algorithm == WholeDataset.printed_as
 
     def may_have(self, ipc: int | None) -> bool:
         """Whether it is of so many images per class, or may be for all that is stated."""
@@ -197,18 +195,20 @@ def shortfalls(compared: Sequence[Comparison], runs: Mapping[str, Run]) -> tuple
     rows = {comparison.row.run_ids: comparison.row for comparison in compared}.values()
     for row in rows:
         least = LEAST_EPOCHS[bool(row.conditions.augmentation)]
-        if row.algorithm != "whole" and row.conditions.epochs < least:
+        if row.ipc is not None and row.conditions.epochs < least:
             epochs = wording.counted(row.conditions.epochs, "evaluation epoch")
             said[f"{epochs} (theirs: {wording.count(least)})"] = None
     for trainings in sorted({row.trainings for row in rows if row.trainings < PAPER_REPEATS}):
         said[f"{wording.counted(trainings, 'training')} (GLaD: {PAPER_REPEATS})"] = None
     for run in (runs[run_id] for row in rows for run_id in row.run_ids if run_id in runs):
-        name, original = run.algorithm.name.upper(), type(run.algorithm)().steps(run.images_per_class)
-        if run.steps < original:
-            said[f"{wording.counted(run.steps, 'step')} of {name} (theirs: {wording.count(original)})"] = None
-        if isinstance(run.algorithm, DC | DM) and run.algorithm.real_batch_size < _REAL_BATCH:
-            batch = wording.counted(run.algorithm.real_batch_size, "real image")
-            said[f"{batch} per class and step of {name} (theirs: {_REAL_BATCH})"] = None
+        name, ours, theirs = run.algorithm.name.upper(), run.algorithm.real_images, run.algorithm.original()
+        if theirs is None:
+            continue
+        if run.steps < (steps := theirs.steps(run.images_per_class)):
+            said[f"{wording.counted(run.steps, 'step')} of {name} (theirs: {wording.count(steps)})"] = None
+        if ours is not None and theirs.real_images is not None and ours < theirs.real_images:
+            batch = wording.counted(ours, "real image")
+            said[f"{batch} per class and step of {name} (theirs: {theirs.real_images})"] = None
     if any(row.conditions.test_images is not None for row in rows):
         said["a part of the test images"] = None
     if any(c.row.conditions.schedule != "step" and not c.published.paper_protocol for c in compared):
@@ -224,7 +224,8 @@ def _stated_ipcs(source: str) -> frozenset[int | None]:
 
 def _ours(number: Published, row: Row, runs: Sequence[Run | None]) -> list[tuple[str, Score]]:
     """The networks and scores of a row that are of the same thing as a published number, as far as that is stated."""
-    if number.algorithm != _NAMES.get(row.algorithm, row.algorithm) or not number.may_have(row.ipc):
+    name = algorithm_kind(row.algorithm).printed_as or row.algorithm
+    if number.algorithm != name or not number.may_have(row.ipc):
         return []
     # Nothing in print here was trained with soft labels.
     if row.conditions.labels != "hard":

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from glad_ray.report import wording
-from glad_ray.report.drawing import BASELINE_DASHES, COLOURS, MARKERS, PAGE, PERCENT, STYLE, legend_columns, svg
+from glad_ray.report.drawing import PAGE, PERCENT, STYLE, figure_style, legend_columns, svg
 from glad_ray.report.sizes import Sizes
 from glad_ray.report.tables import Row
-from glad_ray.spec.algorithm import ALGORITHM_NAMES
+from glad_ray.spec.algorithms import algorithm_order
 
 _WIDTH = 7.4
 
@@ -52,7 +52,7 @@ def _groups(rows: Sequence[Row]) -> dict[str, list[Row]]:
     numbers = Counter((kinds[row.run_ids], row.ipc) for row in rows if row.is_baseline)
     several = {kind for (kind, _), number in numbers.items() if number > 1}
     groups: dict[str, list[Row]] = {}
-    for row in sorted(rows, key=lambda row: ALGORITHM_NAMES.index(row.algorithm)):
+    for row in sorted(rows, key=lambda row: algorithm_order(row.algorithm)):
         kind = kinds[row.run_ids]
         groups.setdefault(f"{kind}, {row.variant}" if kind in several else kind, []).append(row)
     return groups
@@ -62,8 +62,9 @@ def _kind(row: Row, rows: Sequence[Row]) -> str:
     """What a mark or a line stands for; settings of distilled sets are told in the table only."""
     whitened = [] if row.conditions.whitening is None else ["whitened"]
     if not row.is_baseline:
-        return ", ".join([f"{row.algorithm.upper()} {'pixels' if row.space == 'pixel' else 'latents'}", *whitened])
-    said = [wording.ALGORITHMS[row.algorithm].lower()]
+        latents = "pixels" if row.space == "pixel" else "latents"
+        return ", ".join([f"{wording.algorithm_label(row.algorithm)} {latents}", *whitened])
+    said = [wording.algorithm_title(row.algorithm).lower()]
     if any(other.conditions.labels != "hard" for other in rows):
         said.append(f"{wording.LABELS[row.conditions.labels]} labels")
     if len({other.conditions.augmentation for other in rows}) > 1:
@@ -72,18 +73,19 @@ def _kind(row: Row, rows: Sequence[Row]) -> str:
 
 
 def _draw(axes: Axes, label: str, rows: list[Row]) -> None:
-    algorithm = rows[0].algorithm
+    style = figure_style(rows[0].algorithm)
+    whole = rows[0].ipc is None
     scores = [row.headline for row in rows if row.headline is not None]
     axes.errorbar(
         [row.total_bytes for row in rows],
         [100 * score.mean for score in scores],
         yerr=[100 * (score.std or 0.0) for score in scores],
-        color=COLOURS[algorithm],
-        linestyle=BASELINE_DASHES.get(algorithm, "none"),
+        color=style.colour,
+        linestyle=style.dashes or "none",
         linewidth=1.4,
-        marker=MARKERS.get(algorithm, "*" if algorithm == "whole" else "."),
-        markersize=10 if algorithm == "whole" else 6,
-        markerfacecolor=PAGE if algorithm in MARKERS and rows[0].space == "pixel" else COLOURS[algorithm],
+        marker=style.marker,
+        markersize=10 if whole else 6,
+        markerfacecolor=PAGE if not rows[0].is_baseline and rows[0].space == "pixel" else style.colour,
         elinewidth=1.0,
         capsize=2.0,
         label=label,

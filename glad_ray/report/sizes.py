@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from glad_ray.report.tables import Row, Section
-from glad_ray.spec.algorithm import ALGORITHM_NAMES
+from glad_ray.spec.algorithms import algorithm_order
 
 COUNTED = (
     "Of a distilled set its latents count, or its pixels, as float32 numbers of 4 bytes; of real images their pixels, "
@@ -47,4 +47,4 @@ def sizes(sections: Sequence[Section]) -> tuple[Sizes, ...]:
 
 
 def _order(row: Row) -> tuple[int, int]:
-    return row.total_bytes, ALGORITHM_NAMES.index(row.algorithm)
+    return row.total_bytes, algorithm_order(row.algorithm)

@@ -17,7 +17,7 @@ from typing import Any, get_args
 from glad_ray.report.conditions import Conditions, conditions
 from glad_ray.report.identity import Place, ipc_order, is_baseline, space_order
 from glad_ray.spec import Selection
-from glad_ray.spec.algorithm import ALGORITHM_NAMES
+from glad_ray.spec.algorithms import algorithm_order
 
 SELECTIONS: tuple[Selection, ...] = get_args(Selection)
 
@@ -257,7 +257,7 @@ def _seen(row: Row) -> frozenset[str]:
 def _order(row: Row) -> tuple[Any, ...]:
     # Numbers in a variant compare as numbers: "f 10" after "f 9".
     natural = [(float(part), "") if part[0].isdigit() else (math.inf, part) for part in _parts(row.variant)]
-    return ALGORITHM_NAMES.index(row.algorithm), space_order(row.space), natural, row.run_ids
+    return algorithm_order(row.algorithm), space_order(row.space), natural, row.run_ids
 
 
 def _parts(text: str) -> list[str]:

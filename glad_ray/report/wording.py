@@ -6,19 +6,11 @@ import re
 import textwrap
 
 from glad_ray.report.identity import is_baseline
+from glad_ray.spec.algorithms import algorithm_kind
 from glad_ray.spec.datasets import DATASETS
 from glad_ray.spec.experts import DSA
 from glad_ray.spec.network import TITLES
 
-ALGORITHMS = {
-    "random": "Random real images",
-    "herding": "Herding",
-    "kmeans": "K-means",
-    "dc": "DC, gradient matching",
-    "dm": "DM, distribution matching",
-    "mtt": "MTT, trajectory matching",
-    "whole": "Whole dataset",
-}
 LABELS = {"hard": "hard", "own": "own soft", "teacher": "teacher’s soft"}
 SELECTIONS = {
     "last": ("Last step", "Every run is scored by the synthetic set of its last step: nothing is chosen."),
@@ -40,9 +32,20 @@ def dataset_title(name: str) -> str:
     return DATASETS[name].title if name in DATASETS else name
 
 
+def algorithm_title(algorithm: str) -> str:
+    """`DM, distribution matching`."""
+    return algorithm_kind(algorithm).title
+
+
+def algorithm_label(algorithm: str) -> str:
+    """`DM`; of a baseline its title."""
+    return algorithm_title(algorithm) if is_baseline(algorithm) else algorithm.upper()
+
+
 def run_name(algorithm: str, space: str) -> str:
     """`DC f4`; a baseline is real images and needs no space."""
-    return ALGORITHMS[algorithm] if is_baseline(algorithm) else f"{algorithm.upper()} {space}"
+    label = algorithm_label(algorithm)
+    return label if is_baseline(algorithm) else f"{label} {space}"
 
 
 def place(dataset: str, resolution: int, ipc: int | None) -> str:

@@ -1,17 +1,10 @@
 """What a user writes down: runs, sweeps, and how to evaluate them. Pure data: no torch, no Ray."""
 
-from glad_ray.spec.algorithm import (
-    DC,
-    DM,
-    MTT,
-    REAL_BATCH_BYTES,
-    Algorithm,
-    Herding,
-    KMeans,
-    LearningRates,
-    RandomReal,
-    WholeDataset,
-)
+from glad_ray.spec.algorithms import REAL_BATCH_BYTES, Algorithm, AlgorithmSettings, LearningRates, Matching
+from glad_ray.spec.algorithms.baselines import Herding, KMeans, RandomReal, WholeDataset
+from glad_ray.spec.algorithms.dc import DC
+from glad_ray.spec.algorithms.dm import DM
+from glad_ray.spec.algorithms.mtt import MTT
 from glad_ray.spec.baselines import baselines
 from glad_ray.spec.datasets import DATASETS, DatasetFacts, dataset_facts
 from glad_ray.spec.experts import DSA, Experts, ExpertSet
@@ -55,6 +48,7 @@ __all__ = [
     "REAL_BATCH_BYTES",
     "TPE",
     "Algorithm",
+    "AlgorithmSettings",
     "Bundle",
     "Choice",
     "CustomGenerator",
@@ -74,6 +68,7 @@ __all__ = [
     "Labels",
     "Layers",
     "LearningRates",
+    "Matching",
     "Median",
     "Network",
     "Never",

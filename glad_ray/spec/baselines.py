@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from glad_ray.spec.algorithm import Herding, KMeans, RandomReal, WholeDataset
+from glad_ray.spec.algorithms.baselines import Herding, KMeans, RandomReal, WholeDataset
 from glad_ray.spec.run import Run
 
 Equal = Literal["images", "bytes"]
@@ -21,7 +21,7 @@ def baselines(
     the run's latents and generator (at least one, at most all).
     """
     made = {
-        _baseline(run, algorithm, 1 if isinstance(algorithm, WholeDataset) else count): None
+        _baseline(run, algorithm, 1 if algorithm.whole_dataset else count): None
         for run in runs
         for count in [run.images_per_class if how == "images" else images_for_bytes(run) for how in equal]
         for algorithm in algorithms

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from glad_ray.spec.algorithm import ALGORITHM_NAMES
+from glad_ray.spec.algorithms import ALGORITHM_NAMES
 from glad_ray.spec.record import Record, imply
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, PlainValidator, field_validator, model_validator
 
 from glad_ray.errors import UserError, unknown
-from glad_ray.spec.algorithm import ALGORITHM_NAMES
+from glad_ray.spec.algorithms import ALGORITHM_NAMES
 from glad_ray.spec.network import NETWORK_NAMES
 from glad_ray.spec.record import Record
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from glad_ray.errors import UserError
-from glad_ray.spec.algorithm import DC, DM, MTT, Algorithm, Herding, KMeans, WholeDataset
+from glad_ray.spec.algorithms import Algorithm
 from glad_ray.spec.datasets import DATASETS, DatasetFacts, dataset_facts
 from glad_ray.spec.experts import DSA, Experts, ExpertSet, check_judges, expert_network
 from glad_ray.spec.generators import AnyGenerator, Init, StyleGANRecord
@@ -94,7 +94,7 @@ class Run(Stored):
         check_whitening(self.whitening, self.facts.channels, self.pixels)
         if not self.distils and (self.space != "pixel" or self.init != "real"):
             raise UserError(f"Baseline {self.algorithm.name} is real images: use space='pixel' and init='real' with it")
-        if isinstance(self.algorithm, WholeDataset) and self.images_per_class != 1:
+        if self.algorithm.whole_dataset and self.images_per_class != 1:
             raise UserError("The whole dataset has no images_per_class to set: leave it out with WholeDataset()")
         if self.expert_set is not None and (self.soft_labels or not self.distils):
             check_judges(self.expert_set)
@@ -184,17 +184,17 @@ class Run(Stored):
     @property
     def distils(self) -> bool:
         """False for the baselines, which are real images."""
-        return isinstance(self.algorithm, DC | DM | MTT)
+        return self.algorithm.distils
 
     @property
     def soft_labels(self) -> bool:
         """Whether the synthetic set has soft labels of its own."""
-        return isinstance(self.algorithm, MTT) and self.algorithm.labels == "soft"
+        return self.algorithm.soft_labels
 
     @property
     def ipc(self) -> int | None:
         """Images per class; None of the whole dataset, which has as many as it has."""
-        return None if isinstance(self.algorithm, WholeDataset) else self.images_per_class
+        return None if self.algorithm.whole_dataset else self.images_per_class
 
     @property
     def set_bytes(self) -> int:
@@ -203,7 +203,7 @@ class Run(Stored):
         """
         facts = self.facts
         image = facts.channels * self.pixels**2
-        if isinstance(self.algorithm, WholeDataset):
+        if self.algorithm.whole_dataset:
             return (facts.train_images - facts.classes * self.held_out) * image
         images = facts.classes * self.images_per_class
         if not self.distils:
@@ -248,13 +248,8 @@ class Run(Stored):
     @property
     def expert_set(self) -> ExpertSet | None:
         """The networks trained on real data that this run needs, to match their trajectories or for their features."""
-        match self.algorithm:
-            case MTT(experts=experts):
-                return self.experts_of(experts)
-            case Herding(features=Experts() as experts) | KMeans(features=Experts() as experts):
-                return self.experts_of(experts)
-            case _:
-                return None
+        experts = self.algorithm.experts_needed
+        return None if experts is None else self.experts_of(experts)
 
     def experts_of(self, experts: Experts) -> ExpertSet:
         """Backbones trained as `experts` says, on the images this run may see."""

@@ -178,7 +178,7 @@ Stopping = Annotated[Halving | Hyperband | Median | Never, Field(discriminator="
 def check_distils(run: Run) -> None:
     """Raise `UserError` for a baseline."""
     if not run.distils:
-        raise UserError(f"Baseline {run.algorithm.name} has nothing to search: name DC, DM or MTT.")
+        raise UserError(f"Baseline {run.algorithm.name} has nothing to search: name an algorithm that distils.")
 
 
 class Search(Record):

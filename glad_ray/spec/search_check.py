@@ -14,7 +14,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from glad_ray.errors import UserError, unknown
-from glad_ray.spec.algorithm import DC, DM, MTT
+from glad_ray.spec.algorithms import ALGORITHMS
 from glad_ray.spec.generators.base import GeneratorRecord
 from glad_ray.spec.record import Record, field_paths, value_at
 from glad_ray.spec.run import Run
@@ -173,8 +173,10 @@ def _roots(search: Search) -> Iterator[tuple[str, Record]]:
     that a Choice names.
     """
     yield "", search.base
-    for algorithm in (DC(), DM(), MTT()):
-        yield "algorithm.", algorithm
+    yield "algorithm.", search.base.algorithm
+    for kind in ALGORITHMS:
+        if kind.distils and (algorithm := kind.original()) is not None:
+            yield "algorithm.", algorithm
     for path, range_ in search.vary.items():
         for value in range_.values if isinstance(range_, Choice) else ():
             if isinstance(value, Record):

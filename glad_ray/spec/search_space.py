@@ -23,8 +23,6 @@ _FIRST = ("algorithm", "generator", "space")
 _DECIDING = (*_FIRST, "backbone", "resolution", "antialias", "whitening")
 _RATES = "algorithm.learning_rates."
 EXPERTS = "algorithm.experts"
-_PAPER_LAYERS = {"dc": "f16", "dm": "f20", "mtt": "f12"}
-"""best for unseen networks at 128 pixels (GLaD, Figure 3)"""
 
 Label = str | float | int | bool | None
 """A value as a study, or a table, has it"""
@@ -173,12 +171,12 @@ def _paper_points(search: Search) -> Iterator[dict[str, Any]]:
     candidates = vary.get("algorithm")
     algorithms = candidates.values if isinstance(candidates, Choice) else (search.base.algorithm,)
     for algorithm in algorithms:
-        paper, point = search.base.replace(algorithm=type(algorithm)()), {}
+        paper, point = search.base.replace(algorithm=algorithm.original() or algorithm), {}
         for path in vary:
             if path == "algorithm":
                 point[path] = algorithm
             elif path == "space":
-                layer = _PAPER_LAYERS.get(algorithm.name, "")
+                layer = algorithm.paper_layer or ""
                 legal = paper.generator is not None and layer in paper.generator.spaces
                 point[path] = layer if legal else paper.space
             elif path in set(field_paths(paper)):

@@ -1,7 +1,6 @@
 """The same sweep in minutes: bundled images, narrow networks, few steps. To see that all of it runs, not to compare."""
 
-from glad_ray.spec.algorithm import DC, DM, MTT, Algorithm, Herding, KMeans
-from glad_ray.spec.experts import Experts
+from glad_ray.spec.algorithms.base import small_experts
 from glad_ray.spec.generators import AnyGenerator, CustomGenerator, RandomStyleGAN
 from glad_ray.spec.network import Network
 from glad_ray.spec.run import Run
@@ -25,7 +24,7 @@ def _run(run: Run) -> Run:
     changes = {
         "dataset": SAMPLE,
         "resolution": RESOLUTION if generator is None else generator.resolution,
-        "algorithm": _algorithm(run.algorithm),
+        "algorithm": run.algorithm.small(),
         "generator": generator,
         "images_per_class": min(run.images_per_class, 2),
         "backbone": _network(run.backbone),
@@ -56,26 +55,6 @@ def _generator(run: Run) -> AnyGenerator | None:
     )
 
 
-def _algorithm(algorithm: Algorithm) -> Algorithm:
-    match algorithm:
-        case DC():
-            return algorithm.replace(iterations=2, real_batch_size=8, outer_loops=1, inner_loops=1)
-        case DM():
-            return algorithm.replace(iterations=3, real_batch_size=8)
-        case MTT():
-            epochs = max(0, algorithm.max_start_epoch - 1) + algorithm.expert_epochs
-            experts = _experts(algorithm.experts, count=2, epochs=epochs)
-            return algorithm.replace(iterations=2, synthetic_steps=2, experts=experts)
-        case Herding(features=Experts() as features) | KMeans(features=Experts() as features):
-            return algorithm.replace(features=_experts(features, count=1, epochs=1))
-        case _:
-            return algorithm
-
-
-def _experts(experts: Experts, *, count: int, epochs: int) -> Experts:
-    return experts.replace(count=count, epochs=epochs, batch_size=256)
-
-
 def _network(network: Network) -> Network:
     return network if network.foreign else network.replace(width=_WIDTHS[network.name], depth=None)
 
@@ -88,5 +67,5 @@ def _evaluation(evaluation: Evaluation) -> Evaluation:
         epochs=2,
         whole_dataset_epochs=1,
         test_images=100,
-        teacher=_experts(evaluation.teacher, count=1, epochs=1),
+        teacher=small_experts(evaluation.teacher, count=1, epochs=1),
     )

@@ -117,7 +117,7 @@ def _of_the_best(storage: Storage, search: Search, order: Sequence[SearchTrial],
 
 def _algorithms(search: Search) -> str:
     if "algorithm" not in search.vary:
-        return wording.ALGORITHMS[search.base.algorithm.name]
+        return wording.algorithm_title(search.base.algorithm.name)
     return wording.listed(choice_names(getattr(search.vary["algorithm"], "values", ())))
 
 

@@ -1,0 +1,141 @@
+"""What the rest of the package asks of an algorithm: its settings, and all that is to be known of it without running
+it. What it computes is the class that `implementation` names.
+
+An algorithm is either a matching algorithm (`Matching`), which makes steps on the latents, or a baseline, real images
+as they are.
+"""
+
+from typing import ClassVar, NamedTuple, Self
+
+from glad_ray.spec.experts import Count, Experts, Positive
+from glad_ray.spec.record import Record
+
+# Passes through the backbone, counted in forward passes of the same images.
+FORWARD = 1
+INPUT_GRADIENT = 2
+"""forward, and backward to the images alone (a frozen network)"""
+TRAINING = 3
+"""forward, and backward to the parameters"""
+SECOND_ORDER = 8
+"""forward, backward to the parameters, and backward through both to the images"""
+SECOND_ORDER_ADJOINT = 9
+"""the same, and to the parameters as well"""
+
+
+class FigureStyle(NamedTuple):
+    """How an algorithm is drawn in figures and tables."""
+
+    light: str
+    """colour on a light page, `#rrggbb`"""
+    dark: str
+    """colour on a dark page"""
+    marker: str = "."
+    """as matplotlib names them"""
+    dashes: tuple[float, tuple[float, ...]] | None = None
+    """of a line across the figure, as matplotlib has them; None: it is drawn as points"""
+
+
+class StepSize(NamedTuple):
+    """The step size of a student that is learned with the latents."""
+
+    initial: float
+    lr: float
+
+
+class AlgorithmSettings(Record):
+    """One algorithm's settings."""
+
+    name: str
+    """as tables, files and commands have it"""
+    title: ClassVar[str]
+    """in full, for people"""
+    printed_as: ClassVar[str | None] = None
+    """what the published tables call it; None: its name"""
+    implementation: ClassVar[str]
+    """module:callable that computes it"""
+    figure_style: ClassVar[FigureStyle]
+    distils: ClassVar[bool] = False
+    """whether it makes steps on latents; otherwise it is a baseline"""
+    whole_dataset: ClassVar[bool] = False
+    """whether it is all training images, which have no number of images per class"""
+    paper_layer: ClassVar[str | None] = None
+    """the layer whose latents did best for unseen networks at 128 pixels (GLaD, Figure 3)"""
+
+    @classmethod
+    def name_of(cls) -> str:
+        """The name of the algorithm itself."""
+        name: str = cls.model_fields["name"].default
+        return name
+
+    @classmethod
+    def original(cls) -> Self | None:
+        """The settings of its authors, which are its defaults; None where there are none."""
+        return cls(name=cls.name_of())
+
+    @property
+    def experts_needed(self) -> Experts | None:
+        """Networks that are trained on the real data first: to follow their trajectories, or for their features."""
+        return None
+
+    @property
+    def soft_labels(self) -> bool:
+        """Whether the synthetic set has soft labels of its own."""
+        return False
+
+    @property
+    def learned_step_size(self) -> StepSize | None:
+        """Of a student's step size that is learned with the latents; None: none is."""
+        return None
+
+    @property
+    def real_images(self) -> int | None:
+        """Real images per class that a step sends through the backbone, at most; None: none."""
+        return None
+
+    def steps(self, images_per_class: int) -> int:
+        """Steps on the latents."""
+        return 0
+
+    def smallest_batch(self, images_per_class: int, classes: int) -> int:
+        """Fewest images that the backbone is given at once."""
+        return 2
+
+    def network_passes(self, *, real: int, synthetic: int, images_per_class: int) -> float:
+        """Forward passes of one image through the backbone that one step amounts to, on average over the steps;
+        `real` and `synthetic`: images of all classes that a step has.
+        """
+        return 0.0
+
+    def implied(self, field: str, images_per_class: int) -> str | None:
+        """What is meant by a field that is None, for people; None: that is the backbone's."""
+        return None
+
+    def small(self) -> Self:
+        """The same at the least budget, to see that it runs."""
+        return self
+
+
+class LearningRates(Record):
+    """One learning rate per kind of latent; a space uses those of the latents it has."""
+
+    pixels: Positive
+    """of the pixels, in normalised units (pixel space)"""
+    f: Positive
+    """of a feature map F_n (f<n> spaces)"""
+    w: Positive
+    """of the style codes (w+ and f<n> spaces)"""
+    g: Positive = 1e-4
+    """of the generator's weights, where a run learns them"""
+
+
+class Matching(AlgorithmSettings):
+    """An algorithm that makes steps on latents, each with the gradient of a matching loss."""
+
+    distils: ClassVar[bool] = True
+    iterations: Count
+    learning_rates: LearningRates
+
+
+def small_experts(experts: Experts, *, count: int, epochs: int) -> Experts:
+    """Experts at the least budget."""
+    return experts.replace(count=count, epochs=epochs, batch_size=256)
