@@ -25,7 +25,8 @@ from rich.table import Table
 from timing import Timing, time_in_turn
 from torch import Tensor
 
-from glad_ray.algorithms.mtt import StudentStep, TrajectoryGradient, functional_loss, trajectory_gradient
+from glad_ray.algorithms import trajectory_gradient
+from glad_ray.algorithms.mtt import StudentStep, TrajectoryGradient, functional_loss
 from glad_ray.augment import apply, draw
 from glad_ray.data import Dataset, load_dataset, real_images
 from glad_ray.experts import ExpertFiles, train_experts

@@ -13,6 +13,7 @@ from glad_ray.spec import (
     DC,
     DM,
     MTT,
+    CustomAlgorithm,
     Experts,
     Herding,
     KMeans,
@@ -36,6 +37,7 @@ ALGORITHMS = {
     "mtt": MTT(iterations=4, synthetic_steps=2, expert_epochs=1, batch_size=6, experts=EXPERTS),
     "mtt-soft": MTT(iterations=4, synthetic_steps=2, expert_epochs=1, labels="soft", experts=EXPERTS),
     "mtt-exact": MTT(iterations=4, synthetic_steps=2, expert_epochs=1, gradient="exact", experts=EXPERTS),
+    "own": CustomAlgorithm(name="tests.own_algorithms:Drifting", iterations=4, real_batch_size=4),
 }
 SPACES = {
     "pixel-real": {"space": "pixel", "init": "real"},

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-PAGES = ["docs/public-functions.md", "docs/generators.md", "docs/datasets.md", "docs/search.md"]
+PAGES = ["docs/algorithms.md", "docs/public-functions.md", "docs/generators.md", "docs/datasets.md", "docs/search.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)

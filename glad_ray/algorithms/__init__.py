@@ -1,13 +1,20 @@
-"""The matching algorithms: one file each, none knows another, and their settings name them."""
+"""The matching algorithms: one file each, none knows another, and their settings name them. Their losses are here too,
+as functions of tensors.
+"""
 
 from typing import cast
 
 import torch
 
 from glad_ray.algorithms.base import SOFT_LABELS, Algorithm, Match
+from glad_ray.algorithms.custom import CustomMatching, Tools
+from glad_ray.algorithms.dc import gradient_distance
+from glad_ray.algorithms.dm import feature_distance
+from glad_ray.algorithms.mtt import trajectory_gradient
 from glad_ray.data import Dataset
 from glad_ray.importing import import_callable
 from glad_ray.spec import Run
+from glad_ray.spec.algorithms.custom import is_custom
 from glad_ray.trajectories import Trajectories
 
 
@@ -19,4 +26,21 @@ def build_algorithm(run: Run, dataset: Dataset, trajectories: Trajectories | Non
     return cast("Algorithm", implementation(run, dataset, trajectories, device))
 
 
-__all__ = ["SOFT_LABELS", "Algorithm", "Match", "build_algorithm"]
+def check_algorithm(run: Run) -> None:
+    """Raise the `UserError` that importing a run's algorithm would meet."""
+    if is_custom(run.algorithm.name):
+        import_callable(run.algorithm.name, "Algorithm", "a matching algorithm")
+
+
+__all__ = [
+    "SOFT_LABELS",
+    "Algorithm",
+    "CustomMatching",
+    "Match",
+    "Tools",
+    "build_algorithm",
+    "check_algorithm",
+    "feature_distance",
+    "gradient_distance",
+    "trajectory_gradient",
+]

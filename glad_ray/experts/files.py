@@ -201,10 +201,12 @@ def _two(found: ExpertSet, asked: ExpertSet) -> tuple[str, str]:
     said = {"dataset", "resolution", "network.name"}
     if found.network.title != asked.network.title:
         said.add("network.width")
+    there_too = set(field_paths(found))
     differing = [
         path
         for path in field_paths(asked)
         if path not in said
+        and path in there_too
         and path not in _NOT_THEIRS
         and not isinstance(value_at(asked, path), Record)
         and value_at(found, path) != value_at(asked, path)

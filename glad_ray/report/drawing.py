@@ -3,6 +3,7 @@
 import html
 import io
 import re
+import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,13 +11,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from glad_ray.spec.algorithms import ALGORITHM_NAMES, algorithm_kind
+from glad_ray.spec.algorithms.custom import CustomAlgorithm, is_custom
 
 # Stand-ins that are drawn with, and replaced by the page's own colours in the finished SVG.
 _INK, _RULE = "#010203", "#040506"
 PAGE = "#222324"
 """the colour of the page, for hollow markers"""
-_STAND_INS = {name: f"#0a0b{number:02x}" for number, name in enumerate(ALGORITHM_NAMES)}
+_CUSTOM = "custom"
+"""what all algorithms of users are drawn as"""
+_STAND_INS = {name: f"#0a0b{number:02x}" for number, name in enumerate((*ALGORITHM_NAMES, _CUSTOM))}
 """of the algorithms"""
+_CUSTOM_MARKERS = "DvPXph<>"
+"""by which the algorithms of users are told apart"""
 FIRST, LAST, FULL = "#1d1e1f", "#202122", "#252627"
 """of a trial's accuracies: at its first rung, at the last rung, in full"""
 RAMP = tuple(f"#3031{level:02x}" for level in range(9))
@@ -63,7 +69,13 @@ class Drawn(NamedTuple):
 def figure_style(algorithm: str) -> Drawn:
     """What its settings say, with the colour that is drawn with."""
     style = algorithm_kind(algorithm).figure_style
-    return Drawn(_STAND_INS[algorithm], style.marker, style.dashes)
+    marker = _CUSTOM_MARKERS[zlib.crc32(algorithm.encode()) % len(_CUSTOM_MARKERS)]
+    return Drawn(_STAND_INS[css_name(algorithm)], marker if is_custom(algorithm) else style.marker, style.dashes)
+
+
+def css_name(algorithm: str) -> str:
+    """What the page's style calls it."""
+    return _CUSTOM if is_custom(algorithm) else algorithm
 
 
 class Colours(NamedTuple):
@@ -79,6 +91,7 @@ class Colours(NamedTuple):
 def algorithm_colours() -> Colours:
     """Of all algorithms."""
     styles = {name: algorithm_kind(name).figure_style for name in ALGORITHM_NAMES}
+    styles[_CUSTOM] = CustomAlgorithm.figure_style
     return Colours(
         " ".join(f"--{name}: {style.light};" for name, style in styles.items()),
         " ".join(f"--{name}: {style.dark};" for name, style in styles.items()),

@@ -131,7 +131,7 @@ def _points(axes: Axes, rows: Sequence[Row], spaces: Sequence[str]) -> None:
             marker=figure_style(algorithm).marker,
             markersize=6,
             alpha=0.7,
-            label=f"{algorithm.upper()}, every setting",
+            label=f"{wording.algorithm_label(algorithm)}, every setting",
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from glad_ray.report import wording
-from glad_ray.report.drawing import algorithm_colours
+from glad_ray.report.drawing import algorithm_colours, css_name
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
@@ -18,5 +18,5 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"wording": wording, "algorithm_colours": algorithm_colours()}
+    environment.globals |= {"wording": wording, "algorithm_colours": algorithm_colours(), "css_name": css_name}
     return environment.get_template(template).render(context)

@@ -46,5 +46,5 @@ def sizes(sections: Sequence[Section]) -> tuple[Sizes, ...]:
     )
 
 
-def _order(row: Row) -> tuple[int, int]:
+def _order(row: Row) -> tuple[int, tuple[int, str]]:
     return row.total_bytes, algorithm_order(row.algorithm)

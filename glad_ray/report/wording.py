@@ -7,6 +7,7 @@ import textwrap
 
 from glad_ray.report.identity import is_baseline
 from glad_ray.spec.algorithms import algorithm_kind
+from glad_ray.spec.algorithms.custom import is_custom
 from glad_ray.spec.datasets import DATASETS
 from glad_ray.spec.experts import DSA
 from glad_ray.spec.network import TITLES
@@ -33,12 +34,14 @@ def dataset_title(name: str) -> str:
 
 
 def algorithm_title(algorithm: str) -> str:
-    """`DM, distribution matching`."""
-    return algorithm_kind(algorithm).title
+    """`DM, distribution matching`; of a user's own its name."""
+    return algorithm if is_custom(algorithm) else algorithm_kind(algorithm).title
 
 
 def algorithm_label(algorithm: str) -> str:
-    """`DM`; of a baseline its title."""
+    """`DM`; of a baseline its title, of a user's own its class."""
+    if is_custom(algorithm):
+        return algorithm.rpartition(":")[2]
     return algorithm_title(algorithm) if is_baseline(algorithm) else algorithm.upper()
 
 

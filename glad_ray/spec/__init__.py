@@ -2,6 +2,7 @@
 
 from glad_ray.spec.algorithms import REAL_BATCH_BYTES, Algorithm, AlgorithmSettings, LearningRates, Matching
 from glad_ray.spec.algorithms.baselines import Herding, KMeans, RandomReal, WholeDataset
+from glad_ray.spec.algorithms.custom import CustomAlgorithm
 from glad_ray.spec.algorithms.dc import DC
 from glad_ray.spec.algorithms.dm import DM
 from glad_ray.spec.algorithms.mtt import MTT
@@ -51,6 +52,7 @@ __all__ = [
     "AlgorithmSettings",
     "Bundle",
     "Choice",
+    "CustomAlgorithm",
     "CustomGenerator",
     "DatasetFacts",
     "DiffusersAutoencoder",

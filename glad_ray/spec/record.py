@@ -23,6 +23,8 @@ from glad_ray.spec.plain import plain
 
 _DECISIVE, _WHOLE = "decisive", "whole"
 """what is serialised for an identity: what decides results, or all of the content"""
+_OPTIONS = "options"
+"""the field that has keyword arguments of other people's code, each of which may be set by itself"""
 _FILLED_IN = ("held_as",)
 """fields that nobody sets"""
 
@@ -169,20 +171,21 @@ def field_paths(record: Record, prefix: str = "") -> Iterator[str]:
         yield prefix + name
         if isinstance(value, Record):
             yield from field_paths(value, f"{prefix}{name}.")
+        elif name == _OPTIONS:
+            yield from (f"{prefix}{name}.{key}" for key in value)
 
 
 def value_at(record: Record, path: str) -> Any:
     """The value of the field at a dotted path."""
     value: Any = record
     for name in path.split("."):
-        value = getattr(value, name)
+        value = value[name] if isinstance(value, Mapping) else getattr(value, name)
     return value
 
 
 def replace_at(record: R, path: str, value: Any) -> R:
     """A copy with the field at a dotted path changed."""
-    head, _, rest = path.partition(".")
-    return record.replace(**{head: replace_at(getattr(record, head), rest, value) if rest else value})
+    return replace_together(record, {path: value})
 
 
 def replace_together(record: R, changes: Mapping[str, Any]) -> R:
@@ -194,5 +197,6 @@ def replace_together(record: R, changes: Mapping[str, Any]) -> R:
         if rest:
             inner.setdefault(head, {})[rest] = value
     for head, below in inner.items():
-        whole[head] = replace_together(whole.get(head, getattr(record, head)), below)
+        now = whole.get(head, getattr(record, head))
+        whole[head] = {**now, **below} if isinstance(now, Mapping) else replace_together(now, below)
     return record.replace(**whole) if whole else record

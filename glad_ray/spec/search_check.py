@@ -190,7 +190,7 @@ def _annotations(search: Search, path: str) -> Iterator[Any]:
         if path.startswith(prefix) and inner in set(field_paths(record)):
             parent, _, name = inner.rpartition(".")
             owner = value_at(record, parent) if parent else record
-            yield type(owner).model_fields[name].annotation
+            yield type(owner[name]) if isinstance(owner, Mapping) else type(owner).model_fields[name].annotation
 
 
 def _is_whole(annotation: Any) -> bool:

@@ -4,9 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from glad_ray.algorithms.dc import gradient_distance
-from glad_ray.algorithms.dm import feature_distance
-from glad_ray.algorithms.mtt import StudentStep, functional_loss, trajectory_gradient
+from glad_ray.algorithms import feature_distance, gradient_distance, trajectory_gradient
+from glad_ray.algorithms.mtt import StudentStep, functional_loss
 from glad_ray.networks import build_network, flat_parameters
 from glad_ray.spec import Network
 from tests.golden_numbers import golden, images, set_parameters

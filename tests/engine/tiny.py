@@ -9,6 +9,7 @@ from glad_ray.spec import (
     DM,
     MTT,
     Choice,
+    CustomAlgorithm,
     Evaluation,
     Experts,
     FloatRange,
@@ -50,6 +51,11 @@ RUNS = {
         generator=kinds.stylegan_file(GENERATOR),
         learn_generator=True,
     ),
+    "own": BASE.replace(
+        algorithm=CustomAlgorithm(name="tests.own_algorithms:Drifting", iterations=4, real_batch_size=8),
+        space="f2",
+        generator=GENERATOR,
+    ),
     "mtt": BASE.replace(algorithm=MATCHING),
     "soft mtt": BASE.replace(algorithm=MATCHING.replace(labels="soft", iterations=4)),
     "herding": BASE.replace(algorithm=Herding(features=EXPERTS), images_per_class=2),
@@ -58,7 +64,7 @@ RUNS = {
     "failing": BASE.replace(algorithm=DM(iterations=10, real_batch_size=8, learning_rates=TOO_FAST)),
     "failing experts": BASE.replace(algorithm=MATCHING.replace(experts=EXPERTS.replace(count=1, lr=1e30))),
 }
-WITH_SET = ("random", "dm", "dc", "dm f3", "learning", "mtt", "soft mtt", "herding", "kmeans")
+WITH_SET = ("random", "dm", "dc", "dm f3", "learning", "own", "mtt", "soft mtt", "herding", "kmeans")
 SOUND = (*WITH_SET, "whole")
 EVALUATION = Evaluation(
     networks=(BACKBONE, Network(width=8, depth=1)), repeats=2, epochs=4, whole_dataset_epochs=1, test_images=100

@@ -5,19 +5,21 @@ DSA (Zhao et al., 2021), DM (Zhao and Bilen, 2023), MTT (Cazenavette et al., 202
 GLaD's released code does instead.
 """
 
-from typing import Annotated, Any, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, SerializeAsAny
 
+from glad_ray.errors import UserError, unknown
 from glad_ray.spec.algorithms.base import AlgorithmSettings, LearningRates, Matching
 from glad_ray.spec.algorithms.baselines import Herding, KMeans, RandomReal, WholeDataset
+from glad_ray.spec.algorithms.custom import CustomAlgorithm, is_custom
 from glad_ray.spec.algorithms.dc import DC
 from glad_ray.spec.algorithms.dm import DM
 from glad_ray.spec.algorithms.mtt import MTT
 
-_Known = RandomReal | Herding | KMeans | DC | DM | MTT | WholeDataset
-ALGORITHMS: tuple[type[AlgorithmSettings], ...] = get_args(_Known)
-"""in the order of tables: the baselines, what is distilled, the upper bound"""
+ALGORITHMS: tuple[type[AlgorithmSettings], ...] = (RandomReal, Herding, KMeans, DC, DM, MTT, WholeDataset)
+"""in the order of tables: the baselines, what is distilled, the upper bound; those of users come before that"""
 _BY_NAME = {kind.name_of(): kind for kind in ALGORITHMS}
 ALGORITHM_NAMES: tuple[str, ...] = tuple(_BY_NAME)
 
@@ -27,19 +29,33 @@ REAL_BATCH_BYTES = 2**31
 
 def algorithm_kind(name: str) -> type[AlgorithmSettings]:
     """What is known of the algorithm that tables and files call so."""
-    return _BY_NAME[name]
+    return CustomAlgorithm if is_custom(name) else _BY_NAME[name]
 
 
-def algorithm_order(name: str) -> int:
-    """Where an algorithm stands in tables."""
-    return ALGORITHM_NAMES.index(name)
+def algorithm_order(name: str) -> tuple[int, str]:
+    """A key that sorts algorithms as tables show them."""
+    # Beside the last of those that distil.
+    known = MTT.name_of() if is_custom(name) else name
+    return ALGORITHM_NAMES.index(known), name if is_custom(name) else ""
 
 
-def _by_name(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
+def _read(value: Any) -> Any:
+    """Settings as they are written: by their name alone, or with their fields."""
+    fields = {"name": value} if isinstance(value, str) else value
+    if not isinstance(fields, Mapping):
+        return fields
+    name = fields.get("name")
+    if not isinstance(name, str):
+        raise UserError(f"An algorithm is known by its name, and {name!r} is none: use {', '.join(ALGORITHM_NAMES)}.")
+    if name not in _BY_NAME and not is_custom(name):
+        raise UserError(
+            f"{unknown('algorithm', name, ALGORITHM_NAMES)} One of your own is named package.module:class, with "
+            "CustomAlgorithm."
+        )
+    return algorithm_kind(name)(**fields)
 
 
-Algorithm = Annotated[_Known, Field(discriminator="name"), BeforeValidator(_by_name)]
+Algorithm = Annotated[SerializeAsAny[AlgorithmSettings], BeforeValidator(_read)]
 
 __all__ = [
     "ALGORITHMS",

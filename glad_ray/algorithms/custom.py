@@ -1,0 +1,133 @@
+"""An algorithm of the user's own: what it is given, and how it is asked.
+
+It is a class of this form; `state` and `load_state` may be left out where nothing outlives a step:
+
+    class Mine:
+        def __init__(self, tools: Tools, **options): ...
+        def match(self, images, labels, step) -> tuple[loss, image_grads]: ...
+        def state(self) -> dict[str, Tensor]: ...
+        def load_state(self, state: dict[str, Tensor]) -> None: ...
+
+What it draws follows from `Tools.rng`, so that a run that was stopped goes on to the same images.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from glad_ray.algorithms.base import Match
+from glad_ray.algorithms.real_batches import RealBatches
+from glad_ray.augment import Draw, apply, draw
+from glad_ray.data import Dataset
+from glad_ray.errors import UserError
+from glad_ray.importing import import_callable
+from glad_ray.networks import Classifier, build_network
+from glad_ray.randomness import rng_for
+from glad_ray.spec import Run
+from glad_ray.spec.algorithms.custom import CustomAlgorithm
+from glad_ray.trajectories import Trajectories
+
+
+class Tools:
+    """What an algorithm may ask for, of one run. All that is drawn follows from the run, what it is for, and the step.
+
+    `run`: its settings; `classes`: how many there are; `device`: where images and networks are; `trajectories`: of the
+    experts that the run asks for, None if it asks for none.
+    """
+
+    def __init__(self, run: Run, dataset: Dataset, trajectories: Trajectories | None, device: torch.device) -> None:
+        self.run, self.trajectories, self.device = run, trajectories, device
+        self.classes = len(dataset.class_names)
+        self._channels, self._resolution = dataset.train_images.shape[1:3]
+        real = run.algorithm.real_images
+        self._real = None if real is None else RealBatches(run, dataset, real, device)
+
+    def rng(self, purpose: str, step: int) -> torch.Generator:
+        """Random numbers on the CPU for one purpose at one step."""
+        return rng_for(self.run.run_id, f"own {purpose}", step)
+
+    def network(self, step: int) -> Classifier:
+        """The backbone with random weights, others at every step; `network(images)` has logits (n, k),
+        `network.embed(images)` features (n, d). Its parameters ask for gradients.
+        """
+        network = build_network(
+            self.run.backbone,
+            channels=self._channels,
+            resolution=self._resolution,
+            classes=self.classes,
+            rng=rng_for(self.run.run_id, "network", step),
+        )
+        return network.to(self.device)
+
+    def augmented(
+        self, images: Float[Tensor, "n c h w"], labels: Int64[Tensor, " n"], step: int
+    ) -> Float[Tensor, "n c h w"]:
+        """Images through the run's augmentation, each as the real ones of its class are at this step."""
+        return apply(images, self._draws(step), labels)
+
+    def real_batches(
+        self, network: Classifier, step: int
+    ) -> Iterator[tuple[int, int, Iterator[Float[Tensor, "b c h w"]]]]:
+        """Of each class in turn, itself, how many real images it has at this step, and these, augmented, in parts that
+        `network` can take at once.
+        """
+        if self._real is None:
+            raise UserError(f"Algorithm {self.run.algorithm.name} asks for real images: set its real_batch_size.")
+        batches = self._real.of_step(network, step, self._draws(step), torch.float32)
+        for label, (count, parts) in enumerate(batches):
+            yield label, count, parts
+
+    def _draws(self, step: int) -> Draw:
+        return draw(self.run.augmentation, self.classes, rng_for(self.run.run_id, "augmentation", step), self.device)
+
+
+class CustomMatching:
+    """An algorithm of the user's own, bound to one run."""
+
+    def __init__(self, run: Run, dataset: Dataset, trajectories: Trajectories | None, device: torch.device) -> None:
+        settings = run.algorithm
+        assert isinstance(settings, CustomAlgorithm)
+        self._name = settings.name
+        made = import_callable(self._name, "Algorithm", "a matching algorithm")
+        self._algorithm: Any = made(Tools(run, dataset, trajectories, device), **settings.options)
+        if not callable(getattr(self._algorithm, "match", None)):
+            raise UserError(
+                f"Algorithm {self._name} makes a {type(self._algorithm).__name__}, which has no match(images, labels, "
+                "step): see docs/algorithms.md."
+            )
+
+    def match(
+        self, images: Float[Tensor, "n c h w"], labels: Int64[Tensor, " n"], step: int, step_size: Float[Tensor, ""]
+    ) -> Match:
+        """What the user's class returns, held against what is asked of it."""
+        found = self._algorithm.match(images.detach().clone(), labels, step)
+        if not (isinstance(found, tuple) and len(found) == 2 and all(isinstance(each, Tensor) for each in found)):
+            raise UserError(
+                f"match of {self._name} returns {type(found).__name__}: return two tensors, the loss and its gradient "
+                "with respect to the images."
+            )
+        loss, grads = (each.detach() for each in found)
+        if loss.numel() != 1:
+            raise UserError(f"match of {self._name} returns a loss of shape {tuple(loss.shape)}: return one number.")
+        if grads.shape != images.shape:
+            raise UserError(
+                f"match of {self._name} returns a gradient of shape {tuple(grads.shape)} for images of "
+                f"{tuple(images.shape)}: return one of the images' shape."
+            )
+        return Match(loss=loss.reshape(()).to(images.device), image_grads=grads.to(images))
+
+    def state(self) -> dict[str, Tensor]:
+        """What the user's class says outlives a step."""
+        asked = getattr(self._algorithm, "state", None)
+        return {} if asked is None else dict(asked())
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Give it back after an interruption."""
+        if not state:
+            return
+        if not hasattr(self._algorithm, "load_state"):
+            raise UserError(f"Algorithm {self._name} has a state and no load_state(state) to take it back: add one.")
+        self._algorithm.load_state(state)
