@@ -4,8 +4,8 @@ Class by class, the gradient of the classification loss on synthetic images shou
 images, under a randomly initialised network. Both go through the same augmentation (DSA, Zhao and Bilen, 2021).
 
 The paper's equation has one cosine over all parameters; its code sums a cosine per output row of every
-convolution and linear weight and ignores biases and norm parameters: `cosine` is the paper's form and the default,
-`layerwise` the code's.
+convolution and linear weight and ignores biases and norm parameters: `cosine` is the paper's form, `layerwise` the
+code's, and the default, for which the usual learning rates were made.
 """
 
 from collections.abc import Iterable, Sequence

@@ -18,7 +18,7 @@ def run(algorithm, **fields):
 def test_paper():
     mtt = run(MTT()).algorithm
     assert (mtt.synthetic_steps, mtt.expert_epochs, mtt.max_start_epoch, mtt.iterations) == (10, 2, 2, 5000)
-    assert run(DC()).algorithm.matching == "cosine"
+    assert run(DC()).algorithm.matching == "layerwise"
     assert run(DM()).algorithm.iterations == 20000
     assert run(DM()).init == "real"
 

@@ -33,7 +33,7 @@ EXPERTS = ExpertSet(dataset="cifar10", resolution=32, held_out=0, network=Networ
 
 
 def test_ids_of_what_is_not_whitened_are_what_they_were():
-    latent = Run(algorithm=DC(), space="f2", generator=RandomStyleGAN(image_channels=1, resolution=32))
+    latent = Run(algorithm=DC(matching="cosine"), space="f2", generator=RandomStyleGAN(image_channels=1, resolution=32))
     assert [run.run_id for run in (Run(algorithm=DM()), PLAIN, latent)] == [
         "9edc121d8bde", "fe63626a2493", "4410fda9ac3e",
     ]  # fmt: skip

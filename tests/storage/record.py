@@ -65,7 +65,11 @@ RUNS = {
     "finished": BASE,
     "evaluated in part": BASE.replace(seed=1, snapshots=2),
     "dc": BASE.replace(
-        algorithm=DC(iterations=7, real_batch_size=8), space="w+", generator=GENERATOR, resolution=16, init="sampled"
+        algorithm=DC(iterations=7, real_batch_size=8, matching="cosine"),
+        space="w+",
+        generator=GENERATOR,
+        resolution=16,
+        init="sampled",
     ),
     "mtt": BASE.replace(algorithm=MATCHING),
     "failing": BASE.replace(algorithm=DM(iterations=6, real_batch_size=8, learning_rates=FAST), seed=2),

@@ -30,10 +30,10 @@ class DC(Matching):
     """steps on the images per network; None: by images per class, as the original table has it"""
     inner_loops: Count | None = None
     """epochs of network training between outer loops; None: by images per class"""
-    matching: Literal["cosine", "layerwise", "squared"] = "cosine"
-    """cosine: one over all parameters, as equation (1) has it; layerwise: one per output row of each weight, as the
-    original and GLaD's code have it, for which the usual rates were made: its gradients are some 300 times larger;
-    squared: the squared difference of all parameters"""
+    matching: Literal["cosine", "layerwise", "squared"] = "layerwise"
+    """layerwise: a cosine per output row of each weight, as the original and GLaD's code have it, for which the usual
+    rates were made; cosine: one over all parameters, as equation (1) has it: its gradients are some 300 times smaller,
+    and want rates as much larger; squared: the squared difference of all parameters"""
     learning_rates: LearningRates = LearningRates(pixels=0.1, f=0.1, w=0.01)
 
     def loops(self, images_per_class: int) -> tuple[int, int]:
