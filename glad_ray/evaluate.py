@@ -25,6 +25,7 @@ from glad_ray.machine import (
     reset_peak_memory,
     upload,
 )
+from glad_ray.metrics import measured
 from glad_ray.networks import batch_sizes, build_network, move
 from glad_ray.randomness import rng_for
 from glad_ray.results import (
@@ -155,7 +156,9 @@ def evaluate_set(training_set: TrainingSet, inputs: Inputs, repeat: int) -> Trai
         averaged = trained(training_set, inputs, lr, repeat)
         if len(dataset.held_out_labels):
             held_out = accuracy_on(averaged, held_out_images(dataset), inputs)
-        score = accuracy_on(averaged, test_subset(dataset, evaluation.test_images), inputs)
+        test = test_subset(dataset, evaluation.test_images)
+        score = accuracy_on(averaged, test, inputs)
+        metrics = measured(evaluation.metrics, averaged, test, dataset, device)
     return Training(
         step=training_set.step,
         network=inputs.network.key,
@@ -167,6 +170,7 @@ def evaluate_set(training_set: TrainingSet, inputs: Inputs, repeat: int) -> Trai
         peak_memory_bytes=peak_memory_bytes(device),
         device=device_name(device),
         precision=fp32_precision_on(device, evaluation.precision),
+        metrics=metrics,
     )
 
 

@@ -4,16 +4,20 @@ from glad_ray.algorithms import check_algorithm
 from glad_ray.engine.process_state import restored
 from glad_ray.engine.remaining import RemainingWork
 from glad_ray.generators import check_generator, read_file
+from glad_ray.metrics import metric
 from glad_ray.networks import check_network
 from glad_ray.plan import Plan
 from glad_ray.spec import DatasetFacts, GeneratorRecord, Network, Run, dataset_facts
 from glad_ray.stylegan.files import GeneratorFile
 
 
-def check_algorithms(remaining: RemainingWork) -> None:
-    """Raise the `UserError` that importing some algorithm of what is left would meet."""
+def check_code(plan: Plan, remaining: RemainingWork) -> None:
+    """Raise the `UserError` that importing some algorithm or metric of what is left would meet."""
     for run in remaining.to_distill:
         check_algorithm(run)
+    for evaluation in plan.sweep.evaluations if remaining.to_evaluate or remaining.to_distill else ():
+        for name in evaluation.metrics:
+            metric(name)
 
 
 def check_networks(plan: Plan, remaining: RemainingWork, *, evaluated: bool = True) -> None:

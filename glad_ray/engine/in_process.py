@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from glad_ray.engine.budget import Budget
 from glad_ray.engine.carry_out import Reached, carry_out, perform
-from glad_ray.engine.checks import check_algorithms, check_generators, check_networks
+from glad_ray.engine.checks import check_code, check_generators, check_networks
 from glad_ray.engine.jobs import Job, Outcome
 from glad_ray.engine.local_executor import LocalContext, LocalExecutor
 from glad_ray.engine.remaining import RemainingWork, raise_unless_recorded, remaining_work, show_begun
@@ -29,7 +29,7 @@ def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> 
     """
     remaining = remaining_work(plan, storage)
     show_begun(plan, remaining, storage, view)
-    check_algorithms(remaining)
+    check_code(plan, remaining)
     check_networks(plan, remaining)
     budget = _budget(plan, device)
     policy = SweepPolicy(remaining, plan.sweep, storage, view, finish_run)
@@ -47,7 +47,7 @@ def distill_in_process(plan: Plan, storage: Storage, *, device: str, view: View)
     """
     remaining = remaining_work(plan, storage)
     show_begun(plan, remaining, storage, view)
-    check_algorithms(remaining)
+    check_code(plan, remaining)
     check_networks(plan, remaining, evaluated=False)
     budget = _budget(plan, device)
     policy = SweepPolicy(remaining, plan.sweep, storage, view, finish=None)

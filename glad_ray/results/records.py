@@ -6,7 +6,7 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -33,6 +33,7 @@ TRAININGS_SCHEMA = pa.schema(
         pa.field("peak_memory_bytes", pa.int64(), nullable=False),
         pa.field("device", pa.string(), nullable=False),
         pa.field("precision", pa.string()),
+        pa.field("metrics", pa.map_(pa.string(), pa.float64())),
     ]
 )
 
@@ -68,6 +69,8 @@ class Training:
     device: str
     precision: FP32Precision | None = None
     """in which float32 numbers were multiplied; None: not known, an earlier version left it to PyTorch"""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """what the evaluation's metrics came to, by their columns' names"""
 
     def __post_init__(self) -> None:
         for value in (self.accuracy, self.held_out_accuracy):
@@ -192,7 +195,8 @@ def write_trainings(
     storage: Storage, run_id: str, evaluation_id: str, network_key: str, trainings: Sequence[Training]
 ) -> None:
     """Record the trainings of one network made so far, so that they are not made again."""
-    table = pa.Table.from_pylist([asdict(training) for training in trainings], schema=TRAININGS_SCHEMA)
+    rows = [asdict(training) | {"metrics": list(training.metrics.items()) or None} for training in trainings]
+    table = pa.Table.from_pylist(rows, schema=TRAININGS_SCHEMA)
     storage.write_bytes(storage.trainings_path(run_id, evaluation_id, network_key), to_parquet(table))
 
 
@@ -201,7 +205,8 @@ def read_trainings(storage: Storage, run_id: str, evaluation_id: str, network_ke
     path = storage.trainings_path(run_id, evaluation_id, network_key)
     if not storage.exists(path):
         return []
-    return [Training(**row) for row in read_table(storage, path, TRAININGS_SCHEMA).to_pylist()]
+    rows = read_table(storage, path, TRAININGS_SCHEMA).to_pylist()
+    return [Training(**row | {"metrics": dict(row["metrics"] or ())}) for row in rows]
 
 
 def sound_trainings(

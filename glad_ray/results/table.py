@@ -103,6 +103,8 @@ SCHEMA = pa.schema(
     ]
 )
 
+METRIC = "metric."
+"""what the names of the columns of metrics begin with"""
 _PARALLEL_READS = 16
 
 
@@ -166,12 +168,15 @@ def write_results(
             "evaluate_device": training.device,
             "evaluate_precision": training.precision,
         }
+        | {METRIC + name: value for name, value in training.metrics.items()}
         for selection, step_of_network in select(of_networks, run.backbone.key, run.snapshot_steps).items()
         for key, step in step_of_network.items()
         for training in sorted(of_networks[key], key=lambda training: training.repeat)
         if training.step == step
     ]
-    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    names = sorted({name for of_network in trainings.values() for each in of_network for name in each.metrics})
+    metrics = [_column(METRIC + name, pa.float64(), f"what {name} came to, on test images", True) for name in names]
+    table = pa.Table.from_pylist(rows, schema=pa.schema([*SCHEMA, *metrics]))
     storage.write_bytes(storage.results_path(run.run_id, evaluation.content_id), to_parquet(table))
 
 
@@ -182,18 +187,20 @@ def finished(storage: Storage, run_id: str, evaluation_id: str) -> bool:
 
 
 def read_results(storage: Storage, tell: Tell | None = None) -> pa.Table:
-    """The rows of all parts, in the order of their file names.
+    """The rows of all parts, in the order of their file names: the columns of `SCHEMA`, and one for every metric.
 
     Raises `DataError` naming a part that is damaged; with `tell`, that is told of each, and the others are read.
     """
     parts = [path for path in storage.list(storage.RESULTS) if path.endswith(".parquet")]
     with ThreadPoolExecutor(_PARALLEL_READS) as pool:
         tables = list(pool.map(lambda path: read_or_tell(lambda: _read_part(storage, path), tell), parts))
-    return pa.concat_tables([SCHEMA.empty_table(), *(each for each in tables if each is not None)]).combine_chunks()
+    there = [SCHEMA.empty_table().replace_schema_metadata(), *(each for each in tables if each is not None)]
+    # A run that a metric was not asked for has no value of it.
+    return pa.concat_tables(there, promote_options="default").combine_chunks()
 
 
 def _read_part(storage: Storage, path: str) -> pa.Table:
-    table = read_table(storage, path, SCHEMA)
+    table = read_table(storage, path, SCHEMA, more=METRIC)
     try:
         table.validate(full=True)
     except pa.ArrowException as error:

@@ -1,12 +1,13 @@
 """A named list of runs, how to evaluate them, and what resources each takes."""
 
 import itertools
+import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from glad_ray.errors import UserError
+from glad_ray.errors import UserError, unknown
 from glad_ray.spec.experts import Experts, ExpertSet, check_judges
 from glad_ray.spec.foreign_set import ForeignSet
 from glad_ray.spec.network import Network, NetworkByName
@@ -22,6 +23,22 @@ Labels = Literal["hard", "own", "teacher"]
 PAPER_LEARNING_RATES = {"convnet": 1e-3, "alexnet": 1e-3, "vgg11": 1e-4, "resnet18": 1e-3, "vit": 1e-3}
 
 FOREIGN_LEARNING_RATE = 1e-3
+
+
+METRICS = {"per_class_accuracy": "glad_ray.metrics:per_class_accuracy"}
+"""those that are here, by their names"""
+
+
+def _metric_name(name: str) -> str:
+    if name not in METRICS and not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", name, re.ASCII):
+        raise UserError(
+            f"{unknown('metric', name, METRICS)} One of your own is named package.module:callable, of (network, "
+            "images, labels)."
+        )
+    return name
+
+
+MetricName = Annotated[str, AfterValidator(_metric_name)]
 
 
 class Evaluation(Record):
@@ -64,8 +81,13 @@ class Evaluation(Record):
     precision: FP32Precision = "tf32"
     """in which GPUs multiply in trainings and tests: tf32, or float32"""
 
+    metrics: tuple[MetricName, ...] = ()
+    """what else each trained network is measured by on the test images, each `package.module:callable` of (network,
+    images, labels), which returns a number or a mapping of names to numbers: columns of the table; or one that is here:
+    per_class_accuracy"""
+
     def _unsaid(self, *, identity: bool) -> Collection[str]:
-        return self._at_default("precision")
+        return self._at_default("precision", "metrics")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -75,6 +97,8 @@ class Evaluation(Record):
         keys = [network.key for network in self.networks]
         if len(set(keys)) != len(keys):
             raise UserError(f"evaluation.networks names one network twice: {', '.join(keys)}")
+        if len(set(self.metrics)) != len(self.metrics):
+            raise UserError(f"evaluation.metrics names one metric twice: {', '.join(self.metrics)}")
         return self
 
     def learning_rate(self, network: Network) -> float:

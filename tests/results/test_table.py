@@ -212,3 +212,32 @@ def test_every_column_is_documented():
         for field in SCHEMA
     ]
     assert documented == expected
+
+
+def test_a_column_that_a_later_version_added_is_left_out_and_a_later_format_is_told(storage):
+    write_results(storage, PIXEL, EVALUATION, "s", made(PIXEL), TAKEN)
+    path = storage.local_path(Storage.results_path(PIXEL.run_id, EVALUATION.content_id))
+    written = pq.read_table(path)
+    assert written.schema.metadata[b"glad_ray.format"] == b"1"
+    pq.write_table(written.append_column("of tomorrow", pa.array([1.0] * written.num_rows)), path)
+    assert read_results(storage).schema.equals(SCHEMA)
+    pq.write_table(written.replace_schema_metadata({"glad_ray.format": "2"}), path)
+    with pytest.raises(DataError, match=r"was written by a later version of glad_ray \(format 2, and .* up to 1\)"):
+        read_results(storage)
+
+
+def test_a_metric_is_a_column_and_null_where_it_was_not_asked_for(storage):
+    trainings = {
+        key: [
+            replace(each, metrics={"per_class_accuracy.0": each.accuracy, "mine:calibration": 0.25}) for each in made_
+        ]
+        for key, made_ in made(LATENT).items()
+    }
+    write_results(storage, PIXEL, EVALUATION, "s", made(PIXEL), TAKEN)
+    write_results(storage, LATENT, EVALUATION, "s", trainings, TAKEN)
+    table = read_results(storage)
+    assert table.column_names == [*SCHEMA.names, "metric.mine:calibration", "metric.per_class_accuracy.0"]
+    for row in table.to_pylist():
+        asked = row["run_id"] == LATENT.run_id
+        assert row["metric.mine:calibration"] == (0.25 if asked else None)
+        assert row["metric.per_class_accuracy.0"] == (row["accuracy"] if asked else None)

@@ -10,7 +10,7 @@ from ray import tune
 from glad_ray.data import find_dataset
 from glad_ray.engine.budget import Budget
 from glad_ray.engine.carry_out import REAL, Work
-from glad_ray.engine.checks import check_algorithms, check_generators, check_networks
+from glad_ray.engine.checks import check_code, check_generators, check_networks
 from glad_ray.engine.cluster.connection import check_resources, connected, node_types
 from glad_ray.engine.cluster.first_process import check_first_process
 from glad_ray.engine.jobs import WorkClass
@@ -54,7 +54,7 @@ def run_on_ray(
     show_begun(plan, remaining, storage, view)
     if not (remaining.to_distill or remaining.to_evaluate or remaining.expert_sets):
         return None
-    check_algorithms(remaining)
+    check_code(plan, remaining)
     check_networks(plan, remaining)
     policy = SweepPolicy(remaining, plan.sweep, storage, view, work.finish)
     with cluster_for(remaining, plan.sweep, storage, address, view) as cluster:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from glad_ray.engine.checks import check_algorithms, check_networks
+from glad_ray.engine.checks import check_code, check_networks
 from glad_ray.engine.in_process import search_in_process
 from glad_ray.engine.remaining import RemainingWork
 from glad_ray.engine.search.study import Study
@@ -52,7 +52,7 @@ def run_search(
     check_search(search)
     plan = plan_search(search, storage)
     remaining = RemainingWork((), plan.runs, (), plan.expert_sets, ())
-    check_algorithms(remaining)
+    check_code(plan, remaining)
     check_networks(plan, remaining)
     with view, told_in_a_sentence():
         study = Study(search, storage, where, alone, view.show)
