@@ -4,7 +4,10 @@ Every test has one kind: unit, ray, cluster or fault (the markers in pyproject.t
 all tests that use the shared Ray session or the shared sweep; other tests are given out file by file.
 """
 
+import os
+import shutil
 import sys
+import tempfile
 
 import pytest
 import torch
@@ -23,11 +26,20 @@ pytest.register_assert_rewrite(
 torch.set_num_threads(1)
 
 KINDS = ("unit", "ray", "cluster", "fault")
+_CACHE = "GLAD_RAY_CACHE_OF_TESTS"
+"""the folder in which datasets are prepared, for all processes of one call of pytest"""
 
 
 def pytest_addoption(parser):
     parser.addoption("--page", metavar="FILE", help="write what the tests of faults, or of hosts, saw to this page")
     parser.addoption("--mixes", type=int, default=9, help="how many random mixes of resources test_fractions.py tries")
+
+
+def pytest_configure(config):
+    if _CACHE not in os.environ:
+        folder = tempfile.mkdtemp(prefix="glad-ray-tests-")
+        os.environ[_CACHE] = folder
+        config.add_cleanup(lambda: (os.environ.pop(_CACHE), shutil.rmtree(folder, ignore_errors=True)))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -63,10 +75,10 @@ def _turn(item):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory):
+def cache():
     """Datasets are prepared in a folder of the tests' own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        patch.setenv(CACHE_VARIABLE, os.environ[_CACHE])
         yield
 
 

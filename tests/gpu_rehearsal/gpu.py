@@ -72,6 +72,11 @@ class PretendedGPU(TorchDispatchMode):
         """Know a random state of a GPU again."""
         self._generators[generator._cdata] = generator
 
+    @classmethod
+    def _should_skip_dynamo(cls):
+        # Nothing here is compiled, and what compiles takes every process 2.5 s to import.
+        return False
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         return self.run(func, args, kwargs or {})
 
@@ -102,7 +107,7 @@ class PretendedGPU(TorchDispatchMode):
             self._wait(f"{copy} that is waited for")
         elif copy is None and (how := rules.wait(func, args, kwargs)) is not None:
             self._wait(how)
-        if target is not None and generator is None and torch.Tag.nondeterministic_seeded in func.tags:
+        if target is not None and generator is None and rules.draws(func):
             with self._own_random_state(target):
                 out = self._compute(func, args, kwargs, tensors, target)
         else:

@@ -48,6 +48,17 @@ def has_kernel(func):
 
 
 @cache
+def draws(func):
+    """Whether an operation draws random numbers."""
+    return torch.Tag.nondeterministic_seeded in func.tags
+
+
+@cache
+def _number_by_number(func):
+    return func.overloadpacket in _TAKE_SCALARS or torch.Tag.pointwise in func.tags
+
+
+@cache
 def written(func):
     """Which arguments an operation writes into."""
     return [bool(each.alias_info and each.alias_info.is_write) for each in func._schema.arguments]
@@ -75,7 +86,7 @@ def refusal(func, args, tensors, target, draws):
         if not isinstance(args[0], CudaTensor):
             return "indices should be either on cpu or on the same device as the indexed tensor (cpu)"
         on_cpu = [each for each in on_cpu if not any(each is index for index in args[1])]
-    scalars = name in _TAKE_SCALARS or torch.Tag.pointwise in func.tags
+    scalars = _number_by_number(func)
     into = [arg for arg, writes in zip(args, written(func), strict=False) if writes]
     wrong = [each for each in on_cpu if each.dim() or not scalars or any(each is arg for arg in into)]
     if not wrong:

@@ -53,14 +53,17 @@ BASELINES = {
     "k-means": PIXELS.replace(algorithm=KMeans(features=None), images_per_class=2),
     "whole dataset": PIXELS.replace(algorithm=WholeDataset()),
 }
+# Few images for experts of a large network to be trained on.
 OTHER_BACKBONES = {
-    f"{name} with {network}": PIXELS.replace(algorithm=algorithm, backbone=Network(name=network, width=8))
+    f"{name} with {network}": PIXELS.replace(
+        algorithm=algorithm, backbone=Network(name=network, width=8), held_out=300 if name == "mtt" else 5
+    )
     for name, algorithm, network in (
         ("dm", DM_STEPS.replace(iterations=2), "alexnet"),
         ("dc", DC_LOOPS.replace(iterations=1), "vgg11"),
         ("dm", DM_STEPS.replace(iterations=2), "resnet18"),
         ("dc", DC_LOOPS.replace(iterations=1), "vit"),
-        ("mtt", MTT_STEPS.replace(iterations=2, experts=Experts(count=1, epochs=2, batch_size=4000)), "vit"),
+        ("mtt", MTT_STEPS.replace(iterations=2, experts=Experts(count=1, epochs=2, batch_size=256)), "vit"),
     )
 }
 

@@ -5,7 +5,6 @@ its streams. Python sees `cuda:<index>`.
 """
 
 import torch
-import torch._dynamo  # modes import it when they are first entered
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
