@@ -20,6 +20,7 @@ from glad_ray.data import Dataset, load_dataset, test_subset
 from glad_ray.data.prepare import OnProgress
 from glad_ray.errors import DataError, UserError, is_lasting, printable, unreadable
 from glad_ray.evaluate import Inputs, evaluate_set, training_set_of
+from glad_ray.metrics import metric
 from glad_ray.networks import check_network
 from glad_ray.results import Training, sound_trainings, write_trainings
 from glad_ray.spec import Evaluation, Network, Run, dataset_facts
@@ -72,6 +73,8 @@ class Scoring:
             on_progress=on_prepared,
         )
         test_subset(dataset, evaluation.test_images)
+        for name in evaluation.metrics:
+            metric(name)
         return cls(synthetic=synthetic, origin=origin, evaluation=evaluation, dataset=dataset)
 
     @cached_property

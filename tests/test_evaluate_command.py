@@ -44,6 +44,7 @@ class Trainings:
             seconds=1.0,
             peak_memory_bytes=0,
             device="cpu",
+            metrics=dict.fromkeys(inputs.evaluation.metrics, repeat / 4),
         )
 
 
@@ -259,6 +260,18 @@ def test_a_score_is_the_one_that_a_sweep_would_give(storage):
         )
         assert training.accuracy == expected.accuracy
     assert [training.repeat for training in told] == [0, 1]
+
+
+def test_metrics_are_printed_by_network(trainings, capsys):
+    assert evaluate("--set", 'evaluation.metrics=["per_class_accuracy"]') == 0
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if "per_class_accuracy" in line)
+    assert [cell.strip() for cell in row.split("│")[1:-1]] == ["per_class_accuracy", "0.125", "0.125"]
+
+
+def test_a_metric_that_is_not_there_is_told_before_the_first_training(trainings, capsys):
+    assert evaluate("--set", 'evaluation.metrics=["nowhere:metric"]') == 2
+    assert "Metric nowhere:metric: nowhere cannot be imported" in capsys.readouterr().err
+    assert not trainings.made
 
 
 def test_a_set_of_ours_takes_no_options_of_the_older_code(trainings, tmp_path, capsys):

@@ -180,6 +180,8 @@ def evaluate(
         # Whatever ended it, what was finished is shown.
         if reporter.trainings or reporter.failed:
             console().print(reporter.table(str(synthetic_set)))
+            if (metrics := reporter.metrics_table()) is not None:
+                console().print(metrics)
     if reporter.failed:
         failed = "; ".join(f"{network.title}: {error}" for network, error in reporter.failed.items())
         raise RunError(

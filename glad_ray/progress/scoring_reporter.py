@@ -124,6 +124,18 @@ class ScoringReporter(Reporter):
             table.add_row(escape(network.title), accuracy, repeats, f"{seconds:.0f}")
         return table
 
+    def metrics_table(self) -> Table | None:
+        """The mean of every metric over the repeats, by network; None: none was asked for."""
+        trained = {network: list(made.values()) for network, made in self._trained.items() if made}
+        names = dict.fromkeys(name for made in trained.values() for each in made for name in each.metrics)
+        if not names:
+            return None
+        table = Table("metric", *(escape(network.title) for network in trained))
+        for name in names:
+            means = (statistics.fmean(each.metrics[name] for each in made) for made in trained.values())
+            table.add_row(escape(name), *(f"{mean:.4g}" for mean in means))
+        return table
+
     def seconds_left(self) -> float | None:
         """Time to the end at the rates of the trainings made, earlier or now; None: there are none to go by."""
         took = {n: statistics.fmean(t.seconds for t in made.values()) for n, made in self._trained.items() if made}
