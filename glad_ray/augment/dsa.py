@@ -13,11 +13,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from glad_ray.augment import operations as ops
-from glad_ray.errors import unknown
 from glad_ray.machine import upload
+from glad_ray.spec.augmentation import parse_strategy
 
 _CPU = torch.device("cpu")
-OPERATIONS = ("color", "crop", "cutout", "flip", "scale", "rotate")
 
 
 @dataclass(frozen=True)
@@ -35,15 +34,6 @@ class Draw:
         """Set `number` alone, which `apply` takes for any number of images."""
         one = slice(number, number + 1)
         return Draw(self.names, self.operations[one], self.uniforms[one])
-
-
-def parse_strategy(strategy: str) -> tuple[str, ...]:
-    """The operations of `color_crop_...`, none for an empty text; raises `UserError` for one that does not exist."""
-    names = tuple(strategy.split("_")) if strategy else ()
-    for name in names:
-        if name not in OPERATIONS:
-            raise unknown("augmentation", name, OPERATIONS)
-    return names
 
 
 def draw(

@@ -8,8 +8,8 @@ import textwrap
 from glad_ray.report.identity import is_baseline
 from glad_ray.spec.algorithms import algorithm_kind
 from glad_ray.spec.algorithms.custom import is_custom
+from glad_ray.spec.augmentation import DSA
 from glad_ray.spec.datasets import DATASETS
-from glad_ray.spec.experts import DSA
 from glad_ray.spec.network import TITLES
 
 LABELS = {"hard": "hard", "own": "own soft", "teacher": "teacher’s soft"}

@@ -6,9 +6,10 @@ from glad_ray.spec.algorithms.custom import CustomAlgorithm
 from glad_ray.spec.algorithms.dc import DC
 from glad_ray.spec.algorithms.dm import DM
 from glad_ray.spec.algorithms.mtt import MTT
+from glad_ray.spec.augmentation import DSA
 from glad_ray.spec.baselines import baselines
 from glad_ray.spec.datasets import DATASETS, DatasetFacts, dataset_facts
-from glad_ray.spec.experts import DSA, Experts, ExpertSet
+from glad_ray.spec.experts import Experts, ExpertSet
 from glad_ray.spec.generators import (
     CustomGenerator,
     DiffusersAutoencoder,

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from glad_ray.errors import UserError
+from glad_ray.spec.augmentation import DSA, Augmentation
 from glad_ray.spec.network import BackboneByName, Network
 from glad_ray.spec.precision import FP32Precision
 from glad_ray.spec.record import Record, Stored
@@ -13,9 +14,6 @@ from glad_ray.spec.whitening import Whitening
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-
-DSA = "color_crop_cutout_flip_scale_rotate"
-"""the operations of differentiable siamese augmentation, which every algorithm uses"""
 
 
 class Experts(Record):
@@ -29,7 +27,7 @@ class Experts(Record):
     batch_size: Count = 256
     momentum: float = Field(default=0.0, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
-    augmentation: str = DSA
+    augmentation: Augmentation = DSA
     """DSA operations, drawn per sample; empty: none"""
     norm: Literal["instancenorm", "batchnorm"] | None = None
     """normalisation layer of the experts where it is not the backbone's; their parameters are the same"""

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from glad_ray.errors import DataError
-from glad_ray.spec.experts import DSA
+from glad_ray.spec.augmentation import DSA, Augmentation
 from glad_ray.spec.record import Record
 from glad_ray.spec.run import Run
 from glad_ray.spec.whitening import Whitening
@@ -28,7 +28,7 @@ class ForeignSet(Record):
     images_per_class: int = Field(ge=1)
     soft_labels: bool = False
     """whether the set has soft labels of its own"""
-    augmentation: str = DSA
+    augmentation: Augmentation = DSA
     """DSA operations it was made for, which its evaluation uses too; empty: none"""
     sha256: str
     """of its images and labels"""

@@ -9,8 +9,9 @@ from pydantic import Field, model_validator
 
 from glad_ray.errors import UserError
 from glad_ray.spec.algorithms import Algorithm
+from glad_ray.spec.augmentation import DSA, Augmentation
 from glad_ray.spec.datasets import DATASETS, DatasetFacts, dataset_facts
-from glad_ray.spec.experts import DSA, Experts, ExpertSet, check_judges, expert_network
+from glad_ray.spec.experts import Experts, ExpertSet, check_judges, expert_network
 from glad_ray.spec.generators import AnyGenerator, Init, StyleGANRecord
 from glad_ray.spec.network import BackboneByName, Network
 from glad_ray.spec.precision import FP32Precision
@@ -60,7 +61,7 @@ class Run(Stored):
     or gaussian (F drawn with their mean and deviation)"""
     backbone: BackboneByName = Network()
     """the network that distils"""
-    augmentation: str = DSA
+    augmentation: Augmentation = DSA
     """DSA operations that real and synthetic images go through; empty: none"""
     held_out: int = Field(default=0, ge=0)
     """training images per class kept from distillation, for choosing a step without the test set"""

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from glad_ray.errors import UserError, unknown
+from glad_ray.spec.augmentation import Augmentation
 from glad_ray.spec.experts import Experts, ExpertSet, check_judges
 from glad_ray.spec.foreign_set import ForeignSet
 from glad_ray.spec.network import Network, NetworkByName
@@ -70,7 +71,7 @@ class Evaluation(Record):
     weight_decay: float = Field(default=5e-4, ge=0)
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
     """of the averaged weights that are tested, updated once per epoch; 0: the last weights are tested"""
-    augmentation: str | None = None
+    augmentation: Augmentation | None = None
     """DSA operations, a fresh draw per batch and per sample; None: those the run distilled with; empty: none"""
     labels: Literal["hard", "soft"] = "hard"
     """soft: class probabilities, those a set carries, else the teacher's; the whole dataset keeps its hard labels"""

@@ -133,3 +133,11 @@ def test_mistakes_are_one_sentence(make, sentence):
         make()
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("record", [Run, Evaluation, Experts])
+def test_an_augmentation_that_does_not_exist_is_told_by_its_name(record):
+    fields = {"algorithm": DM()} if record is Run else {}
+    with pytest.raises(UserError, match=r"Unknown augmentation 'flop'.*color, crop, cutout"):
+        record(**fields, augmentation="color_flop")
+    assert record(**fields, augmentation="").augmentation == ""
