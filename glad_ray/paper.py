@@ -1,6 +1,7 @@
 """GLaD's experiments as data: datasets, priors, layers and budget (Cazenavette et al., CVPR 2023, and its supplement).
 
-Algorithms, networks and evaluation are the defaults of their records, which are the paper's.
+Algorithms, networks and evaluation are the defaults of their records, which are the paper's but for DC's distance of
+gradients, which is that of its code.
 """
 
 from collections.abc import Iterable
