@@ -27,6 +27,15 @@ CONSTANT_BYTES = 3 * 4
 EVALUATION = Evaluation(networks=(runs.BACKBONE,), repeats=1, epochs=2, test_images=50)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def modules_are_not_gone_through():
+    """By every collection: they are most of what there is."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def without_garbage_collector():
     gc.collect()

@@ -41,7 +41,7 @@ SEARCH = Search(
         "space": Choice(values=("pixel", "f3")),
         "algorithm.learning_rates.pixels": FloatRange(low=0.1, high=10, log=True),
     },
-    trials=4,
+    trials=3,
     rungs=(Rung(share=1 / 2, epochs=1), Rung(share=1, epochs=1)),
     stopping=Halving(keep=2),
     evaluation=EVALUATION,
