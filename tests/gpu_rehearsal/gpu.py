@@ -21,7 +21,15 @@ from tests.gpu_rehearsal.tensors import CudaTensor, GeneratorOfAnyDevice, gpu_in
 _PACKAGE = str(Path(glad_ray.__file__).parent) + "/"
 
 
-class PretendedGPU(TorchDispatchMode):
+class Mode(TorchDispatchMode):
+    """Nothing in it is compiled, so that what compiles is not imported, which takes a process 2.5 s."""
+
+    @classmethod
+    def _should_skip_dynamo(cls):
+        return False
+
+
+class PretendedGPU(Mode):
     """As a context: there are `count` GPUs, each with `limit` bytes of memory.
 
     With `sizes_only`, tensors have shapes and sizes and no numbers, so that large steps take no time and no memory.
@@ -71,11 +79,6 @@ class PretendedGPU(TorchDispatchMode):
     def keep_generator(self, generator):
         """Know a random state of a GPU again."""
         self._generators[generator._cdata] = generator
-
-    @classmethod
-    def _should_skip_dynamo(cls):
-        # Nothing here is compiled, and what compiles takes every process 2.5 s to import.
-        return False
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         return self.run(func, args, kwargs or {})

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import ray
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from glad_ray import machine
-from tests.gpu_rehearsal.gpu import PretendedGPU
+from tests.gpu_rehearsal.gpu import Mode, PretendedGPU
 from tests.gpu_rehearsal.uses import COUNT, FAULTS, TOLD, Use
 
 ERRORS = {
@@ -52,7 +51,7 @@ class _GPU(PretendedGPU):
         return super().run(func, args, kwargs)
 
 
-class _InThisThread(TorchDispatchMode):
+class _InThisThread(Mode):
     def __init__(self, gpu):
         super().__init__()
         self.gpu = gpu
