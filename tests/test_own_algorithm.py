@@ -90,6 +90,7 @@ def test_a_sweep_over_two_spaces_is_stopped_gone_on_with_and_reported(storage, t
     page = storage.read_bytes(write_report(storage)).decode()
     assert "MomentMatching f2" in page
     assert "moments:MomentMatching" in page
+    assert "MomentMatching distillation" in page
     assert "DM pixel" in page
     assert 'class="mark custom"' in page
 
