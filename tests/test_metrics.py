@@ -11,7 +11,7 @@ from glad_ray.engine.in_process import run_in_process
 from glad_ray.errors import UserError
 from glad_ray.metrics import per_class_accuracy
 from glad_ray.plan import make_plan
-from glad_ray.results import read_failures, read_results
+from glad_ray.results import read_failures, read_results, read_trainings
 from glad_ray.spec import Evaluation, Network, Sweep
 from tests.engine import tiny
 from tests.recorded import Recorded
@@ -129,3 +129,10 @@ def mean_pixel(network, images, labels):
 def words(network, images, labels):
     """Returns no number."""
     return "good"
+
+
+def test_trainings_with_metrics_are_members_of_sets(storage):
+    rows, evaluation = swept(storage, "per_class_accuracy")
+    (run_id,) = {row["run_id"] for row in rows}
+    trainings = read_trainings(storage, run_id, evaluation.content_id, EVALUATION.networks[0].key)
+    assert len({*trainings, *trainings}) == len(trainings)

@@ -69,7 +69,7 @@ class Training:
     device: str
     precision: FP32Precision | None = None
     """in which float32 numbers were multiplied; None: not known, an earlier version left it to PyTorch"""
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
     """what the evaluation's metrics came to, by their columns' names"""
 
     def __post_init__(self) -> None:
