@@ -30,9 +30,9 @@ test: $(READY)
 
 test-all: test test-full
 
-# A GPU rehearsed on the CPU: a part of what `make test-all` adds.
+# A GPU rehearsed on the CPU: a part of what `make test-all` adds. All of it computes: a worker for each of two cores.
 test-gpu: $(READY)
-	$(PYTEST) -m full tests/gpu_rehearsal tests/test_gpu_rehearsal.py
+	$(PYTEST) --numprocesses 2 -m full tests/gpu_rehearsal tests/test_gpu_rehearsal.py
 
 # What `make test-all` adds to `make test`.
 test-full: $(READY)

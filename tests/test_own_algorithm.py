@@ -162,7 +162,31 @@ def test_it_is_given_experts(storage):
     ],
 )
 def test_a_class_that_is_not_there_is_told_before_anything_is_written(name, told, storage):
-    sweep = Sweep(name="own", runs=(BASE.replace(algorithm=CustomAlgorithm(name=name)),), evaluations=EVALUATION)
+    refused(CustomAlgorithm(name=name), told, storage)
+
+
+def test_options_that_it_does_not_take_are_told_before_anything_is_written(storage):
+    refused(MOMENTS.replace(options={"spred": 2}), "cannot be called with tools and its options .*spred", storage)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"options": {"spread": [1]}}, "CustomAlgorithm.options sets spread to .*booleans, finite numbers and text"),
+        ({"options": {"tools": 1}}, "cannot set 'tools'"),
+        ({"options": {"a b": 1}}, "cannot set 'a b'"),
+        ({"name": "moments"}, "'moments' names no code: write package.module:callable"),
+        ({"iterations": 0}, "iterations"),
+        ({"passes": 0}, "passes"),
+    ],
+)
+def test_settings_that_no_algorithm_has(fields, told):
+    with pytest.raises(UserError, match=told):
+        MOMENTS.replace(**fields)
+
+
+def refused(algorithm, told, storage):
+    sweep = Sweep(name="own", runs=(BASE.replace(algorithm=algorithm),), evaluations=EVALUATION)
     with pytest.raises(UserError, match=told):
         run_in_process(make_plan(sweep), storage, device="cpu", view=Recorded())
     assert not storage.list("runs")

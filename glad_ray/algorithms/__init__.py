@@ -7,14 +7,13 @@ from typing import cast
 import torch
 
 from glad_ray.algorithms.base import SOFT_LABELS, Algorithm, Match
-from glad_ray.algorithms.custom import CustomMatching, Tools
+from glad_ray.algorithms.custom import CustomMatching, Tools, import_custom
 from glad_ray.algorithms.dc import gradient_distance
 from glad_ray.algorithms.dm import feature_distance
 from glad_ray.algorithms.mtt import trajectory_gradient
 from glad_ray.data import Dataset
 from glad_ray.importing import import_callable
-from glad_ray.spec import Run
-from glad_ray.spec.algorithms.custom import is_custom
+from glad_ray.spec import CustomAlgorithm, Run
 from glad_ray.trajectories import Trajectories
 
 
@@ -27,9 +26,9 @@ def build_algorithm(run: Run, dataset: Dataset, trajectories: Trajectories | Non
 
 
 def check_algorithm(run: Run) -> None:
-    """Raise the `UserError` that importing a run's algorithm would meet."""
-    if is_custom(run.algorithm.name):
-        import_callable(run.algorithm.name, "Algorithm", "a matching algorithm")
+    """Raise the `UserError` that importing a run's algorithm would meet, or calling it with its options."""
+    if isinstance(run.algorithm, CustomAlgorithm):
+        import_custom(run.algorithm)
 
 
 __all__ = [

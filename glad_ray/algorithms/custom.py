@@ -11,7 +11,9 @@ It is a class of this form; `state` and `load_state` may be left out where nothi
 What it draws follows from `Tools.rng`, so that a run that was stopped goes on to the same images.
 """
 
-from collections.abc import Iterator
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -19,15 +21,15 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from glad_ray.algorithms.base import Match
+from glad_ray.algorithms.drawn import build_backbone, draw_of_step
 from glad_ray.algorithms.real_batches import RealBatches
-from glad_ray.augment import Draw, apply, draw
+from glad_ray.augment import apply
 from glad_ray.data import Dataset
 from glad_ray.errors import UserError
 from glad_ray.importing import import_callable
-from glad_ray.networks import Classifier, build_network
+from glad_ray.networks import Classifier
 from glad_ray.randomness import rng_for
-from glad_ray.spec import Run
-from glad_ray.spec.algorithms.custom import CustomAlgorithm
+from glad_ray.spec import CustomAlgorithm, Run
 from glad_ray.trajectories import Trajectories
 
 
@@ -39,9 +41,8 @@ class Tools:
     """
 
     def __init__(self, run: Run, dataset: Dataset, trajectories: Trajectories | None, device: torch.device) -> None:
-        self.run, self.trajectories, self.device = run, trajectories, device
+        self.run, self.trajectories, self.device, self._dataset = run, trajectories, device, dataset
         self.classes = len(dataset.class_names)
-        self._channels, self._resolution = dataset.train_images.shape[1:3]
         real = run.algorithm.real_images
         self._real = None if real is None else RealBatches(run, dataset, real, device)
 
@@ -53,20 +54,14 @@ class Tools:
         """The backbone with random weights, others at every step; `network(images)` has logits (n, k),
         `network.embed(images)` features (n, d). Its parameters ask for gradients.
         """
-        network = build_network(
-            self.run.backbone,
-            channels=self._channels,
-            resolution=self._resolution,
-            classes=self.classes,
-            rng=rng_for(self.run.run_id, "network", step),
-        )
+        network = build_backbone(self.run, self._dataset, rng_for(self.run.run_id, "network", step))
         return network.to(self.device)
 
     def augmented(
         self, images: Float[Tensor, "n c h w"], labels: Int64[Tensor, " n"], step: int
     ) -> Float[Tensor, "n c h w"]:
         """Images through the run's augmentation, each as the real ones of its class are at this step."""
-        return apply(images, self._draws(step), labels)
+        return apply(images, draw_of_step(self.run, self._dataset, step, self.device), labels)
 
     def real_batches(
         self, network: Classifier, step: int
@@ -76,12 +71,24 @@ class Tools:
         """
         if self._real is None:
             raise UserError(f"Algorithm {self.run.algorithm.name} asks for real images: set its real_batch_size.")
-        batches = self._real.of_step(network, step, self._draws(step), torch.float32)
+        draws = draw_of_step(self.run, self._dataset, step, self.device)
+        batches = self._real.of_step(network, step, draws, torch.float32)
         for label, (count, parts) in enumerate(batches):
             yield label, count, parts
 
-    def _draws(self, step: int) -> Draw:
-        return draw(self.run.augmentation, self.classes, rng_for(self.run.run_id, "augmentation", step), self.device)
+
+def import_custom(settings: CustomAlgorithm) -> Callable[..., Any]:
+    """The user's class; raises `UserError` if there is none, or it does not take the options."""
+    found = import_callable(settings.name, "Algorithm", "a matching algorithm")
+    with contextlib.suppress(ValueError):  # of what tells no signature
+        try:
+            inspect.signature(found).bind(None, **settings.options)
+        except TypeError as error:
+            raise UserError(
+                f"Algorithm {settings.name} cannot be called with tools and its options ({error}): its __init__ takes "
+                "tools first, and every option by its name."
+            ) from error
+    return found
 
 
 class CustomMatching:
@@ -91,7 +98,7 @@ class CustomMatching:
         settings = run.algorithm
         assert isinstance(settings, CustomAlgorithm)
         self._name = settings.name
-        made = import_callable(self._name, "Algorithm", "a matching algorithm")
+        made = import_custom(settings)
         self._algorithm: Any = made(Tools(run, dataset, trajectories, device), **settings.options)
         if not callable(getattr(self._algorithm, "match", None)):
             raise UserError(

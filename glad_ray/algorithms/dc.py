@@ -17,11 +17,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from glad_ray.algorithms.base import Match
+from glad_ray.algorithms.drawn import build_backbone, draw_of_step
 from glad_ray.algorithms.real_batches import RealBatches
-from glad_ray.augment import apply, draw
+from glad_ray.augment import apply
 from glad_ray.data import Dataset
 from glad_ray.machine import upload
-from glad_ray.networks import Classifier, build_network, flat_parameters, load_flat_parameters, move, set_dropout_rng
+from glad_ray.networks import Classifier, flat_parameters, load_flat_parameters, move, set_dropout_rng
 from glad_ray.randomness import rng_for
 from glad_ray.sgd import SGD
 from glad_ray.spec import DC, Run
@@ -65,13 +66,7 @@ class GradientMatching:
         """
         network = self._network_for(step, images, labels)
         parameters = list(network.parameters())
-        # One operation and one set of parameters per class, shared by its real and its synthetic images.
-        draws = draw(
-            self.run.augmentation,
-            len(self.dataset.class_names),
-            rng_for(self.run.run_id, "augmentation", step),
-            self.device,
-        )
+        draws = draw_of_step(self.run, self.dataset, step, self.device)
         synthetic = images.detach().requires_grad_()
         augmented = apply(synthetic, draws, labels)
 
@@ -94,13 +89,7 @@ class GradientMatching:
         """A new network at the first outer loop; at later ones the last, trained on the images as they are now."""
         index, loop = divmod(step, self.outer_loops)
         if self.network is None or loop == 0:
-            self.network = build_network(
-                self.run.backbone,
-                channels=images.shape[1],
-                resolution=images.shape[-1],
-                classes=len(self.dataset.class_names),
-                rng=rng_for(self.run.run_id, "network", index),
-            )
+            self.network = build_backbone(self.run, self.dataset, rng_for(self.run.run_id, "network", index))
             move(self.network, self.device, images.dtype)
         set_dropout_rng(self.network, rng_for(self.run.run_id, "dropout", step))
         if loop > 0:
@@ -127,14 +116,8 @@ class GradientMatching:
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take back what `state` gave."""
         if "network" in state:
-            images = self.dataset.train_images
-            self.network = build_network(
-                self.run.backbone,
-                channels=images.shape[1],
-                resolution=images.shape[-1],
-                classes=len(self.dataset.class_names),
-                rng=None,
-            ).to(self.device, state["network"].dtype)
+            network = build_backbone(self.run, self.dataset, None)
+            self.network = network.to(self.device, state["network"].dtype)
             load_flat_parameters(self.network, state["network"])
 
 

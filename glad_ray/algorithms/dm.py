@@ -10,11 +10,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from glad_ray.algorithms.base import Match
+from glad_ray.algorithms.drawn import build_backbone, draw_of_step
 from glad_ray.algorithms.real_batches import RealBatches
-from glad_ray.augment import apply, draw
+from glad_ray.augment import apply
 from glad_ray.data import Dataset
 from glad_ray.machine import upload
-from glad_ray.networks import build_network, move
+from glad_ray.networks import move
 from glad_ray.randomness import rng_for
 from glad_ray.spec import DM, Run
 
@@ -42,17 +43,9 @@ class DistributionMatching:
         self, images: Float[Tensor, "n c h w"], labels: Int64[Tensor, " n"], step: int, step_size: Float[Tensor, ""]
     ) -> Match:
         """Equation (2) and its gradient with respect to the images; computed in their precision."""
-        classes = len(self.dataset.class_names)
-        network = build_network(
-            self.run.backbone,
-            channels=images.shape[1],
-            resolution=images.shape[-1],
-            classes=classes,
-            rng=rng_for(self.run.run_id, "network", step),
-        )
+        network = build_backbone(self.run, self.dataset, rng_for(self.run.run_id, "network", step))
         move(network.requires_grad_(False), self.device, images.dtype)
-        # One operation and one set of parameters per class, shared by its real and its synthetic images.
-        draws = draw(self.run.augmentation, classes, rng_for(self.run.run_id, "augmentation", step), self.device)
+        draws = draw_of_step(self.run, self.dataset, step, self.device)
         with torch.no_grad():
             real_means = torch.stack([
                 torch.stack([network.embed(part).sum(0) for part in parts]).sum(0) / count
@@ -60,7 +53,7 @@ class DistributionMatching:
             ])  # fmt: skip
         synthetic = images.detach().requires_grad_()
         features = network.embed(apply(synthetic, draws, labels))
-        loss = feature_distance(real_means, class_means(features, labels, classes))
+        loss = feature_distance(real_means, class_means(features, labels, len(self.dataset.class_names)))
         (image_grads,) = torch.autograd.grad(loss, synthetic)
         return Match(loss=loss.detach(), image_grads=image_grads)
 

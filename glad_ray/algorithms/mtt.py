@@ -23,10 +23,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from glad_ray.algorithms.base import SOFT_LABELS, Match
+from glad_ray.algorithms.drawn import build_backbone
 from glad_ray.augment import Draw, apply, draw
 from glad_ray.data import Dataset
 from glad_ray.machine import upload
-from glad_ray.networks import batch_sizes, build_network, set_dropout_rng, split_parameters
+from glad_ray.networks import batch_sizes, set_dropout_rng, split_parameters
 from glad_ray.randomness import rng_for
 from glad_ray.spec import MTT, Run
 from glad_ray.training import Targets
@@ -99,13 +100,7 @@ class TrajectoryMatching:
         assert isinstance(run.algorithm, MTT)
         self.run, self.settings, self.device = run, run.algorithm, device
         self.trajectories = trajectories
-        self.network = build_network(
-            run.backbone,
-            channels=dataset.train_images.shape[1],
-            resolution=dataset.train_images.shape[-1],
-            classes=len(dataset.class_names),
-            rng=None,
-        ).to(device)
+        self.network = build_backbone(run, dataset, None).to(device)
         self.soft_labels: Float[Tensor, "n k"] | None = None
 
     def match(

@@ -1,4 +1,4 @@
-"""What is tried before anything is started: every network and every generator that a plan needs."""
+"""What is tried before anything is started: every network, generator, algorithm and metric that a plan needs."""
 
 from glad_ray.algorithms import check_algorithm
 from glad_ray.engine.process_state import restored
@@ -28,9 +28,8 @@ def check_networks(plan: Plan, remaining: RemainingWork, *, evaluated: bool = Tr
     needed: dict[tuple[Network, DatasetFacts, int, int], None] = {}
     for run in (*remaining.to_distill, *remaining.to_evaluate):
         facts, size = run.facts, _set_size(run)
-        needed[
-            run.backbone, facts, run.pixels, min(run.algorithm.smallest_batch(run.images_per_class, facts.classes), 2)
-        ] = None
+        smallest = run.algorithm.smallest_batch(run.images_per_class, facts.classes)
+        needed[run.backbone, facts, run.pixels, min(smallest, 2)] = None
         for evaluation in plan.sweep.evaluations if evaluated else ():
             for network in evaluation.networks:
                 needed[network, facts, run.pixels, min(size, evaluation.batch_size, 2)] = None

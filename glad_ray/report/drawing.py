@@ -3,7 +3,6 @@
 import html
 import io
 import re
-import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,18 +10,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from glad_ray.spec.algorithms import ALGORITHM_NAMES, algorithm_kind
-from glad_ray.spec.algorithms.custom import CustomAlgorithm, is_custom
+from glad_ray.spec.algorithms.custom import CustomAlgorithm
 
 # Stand-ins that are drawn with, and replaced by the page's own colours in the finished SVG.
 _INK, _RULE = "#010203", "#040506"
 PAGE = "#222324"
 """the colour of the page, for hollow markers"""
 _CUSTOM = "custom"
-"""what all algorithms of users are drawn as"""
+"""what pages call the algorithms of users, which have one colour"""
 _STAND_INS = {name: f"#0a0b{number:02x}" for number, name in enumerate((*ALGORITHM_NAMES, _CUSTOM))}
 """of the algorithms"""
-_CUSTOM_MARKERS = "DvPXph<>"
-"""by which the algorithms of users are told apart"""
 FIRST, LAST, FULL = "#1d1e1f", "#202122", "#252627"
 """of a trial's accuracies: at its first rung, at the last rung, in full"""
 RAMP = tuple(f"#3031{level:02x}" for level in range(9))
@@ -68,14 +65,13 @@ class Drawn(NamedTuple):
 
 def figure_style(algorithm: str) -> Drawn:
     """What its settings say, with the colour that is drawn with."""
-    style = algorithm_kind(algorithm).figure_style
-    marker = _CUSTOM_MARKERS[zlib.crc32(algorithm.encode()) % len(_CUSTOM_MARKERS)]
-    return Drawn(_STAND_INS[css_name(algorithm)], marker if is_custom(algorithm) else style.marker, style.dashes)
+    kind = algorithm_kind(algorithm)
+    return Drawn(_STAND_INS[css_name(algorithm)], kind.marker_of(algorithm), kind.figure_style.dashes)
 
 
 def css_name(algorithm: str) -> str:
     """What the page's style calls it."""
-    return _CUSTOM if is_custom(algorithm) else algorithm
+    return algorithm if algorithm in ALGORITHM_NAMES else _CUSTOM
 
 
 class Colours(NamedTuple):

@@ -7,7 +7,6 @@ import textwrap
 
 from glad_ray.report.identity import is_baseline
 from glad_ray.spec.algorithms import algorithm_kind
-from glad_ray.spec.algorithms.custom import is_custom
 from glad_ray.spec.augmentation import DSA
 from glad_ray.spec.datasets import DATASETS
 from glad_ray.spec.network import TITLES
@@ -35,14 +34,12 @@ def dataset_title(name: str) -> str:
 
 def algorithm_title(algorithm: str) -> str:
     """`DM, distribution matching`; of a user's own its name."""
-    return algorithm if is_custom(algorithm) else algorithm_kind(algorithm).title
+    return algorithm_kind(algorithm).title_of(algorithm)
 
 
 def algorithm_label(algorithm: str) -> str:
     """`DM`; of a baseline its title, of a user's own its class."""
-    if is_custom(algorithm):
-        return algorithm.rpartition(":")[2]
-    return algorithm_title(algorithm) if is_baseline(algorithm) else algorithm.upper()
+    return algorithm_kind(algorithm).label_of(algorithm)
 
 
 def run_name(algorithm: str, space: str) -> str:

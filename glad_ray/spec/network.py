@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from glad_ray.errors import UserError, unknown
+from glad_ray.spec.code_names import Option, check_option_names, is_code_name, plain_options
 from glad_ray.spec.record import Record
 
 TITLES = {"convnet": "ConvNet", "alexnet": "AlexNet", "vgg11": "VGG11", "resnet18": "ResNet18", "vit": "ViT"}
@@ -31,9 +32,6 @@ SMALL_FAMILY_PIXELS = 64
 """the 32-pixel family of networks serves up to here, the other one above"""
 
 Norm = Literal["instancenorm", "batchnorm", "layernorm", "groupnorm", "none"]
-Option = bool | int | float | str
-
-_FOREIGN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _WORD = re.compile(r"(?!True|False)[A-Za-z_]\w*", re.ASCII)
 _DECIDED = ("num_classes", "in_chans", "weights", "pretrained")
 """options that are not the user's: the data decide the first two, and evaluation trains from scratch"""
@@ -57,29 +55,18 @@ class Network(Record):
     """blocks of the ConvNet; None: 3, 4, 5, 6, 7 at up to 32, 64, 128, 256, 512 pixels"""
     norm: Norm = "instancenorm"
     """normalisation layer of ConvNet, VGG11 and ResNet18"""
-    options: Mapping[str, Option] = {}
+    options: Annotated[Mapping[str, Option], plain_options("Network")] = {}
     """keyword arguments of a package.module:callable, passed on as they are, such as image_size=32"""
 
     @field_validator("name")
     @classmethod
     def _known_or_foreign(cls, name: str) -> str:
-        if name in NETWORK_NAMES or _FOREIGN.fullmatch(name):
+        if name in NETWORK_NAMES or is_code_name(name):
             return name
         raise UserError(
             f"{unknown('Network.name', name, NETWORK_NAMES)} Any other network that can be imported is named "
             "package.module:callable, for example torchvision.models:resnet50."
         )
-
-    @field_validator("options", mode="before")
-    @classmethod
-    def _plain_options(cls, options: Any) -> Any:
-        for name, value in options.items() if isinstance(options, Mapping) else ():
-            if not isinstance(value, Option) or (isinstance(value, float) and not math.isfinite(value)):
-                raise UserError(
-                    f"Network.options sets {name} to {value!r}: options are booleans, finite numbers and text; for "
-                    "anything else name a function of your own that sets it."
-                )
-        return options
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -89,12 +76,8 @@ class Network(Record):
             raise UserError(
                 f"{self.name} has no width, depth or norm of ours: leave them out and set options of its own instead."
             )
-        for name in self.options:
-            if name in _DECIDED or not (name.isascii() and name.isidentifier()):
-                raise UserError(
-                    f"Network.options of {self.name} cannot set {name!r}: options are names of arguments other than "
-                    f"{', '.join(_DECIDED)}, because the data decide the sizes and training starts from scratch."
-                )
+        why = "the data decide the sizes and training starts from scratch"
+        check_option_names(f"Network.options of {self.name}", self.options, _DECIDED, why)
         return self
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:

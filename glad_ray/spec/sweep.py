@@ -1,7 +1,6 @@
 """A named list of runs, how to evaluate them, and what resources each takes."""
 
 import itertools
-import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -9,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from glad_ray.errors import UserError, unknown
 from glad_ray.spec.augmentation import Augmentation
+from glad_ray.spec.code_names import is_code_name
 from glad_ray.spec.experts import Experts, ExpertSet, check_judges
 from glad_ray.spec.foreign_set import ForeignSet
 from glad_ray.spec.network import Network, NetworkByName
@@ -31,7 +31,7 @@ METRICS = {"per_class_accuracy": "glad_ray.metrics:per_class_accuracy"}
 
 
 def _metric_name(name: str) -> str:
-    if name not in METRICS and not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", name, re.ASCII):
+    if name not in METRICS and not is_code_name(name):
         raise UserError(
             f"{unknown('metric', name, METRICS)} One of your own is named package.module:callable, of (network, "
             "images, labels)."

@@ -13,10 +13,11 @@ from pydantic import BeforeValidator, SerializeAsAny
 from glad_ray.errors import UserError, unknown
 from glad_ray.spec.algorithms.base import AlgorithmSettings, LearningRates, Matching
 from glad_ray.spec.algorithms.baselines import Herding, KMeans, RandomReal, WholeDataset
-from glad_ray.spec.algorithms.custom import CustomAlgorithm, is_custom
+from glad_ray.spec.algorithms.custom import CustomAlgorithm
 from glad_ray.spec.algorithms.dc import DC
 from glad_ray.spec.algorithms.dm import DM
 from glad_ray.spec.algorithms.mtt import MTT
+from glad_ray.spec.code_names import is_code_name
 
 ALGORITHMS: tuple[type[AlgorithmSettings], ...] = (RandomReal, Herding, KMeans, DC, DM, MTT, WholeDataset)
 """in the order of tables: the baselines, what is distilled, the upper bound; those of users come before that"""
@@ -29,25 +30,27 @@ REAL_BATCH_BYTES = 2**31
 
 def algorithm_kind(name: str) -> type[AlgorithmSettings]:
     """What is known of the algorithm that tables and files call so."""
-    return CustomAlgorithm if is_custom(name) else _BY_NAME[name]
+    return CustomAlgorithm if is_code_name(name) else _BY_NAME[name]
 
 
 def algorithm_order(name: str) -> tuple[int, str]:
     """A key that sorts algorithms as tables show them."""
     # Beside the last of those that distil.
-    known = MTT.name_of() if is_custom(name) else name
-    return ALGORITHM_NAMES.index(known), name if is_custom(name) else ""
+    known = MTT.name_of() if is_code_name(name) else name
+    return ALGORITHM_NAMES.index(known), name if is_code_name(name) else ""
 
 
 def _read(value: Any) -> Any:
     """Settings as they are written: by their name alone, or with their fields."""
+    if isinstance(value, AlgorithmSettings):
+        return value
     fields = {"name": value} if isinstance(value, str) else value
     if not isinstance(fields, Mapping):
-        return fields
+        raise UserError(f"{value!r} is no algorithm: write its name, or its record, for example DM().")
     name = fields.get("name")
     if not isinstance(name, str):
         raise UserError(f"An algorithm is known by its name, and {name!r} is none: use {', '.join(ALGORITHM_NAMES)}.")
-    if name not in _BY_NAME and not is_custom(name):
+    if name not in _BY_NAME and not is_code_name(name):
         raise UserError(
             f"{unknown('algorithm', name, ALGORITHM_NAMES)} One of your own is named package.module:class, with "
             "CustomAlgorithm."

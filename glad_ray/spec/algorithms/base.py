@@ -7,6 +7,8 @@ as they are.
 
 from typing import ClassVar, NamedTuple, Self
 
+from typing_extensions import override
+
 from glad_ray.spec.experts import Count, Experts, Positive
 from glad_ray.spec.record import Record
 
@@ -66,6 +68,21 @@ class AlgorithmSettings(Record):
         """The name of the algorithm itself."""
         name: str = cls.model_fields["name"].default
         return name
+
+    @classmethod
+    def title_of(cls, name: str) -> str:
+        """In full, for people, of an algorithm that tables call so."""
+        return cls.title
+
+    @classmethod
+    def label_of(cls, name: str) -> str:
+        """In short, for people."""
+        return name.upper() if cls.distils else cls.title
+
+    @classmethod
+    def marker_of(cls, name: str) -> str:
+        """Its mark in figures."""
+        return cls.figure_style.marker
 
     @classmethod
     def original(cls) -> Self | None:
@@ -134,6 +151,22 @@ class Matching(AlgorithmSettings):
     distils: ClassVar[bool] = True
     iterations: Count
     learning_rates: LearningRates
+
+    @override
+    def steps(self, images_per_class: int) -> int:
+        return self.iterations
+
+
+class MatchingRealImages(Matching):
+    """One whose steps send real images through the backbone."""
+
+    real_batch_size: Count = 256
+    """real images per class and step"""
+
+    @property
+    @override
+    def real_images(self) -> int | None:
+        return self.real_batch_size
 
 
 def small_experts(experts: Experts, *, count: int, epochs: int) -> Experts:

@@ -1,10 +1,10 @@
 """An algorithm of the user's own, named as `package.module:class`."""
 
-import re
+import zlib
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import model_validator
 from typing_extensions import override
 
 from glad_ray.spec.algorithms.base import (
@@ -15,10 +15,11 @@ from glad_ray.spec.algorithms.base import (
     Matching,
     small_experts,
 )
+from glad_ray.spec.code_names import CodeName, Option, check_option_names, plain_options
 from glad_ray.spec.experts import Count, Experts, Positive
-from glad_ray.spec.network import Option
 
-_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+_MARKERS = "DvPXph<>"
+"""by which one algorithm of a user is told from another"""
 
 
 class CustomAlgorithm(Matching):
@@ -27,16 +28,16 @@ class CustomAlgorithm(Matching):
     The class is called as `class(tools, **options)`, with `glad_ray.algorithms.Tools`, on every machine that distils.
     """
 
-    name: str = Field(pattern=f"^{_NAME.pattern}$")
+    name: CodeName
     """package.module:class"""
-    title: ClassVar[str] = "An algorithm of the user's own"
+    title: ClassVar[str] = "Algorithms of users"
     implementation: ClassVar[str] = "glad_ray.algorithms.custom:CustomMatching"
     figure_style: ClassVar[FigureStyle] = FigureStyle("#a5327d", "#e58ac4", marker="D")
 
     iterations: Count = 1000
     """steps on the images"""
     learning_rates: LearningRates = LearningRates(pixels=1.0, f=1.0, w=0.1)
-    options: Mapping[str, Option] = {}
+    options: Annotated[Mapping[str, Option], plain_options("CustomAlgorithm")] = {}
     """keyword arguments of the class, passed on as they are"""
     real_batch_size: Count | None = 256
     """real images per class and step, where it asks for some; None: it asks for none"""
@@ -46,11 +47,33 @@ class CustomAlgorithm(Matching):
     """what a step costs, for estimates alone: so many forward passes of one image through the backbone; None: as many
     as gradient matching makes of as many images"""
 
+    @model_validator(mode="after")
+    def _arguments(self) -> Self:
+        check_option_names(
+            f"CustomAlgorithm.options of {self.name}", self.options, ("tools",), "tools is what it is given already"
+        )
+        return self
+
     def __hash__(self) -> int:
         return hash((self.name, self.content_id))
 
     def _decisive(self, content: dict[str, Any]) -> dict[str, Any]:
         return content | {"passes": None}
+
+    @classmethod
+    @override
+    def title_of(cls, name: str) -> str:
+        return name
+
+    @classmethod
+    @override
+    def label_of(cls, name: str) -> str:
+        return name.rpartition(":")[2]
+
+    @classmethod
+    @override
+    def marker_of(cls, name: str) -> str:
+        return _MARKERS[zlib.crc32(name.encode()) % len(_MARKERS)]
 
     @classmethod
     @override
@@ -68,10 +91,6 @@ class CustomAlgorithm(Matching):
         return self.real_batch_size
 
     @override
-    def steps(self, images_per_class: int) -> int:
-        return self.iterations
-
-    @override
     def network_passes(self, *, real: int, synthetic: int, images_per_class: int) -> float:
         return self.passes or real * TRAINING + synthetic * SECOND_ORDER
 
@@ -80,8 +99,3 @@ class CustomAlgorithm(Matching):
         experts = self.experts and small_experts(self.experts, count=2, epochs=self.experts.epochs)
         real = self.real_batch_size and min(self.real_batch_size, 8)
         return self.replace(iterations=3, experts=experts, real_batch_size=real)
-
-
-def is_custom(name: str) -> bool:
-    """Whether an algorithm is known by where its class is."""
-    return _NAME.fullmatch(name) is not None

@@ -4,14 +4,14 @@ from typing import ClassVar, Literal, Self
 
 from typing_extensions import override
 
-from glad_ray.spec.algorithms.base import SECOND_ORDER, TRAINING, FigureStyle, LearningRates, Matching
+from glad_ray.spec.algorithms.base import SECOND_ORDER, TRAINING, FigureStyle, LearningRates, MatchingRealImages
 from glad_ray.spec.experts import Count, Positive
 
 _INNER_LOOPS = {1: 1, 10: 50, 20: 25, 30: 20, 40: 15, 50: 10}
 """of the original, by images per class; its outer loops are as many as the images per class"""
 
 
-class DC(Matching):
+class DC(MatchingRealImages):
     """Gradient matching: equation (1) of GLaD; Zhao et al., "Dataset Condensation with Gradient Matching"."""
 
     name: Literal["dc"] = "dc"
@@ -22,8 +22,6 @@ class DC(Matching):
 
     iterations: Count = 1000
     """networks drawn; each serves for `outer_loops` steps on the images"""
-    real_batch_size: Count = 256
-    """real images per class and step"""
     network_lr: Positive = 0.01
     """of the network trained on the synthetic images between outer loops"""
     outer_loops: Count | None = None
@@ -45,11 +43,6 @@ class DC(Matching):
         ipc = images_per_class
         inner = _INNER_LOOPS.get(ipc) or (round(500 / ipc) if ipc > 10 else 1 + round(49 * (ipc - 1) / 9))
         return self.outer_loops or ipc, self.inner_loops or max(1, inner)
-
-    @property
-    @override
-    def real_images(self) -> int | None:
-        return self.real_batch_size
 
     @override
     def steps(self, images_per_class: int) -> int:

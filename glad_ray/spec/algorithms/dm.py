@@ -4,11 +4,11 @@ from typing import ClassVar, Literal, Self
 
 from typing_extensions import override
 
-from glad_ray.spec.algorithms.base import FORWARD, INPUT_GRADIENT, FigureStyle, LearningRates, Matching
+from glad_ray.spec.algorithms.base import FORWARD, INPUT_GRADIENT, FigureStyle, LearningRates, MatchingRealImages
 from glad_ray.spec.experts import Count
 
 
-class DM(Matching):
+class DM(MatchingRealImages):
     """Distribution matching: equation (2) of GLaD; Zhao and Bilen, "Condensation with Distribution Matching"."""
 
     name: Literal["dm"] = "dm"
@@ -18,18 +18,7 @@ class DM(Matching):
     paper_layer: ClassVar[str | None] = "f20"
 
     iterations: Count = 20000
-    real_batch_size: Count = 256
-    """real images per class and step"""
     learning_rates: LearningRates = LearningRates(pixels=1.0, f=1.0, w=0.1)
-
-    @property
-    @override
-    def real_images(self) -> int | None:
-        return self.real_batch_size
-
-    @override
-    def steps(self, images_per_class: int) -> int:
-        return self.iterations
 
     @override
     def smallest_batch(self, images_per_class: int, classes: int) -> int:

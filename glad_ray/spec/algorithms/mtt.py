@@ -73,10 +73,6 @@ class MTT(Matching):
         return StepSize(self.step_size, self.step_size_lr)
 
     @override
-    def steps(self, images_per_class: int) -> int:
-        return self.iterations
-
-    @override
     def smallest_batch(self, images_per_class: int, classes: int) -> int:
         # A single image left over joins others if it must.
         images = classes * images_per_class

@@ -1,14 +1,14 @@
 """An image prior of the user's own, named as `package.module:function`."""
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from typing_extensions import override
 
 from glad_ray.errors import UserError, unknown
+from glad_ray.spec.code_names import CodeName, Option, plain_options
 from glad_ray.spec.generators.base import GeneratorRecord, Init
-from glad_ray.spec.network import Option
 
 _KINDS = ("f", "w")
 
@@ -21,7 +21,7 @@ class CustomGenerator(GeneratorRecord):
     """
 
     kind: Literal["custom"] = "custom"
-    name: str = Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")
+    name: CodeName
     """package.module:function"""
     resolution: int = Field(ge=1)
     """side of the images in pixels"""
@@ -33,7 +33,7 @@ class CustomGenerator(GeneratorRecord):
     """how its latents can start, the usual way first"""
     parameters: int = Field(default=0, ge=0)
     """numbers that have to be kept to decode its latents"""
-    options: Mapping[str, Option] = {}
+    options: Annotated[Mapping[str, Option], plain_options("CustomGenerator")] = {}
     """keyword arguments of the function, passed on as they are"""
 
     @model_validator(mode="after")
