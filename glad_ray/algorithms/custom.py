@@ -34,10 +34,11 @@ from glad_ray.trajectories import Trajectories
 
 
 class Tools:
-    """What an algorithm may ask for, of one run. All that is drawn follows from the run, what it is for, and the step.
+    """What a user's algorithm is given: networks, real images, augmentation and random numbers of one run.
 
-    `run`: its settings; `classes`: how many there are; `device`: where images and networks are; `trajectories`: of the
-    experts that the run asks for, None if it asks for none.
+    They depend on nothing but the run and the number of the step, so that a run that was stopped goes on as if it had
+    not been. Attributes: `run`, the run's record; `classes`, their number; `device`, where images and networks lie;
+    `trajectories`, parameters of the run's experts, or None if its settings name no experts.
     """
 
     def __init__(self, run: Run, dataset: Dataset, trajectories: Trajectories | None, device: torch.device) -> None:
@@ -60,14 +61,18 @@ class Tools:
     def augmented(
         self, images: Float[Tensor, "n c h w"], labels: Int64[Tensor, " n"], step: int
     ) -> Float[Tensor, "n c h w"]:
-        """Images through the run's augmentation, each as the real ones of its class are at this step."""
+        """Images after the run's augmentation. Those of a class get the same operation, with the same random
+        parameters, as the class's real images at this step; `labels` on the CPU.
+        """
         return apply(images, draw_of_step(self.run, self._dataset, step, self.device), labels)
 
     def real_batches(
         self, network: Classifier, step: int
     ) -> Iterator[tuple[int, int, Iterator[Float[Tensor, "b c h w"]]]]:
-        """Of each class in turn, itself, how many real images it has at this step, and these, augmented, in parts that
-        `network` can take at once.
+        """Yields three things for each class: its number; how many real images of it are drawn for this step; and an
+        iterator over these images, augmented, in batches small enough for `network` and the memory there is.
+
+        Raises `UserError` if the algorithm's `real_batch_size` is None.
         """
         if self._real is None:
             raise UserError(f"Algorithm {self.run.algorithm.name} asks for real images: set its real_batch_size.")

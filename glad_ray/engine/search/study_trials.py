@@ -32,7 +32,11 @@ SAME = "same as trial"
 
 
 class StudyTrials:
-    """`owner`: the storage that begins trials here; `on_refused` is told of draws of which no run can be made."""
+    """All trials of one study, and the run of each.
+
+    `owner` is the id of this driver's storage, noted in every trial that it begins. `on_refused` is called with each
+    draw from which no run can be made.
+    """
 
     def __init__(
         self,

@@ -124,7 +124,7 @@ class AlgorithmSettings(Record):
         return 0.0
 
     def implied(self, field: str, images_per_class: int) -> str | None:
-        """What is meant by a field that is None, for people; None: that is the backbone's."""
+        """What a field that is None stands for, as text; None: it stands for the backbone's own value."""
         return None
 
     def small(self) -> Self:

@@ -23,9 +23,10 @@ _MARKERS = "DvPXph<>"
 
 
 class CustomAlgorithm(Matching):
-    """What a class of the user's matches, `glad_ray.algorithms.CustomMatching` says how it is asked.
+    """A matching algorithm that is a class in the user's own code.
 
-    The class is called as `class(tools, **options)`, with `glad_ray.algorithms.Tools`, on every machine that distils.
+    Every machine that distils imports the class and calls it as `class(tools, **options)`; `tools` is a
+    `glad_ray.algorithms.Tools`. What methods the class must have is said in `glad_ray/algorithms/custom.py`.
     """
 
     name: CodeName
@@ -44,8 +45,8 @@ class CustomAlgorithm(Matching):
     experts: Experts | None = None
     """networks trained on the real data that it is given; None: it is given none"""
     passes: Positive | None = None
-    """what a step costs, for estimates alone: so many forward passes of one image through the backbone; None: as many
-    as gradient matching makes of as many images"""
+    """cost of a step, in forward passes of one image through the backbone; used for estimates only, and no part of the
+    run's identity; None: estimated as if it were gradient matching"""
 
     @model_validator(mode="after")
     def _arguments(self) -> Self:
