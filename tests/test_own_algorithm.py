@@ -175,7 +175,7 @@ def test_options_that_it_does_not_take_are_told_before_anything_is_written(stora
         ({"options": {"spread": [1]}}, "CustomAlgorithm.options sets spread to .*booleans, finite numbers and text"),
         ({"options": {"tools": 1}}, "cannot set 'tools'"),
         ({"options": {"a b": 1}}, "cannot set 'a b'"),
-        ({"name": "moments"}, "'moments' names no code: write package.module:callable"),
+        ({"name": "moments"}, "'moments' names no code: it should match pattern package.module:callable"),
         ({"iterations": 0}, "iterations"),
         ({"passes": 0}, "passes"),
     ],

@@ -21,7 +21,9 @@ def is_code_name(name: str) -> bool:
 
 def _code_name(name: str) -> str:
     if not is_code_name(name):
-        raise UserError(f"{name!r} names no code: write package.module:callable, for example mine:Method.")
+        raise UserError(
+            f"{name!r} names no code: it should match pattern package.module:callable, for example mine:Method."
+        )
     return name
 
 
