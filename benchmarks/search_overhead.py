@@ -112,7 +112,7 @@ def measure(trials: int) -> list[Mark]:
         study = Study(made, storage, None, False, view.show)
         plan = plan_search(made, storage)
         remaining = RemainingWork((), plan.runs, (), plan.expert_sets, ())
-        search_on_ray(study, plan, remaining, storage, address=None, view=view, work=work)
+        search_on_ray(study, plan, remaining, {}, storage, address=None, view=view, work=work)
         study.write()
     return view.ended
 

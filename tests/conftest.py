@@ -90,9 +90,12 @@ def sample(cache):
 
 @pytest.fixture(scope="session", autouse=True)
 def no_cluster():
-    """Whatever Ray cluster runs on this machine is left alone."""
+    """Whatever Ray cluster runs on this machine is left alone; those of tests do not give way to other tests, as Ray's
+    workers give way to all else on a machine.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_ADDRESS", "local")
+        patch.setenv("RAY_worker_niceness", "0")
         yield
 
 

@@ -251,6 +251,23 @@ def test_more_than_the_machine_has_is_told_before_anything_starts(capsys):
     captured = capsys.readouterr()
     assert "resources.trial.gpus=64" in captured.err
     assert len(captured.err.strip().splitlines()) == 1
+    assert not _files("runs")
+
+
+@pytest.mark.parametrize(
+    ("where", "cannot_be"),
+    [
+        ('"vgg11", width=2', '"tests.no_such_module:network"'),
+        ("RandomReal()", 'RandomReal(), dataset="cifar10"'),
+        ("repeats=2", 'repeats=2, metrics=["tests.no_such_module:metric"]'),
+    ],
+    ids=["network", "dataset", "metric"],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(where, cannot_be, capsys):
+    Path("small.py").write_text(SWEEP.replace(where, cannot_be))
+    assert main(["sweep", "small.py", "--in-process", "--device", "cpu"]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert not _files("runs")
 
 
 def test_corrupt_data_names_the_file(capsys, tmp_path, monkeypatch):

@@ -150,6 +150,14 @@ def test_a_range_that_draws_what_no_run_has_is_refused_before_anything_is_writte
     assert not (tmp_path / "storage").exists()
 
 
+@pytest.mark.parametrize("cannot_be", ["dataset=cifar10", 'generator={"path": "no/such/file.safetensors"}'])
+def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path, capsys, cannot_be):
+    words = ["search", written(tmp_path), "--storage", str(tmp_path / "storage"), "--in-process", "--set", cannot_be]
+    assert main(words) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert not [path for path in (tmp_path / "storage").rglob("*") if path.is_file()]
+
+
 def test_draws_of_which_no_run_can_be_made_are_told_everywhere(tmp_path, capsys, monkeypatch):
     def proposed(search, ask):
         run = propose(search, ask)

@@ -18,7 +18,7 @@ from glad_ray.cli.common import (
     say_licences,
 )
 from glad_ray.errors import GladRayError, UserError
-from glad_ray.plan import as_stored, write_plan
+from glad_ray.plan import as_stored
 from glad_ray.progress.driver import driving
 from glad_ray.results import SearchTrial, read_trials
 from glad_ray.spec.code import as_code
@@ -90,7 +90,6 @@ def search(
         budget = found.budget
         if budget is None and found.winner is not None:
             plan = as_stored(plan_winner(made, found.winner.run), kept)
-            write_plan(plan, kept)
             budget = run_plan(plan, kept, address, where)
             console().print(f"The report of the winner is {kept}/{write_report(kept)}")
         console().print(f"The report of the search is {kept}/{write_search_report(kept)}")

@@ -21,7 +21,7 @@ from glad_ray.cli.common import (
     say_licences,
 )
 from glad_ray.errors import GladRayError, UserError
-from glad_ray.plan import Plan, as_stored, make_plan, write_plan
+from glad_ray.plan import Plan, as_stored, make_plan
 from glad_ray.plan.cluster_file import CLUSTER_VARIABLE, read_node_types
 from glad_ray.plan.machines import NodeType, machines_table
 from glad_ray.plan.show import differences_table, plan_tables
@@ -174,7 +174,6 @@ def execute(made: Plan, storage: Storage, address: str | None, device: str | Non
 
     with driving(storage, say):
         made = as_stored(made, storage)
-        write_plan(made, storage)
         say_licences(made.runs)
         budget = run_plan(made, storage, address, device)
         console().print(f"The report is {storage}/{write_report(storage)}")

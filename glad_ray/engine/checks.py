@@ -1,30 +1,54 @@
-"""What is tried before anything is started: every network, generator, algorithm and metric that a plan needs."""
+"""What is tried before anything is started: the data, networks, generators, algorithms and metrics of a plan."""
 
 from glad_ray.algorithms import check_algorithm
+from glad_ray.data import find_dataset
 from glad_ray.engine.process_state import restored
 from glad_ray.engine.remaining import RemainingWork
 from glad_ray.generators import check_generator, read_file
 from glad_ray.metrics import metric
 from glad_ray.networks import check_network
 from glad_ray.plan import Plan
-from glad_ray.spec import DatasetFacts, GeneratorRecord, Network, Run, dataset_facts
+from glad_ray.spec import DatasetFacts, GeneratorRecord, Network, Resources, Run, dataset_facts
 from glad_ray.stylegan.files import GeneratorFile
 
 
-def check_code(plan: Plan, remaining: RemainingWork) -> None:
-    """Raise the `UserError` that importing some algorithm or metric of what is left would meet."""
+def check_plan(
+    plan: Plan, remaining: RemainingWork, *, device: str | None, evaluated: bool = True
+) -> dict[GeneratorRecord, GeneratorFile]:
+    """Raise the `UserError` that what is left would meet: data that is not there, an algorithm or metric that cannot be
+    imported, a network that cannot be built or trained, a generator that cannot be built.
+
+    `device`: of this process; None: on Ray, on the devices that the plan's shares ask for. `evaluated`: its evaluations
+    belong to it too. Returns the weights of trained generators.
+    """
     for run in remaining.to_distill:
         check_algorithm(run)
     for evaluation in plan.sweep.evaluations if remaining.to_evaluate or remaining.to_distill else ():
         for name in evaluation.metrics:
             metric(name)
+    check_networks(plan, remaining, evaluated=evaluated)
+    for key in remaining.data:
+        find_dataset(key.dataset)
+    shared_on, own_on = (device, device) if device is not None else _devices(remaining, plan.sweep.resources)
+    for run in remaining.to_distill:
+        if run.generator is not None:
+            check_generator(run.generator, own_on if run.learn_generator else shared_on)
+    files = {record: read_file(record) for record in remaining.generators}
+    return {record: file for record, file in files.items() if file is not None}
+
+
+def _devices(remaining: RemainingWork, resources: Resources) -> tuple[str, str]:
+    """On Ray, where runs share a generator, and where they have one of their own."""
+    on_gpus = any(each.gpus for each in remaining.trial_bundles(resources))
+    shared_on, own_on = (
+        "cuda" if gpus and not resources.logical_gpus else "cpu"
+        for gpus in (resources.generator_gpus or on_gpus, on_gpus)
+    )
+    return shared_on, own_on
 
 
 def check_networks(plan: Plan, remaining: RemainingWork, *, evaluated: bool = True) -> None:
-    """Raise the `UserError` that building some network of what is left, or training it, would meet.
-
-    `evaluated`: its evaluations belong to it too.
-    """
+    """The same of its networks alone."""
     needed: dict[tuple[Network, DatasetFacts, int, int], None] = {}
     for run in (*remaining.to_distill, *remaining.to_evaluate):
         facts, size = run.facts, _set_size(run)
@@ -53,14 +77,3 @@ def _set_size(run: Run) -> int:
     if run.ipc is None:
         return run.facts.train_images - run.held_out * run.facts.classes
     return run.facts.classes * run.ipc
-
-
-def check_generators(remaining: RemainingWork, *, shared_on: str, own_on: str) -> dict[GeneratorRecord, GeneratorFile]:
-    """Raise the `UserError` that building some generator of what is left would meet, on the devices where runs share
-    them and have their own; returns the weights of trained ones.
-    """
-    for run in remaining.to_distill:
-        if run.generator is not None:
-            check_generator(run.generator, own_on if run.learn_generator else shared_on)
-    files = {record: read_file(record) for record in remaining.generators}
-    return {record: file for record, file in files.items() if file is not None}

@@ -106,7 +106,11 @@ def read_plan(storage: Storage) -> Plan:
 
 
 def write_plan(plan: Plan, storage: Storage) -> None:
-    """Keep the sweep, and the order of its runs, beside what they make."""
+    """Keep the sweep, and the order of its runs, beside what they make; of a plan without runs, there is nothing to
+    keep.
+    """
+    if not plan.runs:
+        return
     kept = {
         "sweep": plan.sweep.model_dump(mode="json"),
         "runs": [run.run_id for run in plan.runs],

@@ -1,16 +1,15 @@
 """Sweeps and searches on a Ray cluster."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import ray
 from ray import tune
 
-from glad_ray.data import find_dataset
 from glad_ray.engine.budget import Budget
 from glad_ray.engine.carry_out import REAL, Work
-from glad_ray.engine.checks import check_code, check_generators, check_networks
+from glad_ray.engine.checks import check_plan
 from glad_ray.engine.cluster.connection import check_resources, connected, node_types
 from glad_ray.engine.cluster.first_process import check_first_process
 from glad_ray.engine.jobs import WorkClass
@@ -25,12 +24,13 @@ from glad_ray.engine.search.policy import SearchPolicy
 from glad_ray.engine.search.study import Study
 from glad_ray.engine.shares import ShareTable
 from glad_ray.engine.sweep_policy import SweepPolicy
-from glad_ray.plan import Plan
+from glad_ray.plan import Plan, write_plan
 from glad_ray.plan.machines import NodeType, held_gpus
 from glad_ray.progress.events import ClusterJoined
 from glad_ray.progress.view import View
-from glad_ray.spec import Sweep
+from glad_ray.spec import GeneratorRecord, Sweep
 from glad_ray.storage import Storage
+from glad_ray.stylegan.files import GeneratorFile
 
 
 def run_on_ray(
@@ -42,7 +42,8 @@ def run_on_ray(
     work: Work = REAL,
     callbacks: Sequence[tune.Callback] = (),
 ) -> str | None:
-    """Run what is left of a plan on a cluster; a run that fails is recorded, and the others go on.
+    """Run what is left of a plan on a cluster, and keep the plan beside it; a run that fails is recorded, the others go
+    on.
 
     Returns the budget that ended it before all was done, in words; None: none did. `address` is `auto` or host:port;
     None: a cluster of this machine alone. `callbacks` are Ray Tune's, which are told of every distillation. Raises
@@ -53,11 +54,12 @@ def run_on_ray(
     remaining = remaining_work(plan, storage)
     show_begun(plan, remaining, storage, view)
     if not (remaining.to_distill or remaining.to_evaluate or remaining.expert_sets):
+        write_plan(plan, storage)
         return None
-    check_code(plan, remaining)
-    check_networks(plan, remaining)
+    files = check_plan(plan, remaining, device=None)
     policy = SweepPolicy(remaining, plan.sweep, storage, view, work.finish)
-    with cluster_for(remaining, plan.sweep, storage, address, view) as cluster:
+    checked = partial(write_plan, plan, storage)
+    with cluster_for(remaining, files, plan.sweep, storage, address, view, checked) as cluster:
         _schedule(policy, remaining, cluster, budget, view, work, callbacks)
     raise_unless_recorded(plan.sweep, remaining.expert_sets, policy.experts.faults)
     return budget.spent if policy.unfinished else None
@@ -67,6 +69,7 @@ def search_on_ray(
     study: Study,
     plan: Plan,
     remaining: RemainingWork,
+    files: Mapping[GeneratorRecord, GeneratorFile],
     storage: Storage,
     *,
     address: str | None,
@@ -74,12 +77,12 @@ def search_on_ray(
     work: Work = REAL,
 ) -> str | None:
     """Distil and evaluate all that a study asks for; `plan` and `remaining` have runs that need what any of its runs
-    needs.
+    needs, `files` the weights of their generators.
 
     Returns and raises what `run_on_ray` does.
     """
     budget = Budget(plan.sweep.resources)
-    with cluster_for(remaining, plan.sweep, storage, address, view) as cluster:
+    with cluster_for(remaining, files, plan.sweep, storage, address, view) as cluster:
         _schedule(SearchPolicy(study, plan, storage), remaining, cluster, budget, view, work)
     return None if study.finished else budget.spent
 
@@ -103,23 +106,21 @@ def _schedule(
 
 @contextlib.contextmanager
 def cluster_for(
-    remaining: RemainingWork, sweep: Sweep, storage: Storage, address: str | None, view: View
+    remaining: RemainingWork,
+    files: Mapping[GeneratorRecord, GeneratorFile],
+    sweep: Sweep,
+    storage: Storage,
+    address: str | None,
+    view: View,
+    checked: Callable[[], object] = lambda: None,
 ) -> Iterator[Cluster]:
     """A cluster with all that units of work share: images, generators, experts. `address` is `auto` or host:port; None:
     a cluster of this machine alone.
 
-    Raises `UserError` before anything is started if data is not there, or the cluster, or what a unit of work asks of
-    it.
+    `files`: the weights of trained generators. Raises `UserError` if the cluster is not there, or not what a unit of
+    work asks of it; calls `checked` once it is found to be, before an image is read.
     """
-    for key in remaining.data:
-        find_dataset(key.dataset)
     resources = sweep.resources
-    on_gpus = any(each.gpus for each in remaining.trial_bundles(resources))
-    shared_on, own_on = (
-        "cuda" if gpus and not resources.logical_gpus else "cpu"
-        for gpus in (resources.generator_gpus or on_gpus, on_gpus)
-    )
-    files = check_generators(remaining, shared_on=shared_on, own_on=own_on)
     with connected(address) as joined:
         if joined is not None:
             has = ray.cluster_resources()
@@ -127,6 +128,7 @@ def cluster_for(
         check_first_process(view)
         held, types = held_gpus(remaining.to_distill, resources), node_types(joined)
         check_resources(resources, remaining.units(sweep), types, held=held)
+        checked()
         shares = ShareTable(resources, _most_gpus(held, types))
         # The object store holds the only copy: a driver that kept another would double it.
         data = {key: ray.put(key.load(view, partial(decode_on_cluster, view))) for key in remaining.data}
