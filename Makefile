@@ -16,6 +16,9 @@ FOR_CLUSTER := openssh-server openssh-client rsync iproute2 netcat-openbsd tmux 
 # Three workers: some tests compute and others wait for processes. Their order is that of tests/conftest.py.
 PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder --durations 25
 
+# Every process of a test would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-all test-gpu test-full test-faults test-cluster setup clean
 
 demo: $(READY)
