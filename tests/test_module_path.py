@@ -139,7 +139,9 @@ def test_a_module_by_name_that_a_library_hides_is_named(folder):
 def test_modules_beside_a_sweep_come_after_the_libraries(folder):
     load_sweep(folder / "small.py")
     assert sys.path[-1] == str(folder)
-    assert not list(folder.rglob("*.pyc"))
+    imported = [module for module in sys.modules.values() if str(folder) in str(getattr(module, "__file__", ""))]
+    assert [module.__name__ for module in imported if module.__name__ in LIBRARIES] == []
+    assert sys.modules["mine"] in imported
 
 
 def test_only_the_job_of_a_sweep_file_has_workers_without_the_current_folder(folder):
