@@ -140,3 +140,11 @@ def test_a_search_against_the_grid(benchmark, monkeypatch, capsys, tmp_path):
     assert int(said) == steps["grid"]
     (said,) = [title for title in rows if title.startswith("distillation steps")]
     assert int(said.split()[-1]) == steps["search"]
+
+
+def test_starting(benchmark, capsys):
+    benchmark("starting", "--repeats", "1", "--only", "algorithm=random").main()
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "│ " in line and "checkout" not in line]
+    *_, distilled, finished, whole, workers, _ = row.split("│")
+    assert 0 < float(distilled) < float(finished) < float(whole)
+    assert int(workers) >= 2

@@ -6,7 +6,7 @@ from typing import Any
 
 from glad_ray.errors import UserError, unknown
 from glad_ray.spec.experts import ExpertSet
-from glad_ray.spec.record import R, field_paths, replace_at, value_at
+from glad_ray.spec.record import R, Record, field_paths, replace_at, value_at
 from glad_ray.spec.resources import Resources, field_of_today
 from glad_ray.spec.run import Run
 from glad_ray.spec.search import Search
@@ -85,8 +85,15 @@ def override_experts(expert_set: ExpertSet, assignments: Sequence[str]) -> tuple
 
 
 def _is(value: Any, wanted: Any) -> bool:
-    """Whether a field has the value that a condition asks for: `none` is None, or the word where that is a value."""
-    return value == wanted or (wanted is None and value == "none")
+    """Whether a field has the value that a condition asks for: `none` is None, or the word where that is a value; of a
+    record, its name is enough.
+    """
+    return wanted in (value, _name(value)) or (wanted is None and value == "none")
+
+
+def _name(value: Any) -> Any:
+    """The name of a record that has one, another value itself."""
+    return getattr(value, "name", value) if isinstance(value, Record) else value
 
 
 def rank(run: Run, conditions: Sequence[str]) -> int:
@@ -129,6 +136,6 @@ def only(sweep: Sweep, conditions: Sequence[str]) -> Sweep:
         having = [(run, value_at(run, key)) for run in runs if key in set(field_paths(run))]
         runs = tuple(run for run, value in having if any(_is(value, wanted) for wanted in values))
         if not runs:
-            there = ", ".join(dict.fromkeys(str(value) for _, value in having))
+            there = ", ".join(dict.fromkeys(str(_name(value)) for _, value in having))
             raise UserError(f"--only leaves no run: {key} is {there} in the runs of {sweep.name}.")
     return sweep.replace(runs=runs)

@@ -60,6 +60,7 @@ def test_mistakes_are_one_sentence(assignment, sentence):
 def test_only_some_runs():
     some = only(SWEEP, ["algorithm.name=dc", "algorithm.name=dm", "space=pixel"])
     assert [(run.algorithm.name, run.space) for run in some.runs] == [("dc", "pixel"), ("dm", "pixel")]
+    assert only(SWEEP, ["algorithm=dc", "algorithm=dm", "space=pixel"]).runs == some.runs
     # A run without the field is not one that has it.
     assert {run.algorithm.name for run in only(SWEEP, ["algorithm.iterations=5000"]).runs} == {"mtt"}
 
@@ -70,6 +71,7 @@ def test_only_some_runs():
         (["algorithm.nam=dc"], "Did you mean 'algorithm.name'?"),
         (["seed"], "--only takes key=value"),
         (["space=f9"], "--only leaves no run: space is pixel, f2 in the runs of s."),
+        (["algorithm=ncfm"], "--only leaves no run: algorithm is random, dc, dm, mtt in the runs of s."),
     ],
 )
 def test_mistakes_in_only_are_one_sentence(conditions, sentence):
