@@ -67,6 +67,28 @@ def raised() -> Iterator[Callable[[], int | None]]:
 
 
 @contextlib.contextmanager
+def first_of_all() -> Iterator[None]:
+    """Raise an interrupt again where something else was raised while it ended what was under way: a cluster of this
+    process gets the signals of its terminal too, and may be gone by then.
+    """
+    try:
+        yield
+    except Exception as error:
+        interrupt = _interrupt_before(error)
+        if interrupt is None:
+            raise
+        raise interrupt from error
+
+
+def _interrupt_before(error: BaseException) -> KeyboardInterrupt | None:
+    """The interrupt in whose handling an error was raised; None: there is none, or the error tells what it was."""
+    before: BaseException | None = error
+    while before is not None and not isinstance(before, KeyboardInterrupt):
+        before = before.__cause__ if before.__suppress_context__ else before.__context__
+    return before
+
+
+@contextlib.contextmanager
 def hangups_ignored() -> Iterator[None]:
     """Within, a terminal that goes away does not end this process; outside the main thread, this does nothing."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGHUP"):

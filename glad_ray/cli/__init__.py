@@ -11,7 +11,7 @@ import typer
 from glad_ray.cli import generators, runs, searches, sweeps
 from glad_ray.cli.output import Lasting, open_closed_streams
 from glad_ray.errors import BudgetError, GladRayError, UserError
-from glad_ray.interrupts import raised
+from glad_ray.interrupts import first_of_all, raised
 from glad_ray.progress.faults import Fault
 from glad_ray.version import __version__
 
@@ -77,7 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(words: Sequence[str]) -> int:
     with raised() as interrupted:
         try:
-            result = app(args=[word for word in words if word != "--"], prog_name="glad-ray", standalone_mode=False)
+            with first_of_all():
+                result = app(args=[word for word in words if word != "--"], prog_name="glad-ray", standalone_mode=False)
             code = result if isinstance(result, int) else 0
             # Typer itself catches the interrupt and only returns its code.
             return _complain(_INTERRUPTED, interrupted() or code) if code == 130 else code

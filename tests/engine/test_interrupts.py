@@ -11,7 +11,8 @@ import pytest
 
 from glad_ray.checkpoints import DistillationState
 from glad_ray.engine.in_process import distill_in_process
-from glad_ray.interrupts import Terminated, found_again, kept_back, raised, within
+from glad_ray.errors import RunError
+from glad_ray.interrupts import Terminated, first_of_all, found_again, kept_back, raised, within
 from tests.engine import tiny
 from tests.recorded import Recorded
 
@@ -66,6 +67,28 @@ def test_a_driver_is_told_by_an_exception_and_a_code(number, code):
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
         assert interrupted() == code
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_what_an_end_raises_does_not_hide_what_ended_it(wrapped):
+    with pytest.raises(Terminated), first_of_all():
+        try:
+            try:
+                raise Terminated
+            finally:
+                raise ConnectionError("the cluster got the signal too")
+        except ConnectionError as error:
+            if not wrapped:
+                raise
+            raise RunError("the cluster is gone") from error
+
+
+def test_what_is_told_in_place_of_an_interrupt_stays():
+    with pytest.raises(RunError), first_of_all():
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise RunError("another driver has taken the place") from None
 
 
 def test_a_second_signal_ends_the_driver_at_once():

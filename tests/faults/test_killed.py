@@ -77,7 +77,7 @@ def test_driver_told_to_end(number, engine, in_process, storage, seen, tmp_path)
     if number == signal.SIGKILL:
         assert code == -signal.SIGKILL
     else:
-        assert code == 128 + number
+        assert code == 128 + number, err.read_text()
         sentence = "glad-ray: Interrupted: what is finished is kept; the same command goes on from there.\n"
         assert err.read_text().lstrip() == sentence
     assert "Traceback" not in out.read_text()
