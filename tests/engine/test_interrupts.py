@@ -69,26 +69,34 @@ def test_a_driver_is_told_by_an_exception_and_a_code(number, code):
         assert interrupted() == code
 
 
+def cleanup_fails(wrapped):
+    try:
+        try:
+            raise Terminated
+        finally:
+            raise ConnectionError("the cluster got the signal too")
+    except ConnectionError as error:
+        if not wrapped:
+            raise
+        raise RunError("the cluster is gone") from error
+
+
+def something_is_told_in_its_place():
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        raise RunError("another driver has taken the place") from None
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_what_an_end_raises_does_not_hide_what_ended_it(wrapped):
     with pytest.raises(Terminated), first_of_all():
-        try:
-            try:
-                raise Terminated
-            finally:
-                raise ConnectionError("the cluster got the signal too")
-        except ConnectionError as error:
-            if not wrapped:
-                raise
-            raise RunError("the cluster is gone") from error
+        cleanup_fails(wrapped)
 
 
 def test_what_is_told_in_place_of_an_interrupt_stays():
     with pytest.raises(RunError), first_of_all():
-        try:
-            raise KeyboardInterrupt
-        except KeyboardInterrupt:
-            raise RunError("another driver has taken the place") from None
+        something_is_told_in_its_place()
 
 
 def test_a_second_signal_ends_the_driver_at_once():
