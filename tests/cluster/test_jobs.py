@@ -174,13 +174,19 @@ def test_both_nodes_compute_with_a_replica_and_a_store_each(cluster, first, told
     assert {trial["node_id"] for trial in trials} == nodes
     labels = {run.label for run in read_plan(first[1]).runs}
     assert {trial["repr_name"] for trial in trials} <= labels, "a trial has the name of its run"
-    assert all(trial["required_resources"]["CPU"] == 1 for trial in trials), "and its share"
+    assert all(_cpus(trial) == 1 for trial in trials), "and its share"
     actors = [actor for actor in cluster.listed("actors", f"job_id={of_first}") if actor["name"]]
     kinds = Counter((actor["name"].split()[3], actor["node_id"]) for actor in actors)
     assert kinds == {(kind, node): 1 for kind in ("generator", "experts") for node in nodes}
     assert {actor["state"] for actor in actors} == {"DEAD"}, "they end with the sweep"
     each = " and ".join(str(count) for count in Counter(trial["node_id"] for trial in trials).values())
     told(f"The nodes had {each} processes of trials, each one replica of the generator and one store of experts.")
+
+
+def _cpus(trial):
+    """What a trial holds, of the first bundle of its placement group."""
+    (held,) = [held for name, held in trial["required_resources"].items() if name.startswith("CPU_group_0_")]
+    return held
 
 
 def test_a_finished_sweep_is_not_done_again(cluster, first, tmp_path, told):
