@@ -9,7 +9,7 @@ from glad_ray.report.identity import is_baseline
 from glad_ray.spec.algorithms import algorithm_kind
 from glad_ray.spec.augmentation import DSA
 from glad_ray.spec.datasets import DATASETS
-from glad_ray.spec.network import TITLES
+from glad_ray.spec.networks import ARCHITECTURES
 
 LABELS = {"hard": "hard", "own": "own soft", "teacher": "teacher’s soft"}
 SELECTIONS = {
@@ -64,13 +64,15 @@ def augmentation(operations: str) -> str:
 def network_name(key: str) -> str:
     """`ResNet18` of `resnet18-w16`, `vit_b_16` of `torchvision.models.vit_b_16-image_size=32`."""
     name = key.partition("-")[0]
-    return TITLES.get(name, name.rpartition(".")[2] if "." in name else key)
+    if name in ARCHITECTURES:
+        return ARCHITECTURES[name].title
+    return name.rpartition(".")[2] if "." in name else key
 
 
 def network_detail(key: str) -> str:
     """`width 16` of `resnet18-w16`, the module and options of a foreign network; empty for a standard network."""
     name, _, rest = key.partition("-")
-    if name not in TITLES:
+    if name not in ARCHITECTURES:
         module = name.rpartition(".")[0]
         return ", ".join([module, *rest.split(",")] if module and rest else [module])
     words = {"w": "width", "d": "depth"}
