@@ -50,7 +50,7 @@ class DrawingClassifier(Classifier):
 def convolution(shape: Convolution) -> nn.Conv2d:
     """A convolution without the norm and the pooling that follow it."""
     maps, kernel = shape.maps, shape.kernel
-    return nn.Conv2d(maps.channels, shape.channels, kernel, shape.stride, shape.padding, bias=shape.bias)
+    return nn.Conv2d(maps.channels, shape.channels, kernel, shape.stride, shape.whole_padding, bias=shape.bias)
 
 
 def linear(shape: Linear) -> nn.Linear:

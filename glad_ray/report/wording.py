@@ -4,11 +4,13 @@ import inspect
 import math
 import re
 import textwrap
+from collections.abc import Sequence
 
 from glad_ray.report.identity import is_baseline
 from glad_ray.spec.algorithms import algorithm_kind
 from glad_ray.spec.augmentation import DSA
 from glad_ray.spec.datasets import DATASETS
+from glad_ray.spec.metrics import Metric
 from glad_ray.spec.networks import ARCHITECTURES
 
 LABELS = {"hard": "hard", "own": "own soft", "teacher": "teacher’s soft"}
@@ -98,6 +100,18 @@ def signed(share: float) -> str:
 def decimal(number: float) -> str:
     """`−0.33`, with a true minus sign."""
     return f"{number:.2f}".replace("-", "−")
+
+
+def metric_column(metric: Metric, part: str, classes: Sequence[str]) -> str:
+    """The heading of a metric, or of one of its numbers: of a class its name, as far as those are known."""
+    if not part:
+        return metric.title + (", %" if metric.share else "")
+    return classes[int(part)] if part.isdecimal() and int(part) < len(classes) else part
+
+
+def measured(number: float, metric: Metric) -> str:
+    """`64.3` of the share 0.643, `0.643` or `−1.2e+03` of any other number, with a true minus sign."""
+    return percent(number) if metric.share else f"{number:.3g}".replace("-", "−")
 
 
 def count(number: int) -> str:

@@ -4,13 +4,13 @@ import itertools
 from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from glad_ray.errors import UserError, unknown
+from glad_ray.errors import UserError
 from glad_ray.spec.augmentation import Augmentation
-from glad_ray.spec.code_names import is_code_name
 from glad_ray.spec.experts import Experts, ExpertSet, check_judges
 from glad_ray.spec.foreign_set import ForeignSet
+from glad_ray.spec.metrics import MetricName
 from glad_ray.spec.network import Network, NetworkByName
 from glad_ray.spec.networks import ARCHITECTURES, PAPER_NETWORKS
 from glad_ray.spec.precision import FP32Precision
@@ -20,21 +20,6 @@ from glad_ray.spec.run import Run
 
 Selection = Literal["last", "held-out", "best-on-test"]
 Labels = Literal["hard", "own", "teacher"]
-
-METRICS = {"per_class_accuracy": "glad_ray.metrics:per_class_accuracy"}
-"""those that are here, by their names"""
-
-
-def _metric_name(name: str) -> str:
-    if name not in METRICS and not is_code_name(name):
-        raise UserError(
-            f"{unknown('metric', name, METRICS)} One of your own is named package.module:callable, of (network, "
-            "images, labels)."
-        )
-    return name
-
-
-MetricName = Annotated[str, AfterValidator(_metric_name)]
 
 
 class Evaluation(Record):
@@ -73,9 +58,9 @@ class Evaluation(Record):
     """in which GPUs multiply in trainings and tests: tf32, or float32"""
 
     metrics: tuple[MetricName, ...] = ()
-    """what else each trained network is measured by on the test images, each `package.module:callable` of (network,
-    images, labels), which returns a number or a mapping of names to numbers: columns of the table; or one that is here:
-    per_class_accuracy"""
+    """what else each trained network is measured by on the test images: names of `METRICS`, such as per_class_accuracy,
+    or `package.module:callable` of (network, images, labels), which returns a number or a mapping of names to numbers;
+    each number is a column of the table"""
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:
         return self._at_default("precision", "metrics")

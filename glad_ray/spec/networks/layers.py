@@ -31,7 +31,7 @@ class Maps:
 
 @dataclass(frozen=True)
 class Convolution:
-    """A square convolution that keeps the side but for its stride, with the norm and the pooling that follow it."""
+    """A square convolution with the norm and the pooling that follow it."""
 
     maps: Maps
     """its input"""
@@ -39,20 +39,22 @@ class Convolution:
     """of its output"""
     kernel: int
     stride: int = 1
+    padding: int | None = None
+    """on each side; None: what keeps the side at stride 1"""
     bias: bool = True
     norm: Norm = "none"
     pool: bool = False
     """whether 2 x 2 pooling follows, of stride 2"""
 
     @property
-    def padding(self) -> int:
-        """On each side."""
-        return self.kernel // 2 + self.maps.extra_padding
+    def whole_padding(self) -> int:
+        """On each side, with what the images are padded by."""
+        return (self.kernel // 2 if self.padding is None else self.padding) + self.maps.extra_padding
 
     @property
     def side(self) -> int:
         """Of its output before pooling."""
-        return (self.maps.side + 2 * self.padding - self.kernel) // self.stride + 1
+        return (self.maps.side + 2 * self.whole_padding - self.kernel) // self.stride + 1
 
     @property
     def output(self) -> Maps:
