@@ -110,8 +110,8 @@ def metric_column(metric: Metric, part: str, classes: Sequence[str]) -> str:
 
 
 def measured(number: float, metric: Metric) -> str:
-    """`64.3` of the share 0.643, `0.643` or `−1.2e+03` of any other number, with a true minus sign."""
-    return percent(number) if metric.share else f"{number:.3g}".replace("-", "−")
+    """`64.3` of the share 0.643, `0.643` of any other number, with a true minus sign."""
+    return percent(number) if metric.share else f"{number:.4g}".replace("-", "−")
 
 
 def count(number: int) -> str:

@@ -101,15 +101,15 @@ def test_a_metric_of_ones_own_with_several_numbers_has_a_table(page):
     header, *lines = tables(page)["spread (own.metrics)"]
     assert header == ["Set", "a.b:c", "low"]
     mean, std = cell(RUNS[2:], f"{SPREAD}.low")
-    assert lines[1][2] == f"{mean:.3g} ± {std:.3g}"
-    assert lines[1][1] == f"−{mean:.3g} ± {std:.3g}"
+    assert lines[1][2] == f"{mean:.4g} ± {std:.4g}"
+    assert lines[1][1] == f"−{mean:.4g} ± {std:.4g}"
 
 
 def test_those_of_one_number_stand_together(page):
     header, *lines = tables(page)["Metrics"]
     assert header == ["Set", "confidence (own.metrics)"]
     mean, std = cell(RUNS[:2], CONFIDENCE)
-    assert lines[0][1] == f"{mean:.3g} ± {std:.3g}"
+    assert lines[0][1] == f"{mean:.4g} ± {std:.4g}"
 
 
 def test_sections_without_metrics_have_none(page):
