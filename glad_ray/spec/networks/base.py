@@ -16,7 +16,7 @@ class Architecture(Composite):
     """
 
     name: ClassVar[str]
-    """as records, tables, files and commands have it"""
+    """as records, tables, files and commands have it: letters, digits and underscores"""
     title: ClassVar[str]
     """for people"""
     implementation: ClassVar[str]
