@@ -22,7 +22,6 @@ from rich.table import Table
 from glad_ray.engine.in_process import run_in_process
 from glad_ray.machine import device_name
 from glad_ray.plan import plan_experts
-from glad_ray.plan.parameters import expert_bytes
 from glad_ray.progress.sweep_reporter import make_view
 from glad_ray.spec import DM, MTT, Evaluation, Experts, Network, Run, Sweep, dataset_facts
 from glad_ray.storage import Storage
@@ -88,7 +87,7 @@ def main() -> None:
             rows.append(while_trials_run(sweep, storage, partial(measure, trials), at_once=trials))
     facts = dataset_facts(given.dataset)
     images = (facts.train_images + facts.test_images) * facts.channels * given.resolution**2
-    print_table(f"{given.dataset} {given.resolution}px", images, expert_bytes(runs[0].experts_of(experts)), rows)
+    print_table(f"{given.dataset} {given.resolution}px", images, runs[0].experts_of(experts).kept_bytes, rows)
 
 
 def print_table(data: str, images: int, experts: int, rows: list[Memory]) -> None:

@@ -21,7 +21,6 @@ from glad_ray import Evaluation, Run, StyleGANFile, Sweep, grid
 from glad_ray.paper import ALGORITHMS, TEN
 from glad_ray.plan import Plan, experts_needed, make_plan
 from glad_ray.plan.cost import estimate, expert_flops, training_flops
-from glad_ray.plan.parameters import expert_bytes
 from glad_ray.spec import dataset_facts
 
 GPUS = (8, 64, 512)
@@ -179,7 +178,7 @@ def _bytes(plan: Plan) -> Iterator[str]:
     images = sum(each.channels * each.train_images * plan.runs[0].pixels ** 2 for each in facts)
     yield (
         f"On storage: synthetic sets, {_SETS_KEPT} times {decimal(sum(sizes))} ({decimal(max(sizes))} the largest); "
-        f"experts, {decimal(sum(map(expert_bytes, plan.expert_sets)))}."
+        f"experts, {decimal(sum(each.kept_bytes for each in plan.expert_sets))}."
     )
     yield (
         f"Checkpoints: {sum(checkpoints):,}, of latents and momenta; {decimal(written)} are written in all, of which "

@@ -7,6 +7,7 @@ gradients, which is that of its code.
 from collections.abc import Iterable
 
 from glad_ray.spec import DC, DM, MTT, Network, RandomStyleGAN, Run, StyleGANFile, grid
+from glad_ray.spec.networks import PAPER_NETWORKS
 
 FIVE = ("imagenet-a", "imagenet-b", "imagenet-c", "imagenet-d", "imagenet-e")
 TEN = (*FIVE, "imagenette", "imagewoof", "imagenet-birds", "imagenet-fruits", "imagenet-cats")
@@ -15,7 +16,7 @@ TEN = (*FIVE, "imagenette", "imagewoof", "imagenet-birds", "imagenet-fruits", "i
 ALGORITHMS = {"dc": DC(), "dm": DM(), "mtt": MTT()}
 LAYERS = {name: algorithm.paper_layer for name, algorithm in ALGORITHMS.items()}
 """best for unseen networks at 128 pixels (Figure 3)"""
-UNSEEN = ("alexnet", "vgg11", "resnet18", "vit")
+UNSEEN = tuple(name for name in PAPER_NETWORKS if name != Network().name)
 
 RANDOM_256 = RandomStyleGAN(resolution=256, num_layers=17, channel_base=32768, channel_max=512, calibrate=False)
 RANDOM_32 = RandomStyleGAN(resolution=32, classes=10, channel_base=32768, channel_max=512, calibrate=False)

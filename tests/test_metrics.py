@@ -9,7 +9,7 @@ import torch
 
 from glad_ray.engine.in_process import run_in_process
 from glad_ray.errors import UserError
-from glad_ray.metrics import per_class_accuracy
+from glad_ray.metrics.per_class_accuracy import per_class_accuracy
 from glad_ray.plan import make_plan
 from glad_ray.results import read_failures, read_results, read_trainings
 from glad_ray.spec import Evaluation, Network, Sweep

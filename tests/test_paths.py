@@ -15,7 +15,7 @@ from glad_ray.engine.cluster.connection import node_types
 from glad_ray.engine.search.study_storage import open_study_storage
 from glad_ray.errors import UserError
 from glad_ray.paths import expanded
-from glad_ray.spec import DiffusersAutoencoder, StyleGANFile, dataset_facts
+from glad_ray.spec import DATASETS, DiffusersAutoencoder, StyleGANFile
 from glad_ray.storage import Storage
 
 ROOT = Path(__file__).parent.parent
@@ -115,8 +115,8 @@ def test_variables_that_name_a_path(home, monkeypatch):
     monkeypatch.delenv(CACHE_VARIABLE)
     assert cache_folder() == home / ".cache/glad_ray"
     monkeypatch.setenv("GLAD_RAY_DATA", "~/data")
-    (home / "data/MNIST").mkdir(parents=True)
-    assert find_folder(dataset_facts("mnist"), ["MNIST"], Path.is_dir) == home / "data/MNIST"
+    (home / "data/MNIST/raw").mkdir(parents=True)
+    assert find_folder(DATASETS["mnist"], Path.is_dir) == home / "data/MNIST/raw"
     (home / "cluster.yaml").write_text("provider: {type: local}\n")
     monkeypatch.setenv("GLAD_RAY_CLUSTER", "~/cluster.yaml")
     assert node_types("127.0.0.1:1") == ()

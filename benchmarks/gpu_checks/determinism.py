@@ -11,9 +11,10 @@ from own_process import fresh
 from torch import Tensor
 
 from glad_ray.spec import Network
+from glad_ray.spec.networks import NETWORK_NAMES
 from gpu_checks.check import Check, Measured, OutOfTime, Piece, Setting, at_most
 from gpu_checks.parity import Computed
-from gpu_checks.problems import NETWORKS, EvaluationTraining, ExpertEpoch, sample, small_problems
+from gpu_checks.problems import EvaluationTraining, ExpertEpoch, sample, small_problems
 
 RUNS = 3
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
@@ -32,7 +33,7 @@ def computations(setting: Setting) -> dict[str, Computed]:
         },
         **{
             f"evaluation, {name}": EvaluationTraining(sample(), Network(name=name, width=setting.size(None, 4)))
-            for name in setting.size(NETWORKS, NETWORKS[::4])
+            for name in setting.size(NETWORK_NAMES, NETWORK_NAMES[::4])
         },
     }
 

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from glad_ray.machine import fp32_precision
 from glad_ray.spec import Network
+from glad_ray.spec.networks import NETWORK_NAMES
 from gpu_checks.check import Check, Measured, Piece, Setting
-from gpu_checks.problems import NETWORKS, EvaluationTraining, ExpertEpoch, noise, sample, small_problems
+from gpu_checks.problems import EvaluationTraining, ExpertEpoch, noise, sample, small_problems
 
 FLOAT64_LIMIT = 1e-8
 FLOAT32_LIMIT = 1e-4
@@ -52,11 +53,11 @@ def pieces(setting: Setting) -> Iterator[Piece]:
         "expert epoch": ExpertEpoch(sample(), setting.size(1024, 20), Network(width=width)),
         "expert epoch, two together": ExpertEpoch(sample(), setting.size(1024, 20), Network(width=width), together=2),
     }
-    for name in NETWORKS:
+    for name in NETWORK_NAMES:
         computed[f"evaluation, {name}, 32 pixels"] = EvaluationTraining(
             sample(), Network(name=name, width=setting.size(None, 4))
         )
-    for name in NETWORKS if not setting.quick else ():
+    for name in NETWORK_NAMES if not setting.quick else ():
         computed[f"evaluation, {name}, 128 pixels"] = EvaluationTraining(noise(128, 1), Network(name=name))
     for name, each in computed.items():
         yield Piece(name, partial(compare, each, setting.device))

@@ -28,7 +28,6 @@ from glad_ray.trajectories import Trajectories
 from gpu_checks.check import Setting
 
 CLASSES = 10
-NETWORKS = ("convnet", "alexnet", "vgg11", "resnet18", "vit")
 SMALL_GENERATOR = RandomStyleGAN(resolution=32, image_channels=1, channel_max=64, channel_base=2048, w_dim=64)
 _TINY_GENERATOR = SMALL_GENERATOR.replace(channel_max=8, channel_base=256, w_dim=8, calibrate=False)
 _BACKBONE = Network()

@@ -26,23 +26,11 @@ from torch import Tensor, nn
 
 from glad_ray.data import Dataset, normalise
 from glad_ray.spec import DSA
+from glad_ray.spec.networks import ARCHITECTURES
 from gpu_checks.problems import CLASSES, wait
 
 _OWN = ("networks", "utils", "glad_utils", "reparam_module", "shared_args", "distill_dc", "distill_dm", "distill_mtt")
 _LOGGED = {"dc": "Loss", "dm": "Loss", "mtt": "Progress"}
-NAMES = {
-    ("convnet", False): "ConvNet",
-    ("alexnet", False): "AlexNetCIFAR",
-    ("vgg11", False): "VGG11CIFAR",
-    ("resnet18", False): "ResNet18CIFAR",
-    ("vit", False): "ViTCIFAR",
-    ("convnet", True): "ConvNet",
-    ("alexnet", True): "AlexNet",
-    ("vgg11", True): "VGG11",
-    ("resnet18", True): "ResNet18",
-    ("vit", True): "ViT",
-}
-"""its name of a network, at 32 pixels and at 128"""
 
 
 class _Enough(BaseException):
@@ -189,7 +177,7 @@ class Reference:
         test = torch.utils.data.DataLoader(self.utils.TensorDataset(images, labels), batch_size=128)
 
         def evaluate() -> None:
-            network = self.network(NAMES[name, side > 64], side, 128, depth)
+            network = self.network(ARCHITECTURES[name].reference_names[side > 64], side, 128, depth)
             with _quiet(self.device):
                 self.utils.evaluate_synset(0, network, images, labels, test, self._training_options(epochs, lr))
 

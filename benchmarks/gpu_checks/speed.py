@@ -11,10 +11,10 @@ from timing import time_in_turn
 from glad_ray.generators import build_generator
 from glad_ray.machine import fp32_precision
 from glad_ray.spec import DC, DM, MTT, Evaluation, Experts, Network, RandomStyleGAN
-from glad_ray.spec.network import convnet_depth
+from glad_ray.spec.networks import PAPER_NETWORKS
+from glad_ray.spec.networks.convnet import standard_depth
 from gpu_checks.check import Check, Measured, Piece, Setting
 from gpu_checks.problems import (
-    NETWORKS,
     EvaluationTraining,
     ExpertEpoch,
     Problem,
@@ -53,7 +53,7 @@ def step(setting: Setting, problem: Problem, steps: int) -> Measured:
             more = {"syn_steps": algorithm.synthetic_steps} if isinstance(algorithm, MTT) else {}
             if isinstance(algorithm, DC | DM):
                 more = {"batch_real": algorithm.real_batch_size}
-            width, depth = problem.run.backbone.width or 128, convnet_depth(problem.run.pixels)
+            width, depth = problem.run.backbone.width or 128, standard_depth(problem.run.pixels)
             theirs += reference.step_seconds(algorithm.name, problem.dataset, width, depth, steps, **more)
     return beside(statistics.median(ours), statistics.median(theirs) if theirs else None, "ms", 1e3)
 
@@ -74,7 +74,7 @@ def expert_epoch(setting: Setting, resolution: int) -> Measured:
     epoch = ExpertEpoch(dataset, count, Network(width=width)).prepared(setting.device).epoch
     theirs = None
     if reference is not None:
-        theirs = reference.expert_epoch(dataset, count, width, convnet_depth(resolution))
+        theirs = reference.expert_epoch(dataset, count, width, standard_depth(resolution))
     with fp32_precision(Experts().precision, setting.device):
         return in_turn(setting, epoch, theirs, "s", 1)
 
@@ -118,7 +118,7 @@ def pieces(setting: Setting) -> Iterator[Piece]:
                 title = f"step of {name} in {precision}, {resolution} pixels"
                 yield Piece(title, partial(step, setting, asked, steps))
         yield Piece(f"expert epoch, {resolution} pixels", partial(expert_epoch, setting, resolution))
-        for name in NETWORKS if not setting.quick else NETWORKS[:1]:
+        for name in PAPER_NETWORKS if not setting.quick else PAPER_NETWORKS[:1]:
             yield Piece(f"evaluation, {name}, {resolution} pixels", partial(evaluation, setting, name, resolution))
     small = RandomStyleGAN(resolution=32, channel_max=8, channel_base=128, w_dim=8, calibrate=False)
     record = setting.size(RandomStyleGAN(resolution=128, calibrate=False), small)

@@ -14,9 +14,9 @@ import glad_ray
 from glad_ray.data import by_index
 from glad_ray.evaluate import accuracy
 from glad_ray.spec import Network
+from glad_ray.spec.networks import NETWORK_NAMES
 from gpu_checks.check import Check, Measured, Piece, Setting
 from gpu_checks.problems import (
-    NETWORKS,
     EvaluationTraining,
     ExpertEpoch,
     Problem,
@@ -125,7 +125,7 @@ def pieces(setting: Setting) -> Iterator[Piece]:
         algorithm, _, space = name.partition(", ")
         budget = BUDGETS[algorithm] if space == "pixels" else None
         yield Piece(f"step of {name}", partial(step, setting, problem, budget))
-    for name in setting.size(NETWORKS, NETWORKS[::4]):
+    for name in setting.size(NETWORK_NAMES, NETWORK_NAMES[::4]):
         training = EvaluationTraining(sample(), Network(name=name, width=setting.size(None, 4)))
         trained = partial(training.trained, setting.device, torch.float32)
         yield Piece(f"evaluation epoch, {name}", partial(per_unit, setting, trained, 1))

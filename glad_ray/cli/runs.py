@@ -26,7 +26,7 @@ from glad_ray.plan import as_stored, make_plan, plan_experts
 from glad_ray.progress.driver import driving
 from glad_ray.spec import DATASETS, Evaluation, Experts, ExpertSet, Network, RandomStyleGAN, Run, Sweep, dataset_facts
 from glad_ray.spec.algorithms import ALGORITHMS
-from glad_ray.spec.network import NETWORK_NAMES
+from glad_ray.spec.networks import NETWORK_NAMES, PAPER_NETWORKS
 from glad_ray.spec.overrides import override_experts, override_sweep
 from glad_ray.storage import Storage
 
@@ -132,7 +132,7 @@ def evaluate(
     networks: Annotated[
         list[str],
         typer.Option("--network", help=f"{', '.join(NETWORK_NAMES)} or module:callable. May be repeated."),
-    ] = list(NETWORK_NAMES),  # noqa: B006
+    ] = list(PAPER_NETWORKS),  # noqa: B006
     repeats: Annotated[int, typer.Option(help="Networks trained per architecture.")] = 5,
     epochs: Annotated[int, typer.Option(help="Epochs of each.")] = 1000,
     storage: Annotated[

@@ -13,7 +13,7 @@ from glad_ray.data.dataset import Split
 from glad_ray.data.files import check_counts, damaged, file_bytes, find_folder
 from glad_ray.data.parts import Part, stored_parts
 from glad_ray.errors import DataError
-from glad_ray.spec import DatasetFacts
+from glad_ray.spec import DatasetFacts, NamedDataset
 from glad_ray.stylegan.pickle_machine import unpickle
 from glad_ray.stylegan.pickle_names import network_name
 from glad_ray.stylegan.pickled_arrays import byte_array
@@ -23,7 +23,6 @@ from glad_ray.stylegan.refusal import RefusalError
 class _Layout(NamedTuple):
     """How the files of one of them are named and laid out."""
 
-    folders: tuple[str, ...]
     batches: dict[str, tuple[str, ...]]
     """by split, as the python version names them; the binary one adds .bin"""
     labels: str
@@ -34,13 +33,11 @@ class _Layout(NamedTuple):
 
 _LAYOUTS = {
     "cifar10": _Layout(
-        folders=("cifar-10-batches-py", "cifar-10-batches-bin", "."),
         batches={"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)},
         labels="labels",
         label_bytes=1,
     ),
     "cifar100": _Layout(
-        folders=("cifar-100-python", "cifar-100-binary", "."),
         batches={"train": ("train",), "test": ("test",)},
         labels="fine_labels",
         label_bytes=2,
@@ -48,17 +45,16 @@ _LAYOUTS = {
 }
 
 
-def find_cifar(facts: DatasetFacts, root: Path | None = None) -> Path:
+def find(facts: NamedDataset, root: Path | None = None) -> Path:
     """The folder with the batches; raises `UserError` as `find_folder` does."""
-    layout = _LAYOUTS[facts.name]
 
     def holds_it(folder: Path) -> bool:
-        return any(_file(folder, name) for names in layout.batches.values() for name in names)
+        return any(_file(folder, name) for names in _LAYOUTS[facts.name].batches.values() for name in names)
 
-    return find_folder(facts, layout.folders, holds_it, root)
+    return find_folder(facts, holds_it, root)
 
 
-def cifar_parts(folder: Path, facts: DatasetFacts) -> list[Part]:
+def parts(folder: Path, facts: DatasetFacts) -> list[Part]:
     """The splits; raises `DataError` if a batch is missing, and when it is read if it is wrong."""
     splits = _LAYOUTS[facts.name].batches
     return stored_parts(folder, facts, {split: _files(folder, split, facts) for split in splits}, read_cifar)

@@ -5,27 +5,25 @@ A folder that is named, by the caller or in GLAD_RAY_DATA, is the only one looke
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from glad_ray.errors import DataError, UserError, printable, unreadable
 from glad_ray.paths import expanded
-from glad_ray.spec import DatasetFacts
+from glad_ray.spec import DatasetFacts, NamedDataset
 
 ENVIRONMENT_VARIABLE = "GLAD_RAY_DATA"
 DEFAULT_ROOTS = (Path("data"), Path("/usr/share/datasets"))
 
 
-def find_folder(
-    facts: DatasetFacts, folders: Sequence[str], holds_it: Callable[[Path], bool], root: Path | None = None
-) -> Path:
-    """The first of `folders` that holds the dataset, under `root`, else $GLAD_RAY_DATA, else the usual places.
+def find_folder(facts: NamedDataset, holds_it: Callable[[Path], bool], root: Path | None = None) -> Path:
+    """The first of its folders that holds the dataset, under `root`, else $GLAD_RAY_DATA, else the usual places.
 
     Raises `UserError` that says where it looked and how to get the dataset.
     """
     named = root or os.environ.get(ENVIRONMENT_VARIABLE)
     roots = (expanded(named),) if named else DEFAULT_ROOTS
-    places = [place / folder for place in roots for folder in folders]
+    places = [place / folder for place in roots for folder in facts.folders]
     for place in places:
         try:
             if holds_it(place):

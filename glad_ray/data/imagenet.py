@@ -11,30 +11,23 @@ from glad_ray.data.files import check_counts, damaged, file_bytes, find_folder
 from glad_ray.data.matlab import read_matlab
 from glad_ray.data.parts import Part, class_part
 from glad_ray.errors import DataError
-from glad_ray.spec import DatasetFacts
+from glad_ray.spec import DatasetFacts, NamedDataset
 from glad_ray.spec.datasets.folder import images_in
 from glad_ray.spec.datasets.imagenet import IMAGENET_CLASSES
 
-_FOLDERS = ("imagenet", "ImageNet", "ILSVRC2012", ".")
-_OTHER_FOLDERS = {
-    "imagenette-fastai": ("imagenette2", "."),
-    "imagewoof-fastai": ("imagewoof2", "."),
-    "tiny-imagenet": ("tiny-imagenet-200", "."),
-}
 _DEVKIT = Path("ILSVRC2012_devkit_t12/data")
 
 _Files = dict[str, Sequence[Path]]
 """By WordNet id."""
 
 
-def find_imagenet(facts: DatasetFacts, root: Path | None = None) -> Path:
+def find(facts: NamedDataset, root: Path | None = None) -> Path:
     """The folder with train/<wnid> of some class; raises `UserError` as `find_folder` does."""
     wnids = _wnids(facts)
-    folders = _OTHER_FOLDERS.get(facts.name, _FOLDERS)
-    return find_folder(facts, folders, lambda folder: any((folder / "train" / wnid).is_dir() for wnid in wnids), root)
+    return find_folder(facts, lambda folder: any((folder / "train" / wnid).is_dir() for wnid in wnids), root)
 
 
-def imagenet_parts(folder: Path, facts: DatasetFacts) -> list[Part]:
+def parts(folder: Path, facts: DatasetFacts) -> list[Part]:
     """The images of every class of a dataset in `folder`, training images first.
 
     Raises `DataError` if a class is missing or empty, or there are not as many images as there should be.

@@ -1,25 +1,20 @@
-"""Datasets by name, brought to a resolution and split; the one place that maps names to readers."""
+"""Datasets by name, brought to a resolution and split."""
 
+import importlib
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
-from glad_ray.data.cifar import cifar_parts, find_cifar
 from glad_ray.data.dataset import Dataset, Split
-from glad_ray.data.imagenet import find_imagenet, imagenet_parts
 from glad_ray.data.kept_whitening import kept_zca
-from glad_ray.data.mnist import find_mnist, mnist_parts
 from glad_ray.data.own import folder_parts, hugging_face_parts
-from glad_ray.data.parts import Form, Part
-from glad_ray.data.png_table import png_table_parts
+from glad_ray.data.parts import Form, Part, Reader
 from glad_ray.data.prepare import Decode, OnProgress, decode_here, prepared
-from glad_ray.data.svhn import find_svhn, svhn_parts
 from glad_ray.errors import DataError, UserError
-from glad_ray.spec import DatasetFacts, dataset_facts
-from glad_ray.spec.datasets import folder, hugging_face
+from glad_ray.spec import DatasetFacts, NamedDataset, dataset_facts
+from glad_ray.spec.datasets import folder
 from glad_ray.spec.whitening import Whitening, check_whitening
-
-SAMPLE = Path(__file__).parent / "fashion_mnist_sample" / "sample.parquet"
 
 
 def load_dataset(
@@ -69,34 +64,19 @@ def load_dataset(
 def find_dataset(name: str, root: Path | None = None) -> None:
     """Raise the `UserError` that says where a dataset was looked for, and how to get it, if it is not there."""
     facts = dataset_facts(name)
-    match facts.name:
-        case "mnist" | "fashion-mnist":
-            find_mnist(facts, root)
-        case "cifar10" | "cifar100":
-            find_cifar(facts, root)
-        case "svhn":
-            find_svhn(facts, root)
-        case _ if facts.imagenet_indices:
-            find_imagenet(facts, root)
+    if isinstance(facts, NamedDataset):
+        _reader(facts).find(facts, root)
 
 
 def _parts(facts: DatasetFacts, root: Path | None) -> list[Part]:
-    match facts.name:
-        case "fashion-mnist-sample":
-            return png_table_parts(SAMPLE, facts)
-        case "mnist" | "fashion-mnist":
-            return mnist_parts(find_mnist(facts, root), facts)
-        case "cifar10" | "cifar100":
-            return cifar_parts(find_cifar(facts, root), facts)
-        case "svhn":
-            return svhn_parts(find_svhn(facts, root), facts)
-    if facts.imagenet_indices:
-        return imagenet_parts(find_imagenet(facts, root), facts)
-    if facts.name.startswith(folder.PREFIX):
-        return folder_parts(facts.name)
-    if facts.name.startswith(hugging_face.PREFIX):
-        return hugging_face_parts(facts.name)
-    raise AssertionError(f"{facts.name} has facts and no reader")
+    if isinstance(facts, NamedDataset):
+        reader = _reader(facts)
+        return reader.parts(reader.find(facts, root), facts)
+    return folder_parts(facts.name) if facts.name.startswith(folder.PREFIX) else hugging_face_parts(facts.name)
+
+
+def _reader(facts: NamedDataset) -> Reader:
+    return cast("Reader", importlib.import_module(facts.reader))
 
 
 def _checked(split: Split, facts: DatasetFacts, name: str) -> Split:

@@ -11,20 +11,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from glad_ray.data.mnist import find_mnist, read_mnist
+from glad_ray.data.mnist import find, read_mnist
 from glad_ray.data.png_table import SCHEMA, encode_png
 from glad_ray.errors import UserError
-from glad_ray.spec import dataset_facts
+from glad_ray.spec import DATASETS
 
 IMAGES_PER_CLASS = {"train": 400, "test": 100}
 
 
 def make_sample(folder: Path, out: Path) -> None:
     """Write the sample of the Fashion-MNIST in `folder` to the Parquet file `out`; raises `UserError`."""
-    facts = dataset_facts("fashion-mnist")
+    facts = DATASETS["fashion-mnist"]
     rows = []
     for name, count in IMAGES_PER_CLASS.items():
-        images, labels = read_mnist(find_mnist(facts, folder), name, facts)
+        images, labels = read_mnist(find(facts, folder), name, facts)
         for label in range(facts.classes):
             members = np.flatnonzero(labels == label)[:count]
             if len(members) < count:

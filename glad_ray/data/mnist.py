@@ -7,30 +7,25 @@ from glad_ray.data.files import damaged, find_folder
 from glad_ray.data.idx import read_idx
 from glad_ray.data.parts import Part, stored_parts
 from glad_ray.errors import DataError
-from glad_ray.spec import DatasetFacts
+from glad_ray.spec import DatasetFacts, NamedDataset
 
 _FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-# torchvision's layout, Debian's package, and the files themselves.
-_FOLDERS = {
-    "mnist": ("MNIST/raw", "mnist", "."),
-    "fashion-mnist": ("FashionMNIST/raw", "fashion-mnist", "dataset-fashion-mnist", "."),
-}
 _MEAN_TOLERANCE = 0.05
 
 
-def find_mnist(facts: DatasetFacts, root: Path | None = None) -> Path:
+def find(facts: NamedDataset, root: Path | None = None) -> Path:
     """The folder with the IDX files; raises `UserError` as `find_folder` does."""
 
     def holds_it(folder: Path) -> bool:
         return any(_file(folder, name) for names in _FILES.values() for name in names)
 
-    return find_folder(facts, _FOLDERS[facts.name], holds_it, root)
+    return find_folder(facts, holds_it, root)
 
 
-def mnist_parts(folder: Path, facts: DatasetFacts) -> list[Part]:
+def parts(folder: Path, facts: DatasetFacts) -> list[Part]:
     """The splits; raises `DataError` if a file is missing, and when it is read if it is wrong."""
     return stored_parts(folder, facts, {split: _files(folder, split, facts) for split in _FILES}, read_mnist)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import UInt8
@@ -17,13 +17,23 @@ from glad_ray.data.dataset import Split
 from glad_ray.data.decode import decode
 from glad_ray.data.resize import fit, fit_picture
 from glad_ray.errors import DataError, printable
-from glad_ray.spec import DatasetFacts
+from glad_ray.spec import DatasetFacts, NamedDataset
 from glad_ray.spec.datasets.hugging_face import HuggingFaceFiles, count_rows, image_bytes, record_batches
 
 ReadSplit = Callable[[Path, str, DatasetFacts], Split]
 """Reads a split whole, by place and name."""
 
 _AT_ONCE = 256
+
+
+class Reader(Protocol):
+    """A module that finds and reads the files of some named datasets."""
+
+    def find(self, facts: NamedDataset, root: Path | None = None) -> Path:
+        """Where they lie; raises `UserError` as `find_folder` does."""
+
+    def parts(self, place: Path, facts: NamedDataset) -> list["Part"]:
+        """What a dataset is prepared from; raises `DataError`, also when a part is read."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,6 @@
-"""A Parquet file of PNG images: columns image (the PNG), label, split (train or test) and source_index."""
+"""The bundled sample: a Parquet file of PNG images with columns image (the PNG), label, split (train or test) and
+source_index.
+"""
 
 import io
 from pathlib import Path
@@ -15,6 +17,7 @@ from glad_ray.data.parts import Part, stored_parts
 from glad_ray.errors import DataError
 from glad_ray.spec import DatasetFacts
 
+SAMPLE = Path(__file__).parent / "fashion_mnist_sample" / "sample.parquet"
 SCHEMA = pa.schema(
     [
         pa.field("image", pa.binary(), nullable=False, metadata={"meaning": "a PNG file"}),
@@ -29,7 +32,12 @@ _SPLITS = ("train", "test")
 _MODES = {1: "L", 3: "RGB"}
 
 
-def png_table_parts(path: Path, facts: DatasetFacts) -> list[Part]:
+def find(facts: DatasetFacts, root: Path | None = None) -> Path:
+    """The file, which lies in the package."""
+    return SAMPLE
+
+
+def parts(path: Path, facts: DatasetFacts) -> list[Part]:
     """The splits in a table."""
     return stored_parts(path, facts, dict.fromkeys(_SPLITS, (path,)), read_png_table)
 

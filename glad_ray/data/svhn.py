@@ -8,19 +8,18 @@ from glad_ray.data.dataset import Split
 from glad_ray.data.files import check_counts, damaged, find_folder
 from glad_ray.data.matlab import read_matlab
 from glad_ray.data.parts import Part, stored_parts
-from glad_ray.spec import DatasetFacts
+from glad_ray.spec import DatasetFacts, NamedDataset
 
 _FILES = {"train": "train_32x32.mat", "test": "test_32x32.mat"}
-_FOLDERS = ("SVHN", "svhn", ".")
 _LABEL_OF_ZERO = 10
 
 
-def find_svhn(facts: DatasetFacts, root: Path | None = None) -> Path:
+def find(facts: NamedDataset, root: Path | None = None) -> Path:
     """The folder with the two files; raises `UserError` as `find_folder` does."""
-    return find_folder(facts, _FOLDERS, lambda folder: any((folder / name).is_file() for name in _FILES.values()), root)
+    return find_folder(facts, lambda folder: any((folder / name).is_file() for name in _FILES.values()), root)
 
 
-def svhn_parts(folder: Path, facts: DatasetFacts) -> list[Part]:
+def parts(folder: Path, facts: DatasetFacts) -> list[Part]:
     """The splits; raises `DataError` if a file is missing, and when it is read if it is wrong."""
     return stored_parts(folder, facts, {split: (folder / name,) for split, name in _FILES.items()}, read_svhn)
 

@@ -20,8 +20,7 @@ from torch.utils.dlpack import from_dlpack
 from typing_extensions import override
 
 from glad_ray.errors import DataError, UserError, is_of_system, unreadable
-from glad_ray.plan.parameters import parameter_count
-from glad_ray.spec import ExpertSet, dataset_facts
+from glad_ray.spec import ExpertSet
 from glad_ray.spec.record import Record, field_paths, value_at
 from glad_ray.storage import Storage
 from glad_ray.trajectories import Trajectories
@@ -181,16 +180,14 @@ def _difference(reader: pa.ipc.RecordBatchFileReader, asked: ExpertSet) -> str |
     if found.content_id != asked.content_id:
         there, wanted = _two(found, asked)
         return f"holds experts of {_plain(there)}, and experts of {wanted} are asked for"
-    facts = dataset_facts(asked.dataset)
-    size = parameter_count(asked.network, channels=facts.channels, resolution=asked.resolution, classes=facts.classes)
     # Files of before there was a checksum have none.
     if reader.schema.names not in (_COLUMNS, _COLUMNS[:-1]):
         return f"has other columns than {', '.join(_COLUMNS)}"
     kept = reader.schema.field("parameters").type
     if not pa.types.is_fixed_size_list(kept) or kept.value_type != _number(asked):
         return f"has no snapshots of parameters in {asked.experts.dtype}"
-    if kept.list_size != size:
-        return f"has snapshots of {kept.list_size:,} parameters, and {_described(asked)} has {size:,}"
+    if kept.list_size != asked.parameters:
+        return f"has snapshots of {kept.list_size:,} parameters, and {_described(asked)} has {asked.parameters:,}"
     if reader.num_record_batches <= asked.experts.last_epoch:
         return f"has {reader.num_record_batches - 1} epochs, not {asked.experts.last_epoch}"
     return None

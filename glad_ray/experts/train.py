@@ -23,9 +23,6 @@ from glad_ray.spec import ExpertSet
 from glad_ray.storage import Storage
 from glad_ray.training import train_epoch_together
 
-_DRAWING = ("vit",)
-"""networks with dropout, which an `Ensemble` cannot take"""
-
 
 def missing_groups(storage: Storage, expert_set: ExpertSet, together: int) -> list[list[int]]:
     """Indices of the experts that are not on storage yet, in `groups`."""
@@ -36,7 +33,7 @@ def groups(indices: Sequence[int], expert_set: ExpertSet, together: int) -> list
     """Experts in groups of at most `together` that can be trained as one; each by itself where the network cannot be
     batched.
     """
-    size = 1 if expert_set.network.name in _DRAWING else together
+    size = 1 if expert_set.network.architecture.dropout else together
     return [list(indices[start : start + size]) for start in range(0, len(indices), size)]
 
 

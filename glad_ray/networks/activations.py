@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from glad_ray.networks.build import build_network_without_storage
-from glad_ray.spec.network import Network
+from glad_ray.spec import Network
 
 _IMAGES = 2
 

@@ -18,24 +18,23 @@ from glad_ray.errors import UserError, error_line
 from glad_ray.gpu_errors import of_gpu
 from glad_ray.importing import import_callable
 from glad_ray.networks.batches import single_image, takes_one_image
-from glad_ray.networks.layers import Classifier
-from glad_ray.spec.network import Network
+from glad_ray.networks.layers import DrawingClassifier
+from glad_ray.spec import Network
 
 _THREE_CHANNELS = ("torchvision",)
 """packages whose classifiers take three channels and have no argument to change that"""
 
 
-class Foreign(Classifier):
+class Foreign(DrawingClassifier):
     """Another package's network: its logits, with every draw from a generator of its own.
 
     Of several outputs (a record with `logits`, as GoogLeNet and Inception give in training) it gives the logits alone,
-    so auxiliary heads are not trained. `dropout_rng` must be set before a forward pass in training mode.
+    so auxiliary heads are not trained.
     """
 
     def __init__(self, name: str, network: nn.Module, classes: int) -> None:
         super().__init__()
         self.name, self.network, self.classes = name, network, classes
-        self.dropout_rng: torch.Generator | None = None
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n classes"]:
         """Logits of normalised images; raises `UserError` if what the network gives is something else."""
@@ -58,10 +57,7 @@ class Foreign(Classifier):
 
     def _seed_of_this_pass(self) -> int:
         """A fresh one in training; in evaluation always the same, so that logits follow from the images."""
-        if not self.training:
-            return 0
-        assert self.dropout_rng is not None, "set the network's dropout_rng before training it"
-        return int(torch.randint(2**62, (), generator=self.dropout_rng))
+        return self.draw_seed() if self.training else 0
 
 
 def build_foreign(spec: Network, *, channels: int, classes: int, rng: torch.Generator | None) -> Foreign:

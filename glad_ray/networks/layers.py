@@ -1,68 +1,65 @@
-"""What the architectures share: the request they are built from, normalisation layers, pooling and width scaling."""
+"""What the architectures share: layers from their shapes, normalisation and pooling, and what every network can do."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from glad_ray.errors import UserError
-from glad_ray.spec.network import Norm
+from glad_ray.spec.networks.layers import Convolution, Linear
 
 GROUPS = 4
 """groups of the `groupnorm` variant"""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Layout:
-    """What a constructor needs to know; every default is already decided."""
-
-    channels: int
-    """of the images"""
-    resolution: int
-    """side of the images in pixels"""
-    classes: int
-    width: int
-    """channels of the first stage (ViT: the token dimension)"""
-    depth: int
-    """blocks of a ConvNet; the other architectures have a fixed depth and ignore it"""
-    norm: Norm = "instancenorm"
-    """ignored by the architectures without such a choice"""
-
-    def scaled(self, channels: int, standard_width: int) -> int:
-        """Channels of a later stage, in the proportion it has at the standard width; at least 1."""
-        return max(1, round(channels * self.width / standard_width))
-
-    @property
-    def extra_padding(self) -> int:
-        """Padding the first convolution adds to its usual one, so that 28-pixel grey images become 32-pixel maps.
-
-        The reference code pads every one-channel image so, because all of its own are 28 pixels wide. At other
-        resolutions we do not: the maps would only grow past the powers of two and lose their border when pooled.
-        """
-        return 2 if self.channels == 1 and self.resolution == 28 else 0
-
-
 class Classifier(nn.Module, ABC):
     """A network from normalised images to logits; its parameters keep the reference code's registration order."""
 
-    @abstractmethod
+    classifier: nn.Module
+    """the last layer"""
+
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n classes"]:
         """Logits of normalised images."""
+        logits: Tensor = self.classifier(self.embed(images))
+        return logits
 
     @abstractmethod
     def embed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n features"]:
         """Features before the last linear layer: psi of equation (2)."""
 
-
-def too_small(architecture: str, resolution: int, remedy: str) -> UserError:
-    """The error for images that shrink to nothing inside a network."""
-    return UserError(f"{architecture} cannot take images of {resolution} pixels: {remedy}.")
+    def initialise_own(self, rng: torch.Generator) -> None:
+        """Draw from `rng` the parameters that are of no layer; most networks have none."""
 
 
-def norm_layer(norm: Norm, channels: int, side: int) -> nn.Module:
-    """A normalisation layer for maps of `channels` x `side` x `side`, eps 1e-5, biased variance, affine.
+class DrawingClassifier(Classifier):
+    """A classifier that draws in its forward pass in training mode, as dropout does.
+
+    `dropout_rng` must be set before such a pass; `build_network` does it when it has an rng.
+    """
+
+    dropout_rng: torch.Generator | None = None
+
+    def draw_seed(self) -> int:
+        """A fresh one of `dropout_rng`, for the draws of a forward pass."""
+        assert self.dropout_rng is not None, "set the network's dropout_rng before training it"
+        return int(torch.randint(2**62, (), generator=self.dropout_rng))
+
+
+def convolution(shape: Convolution) -> nn.Conv2d:
+    """A convolution without the norm and the pooling that follow it."""
+    maps, kernel = shape.maps, shape.kernel
+    return nn.Conv2d(maps.channels, shape.channels, kernel, shape.stride, shape.whole_padding, bias=shape.bias)
+
+
+def linear(shape: Linear) -> nn.Linear:
+    """A linear layer."""
+    return nn.Linear(shape.features_in, shape.features_out, bias=shape.bias)
+
+
+def norm(shape: Convolution) -> nn.Module:
+    """The normalisation layer that follows a convolution, eps 1e-5, biased variance, affine.
 
     Instance norm is written as group norm with one channel a group: the same numbers, and the fastest form tried on
     CPU. Forward and backward of 10 / 64 contiguous maps of 128 x 32 x 32, one thread, as multiples of its time:
@@ -70,13 +67,14 @@ def norm_layer(norm: Norm, channels: int, side: int) -> nn.Module:
     differentiated, 2.6 to 5.7 / 1.4 to 2.5. In channels_last `F.instance_norm` was 0.7 of it for 10 images, but a
     ConvNet (with group norm) is slower in channels_last than contiguous.
     """
-    match norm:
+    channels = shape.channels
+    match shape.norm:
         case "instancenorm":
             return nn.GroupNorm(channels, channels)
         case "batchnorm":
             return nn.BatchNorm2d(channels)
         case "layernorm":
-            return nn.LayerNorm([channels, side, side])
+            return nn.LayerNorm([channels, shape.side, shape.side])
         case "groupnorm":
             if channels % GROUPS:
                 raise UserError(

@@ -6,32 +6,41 @@ from typing import cast, get_args
 import torch
 
 from glad_ray.errors import unknown
-from glad_ray.networks.build import ARCHITECTURES, build_architecture
+from glad_ray.networks.build import build_without_storage, with_storage
 from glad_ray.networks.layers import Classifier
-from glad_ray.spec.network import Norm
+from glad_ray.spec.networks import ARCHITECTURES, Architecture, Norm
+from glad_ray.spec.networks.convnet import ConvNet, ConvNetGAP
+from glad_ray.spec.networks.resnet18 import ResNet18
+from glad_ray.spec.networks.vgg11 import VGG11
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
     """An architecture with some choices made by its name."""
 
-    architecture: str
+    architecture: type[Architecture]
+    large: bool = False
     width: int | None = None
     depth: int | None = None
     norm: Norm | None = None
 
 
+_KINDS: tuple[type[Architecture], ...] = (*ARCHITECTURES.values(), ConvNetGAP)
 REFERENCE_NETWORKS: dict[str, Variant] = {
-    **{name: Variant(architecture=name) for name in ARCHITECTURES},
-    **{f"ConvNetD{depth}": Variant(architecture="ConvNet", depth=depth) for depth in range(1, 9)},
-    **{f"ConvNetW{width}": Variant(architecture="ConvNet", width=width) for width in (32, 64, 128, 256, 512, 1024)},
-    "ConvNetNN": Variant(architecture="ConvNet", norm="none"),
-    "ConvNetBN": Variant(architecture="ConvNet", norm="batchnorm"),
-    "ConvNetLN": Variant(architecture="ConvNet", norm="layernorm"),
-    "ConvNetIN": Variant(architecture="ConvNet", norm="instancenorm"),
-    "ConvNetGN": Variant(architecture="ConvNet", norm="groupnorm"),
+    **{
+        name: Variant(architecture=kind, large=bool(place))
+        for kind in _KINDS
+        for place, name in enumerate(kind.reference_names)
+    },
+    **{f"ConvNetD{depth}": Variant(architecture=ConvNet, depth=depth) for depth in range(1, 9)},
+    **{f"ConvNetW{width}": Variant(architecture=ConvNet, width=width) for width in (32, 64, 128, 256, 512, 1024)},
+    "ConvNetNN": Variant(architecture=ConvNet, norm="none"),
+    "ConvNetBN": Variant(architecture=ConvNet, norm="batchnorm"),
+    "ConvNetLN": Variant(architecture=ConvNet, norm="layernorm"),
+    "ConvNetIN": Variant(architecture=ConvNet, norm="instancenorm"),
+    "ConvNetGN": Variant(architecture=ConvNet, norm="groupnorm"),
     # The name asks for "batchnorm", its code knows "batch" alone, so there is no norm.
-    "VGG11BN": Variant(architecture="VGG11", norm="none"),
+    "VGG11BN": Variant(architecture=VGG11, large=True, norm="none"),
 }
 
 _NORMS = (*get_args(Norm), "batch")
@@ -58,27 +67,23 @@ def build_reference_network(
     if norm not in _NORMS:
         raise unknown("norm", norm, _NORMS)
     variant = REFERENCE_NETWORKS[name]
-    return build_architecture(
-        variant.architecture,
+    shape = variant.architecture(
         channels=channels,
         resolution=resolution,
         classes=classes,
-        width=width if variant.width is None else variant.width,
-        depth=depth if variant.depth is None else variant.depth,
-        norm=_norm_built(variant.architecture, norm) if variant.norm is None else variant.norm,
-        rng=rng,
+        width=variant.width or width or variant.architecture.standard_width,
+        depth=variant.depth or depth,
+        norm=variant.norm or _norm_built(variant, norm),
+        large=variant.large,
     )
+    return with_storage(build_without_storage(shape), rng)
 
 
-def _norm_built(architecture: str, norm: str) -> Norm:
-    match architecture, norm:
-        case _, "instancenorm":
-            return "instancenorm"
-        case ("ResNet18", "batch") | ("ResNet18CIFAR", _):
-            return "batchnorm"
-        case "ResNet18", _:
-            return "none"
-        case _, "batch":
-            raise unknown("norm", norm, get_args(Norm))
-        case _:
-            return cast("Norm", norm)
+def _norm_built(variant: Variant, norm: str) -> Norm:
+    if norm == "instancenorm":
+        return "instancenorm"
+    if variant.architecture is ResNet18:
+        return "none" if variant.large and norm != "batch" else "batchnorm"
+    if norm == "batch":
+        raise unknown("norm", norm, get_args(Norm))
+    return cast("Norm", norm)

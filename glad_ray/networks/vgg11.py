@@ -1,31 +1,23 @@
-"""VGG11 of the dataset-distillation literature: eight 3 x 3 convolutions with norm and one linear layer.
-
-No hidden linear layers and no dropout, unlike Simonyan and Zisserman (2015). At 128 pixels and above the maps are
-brought to 7 x 7 by adaptive max pooling, which also enlarges; the 32-pixel variant classifies what is left.
-"""
+"""VGG11 as `glad_ray.spec.networks.vgg11` has it."""
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from glad_ray.networks.layers import Classifier, Layout, norm_layer, relu_then_max_pool, too_small
-from glad_ray.spec.network import Norm
-
-# Channels of each convolution, and whether max pooling follows it.
-_STAGES = (
-    (64, True), (128, True), (256, False), (256, True), (512, False), (512, True), (512, False), (512, True),
-)  # fmt: skip
+from glad_ray.networks.layers import Classifier, convolution, linear, norm, relu_then_max_pool
+from glad_ray.spec.networks import vgg11
+from glad_ray.spec.networks.layers import Convolution
 
 
 class Stage(nn.Module):
-    """3 x 3 convolution, norm, ReLU, and 2 x 2 max pooling if `pool`."""
+    """3 x 3 convolution, norm, ReLU, and 2 x 2 max pooling if the shape says so."""
 
-    def __init__(self, channels_in: int, channels_out: int, *, side: int, padding: int, pool: bool, norm: Norm) -> None:
+    def __init__(self, shape: Convolution) -> None:
         super().__init__()
-        self.pool = pool
-        self.conv = nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=padding)
-        self.norm = norm_layer(norm, channels_out, side)
+        self.pool = shape.pool
+        self.conv = convolution(shape)
+        self.norm = norm(shape)
 
     def forward(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h2 w2"]:
         """One stage."""
@@ -36,24 +28,12 @@ class Stage(nn.Module):
 class VGG11(Classifier):
     """The network; `output_side` is the side its maps are brought to, None leaves them as they are."""
 
-    def __init__(self, layout: Layout, output_side: int | None) -> None:
+    def __init__(self, shape: vgg11.VGG11) -> None:
         super().__init__()
-        side = layout.resolution + 2 * layout.extra_padding
-        if side < 32:
-            raise too_small("VGG11", layout.resolution, "use 32 or more, or 28 with one channel")
-        self.output_side = output_side
-        stages = []
-        channels, padding = layout.channels, 1 + layout.extra_padding
-        for standard, pool in _STAGES:
-            width = layout.scaled(standard, 64)
-            stages.append(Stage(channels, width, side=side, padding=padding, pool=pool, norm=layout.norm))
-            channels, padding, side = width, 1, side // 2 if pool else side
-        self.stages = nn.Sequential(*stages)
-        self.classifier = nn.Linear(channels * (output_side or side) ** 2, layout.classes)
-
-    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n classes"]:
-        """Logits of normalised images."""
-        return self.classifier(self.embed(images))
+        *stages, classifier = shape.layers
+        self.output_side = shape.output_side
+        self.stages = nn.Sequential(*map(Stage, stages))
+        self.classifier = linear(classifier)
 
     def embed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n features"]:
         """The flattened maps of the last stage."""
@@ -77,13 +57,3 @@ def _windows(size: int, count: int) -> Int64[Tensor, "count longest"]:
     ends = -(-(torch.arange(count) + 1) * size // count)
     longest = int((ends - begins).max())
     return (begins[:, None] + torch.arange(longest)).clamp(max=ends[:, None] - 1)
-
-
-def vgg11(layout: Layout) -> VGG11:
-    """The variant for 128 pixels and above: 7 x 7 maps, so 25,088 features at the standard width."""
-    return VGG11(layout, output_side=7)
-
-
-def vgg11_cifar(layout: Layout) -> VGG11:
-    """The variant for 32 pixels: 512 features."""
-    return VGG11(layout, output_side=None)

@@ -1,31 +1,27 @@
-"""The vision transformer (Dosovitskiy et al., 2021) in the two sizes of the paper's code.
-
-Patches of 4 pixels, 6 layers and layer norms at 32 pixels; patches of 16, 10 layers and no norm at all at 128 and
-above (the paper says ViT-B/16, its code builds this). Dropout is drawn from the network's own generator.
-"""
+"""The vision transformer as `glad_ray.spec.networks.vit` has it. Dropout is drawn from the network's own generator."""
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from glad_ray.errors import UserError
-from glad_ray.networks.layers import Classifier, Layout
+from glad_ray.networks.layers import DrawingClassifier, linear
+from glad_ray.spec.networks import vit
+from glad_ray.spec.networks.layers import Linear
 
-HEAD_DIM = 64
 DROPOUT = 0.1
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention with heads of 64 dimensions (fewer in tokens narrower than that)."""
+    """Multi-head self-attention."""
 
-    def __init__(self, dim: int, *, norm: bool) -> None:
+    def __init__(self, shape: vit.EncoderLayer, *, normed: bool) -> None:
         super().__init__()
-        self.heads = max(1, dim // HEAD_DIM)
-        self.head_dim = min(HEAD_DIM, dim)
-        self.norm = nn.LayerNorm(dim) if norm else nn.Identity()
-        self.qkv = nn.Linear(dim, 3 * self.heads * self.head_dim, bias=False)
-        self.out = nn.Linear(self.heads * self.head_dim, dim)
+        self.heads = shape.heads
+        self.head_dim = shape.attended.features_in // shape.heads
+        self.norm = _norm(shape.hidden, normed=normed)
+        self.qkv = linear(shape.qkv)
+        self.out = linear(shape.attended)
 
     def forward(self, tokens: Float[Tensor, "n t d"], rng: torch.Generator | None) -> Float[Tensor, "n t d"]:
         """The residual branch."""
@@ -39,45 +35,38 @@ class Attention(nn.Module):
 class FeedForward(nn.Module):
     """Two linear layers, as wide as the tokens, with an exact GELU between."""
 
-    def __init__(self, dim: int, *, norm: bool) -> None:
+    def __init__(self, shape: vit.EncoderLayer, *, normed: bool) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(dim) if norm else nn.Identity()
-        self.hidden = nn.Linear(dim, dim)
-        self.out = nn.Linear(dim, dim)
+        self.norm = _norm(shape.hidden, normed=normed)
+        self.hidden = linear(shape.hidden)
+        self.out = linear(shape.hidden)
 
     def forward(self, tokens: Float[Tensor, "n t d"], rng: torch.Generator | None) -> Float[Tensor, "n t d"]:
         """The residual branch."""
         return dropout(self.out(dropout(F.gelu(self.hidden(self.norm(tokens))), rng)), rng)
 
 
-class ViT(Classifier):
-    """The network; positions are learned and the class token is classified.
+class ViT(DrawingClassifier):
+    """The network; positions are learned and the class token is classified."""
 
-    `dropout_rng` must be set before a forward pass in training mode; `build_network` does it when it has an rng.
-    """
-
-    def __init__(self, layout: Layout, *, patch: int, layers: int, norm: bool) -> None:
+    def __init__(self, shape: vit.ViT) -> None:
         super().__init__()
-        if layout.resolution % patch:
-            raise UserError(
-                f"ViT takes images whose side is a multiple of {patch} pixels, not {layout.resolution}: "
-                "change the resolution or leave ViT out."
-            )
-        self.patch = patch
-        self.dropout_rng: torch.Generator | None = None
-        dim, patches = layout.width, (layout.resolution // patch) ** 2
-        self.positions = nn.Parameter(torch.empty(1, 1 + patches, dim))
-        self.class_token = nn.Parameter(torch.empty(1, 1, dim))
-        self.patch_embedding = nn.Linear(layout.channels * patch**2, dim)
+        _, embedding, *encoder, classifier = shape.layers
+        tokens, normed = encoder[0].hidden, not shape.large
+        self.patch = shape.patch
+        self.positions = nn.Parameter(torch.empty(1, tokens.rows, tokens.features_in))
+        self.class_token = nn.Parameter(torch.empty(1, 1, tokens.features_in))
+        self.patch_embedding = linear(embedding)
         self.branches = nn.ModuleList(
-            branch for _ in range(layers) for branch in (Attention(dim, norm=norm), FeedForward(dim, norm=norm))
+            branch(each, normed=normed) for each in encoder for branch in (Attention, FeedForward)
         )
-        self.norm = nn.LayerNorm(dim) if norm else nn.Identity()
-        self.classifier = nn.Linear(dim, layout.classes)
+        self.norm = _norm(tokens, normed=normed)
+        self.classifier = linear(classifier)
 
-    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n classes"]:
-        """Logits of normalised images."""
-        return self.classifier(self.embed(images))
+    def initialise_own(self, rng: torch.Generator) -> None:
+        """Positions and class token: standard normal."""
+        nn.init.normal_(self.positions, generator=rng)
+        nn.init.normal_(self.class_token, generator=rng)
 
     def embed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n features"]:
         """The class token after the last layer, normalised where the network has norms."""
@@ -98,9 +87,12 @@ class ViT(Classifier):
         """A generator on the images' device, seeded by one draw on CPU: drawing the masks themselves there is slow."""
         if not self.training:
             return None
-        assert self.dropout_rng is not None, "set the network's dropout_rng before training it"
-        seed = int(torch.randint(2**62, (), generator=self.dropout_rng))
+        seed = self.draw_seed()
         return torch.Generator(device).manual_seed(seed)
+
+
+def _norm(tokens: Linear, *, normed: bool) -> nn.Module:
+    return nn.LayerNorm(tokens.features_in) if normed else nn.Identity()
 
 
 def dropout(values: Float[Tensor, "*shape"], rng: torch.Generator | None) -> Float[Tensor, "*shape"]:
@@ -109,13 +101,3 @@ def dropout(values: Float[Tensor, "*shape"], rng: torch.Generator | None) -> Flo
         return values
     kept = torch.empty_like(values).bernoulli_(1 - DROPOUT, generator=rng)
     return values * kept.div_(1 - DROPOUT)
-
-
-def vit(layout: Layout) -> ViT:
-    """The variant for 128 pixels and above."""
-    return ViT(layout, patch=16, layers=10, norm=False)
-
-
-def vit_cifar(layout: Layout) -> ViT:
-    """The variant for 32 pixels."""
-    return ViT(layout, patch=4, layers=6, norm=True)

@@ -8,9 +8,8 @@ so that small networks and small batches take longer than the estimate says.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from glad_ray.plan.multiply_adds import network_multiply_adds
 from glad_ray.plan.whitening import whitening_multiply_adds
-from glad_ray.spec import Evaluation, ExpertSet, Network, Run, dataset_facts
+from glad_ray.spec import DatasetFacts, Evaluation, ExpertSet, Network, Run, dataset_facts
 from glad_ray.spec.algorithms.base import TRAINING
 
 GIGAFLOPS_PER_CPU = 40.0
@@ -68,6 +67,16 @@ def expert_flops(expert_set: ExpertSet) -> float:
     of_image = TRAINING * network_multiply_adds(expert_set.network, facts, expert_set.resolution)
     of_image += whitening_multiply_adds(expert_set.whitening, facts, expert_set.resolution)
     return 2.0 * of_image * images * experts.last_epoch * experts.count
+
+
+def network_multiply_adds(network: Network, facts: DatasetFacts, resolution: int) -> int:
+    """Of one forward pass of one image of a dataset.
+
+    0 for a foreign network (`Network.foreign`): whoever shows a cost says that those are not in it.
+    """
+    if network.foreign:
+        return 0
+    return network.shape(channels=facts.channels, resolution=resolution, classes=facts.classes).multiply_adds
 
 
 def generator_multiply_adds(run: Run) -> int | None:

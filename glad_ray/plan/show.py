@@ -18,7 +18,6 @@ from glad_ray.plan.cost import (
     generator_multiply_adds,
     seconds,
 )
-from glad_ray.plan.parameters import expert_bytes
 from glad_ray.plan.plan import Plan
 from glad_ray.plan.total import total
 from glad_ray.plan.whitening import fits
@@ -67,7 +66,7 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
         )
         for expert_set in plan.expert_sets:
             time = _time(expert_flops(expert_set), trains_on=dataset_facts(expert_set.dataset))
-            needs.add_row(escape(expert_set.label), expert_set.stored_id, time, decimal(expert_bytes(expert_set)))
+            needs.add_row(escape(expert_set.label), expert_set.stored_id, time, decimal(expert_set.kept_bytes))
         yield needs
 
     table = Table(

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from glad_ray.plan.cost import GIGAFLOPS_PER_GPU, estimate, expert_flops, seconds
-from glad_ray.plan.parameters import expert_bytes
 from glad_ray.plan.plan import experts_needed
 from glad_ray.plan.whitening import fits
 from glad_ray.spec import Run, Sweep
@@ -45,7 +44,7 @@ def total(runs: Sequence[Run], sweep: Sweep) -> Total:
     return Total(
         run_flops=sum(cost.distill_flops + cost.evaluate_flops for cost in costs),
         expert_flops=sum(map(expert_flops, expert_sets)),
-        expert_bytes=sum(map(expert_bytes, expert_sets)),
+        expert_bytes=sum(each.kept_bytes for each in expert_sets),
         whitening_flops=sum(fit.flops for fit in fits(runs, expert_sets)),
     )
 

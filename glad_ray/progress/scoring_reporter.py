@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
 
-from glad_ray.plan.multiply_adds import network_multiply_adds
+from glad_ray.plan.cost import network_multiply_adds
 from glad_ray.progress import formatting
 from glad_ray.progress.events import Event, ImagesPrepared, NetworkFailed, Retried, SetTrained
 from glad_ray.progress.sweep_reporter import notice

@@ -14,6 +14,7 @@ from glad_ray.report.budget import budgets
 from glad_ray.report.export import accuracies_csv, published_csv, scores_csv
 from glad_ray.report.figures import accuracy_by_space
 from glad_ray.report.identity import Place, is_baseline
+from glad_ray.report.metrics import MetricTable
 from glad_ray.report.published import Comparison, Published, context, shortfalls
 from glad_ray.report.ranking import Ranked, lacking
 from glad_ray.report.rendering import render
@@ -91,6 +92,7 @@ class _SectionView:
     evaluation: str
     """what distinguishes its evaluation; empty if there is one only"""
     tables: list[tuple[Table, Table | None, Markup | None]]
+    metrics: tuple[MetricTable, ...]
     compared: tuple[Comparison, ...]
     shortfalls: tuple[str, ...]
     context: tuple[Published, ...]
@@ -168,6 +170,7 @@ def _views(data: ReportData) -> list[_SectionView]:
             section=data.sections[number],
             evaluation=data.evaluation_names[data.sections[number].evaluation_id],
             tables=_tables(data.sections[number], place),
+            metrics=data.metrics[number],
             compared=data.compared[number],
             shortfalls=shortfalls(data.compared[number], data.runs),
             context=context(data.sections[number], data.compared[number]),

@@ -17,16 +17,16 @@ import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from glad_ray.paper import UNSEEN
 from glad_ray.report import wording
 from glad_ray.report.budget import LEAST_EPOCHS, PAPER_REPEATS
 from glad_ray.report.tables import Row, Score, Section
-from glad_ray.spec import DSA, Run, Selection, WholeDataset
+from glad_ray.spec import DSA, Network, Run, Selection, WholeDataset
 from glad_ray.spec.algorithms import algorithm_kind
 
 MEAN_OF_UNSEEN = "mean of 4 unseen"
 NOT_STATED = "not stated"
-_UNSEEN = {"alexnet", "vgg11", "resnet18", "vit"}
-_BACKBONE = "convnet"
+_BACKBONE = Network().key
 _WITHOUT_AUGMENTATION = "without augmentation"
 _WHITENED = "ZCA whitening"
 # Their code whitens where it is asked to, and print does not say for which numbers on CIFAR it was.
@@ -244,7 +244,7 @@ def _score(row: Row, network: str, backbones: Set[str | None]) -> Score | None:
     """The score on a network, or the mean over the four unseen, of what the standard backbone distilled."""
     if network == MEAN_OF_UNSEEN:
         unseen = {key for key, score in row.scores.items() if not score.seen}
-        return row.unseen if unseen == _UNSEEN and backbones == {_BACKBONE} else None
+        return row.unseen if unseen == set(UNSEEN) and backbones == {_BACKBONE} else None
     if not row.is_baseline and backbones != {_BACKBONE}:
         return None
     return row.scores.get(network)

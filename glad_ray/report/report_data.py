@@ -14,6 +14,7 @@ from glad_ray.errors import UserError
 from glad_ray.plan import Plan, as_stored
 from glad_ray.report.conditions import evaluation_names
 from glad_ray.report.identity import Identity, identities, known_datasets, variants
+from glad_ray.report.metrics import MetricTable, metric_tables
 from glad_ray.report.published import Comparison, comparisons
 from glad_ray.report.ranking import Ranked, ranked
 from glad_ray.report.tables import SELECTIONS, Section, sections
@@ -71,6 +72,8 @@ class ReportData:
     """of each section"""
     ranked: list[tuple[Ranked, ...]]
     """of each section"""
+    metrics: list[tuple[MetricTable, ...]]
+    """of each section"""
     problems: tuple[str, ...]
     """sentences on what could not be read or shown"""
 
@@ -121,6 +124,7 @@ def make_report_data(found: Found) -> ReportData:
         sections=made,
         compared=[comparisons(section, found.runs) for section in made],
         ranked=[ranked(section, made, evaluations) for section in made],
+        metrics=metric_tables(made, rows),
         problems=found.problems,
     )
 

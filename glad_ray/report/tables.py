@@ -69,7 +69,7 @@ class Row:
     @property
     def headline(self) -> Score | None:
         """The mean over unseen networks, or the backbone's score where no other was trained."""
-        return self.unseen or next(iter(self.scores.values()), None)
+        return headline(self.scores)
 
     def score(self, network: str | None) -> Score | None:
         """The score on a network; None: the mean over the unseen ones."""
@@ -231,7 +231,7 @@ def _table(selection: Selection, rows: Sequence[Mapping[str, Any]], variant_of: 
 
 
 def _row(variant: str, rows: Sequence[Mapping[str, Any]]) -> Row:
-    scores = _scores(rows)
+    scores = scores_of(rows)
     return Row(
         algorithm=rows[0]["algorithm"],
         space=rows[0]["space"],
@@ -255,25 +255,33 @@ def _seen(row: Row) -> frozenset[str]:
 
 
 def _order(row: Row) -> tuple[Any, ...]:
-    # Numbers in a variant compare as numbers: "f 10" after "f 9".
-    natural = [(float(part), "") if part[0].isdigit() else (math.inf, part) for part in _parts(row.variant)]
-    return algorithm_order(row.algorithm), space_order(row.space), natural, row.run_ids
+    return algorithm_order(row.algorithm), space_order(row.space), natural_order(row.variant), row.run_ids
 
 
-def _parts(text: str) -> list[str]:
-    return [part for part in re.split(r"(\d+(?:\.\d+)?)", text) if part]
+def natural_order(text: str) -> list[tuple[float, str]]:
+    """A key that sorts texts with the numbers in them as numbers: "f 10" after "f 9"."""
+    parts = [part for part in re.split(r"(\d+(?:\.\d+)?)", text) if part]
+    return [(float(part), "") if part[0].isdigit() else (math.inf, part) for part in parts]
 
 
-def _scores(rows: Sequence[Mapping[str, Any]]) -> dict[str, Score]:
+def scores_of(rows: Sequence[Mapping[str, Any]], column: str = "accuracy") -> dict[str, Score]:
+    """The values of a column pooled for each network."""
     scores = {}
     for (network,), of_network in _grouped(rows, "network").items():
-        accuracies = [row["accuracy"] for row in of_network]
+        values = [row[column] for row in of_network]
+        # Those of users may be no numbers, or infinite.
+        finite = all(map(math.isfinite, values))
         scores[network] = Score(
-            mean=statistics.fmean(accuracies),
-            std=statistics.pstdev(accuracies) if len(accuracies) > 1 else None,
+            mean=statistics.fmean(values) if finite else sum(values) / len(values),
+            std=statistics.pstdev(values) if finite and len(values) > 1 else None,
             seen=all(row["seen"] for row in of_network),
         )
     return scores
+
+
+def headline(scores: Mapping[str, Score]) -> Score | None:
+    """The mean over unseen networks, or the score of the backbone where no other was trained."""
+    return _mean_of_unseen(scores) or next(iter(scores.values()), None)
 
 
 def _mean_of_unseen(scores: Mapping[str, Score]) -> Score | None:

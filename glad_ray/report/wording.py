@@ -4,12 +4,14 @@ import inspect
 import math
 import re
 import textwrap
+from collections.abc import Sequence
 
 from glad_ray.report.identity import is_baseline
 from glad_ray.spec.algorithms import algorithm_kind
 from glad_ray.spec.augmentation import DSA
 from glad_ray.spec.datasets import DATASETS
-from glad_ray.spec.network import TITLES
+from glad_ray.spec.metrics import Metric
+from glad_ray.spec.networks import ARCHITECTURES
 
 LABELS = {"hard": "hard", "own": "own soft", "teacher": "teacher’s soft"}
 SELECTIONS = {
@@ -64,13 +66,15 @@ def augmentation(operations: str) -> str:
 def network_name(key: str) -> str:
     """`ResNet18` of `resnet18-w16`, `vit_b_16` of `torchvision.models.vit_b_16-image_size=32`."""
     name = key.partition("-")[0]
-    return TITLES.get(name, name.rpartition(".")[2] if "." in name else key)
+    if name in ARCHITECTURES:
+        return ARCHITECTURES[name].title
+    return name.rpartition(".")[2] if "." in name else key
 
 
 def network_detail(key: str) -> str:
     """`width 16` of `resnet18-w16`, the module and options of a foreign network; empty for a standard network."""
     name, _, rest = key.partition("-")
-    if name not in TITLES:
+    if name not in ARCHITECTURES:
         module = name.rpartition(".")[0]
         return ", ".join([module, *rest.split(",")] if module and rest else [module])
     words = {"w": "width", "d": "depth"}
@@ -96,6 +100,18 @@ def signed(share: float) -> str:
 def decimal(number: float) -> str:
     """`−0.33`, with a true minus sign."""
     return f"{number:.2f}".replace("-", "−")
+
+
+def metric_column(metric: Metric, part: str, classes: Sequence[str]) -> str:
+    """The heading of a metric, or of one of its numbers: of a class its name, as far as those are known."""
+    if not part:
+        return metric.title + (", %" if metric.share else "")
+    return classes[int(part)] if part.isdecimal() and int(part) < len(classes) else part
+
+
+def measured(number: float, metric: Metric) -> str:
+    """`64.3` of the share 0.643, `0.643` of any other number, with a true minus sign."""
+    return percent(number) if metric.share else f"{number:.4g}".replace("-", "−")
 
 
 def count(number: int) -> str:

@@ -8,7 +8,7 @@ from glad_ray.spec.algorithms.dm import DM
 from glad_ray.spec.algorithms.mtt import MTT
 from glad_ray.spec.augmentation import DSA
 from glad_ray.spec.baselines import baselines
-from glad_ray.spec.datasets import DATASETS, DatasetFacts, dataset_facts
+from glad_ray.spec.datasets import DATASETS, DatasetFacts, NamedDataset, dataset_facts
 from glad_ray.spec.experts import Experts, ExpertSet
 from glad_ray.spec.generators import (
     CustomGenerator,
@@ -73,6 +73,7 @@ __all__ = [
     "LearningRates",
     "Matching",
     "Median",
+    "NamedDataset",
     "Network",
     "Never",
     "Random",

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from glad_ray.errors import UserError
 from glad_ray.spec.augmentation import DSA, Augmentation
+from glad_ray.spec.datasets import dataset_facts
 from glad_ray.spec.network import BackboneByName, Network
 from glad_ray.spec.precision import FP32Precision
 from glad_ray.spec.record import Record, Stored
@@ -88,6 +89,19 @@ class ExpertSet(Stored):
         longer, shorter = (self, other) if self.experts.last_epoch >= other.experts.last_epoch else (other, self)
         count = max(longer.experts.count, shorter.experts.count)
         return longer if count == longer.experts.count else longer.replace(experts=longer.experts.replace(count=count))
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of each network."""
+        facts = dataset_facts(self.dataset)
+        shape = self.network.shape(channels=facts.channels, resolution=self.resolution, classes=facts.classes)
+        return shape.parameters
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of all parameters that are kept; their files take about a kilobyte a snapshot beyond them."""
+        of_each = {"float32": 4, "bfloat16": 2}[self.experts.dtype]
+        return self.experts.count * (self.experts.last_epoch + 1) * self.parameters * of_each
 
     @property
     def label(self) -> str:

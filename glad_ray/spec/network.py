@@ -1,15 +1,15 @@
 """Which classifier: the backbone that distils, and the unseen networks that evaluate.
 
-Five architectures are those of the paper's code (section 4.1 of the paper); any other classifier that can be imported
-may evaluate too, by the name `package.module:callable`. `glad_ray.networks` builds them all.
+It has one of the architectures of `glad_ray.spec.networks`; any other classifier that can be imported may evaluate too,
+by the name `package.module:callable`. `glad_ray.networks` builds them all.
 """
 
+import functools
 import hashlib
 import json
-import math
 import re
 from collections.abc import Collection, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -21,17 +21,11 @@ from pydantic import (
 
 from glad_ray.errors import UserError, unknown
 from glad_ray.spec.code_names import Option, check_option_names, is_code_name, plain_options
+from glad_ray.spec.networks import ARCHITECTURES, NETWORK_NAMES, Architecture, Norm
 from glad_ray.spec.record import Record
 
-TITLES = {"convnet": "ConvNet", "alexnet": "AlexNet", "vgg11": "VGG11", "resnet18": "ResNet18", "vit": "ViT"}
-NETWORK_NAMES = tuple(TITLES)
-"""the architectures of the paper's code; all other names are `package.module:callable`"""
-STANDARD_WIDTH = {"convnet": 128, "alexnet": 128, "vgg11": 64, "resnet18": 64, "vit": 512}
-
-SMALL_FAMILY_PIXELS = 64
-"""the 32-pixel family of networks serves up to here, the other one above"""
-
-Norm = Literal["instancenorm", "batchnorm", "layernorm", "groupnorm", "none"]
+_LARGEST_SMALL_IMAGES = 64
+"""pixels up to which an architecture has its form for small images, and above it the one for large ones"""
 _WORD = re.compile(r"(?!True|False)[A-Za-z_]\w*", re.ASCII)
 _DECIDED = ("num_classes", "in_chans", "weights", "pretrained")
 """options that are not the user's: the data decide the first two, and evaluation trains from scratch"""
@@ -40,21 +34,21 @@ _KEY_CHARACTERS = 80
 
 
 class Network(Record):
-    """A classifier: one of the paper's architectures, or any that can be imported.
+    """A classifier: one of the architectures here, or any that can be imported.
 
-    The family of an architecture (32 pixels, or 128 and above) follows from the resolution. A foreign network is called
-    as timm's are, `callable(num_classes=, in_chans=, **options)`, or as torchvision's, which take three channels and no
-    `in_chans`. It evaluates and never distils.
+    The form of an architecture (for small images, or large ones) follows from the resolution. A foreign network is
+    called as timm's are, `callable(num_classes=, in_chans=, **options)`, or as torchvision's, which take three channels
+    and no `in_chans`. It evaluates and never distils.
     """
 
     name: str = "convnet"
-    """convnet, alexnet, vgg11, resnet18 or vit; or package.module:callable, such as torchvision.models:resnet50"""
+    """one of `NETWORK_NAMES`; or package.module:callable, such as torchvision.models:resnet50"""
     width: int | None = Field(default=None, ge=2)
     """channels of the first stage (ViT: the token dimension); the others scale with it; None: the standard width"""
     depth: int | None = Field(default=None, ge=1, le=9)
-    """blocks of the ConvNet; None: 3, 4, 5, 6, 7 at up to 32, 64, 128, 256, 512 pixels"""
+    """of an architecture that has a choice, the ConvNet: its blocks; None: as many as fit the resolution"""
     norm: Norm = "instancenorm"
-    """normalisation layer of ConvNet, VGG11 and ResNet18"""
+    """normalisation layer of an architecture that has a choice"""
     options: Annotated[Mapping[str, Option], plain_options("Network")] = {}
     """keyword arguments of a package.module:callable, passed on as they are, such as image_size=32"""
 
@@ -92,6 +86,15 @@ class Network(Record):
         return ":" in self.name
 
     @property
+    def architecture(self) -> type[Architecture]:
+        """What is known of it; of a foreign one, what all have in common."""
+        return ARCHITECTURES.get(self.name, Architecture)
+
+    def shape(self, *, channels: int, resolution: int, classes: int) -> Architecture:
+        """Its layers for images of `channels` x `resolution` x `resolution`, unless it is foreign."""
+        return _shape(self, channels, resolution, classes)
+
+    @property
     def key(self) -> str:
         """A short name for files and table columns: `convnet-w32-d2`, `torchvision.models.vit_b_16-image_size=32`.
 
@@ -101,7 +104,7 @@ class Network(Record):
         if self.foreign:
             return self.name.replace(":", ".") + (f"-{_options_key(self.options)}" if self.options else "")
         parts = [self.name]
-        if self.width is not None and self.width != STANDARD_WIDTH[self.name]:
+        if self.width not in (None, self.architecture.standard_width):
             parts.append(f"w{self.width}")
         if self.depth is not None:
             parts.append(f"d{self.depth}")
@@ -115,8 +118,22 @@ class Network(Record):
         if self.foreign:
             module, _, callable_name = self.name.partition(":")
             return f"{callable_name} ({', '.join([module, *_assignments(self.options)])})"
-        reduced = self.width is not None and self.width != STANDARD_WIDTH[self.name]
-        return TITLES[self.name] + (f" (width {self.width})" if reduced else "")
+        standard = self.width in (None, self.architecture.standard_width)
+        return self.architecture.title + ("" if standard else f" (width {self.width})")
+
+
+@functools.lru_cache(maxsize=256)
+def _shape(network: Network, channels: int, resolution: int, classes: int) -> Architecture:
+    kind = network.architecture
+    return kind(
+        channels=channels,
+        resolution=resolution,
+        classes=classes,
+        width=network.width or kind.standard_width,
+        depth=network.depth,
+        norm=network.norm,
+        large=resolution > _LARGEST_SMALL_IMAGES,
+    )
 
 
 def _assignments(options: Mapping[str, Option]) -> list[str]:
@@ -150,10 +167,3 @@ NetworkByName = Annotated[Network, BeforeValidator(_by_name)]
 """a network, or just its name"""
 BackboneByName = Annotated[NetworkByName, AfterValidator(_able_to_distil)]
 """the same for a network that distils or is an expert; raises `UserError` for a foreign one"""
-
-
-def convnet_depth(resolution: int) -> int:
-    """The ConvNet depth that leaves 4 x 4 maps: 3, 4, 5, 6, 7 at up to 32, 64, 128, 256, 512 pixels."""
-    if resolution > 512:
-        raise UserError(f"No standard ConvNet depth for {resolution} pixels (up to 512): set the network's depth.")
-    return max(3, math.ceil(math.log2(resolution)) - 2)

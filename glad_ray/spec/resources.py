@@ -8,7 +8,7 @@ from pydantic import Field, PlainValidator, field_validator, model_validator
 
 from glad_ray.errors import UserError, unknown
 from glad_ray.spec.algorithms import ALGORITHM_NAMES
-from glad_ray.spec.network import NETWORK_NAMES
+from glad_ray.spec.networks import NETWORK_NAMES
 from glad_ray.spec.record import Record
 
 Unit = Literal["trial", "evaluation", "expert"]
@@ -108,7 +108,7 @@ class Resources(Record):
     experts_together: int = Field(default=1, ge=1)
     """experts of a set that one task trains as one batched ensemble, with one share; for a GPU that a single one leaves
     idle. On a CPU that takes longer than one after another: 1.2 to 1.4 times for 2, 1.4 to 2 times for 4 (ConvNets).
-    Dropout cannot be batched: a ViT is always trained by itself"""
+    Dropout cannot be batched: a network that has it, as ViT does, is always trained by itself"""
     generator_gpus: float = Field(default=0, ge=0)
     """of the replica of each generator that serves all trials of a machine; 0 where trials have GPUs: no replica, every
     trial holds its own generator"""

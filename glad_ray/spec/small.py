@@ -8,7 +8,6 @@ from glad_ray.spec.sweep import Evaluation, Sweep
 
 SAMPLE = "fashion-mnist-sample"
 RESOLUTION = 32
-_WIDTHS = {"convnet": 8, "alexnet": 8, "vgg11": 4, "resnet18": 4, "vit": 16}
 _FEWEST_LAYERS, _MOST_LAYERS = 4, 30
 
 
@@ -56,7 +55,7 @@ def _generator(run: Run) -> AnyGenerator | None:
 
 
 def _network(network: Network) -> Network:
-    return network if network.foreign else network.replace(width=_WIDTHS[network.name], depth=None)
+    return network if network.foreign else network.replace(width=network.architecture.small_width, depth=None)
 
 
 def _evaluation(evaluation: Evaluation) -> Evaluation:

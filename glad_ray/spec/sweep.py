@@ -4,14 +4,15 @@ import itertools
 from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from glad_ray.errors import UserError, unknown
+from glad_ray.errors import UserError
 from glad_ray.spec.augmentation import Augmentation
-from glad_ray.spec.code_names import is_code_name
 from glad_ray.spec.experts import Experts, ExpertSet, check_judges
 from glad_ray.spec.foreign_set import ForeignSet
+from glad_ray.spec.metrics import MetricName
 from glad_ray.spec.network import Network, NetworkByName
+from glad_ray.spec.networks import ARCHITECTURES, PAPER_NETWORKS
 from glad_ray.spec.precision import FP32Precision
 from glad_ray.spec.record import Record
 from glad_ray.spec.resources import Resources
@@ -20,38 +21,11 @@ from glad_ray.spec.run import Run
 Selection = Literal["last", "held-out", "best-on-test"]
 Labels = Literal["hard", "own", "teacher"]
 
-# Base learning rates of the paper's code (config.json of the golden data): 1e-3, VGG11 1e-4.
-PAPER_LEARNING_RATES = {"convnet": 1e-3, "alexnet": 1e-3, "vgg11": 1e-4, "resnet18": 1e-3, "vit": 1e-3}
-
-FOREIGN_LEARNING_RATE = 1e-3
-
-
-METRICS = {"per_class_accuracy": "glad_ray.metrics:per_class_accuracy"}
-"""those that are here, by their names"""
-
-
-def _metric_name(name: str) -> str:
-    if name not in METRICS and not is_code_name(name):
-        raise UserError(
-            f"{unknown('metric', name, METRICS)} One of your own is named package.module:callable, of (network, "
-            "images, labels)."
-        )
-    return name
-
-
-MetricName = Annotated[str, AfterValidator(_metric_name)]
-
 
 class Evaluation(Record):
     """How a synthetic set is scored: networks trained on it from scratch, tested on real images (section 4.1)."""
 
-    networks: tuple[NetworkByName, ...] = (
-        Network(name="convnet"),
-        Network(name="alexnet"),
-        Network(name="vgg11"),
-        Network(name="resnet18"),
-        Network(name="vit"),
-    )
+    networks: tuple[NetworkByName, ...] = tuple(Network(name=name) for name in PAPER_NETWORKS)
     repeats: int = Field(default=5, ge=1)
     """networks trained per architecture, each from a fresh initialisation"""
     epochs: int = Field(default=1000, ge=1)
@@ -63,8 +37,9 @@ class Evaluation(Record):
     """of the learning rate: half linear warm-up and half cosine, as GLaD's code; or a tenth after half the epochs, as
     the original algorithms"""
     batch_size: int = Field(default=256, ge=1)
-    learning_rates: Mapping[str, float] = PAPER_LEARNING_RATES
-    """base learning rate per architecture name; of one that is not named here, and not one of the five, 0.001"""
+    learning_rates: Mapping[str, float] = {name: ARCHITECTURES[name].learning_rate for name in PAPER_NETWORKS}
+    """base learning rate per architecture name; of one that is not named here, and not one of the paper's five, its own
+    standard one, or 0.001 of a foreign one"""
     learned_step_size: bool = False
     """train on the sets of trajectory matching at the step size they learned, as its original does"""
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -83,9 +58,9 @@ class Evaluation(Record):
     """in which GPUs multiply in trainings and tests: tf32, or float32"""
 
     metrics: tuple[MetricName, ...] = ()
-    """what else each trained network is measured by on the test images, each `package.module:callable` of (network,
-    images, labels), which returns a number or a mapping of names to numbers: columns of the table; or one that is here:
-    per_class_accuracy"""
+    """what else each trained network is measured by on the test images: names of `METRICS`, such as per_class_accuracy,
+    or `package.module:callable` of (network, images, labels), which returns a number or a mapping of names to numbers;
+    each number is a column of the table"""
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:
         return self._at_default("precision", "metrics")
@@ -93,7 +68,7 @@ class Evaluation(Record):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         for network in self.networks:
-            if network.name not in self.learning_rates and not network.foreign:
+            if network.name in PAPER_NETWORKS and network.name not in self.learning_rates:
                 raise UserError(f"evaluation.learning_rates has no rate for {network.name}")
         keys = [network.key for network in self.networks]
         if len(set(keys)) != len(keys):
@@ -104,7 +79,7 @@ class Evaluation(Record):
 
     def learning_rate(self, network: Network) -> float:
         """Base learning rate of a network."""
-        return self.learning_rates.get(network.name, FOREIGN_LEARNING_RATE)
+        return self.learning_rates.get(network.name, network.architecture.learning_rate)
 
     def decided_for(self, run: Run | ForeignSet) -> Self:
         """What the training on one run's set is: augmentation, epochs and averaging decided."""

@@ -6,7 +6,7 @@ import pytest
 import torchvision
 
 from glad_ray.data import load_dataset
-from glad_ray.data.cifar import find_cifar, read_cifar
+from glad_ray.data.cifar import find, read_cifar
 from glad_ray.errors import DataError, UserError
 from glad_ray.spec import DATASETS
 from tests.data.python2 import python2_pickle
@@ -76,7 +76,7 @@ WRITERS = {"python": write_python, "binary": write_binary}
 @pytest.mark.parametrize("version", WRITERS)
 def test_both_versions_are_read(version, name, tmp_path):
     WRITERS[version](tmp_path, name)
-    folder = find_cifar(DATASETS[name], tmp_path)
+    folder = find(DATASETS[name], tmp_path)
     splits = {split: read_cifar(folder, split, DATASETS[name]) for split in ("train", "test")}
     *train, test = batches(name).values()
     for split, expected in (("train", train), ("test", [test])):

@@ -8,7 +8,7 @@ import torchvision
 from glad_ray.data import load_dataset
 from glad_ray.data.files import ENVIRONMENT_VARIABLE
 from glad_ray.data.idx import read_idx
-from glad_ray.data.mnist import find_mnist, read_mnist
+from glad_ray.data.mnist import find, read_mnist
 from glad_ray.errors import DataError, UserError
 from tests.data.files import FACTS, NAMES, few_images, idx_bytes, write_files
 
@@ -30,7 +30,7 @@ def _nowhere(monkeypatch, tmp_path):
 @pytest.mark.parametrize("folder", [".", "FashionMNIST/raw", "fashion-mnist", "dataset-fashion-mnist"])
 def test_every_layout_is_read(folder, gz, arrays, tmp_path):
     write_files(tmp_path / "root" / folder, arrays, gz)
-    found = find_mnist(FACTS, tmp_path / "root")
+    found = find(FACTS, tmp_path / "root")
     splits = {split: read_mnist(found, split, FACTS) for split in ("train", "test")}
     for name, images, labels in (("train", *arrays[:2]), ("test", *arrays[2:])):
         assert np.array_equal(splits[name].images[:, 0], images)
@@ -40,7 +40,7 @@ def test_every_layout_is_read(folder, gz, arrays, tmp_path):
 
 def test_the_same_as_torchvision_reads(arrays, tmp_path):
     write_files(tmp_path / "FashionMNIST" / "raw", arrays, gz=False)
-    ours = {split: read_mnist(find_mnist(FACTS, tmp_path), split, FACTS) for split in ("train", "test")}
+    ours = {split: read_mnist(find(FACTS, tmp_path), split, FACTS) for split in ("train", "test")}
     for name in ("train", "test"):
         theirs = torchvision.datasets.FashionMNIST(tmp_path, train=name == "train")
         assert np.array_equal(ours[name].images[:, 0], theirs.data.numpy())
@@ -50,10 +50,10 @@ def test_the_same_as_torchvision_reads(arrays, tmp_path):
 def test_a_named_root_comes_before_the_variable_and_that_before_the_usual_places(arrays, tmp_path, monkeypatch):
     for place in ("named", "variable", "data"):
         write_files(tmp_path / place, arrays, gz=True)
-    assert find_mnist(FACTS) == Path("data")
+    assert find(FACTS) == Path("data")
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(tmp_path / "variable"))
-    assert find_mnist(FACTS) == tmp_path / "variable"
-    assert find_mnist(FACTS, tmp_path / "named") == tmp_path / "named"
+    assert find(FACTS) == tmp_path / "variable"
+    assert find(FACTS, tmp_path / "named") == tmp_path / "named"
 
 
 @pytest.mark.parametrize("how", ["root", "variable", "nothing"])

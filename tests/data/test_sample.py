@@ -10,10 +10,9 @@ import pytest
 from PIL import Image
 
 import glad_ray
-from glad_ray.data.load import SAMPLE
 from glad_ray.data.make_sample import make_sample
 from glad_ray.data.mnist import read_mnist
-from glad_ray.data.png_table import SCHEMA, encode_png, read_png_table
+from glad_ray.data.png_table import SAMPLE, SCHEMA, encode_png, read_png_table
 from glad_ray.errors import DataError, UserError
 from glad_ray.spec import dataset_facts
 from tests.data.files import few_images, write_files

@@ -6,7 +6,7 @@ import torchvision
 from scipy.io import savemat
 
 from glad_ray.data import load_dataset
-from glad_ray.data.svhn import find_svhn, read_svhn
+from glad_ray.data.svhn import find, read_svhn
 from glad_ray.errors import DataError, UserError
 from glad_ray.spec import DATASETS
 
@@ -35,7 +35,7 @@ def write(folder, **changed):
 def test_the_same_as_torchvision_reads(folder, tmp_path, monkeypatch):
     write(tmp_path / folder)
     monkeypatch.setattr(torchvision.datasets.SVHN, "_check_integrity", lambda self: True)
-    folder = find_svhn(DATASETS["svhn"], tmp_path)
+    folder = find(DATASETS["svhn"], tmp_path)
     splits = {split: read_svhn(folder, split, DATASETS["svhn"]) for split in ("train", "test")}
     for split in ("train", "test"):
         theirs = torchvision.datasets.SVHN(tmp_path / folder, split)

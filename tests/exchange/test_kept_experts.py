@@ -10,7 +10,6 @@ from glad_ray.data import load_dataset
 from glad_ray.errors import DataError, UserError
 from glad_ray.experts import ExpertFiles, parameter_shapes, train_experts, write_trajectory
 from glad_ray.networks import build_network, flat_parameters
-from glad_ray.plan.parameters import expert_bytes
 from glad_ray.spec import MTT, Evaluation, Experts, ExpertSet, Herding, Network, RandomReal, Run, Sweep
 
 
@@ -105,7 +104,7 @@ def test_parameters_in_bfloat16_are_read_as_the_nearest_float32_from_half_the_by
         write_trajectory(storage, each, 0, parameter_shapes(network), [(row, math.nan) for row in snapshots])
         read[each.experts.dtype] = ExpertFiles(storage, each).segment(0, 1, 2)
         size = len(storage.read_bytes(storage.expert_path(each.content_id, 0)))
-        assert 0 < size - expert_bytes(each) < 6000
+        assert 0 < size - each.kept_bytes < 6000
     for exact, rounded, row in zip(read["float32"], read["bfloat16"], (1, 3), strict=True):
         assert torch.equal(exact, torch.tensor(snapshots[row]))
         assert rounded.dtype == torch.float32

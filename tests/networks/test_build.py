@@ -8,17 +8,12 @@ import pytest
 import torch
 
 from glad_ray.errors import UserError
-from glad_ray.networks import (
-    ARCHITECTURES,
-    REFERENCE_NETWORKS,
-    build_network,
-    build_reference_network,
-    check_network,
-)
-from glad_ray.networks.build import FAMILIES
-from glad_ray.networks.layers import Layout
+from glad_ray.importing import import_callable
+from glad_ray.networks import REFERENCE_NETWORKS, build_network, build_reference_network, check_network
 from glad_ray.networks.vit import dropout
-from glad_ray.spec.network import NETWORK_NAMES, STANDARD_WIDTH, Network, convnet_depth
+from glad_ray.spec import Network
+from glad_ray.spec.networks import ARCHITECTURES, NETWORK_NAMES
+from glad_ray.spec.networks.convnet import standard_depth
 from tests.golden_numbers import images
 
 NORMS = ("instancenorm", "batchnorm", "layernorm", "groupnorm", "none")
@@ -36,15 +31,14 @@ def build(spec, channels=3, resolution=32, seed=0):
     return build_network(spec, channels=channels, resolution=resolution, classes=10, rng=rng(seed))
 
 
-@pytest.mark.parametrize("name", ["convnet", "alexnet", "vgg11", "resnet18"])
+@pytest.mark.parametrize("name", [name for name in NETWORK_NAMES if name != "vit"])
 @pytest.mark.parametrize("resolution", [32, 128])
 def test_initialisation_is_pytorchs_default(name, resolution):
     network = build(small(name), resolution=resolution, seed=5)
-    _, construct = ARCHITECTURES[FAMILIES[name][resolution > 64]]
-    depth = convnet_depth(resolution) if name == "convnet" else 0
+    construct = import_callable(ARCHITECTURES[name].implementation, "Network", "a classifier")
     with torch.random.fork_rng():
         torch.manual_seed(5)
-        default = construct(Layout(channels=3, resolution=resolution, classes=10, width=8, depth=depth))
+        default = construct(small(name).shape(channels=3, resolution=resolution, classes=10))
     ours, theirs = network.state_dict(), default.state_dict()
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
@@ -75,7 +69,7 @@ def test_the_rng_decides_and_the_global_generator_is_left_alone(name):
 
 
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("name", ["convnet", "vgg11", "resnet18"])
+@pytest.mark.parametrize("name", [name for name, kind in ARCHITECTURES.items() if kind.takes_norm])
 @pytest.mark.parametrize("resolution", [32, 128])
 def test_every_norm(name, norm, resolution):
     network = build(Network(name=name, width=8, norm=norm), resolution=resolution).eval()
@@ -129,7 +123,7 @@ def test_grey_images_of_28_pixels_are_padded_to_32():
 
 def test_standard_widths_and_proportions():
     for name in NETWORK_NAMES:
-        explicit = build(Network(name=name, width=STANDARD_WIDTH[name]))
+        explicit = build(Network(name=name, width=ARCHITECTURES[name].standard_width))
         assert [p.shape for p in explicit.parameters()] == [p.shape for p in build(Network(name=name)).parameters()]
     vgg = build(Network(name="vgg11", width=16))
     assert [m.out_channels for m in vgg.modules() if isinstance(m, torch.nn.Conv2d)] == [16, 32, 64, 64] + [128] * 4
@@ -145,7 +139,7 @@ def test_standard_widths_and_proportions():
     ("resolution", "depth"), [(16, 3), (28, 3), (32, 3), (64, 4), (96, 5), (128, 5), (256, 6), (512, 7)]
 )
 def test_depth_follows_from_the_resolution(resolution, depth):
-    assert convnet_depth(resolution) == depth
+    assert standard_depth(resolution) == depth
 
 
 @pytest.mark.parametrize("name", REFERENCE_NETWORKS)

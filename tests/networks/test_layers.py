@@ -7,7 +7,8 @@ from torch.func import functional_call
 
 from glad_ray.networks import build_network, flat_parameters, load_flat_parameters, split_parameters
 from glad_ray.networks.layers import average_pool, relu_then_max_pool
-from glad_ray.spec.network import NETWORK_NAMES, Network
+from glad_ray.spec import Network
+from glad_ray.spec.networks import NETWORK_NAMES
 from tests.golden_numbers import images
 
 

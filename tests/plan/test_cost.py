@@ -11,8 +11,7 @@ from glad_ray.evaluate import accuracy, train_network
 from glad_ray.experts import train_experts
 from glad_ray.generators import GeneratorSpace, build_generator
 from glad_ray.networks import build_network, flat_parameters
-from glad_ray.plan.cost import GIGAFLOPS_PER_CPU, estimate, expert_flops, seconds
-from glad_ray.plan.multiply_adds import network_multiply_adds
+from glad_ray.plan.cost import GIGAFLOPS_PER_CPU, estimate, expert_flops, network_multiply_adds, seconds
 from glad_ray.spec import DC, DM, MTT, Evaluation, Experts, Network, RandomReal, RandomStyleGAN, Run, dataset_facts
 
 BACKBONE = Network(width=16)
@@ -141,6 +140,18 @@ def test_all_test_images_are_counted_unless_fewer_are_asked_for():
     facts = dataset_facts(run.dataset)
     per_image = sum(2 * network_multiply_adds(network, facts, 32) for network in EVALUATION.networks)
     assert every - some == pytest.approx(EVALUATION.repeats * (1000 - 50) * per_image)
+
+
+def test_a_foreign_network_is_not_counted():
+    network = Network(name="torchvision.models:resnet50")
+    assert network.foreign  # what a plan goes by when it says so
+    assert network_multiply_adds(network, dataset_facts("fashion-mnist"), 32) == 0
+
+
+def test_a_dataset_gives_channels_and_classes():
+    network = Network(name="vit")
+    counted = network_multiply_adds(network, dataset_facts("fashion-mnist"), 32)
+    assert counted == network.shape(channels=1, resolution=32, classes=10).multiply_adds
 
 
 def test_experts(few, storage):

@@ -7,7 +7,6 @@ from rich.console import Console
 
 from glad_ray.plan import make_plan
 from glad_ray.plan.cost import estimate, expert_flops
-from glad_ray.plan.parameters import expert_bytes
 from glad_ray.plan.show import plan_tables
 from glad_ray.plan.total import total
 from glad_ray.spec import DC, DM, MTT, Evaluation, Run, Sweep, WholeDataset
@@ -105,7 +104,7 @@ class TestTheTotal:
         cost = total(sweep.runs, sweep)
         of_runs = [estimate(run, sweep.evaluations) for run in sweep.runs]
         assert cost.run_flops == sum(of.distill_flops + of.evaluate_flops for of in of_runs)
-        assert (cost.expert_flops, cost.expert_bytes) == (expert_flops(expert_set), expert_bytes(expert_set))
+        assert (cost.expert_flops, cost.expert_bytes) == (expert_flops(expert_set), expert_set.kept_bytes)
         assert cost.flops == cost.run_flops + cost.expert_flops
         assert cost.gpu_hours == pytest.approx(cost.flops / 20e12 / 3600)
 

@@ -10,7 +10,7 @@ import pytest
 from glad_ray.report import write_report
 from glad_ray.results import Failure, write_failure, write_losses
 from glad_ray.results.table import SCHEMA
-from glad_ray.spec import DM, Evaluation, Run
+from glad_ray.spec import DM, DatasetFacts, Evaluation, Run
 from glad_ray.storage import Storage
 from tests.report.parsed import accuracy_tables, page_of
 from tests.report.sample import write_run
@@ -144,7 +144,9 @@ def test_odd_errors_are_told(storage):
 
 
 def test_odd_names_of_classes_are_shown(storage):
-    facts = dataclasses.asdict(dataclasses.replace(GOOD[0].facts, name="folder:/own", title="own \x1b"))
+    known = dataclasses.asdict(GOOD[0].facts)
+    facts = {field.name: known[field.name] for field in dataclasses.fields(DatasetFacts)}
+    facts |= {"name": "folder:/own", "title": "own \x1b"}
     for names in (NAMES, ("M\udcf6we",) * 10):
         (run,) = odd_runs(storage, 1)
         own = facts | {"class_names": names}

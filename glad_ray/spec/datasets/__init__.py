@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 from glad_ray.errors import UserError, is_text, printable, unknown, unreadable
 from glad_ray.spec.datasets import folder, hugging_face
-from glad_ray.spec.datasets.facts import DatasetFacts
+from glad_ray.spec.datasets.facts import DatasetFacts, NamedDataset
 from glad_ray.spec.datasets.imagenet import IMAGENET
 from glad_ray.spec.datasets.of_one_size import OF_ONE_SIZE
 
-__all__ = ["DATASETS", "DatasetFacts", "dataset_facts"]
+__all__ = ["DATASETS", "DatasetFacts", "NamedDataset", "dataset_facts"]
 
-DATASETS: dict[str, DatasetFacts] = {facts.name: facts for facts in (*OF_ONE_SIZE, *IMAGENET)}
+DATASETS: dict[str, NamedDataset] = {facts.name: facts for facts in (*OF_ONE_SIZE, *IMAGENET)}
 
 
 class _Kind(NamedTuple):

@@ -37,6 +37,16 @@ class DatasetFacts:
         return len(self.class_names)
 
 
+@dataclass(frozen=True, kw_only=True)
+class NamedDataset(DatasetFacts):
+    """A dataset that has a name here."""
+
+    reader: str
+    """module that finds and reads its files, a `glad_ray.data.parts.Reader`"""
+    folders: tuple[str, ...] = ()
+    """where its files may lie, below the folder of all data"""
+
+
 def from_torchvision(*calls: str) -> str:
     """How to get what torchvision downloads, by the calls that do it."""
     code = "; ".join(f"torchvision.datasets.{call}" for call in calls)

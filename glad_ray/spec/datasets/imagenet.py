@@ -11,7 +11,7 @@ import csv
 from pathlib import Path
 from typing import NamedTuple
 
-from glad_ray.spec.datasets.facts import DatasetFacts
+from glad_ray.spec.datasets.facts import NamedDataset
 
 
 class ImageNetClass(NamedTuple):
@@ -93,13 +93,16 @@ def _cut_from_imagenet(
     train_images: int,
     train_images_exact: bool = True,
     test_images: int,
+    folders: tuple[str, ...] = ("imagenet", "ImageNet", "ILSVRC2012", "."),
     resolution: int = _RESOLUTION,
     many_sizes: bool = True,
     obtain: str = _OBTAIN,
-) -> DatasetFacts:
-    return DatasetFacts(
+) -> NamedDataset:
+    return NamedDataset(
         name=name,
         title=title,
+        reader="glad_ray.data.imagenet",
+        folders=folders,
         class_names=tuple(IMAGENET_CLASSES[index].name for index in indices),
         channels=3,
         resolution=resolution,
@@ -115,7 +118,7 @@ def _cut_from_imagenet(
     )
 
 
-def _subset(name: str, title: str, indices: tuple[int, ...]) -> DatasetFacts:
+def _subset(name: str, title: str, indices: tuple[int, ...]) -> NamedDataset:
     average = round(_ALL_TRAIN_IMAGES * len(indices) / len(IMAGENET_CLASSES))
     return _cut_from_imagenet(
         name,
@@ -127,7 +130,7 @@ def _subset(name: str, title: str, indices: tuple[int, ...]) -> DatasetFacts:
     )
 
 
-def _fastai(name: str, title: str, indices: tuple[int, ...], archive: str, train: int, test: int) -> DatasetFacts:
+def _fastai(name: str, title: str, indices: tuple[int, ...], archive: str, train: int, test: int) -> NamedDataset:
     return _cut_from_imagenet(
         name,
         title,
@@ -135,6 +138,7 @@ def _fastai(name: str, title: str, indices: tuple[int, ...], archive: str, train
         tuple(sorted(indices)),
         train_images=train,
         test_images=test,
+        folders=(archive, "."),
         obtain=f"get and unpack {archive}.tgz of github.com/fastai/imagenette and set GLAD_RAY_DATA to the folder "
         f"that {archive} lies in",
     )
@@ -157,6 +161,7 @@ IMAGENET = (
         _TINY_INDICES,
         train_images=100_000,
         test_images=10_000,
+        folders=("tiny-imagenet-200", "."),
         resolution=64,
         many_sizes=False,
         obtain="get and unpack http://cs231n.stanford.edu/tiny-imagenet-200.zip and set GLAD_RAY_DATA to the folder "

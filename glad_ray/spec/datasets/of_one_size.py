@@ -1,6 +1,8 @@
 """The datasets of small images: MNIST and its kin, CIFAR, SVHN."""
 
-from glad_ray.spec.datasets.facts import DatasetFacts, from_torchvision
+from dataclasses import replace
+
+from glad_ray.spec.datasets.facts import NamedDataset, from_torchvision
 
 _DC = "those of DC and DM (Zhao et al.), used by every table since"
 
@@ -25,29 +27,41 @@ _CIFAR100_CLASSES = (
 )  # fmt: skip
 
 
-def _fashion_mnist(name: str, title: str, train_images: int, test_images: int) -> DatasetFacts:
-    return DatasetFacts(
-        name=name,
-        title=title,
-        class_names=_FASHION_CLASSES,
-        channels=1,
-        resolution=28,
-        train_images=train_images,
-        test_images=test_images,
-        mean=(0.2861,),
-        std=(0.3530,),
-        statistics=_DC,
-        obtain="install it with `apt-get install dataset-fashion-mnist`, or "
-        + from_torchvision("FashionMNIST('data', download=True)"),
-    )
-
+_FASHION_MNIST = NamedDataset(
+    name="fashion-mnist",
+    title="Fashion-MNIST",
+    reader="glad_ray.data.mnist",
+    # torchvision's layout, Debian's package, and the files themselves.
+    folders=("FashionMNIST/raw", "fashion-mnist", "dataset-fashion-mnist", "."),
+    class_names=_FASHION_CLASSES,
+    channels=1,
+    resolution=28,
+    train_images=60000,
+    test_images=10000,
+    mean=(0.2861,),
+    std=(0.3530,),
+    statistics=_DC,
+    obtain="install it with `apt-get install dataset-fashion-mnist`, or "
+    + from_torchvision("FashionMNIST('data', download=True)"),
+)
+_SAMPLE = replace(
+    _FASHION_MNIST,
+    name="fashion-mnist-sample",
+    title="Fashion-MNIST (bundled sample)",
+    reader="glad_ray.data.png_table",
+    folders=(),
+    train_images=4000,
+    test_images=1000,
+)
 
 OF_ONE_SIZE = (
-    _fashion_mnist("fashion-mnist-sample", "Fashion-MNIST (bundled sample)", 4000, 1000),
-    _fashion_mnist("fashion-mnist", "Fashion-MNIST", 60000, 10000),
-    DatasetFacts(
+    _SAMPLE,
+    _FASHION_MNIST,
+    NamedDataset(
         name="mnist",
         title="MNIST",
+        reader="glad_ray.data.mnist",
+        folders=("MNIST/raw", "mnist", "."),
         class_names=_DIGITS,
         channels=1,
         resolution=28,
@@ -58,9 +72,11 @@ OF_ONE_SIZE = (
         statistics=_DC,
         obtain=from_torchvision("MNIST('data', download=True)"),
     ),
-    DatasetFacts(
+    NamedDataset(
         name="cifar10",
         title="CIFAR-10",
+        reader="glad_ray.data.cifar",
+        folders=("cifar-10-batches-py", "cifar-10-batches-bin", "."),
         class_names=_CIFAR10_CLASSES,
         channels=3,
         resolution=32,
@@ -71,9 +87,11 @@ OF_ONE_SIZE = (
         statistics=f"{_DC}; GLaD's code has them too",
         obtain=from_torchvision("CIFAR10('data', download=True)"),
     ),
-    DatasetFacts(
+    NamedDataset(
         name="cifar100",
         title="CIFAR-100",
+        reader="glad_ray.data.cifar",
+        folders=("cifar-100-python", "cifar-100-binary", "."),
         class_names=_CIFAR100_CLASSES,
         channels=3,
         resolution=32,
@@ -84,9 +102,11 @@ OF_ONE_SIZE = (
         statistics=f"{_DC}; GLaD's code has CIFAR-10's in their stead",
         obtain=from_torchvision("CIFAR100('data', download=True)"),
     ),
-    DatasetFacts(
+    NamedDataset(
         name="svhn",
         title="SVHN",
+        reader="glad_ray.data.svhn",
+        folders=("SVHN", "svhn", "."),
         class_names=_DIGITS,
         channels=3,
         resolution=32,

@@ -7,17 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from glad_ray.data import Dataset, network_inputs
 from glad_ray.data.dataset import Split
 from glad_ray.errors import UserError
 from glad_ray.importing import import_callable
-from glad_ray.networks import batch_sizes
-from glad_ray.spec.sweep import METRICS
-
-_BATCH = 256
+from glad_ray.spec.metrics import metric_of
 
 
 def measured(
@@ -43,21 +39,10 @@ def measured(
 
 def metric(name: str) -> Any:
     """The callable of a metric; raises `UserError` if there is none."""
-    return import_callable(METRICS.get(name, name), "Metric", "a number of (network, images, labels)")
+    return import_callable(metric_of(name).implementation, "Metric", "a number of (network, images, labels)")
 
 
 def _number(name: str, value: Any) -> float:
     if isinstance(value, int | float | np.number) or (isinstance(value, Tensor) and value.numel() == 1):
         return float(value)
     raise UserError(f"Metric {name} returns {type(value).__name__}: return a number, or a mapping of names to numbers.")
-
-
-@torch.no_grad()
-def per_class_accuracy(
-    network: nn.Module, images: Float[Tensor, "n c h w"], labels: Int64[Tensor, " n"]
-) -> dict[str, float]:
-    """Of each class, by its number, the share of its images whose class the network names, in [0, 1]."""
-    sizes = batch_sizes(network, lambda: images[:1], len(images), _BATCH)
-    named = torch.cat([network(part).argmax(1) for part in images.split(sizes)])
-    right = (named == labels).double()
-    return {str(int(label)): float(right[labels == label].mean()) for label in labels.unique()}
