@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from glad_ray.errors import RunError, StoppedError
+from glad_ray.errors import RunError, StoppedError, UserError
 from glad_ray.generator_training.adversarial import AdversarialStage
 from glad_ray.generator_training.autoencoder import AutoencoderStage, averaged_weights
 from glad_ray.generator_training.base import Setting, Tensors, TrainingStage
@@ -43,18 +43,28 @@ def train_stages(setting: Setting, storage: Storage, on_advance: OnAdvance) -> d
     """Train what is not trained yet, and return every stage after its last step.
 
     Raises `StoppedError` if `on_advance` says to stop, `RunError` if a loss is not finite, `DataError` if a file is
-    damaged; the same call goes on from the newest checkpoint.
+    damaged, `UserError` if more steps were made already than are asked for; the same call goes on from the newest
+    checkpoint.
     """
     identity, done = setting.training.stored_id, dict[Stage, Checkpoint]()
     for stage in STAGES:
         path = storage.generator_stage_path(identity, stage)
         kept = read_checkpoint(storage, path)
-        if kept is None:
-            kept = _trained(setting, stage, done, storage, on_advance)
+        if kept is None or kept.step < setting.training.steps(stage):
+            kept = _trained(setting, stage, kept, done, storage, on_advance)
             write_checkpoint(storage, path, kept)
             storage.delete(storage.generator_checkpoint_path(identity))
+        _check_steps(kept, setting.training.steps(stage))
         done[stage] = kept
     return done
+
+
+def _check_steps(kept: Checkpoint, steps: int) -> None:
+    if kept.step > steps:
+        raise UserError(
+            f"The {kept.stage} stage of this training has made {kept.step} steps already, and {steps} are asked for: "
+            f"ask for {kept.step} or more, or name another storage."
+        )
 
 
 def trained_weights(setting: Setting, done: Mapping[Stage, Checkpoint], stage: Stage) -> Tensors:
@@ -80,15 +90,24 @@ def _new_stage(setting: Setting, stage: Stage, done: Mapping[Stage, Checkpoint])
 
 
 def _trained(
-    setting: Setting, stage: Stage, done: Mapping[Stage, Checkpoint], storage: Storage, on_advance: OnAdvance
+    setting: Setting,
+    stage: Stage,
+    fewer: Checkpoint | None,
+    done: Mapping[Stage, Checkpoint],
+    storage: Storage,
+    on_advance: OnAdvance,
 ) -> Checkpoint:
-    """A stage after its last step, from its newest checkpoint on."""
+    """A stage after its last step, from its newest checkpoint on; `fewer`: after fewer steps, if that was the end of an
+    earlier training.
+    """
     training = setting.training
     path, steps = storage.generator_checkpoint_path(training.stored_id), training.steps(stage)
     trained = _new_stage(setting, stage, done)
-    kept, begun = read_checkpoint(storage, path), 0
-    earlier = 0.0
-    if kept is not None and kept.stage == stage:
+    under_way = read_checkpoint(storage, path)
+    kept = fewer if under_way is None or under_way.stage != stage else under_way
+    begun, earlier = 0, 0.0
+    if kept is not None:
+        _check_steps(kept, steps)
         restore(trained, kept.tensors)
         begun, earlier = kept.step, kept.seconds
     started = written = time.monotonic()

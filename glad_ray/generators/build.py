@@ -48,7 +48,7 @@ def build_generator(
                 precision=dtype,
                 device=device,
                 learn=learn,
-                encoder=getattr(record, "encoder", None),
+                encoder=record.encoder if isinstance(record, StyleGANFile) else None,
             )
         case DiffusersAutoencoder():
             network = Autoencoder(record, precision=dtype, device=device)

@@ -28,7 +28,6 @@ class GeneratorReporter(Reporter):
         self.training = training
         self._newest: dict[Stage, GeneratorAdvanced] = {}
         self._losses: dict[Stage, dict[str, float]] = {}
-        self._seconds_per_step: dict[Stage, float] = {}
         self._scored: list[GeneratorScores] = []
         self._images: tuple[int, int] | None = None
         self._said = self._started = time.monotonic()
@@ -36,9 +35,8 @@ class GeneratorReporter(Reporter):
     @override
     def add(self, event: Event) -> None:
         match event:
-            case GeneratorAdvanced(stage, step, _, seconds, losses):
+            case GeneratorAdvanced(stage, losses=losses):
                 self._newest[stage] = event
-                self._seconds_per_step[stage] = seconds / step
                 means = self._losses.setdefault(stage, {})
                 for name, value in losses.items():
                     means[name] = means.get(name, value) + (value - means.get(name, value)) / _STEPS_OF_A_MEAN
@@ -54,7 +52,7 @@ class GeneratorReporter(Reporter):
                 if step < steps and time.monotonic() - self._said < _LINE_SECONDS:
                     return None
                 self._said = time.monotonic()
-                return f"{stage:<13}{self._state(stage)}{formatting.left(self.seconds_left())}"
+                return f"{stage:<13}{self._state(stage)}{self._left(stage)}"
             case GeneratorScored(scores):
                 return f"scored       {scores.source}: {100 * scores.as_asked:.1f} % classified as asked"
             case ImagesPrepared(data, done, total) if done == total:
@@ -71,7 +69,7 @@ class GeneratorReporter(Reporter):
         done = sum(each.step for each in self._newest.values())
         total = sum(map(self.training.steps, STAGES))
         elapsed = formatting.clock(time.monotonic() - self._started)
-        return Text.from_markup(f"[bold]{done}/{total}[/] steps  {elapsed}{formatting.left(self.seconds_left())}")
+        return Text.from_markup(f"[bold]{done}/{total}[/] steps  {elapsed}")
 
     @override
     def rows(self) -> Iterator[tuple[RenderableType, ...]]:
@@ -79,7 +77,7 @@ class GeneratorReporter(Reporter):
             done, total = self._images
             yield "real images", bar(done, total), f"image {done}/{total}"
         for stage, newest in self._newest.items():
-            yield stage, bar(newest.step, newest.steps), self._state(stage)
+            yield stage, bar(newest.step, newest.steps), self._state(stage) + self._left(stage)
         for scores in self._scored:
             yield "scored", bar(1, 1), f"{scores.source}: {100 * scores.as_asked:.1f} % classified as asked"
 
@@ -92,13 +90,14 @@ class GeneratorReporter(Reporter):
     def summary(self) -> str | None:
         return None
 
-    def seconds_left(self) -> float | None:
-        """Time to the end of the stages that have begun, at their own rates; None: none has begun."""
-        if not self._newest:
-            return None
-        return sum(
-            (newest.steps - newest.step) * self._seconds_per_step[stage] for stage, newest in self._newest.items()
-        )
+    def seconds_left(self, stage: Stage) -> float:
+        """Time to the end of a stage that has begun, at its own rate."""
+        newest = self._newest[stage]
+        return (newest.steps - newest.step) * newest.seconds / newest.step
+
+    def _left(self, stage: Stage) -> str:
+        left = formatting.left(self.seconds_left(stage))
+        return f"{left} of this stage" if left else ""
 
     def _state(self, stage: Stage) -> str:
         newest = self._newest[stage]

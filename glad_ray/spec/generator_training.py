@@ -64,7 +64,7 @@ class GeneratorTraining(Stored):
     kl_weight: Weight = 2e-3
     """of a nat of the Kullback-Leibler divergence per image"""
     adversarial_steps: int = Field(default=3000, ge=0)
-    """0: the generator of the autoencoder is the result"""
+    """0: the generator of the autoencoder is the result; a training with more of them goes on from one with fewer"""
     generator_lr: Positive = 1e-3
     discriminator_lr: Positive = 3e-4
     discriminator_width: int = Field(default=32, ge=2)
@@ -99,8 +99,8 @@ class GeneratorTraining(Stored):
         return self
 
     def _decisive(self, content: dict[str, Any]) -> dict[str, Any]:
-        # The scores of a generator do not change it.
-        unchanged = ("score_images_per_class", "score_epochs")
+        # The scores of a generator do not change it, and more steps of the last stage go on from fewer.
+        unchanged = ("score_images_per_class", "score_epochs", "adversarial_steps")
         return content | {name: type(self).model_fields[name].default for name in unchanged}
 
     def steps(self, stage: Stage) -> int:

@@ -1,12 +1,17 @@
+from functools import partial
+
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from glad_ray import Run
 from glad_ray.cli import main
+from glad_ray.engine.on_ray.train_generator import train_generator_on_ray
 from glad_ray.errors import DataError, StoppedError, UserError
 from glad_ray.generators import build_generator
+from glad_ray.progress.events import GeneratorAdvanced, GeneratorScored
 from glad_ray.results.generator_card import GeneratorCard
+from glad_ray.spec import Bundle
 from glad_ray.spec.generator_training import STAGES, GeneratorTraining
 from glad_ray.storage import Storage
 from tests.generator_training.trainings import StopAtEachStep, assignments, made, training_of, write_folders
@@ -47,6 +52,17 @@ def test_a_finished_training_is_not_repeated(trained):
     stop = StopAtEachStep()
     assert made(training, storage.local_path(""), stop).sha256 == card.sha256
     assert stop.seen == []
+
+
+def test_more_adversarial_steps_go_on_from_fewer(trained, tmp_path):
+    _, training, card = trained
+    made(training.replace(adversarial_steps=1), tmp_path)
+    stop = StopAtEachStep()
+    again = made(training, tmp_path, stop)
+    assert stop.seen == [("adversarial", 2)]
+    assert again.sha256 == card.sha256
+    with pytest.raises(UserError, match="has made 2 steps already, and 1 are asked for"):
+        made(training.replace(adversarial_steps=1), tmp_path)
 
 
 def test_a_damaged_checkpoint_is_told_of(trained, tmp_path):
@@ -183,6 +199,19 @@ def test_the_command_stops_at_its_hours_and_goes_on(tmp_path, capsys):
     assert "Fashion-MNIST (bundled sample)" in shown
     assert "classified as asked" in shown
     assert "StyleGAN3 publish" not in shown
+
+
+@pytest.mark.full
+def test_a_task_on_ray_makes_the_same_generator(trained, ray_session, storage, view):
+    _, training, card = trained
+    task = partial(train_generator_on_ray, training, storage, share=Bundle(1.0, 0.0, 0.0), address=None, view=view)
+    assert task(hours=0.0) is None
+    again = task(hours=None)
+    assert again.sha256 == card.sha256
+    assert {event.stage for event in view.of(GeneratorAdvanced)} == set(STAGES)
+    assert len(view.of(GeneratorScored)) == 4
+    with pytest.raises(UserError, match="ask for no more with --cpus and --gpus"):
+        train_generator_on_ray(training, storage, share=Bundle(1.0, 1.0, 0.0), address=None, hours=None, view=view)
 
 
 def test_shares_go_with_ray(capsys):
