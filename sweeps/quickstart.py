@@ -1,9 +1,9 @@
 """Three algorithms in pixel space and two latent spaces, on real images, in minutes and without a GPU.
 
 Shows: in pixel space every algorithm beats random real images by more than ten points on the network that distilled;
-beside it stand two latent spaces of the bundled generator, which was trained on Fashion-MNIST, and networks that never saw
-the distillation. The budget is tiny (a sample of Fashion-MNIST, one image per class, narrow networks, few epochs): compare
-rows with one another, not with published tables.
+beside it stand two latent spaces of the bundled generator, which was trained on Fashion-MNIST, and networks that never
+saw the distillation. The budget is tiny (a sample of Fashion-MNIST, one image per class, narrow networks, few epochs):
+compare rows with one another, not with published tables.
 
 Cost: eight to nine minutes on two CPU cores, under 6 GiB of memory.
 
