@@ -28,7 +28,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 _PASSWORD = re.compile(r"://[^/@?]*:[^?]*@")
 _USER = re.compile(r"://[^/@]*@")
 _CANNOT_REPLACE = ("hdfs", "viewfs")
-_FOLDERS = ("runs", "results", "report", "experts", "search")
+_FOLDERS = ("runs", "results", "report", "experts", "search", "generators")
 _LISTED_AGAIN = 100
 _PIECE_BYTES = 32 * 2**20
 
@@ -213,6 +213,48 @@ class Storage:
     def expert_path(expert_set_id: str, index: int) -> str:
         """Trajectory number `index` of a set of experts."""
         return f"experts/{expert_set_id}/expert-{index:04d}.arrow"
+
+    @staticmethod
+    def generator_folder(training_id: str) -> str:
+        """Everything that the training of a generator makes."""
+        return f"generators/{training_id}"
+
+    @staticmethod
+    def generator_training_path(training_id: str) -> str:
+        """The `GeneratorTraining` record."""
+        return f"generators/{training_id}/training.json"
+
+    @staticmethod
+    def generator_checkpoint_path(training_id: str) -> str:
+        """All that is needed to go on within the stage that is under way."""
+        return f"generators/{training_id}/checkpoint.safetensors"
+
+    @staticmethod
+    def generator_stage_path(training_id: str, stage: str) -> str:
+        """What a stage has trained, after its last step."""
+        return f"generators/{training_id}/stages/{stage}.safetensors"
+
+    @staticmethod
+    def generator_samples_path(training_id: str, source: str) -> str:
+        """Images as one picture, a row per class: samples of the generator in or after a stage, or what they are to be
+        compared with.
+        """
+        return f"generators/{training_id}/samples/{source.replace(' ', '-')}.png"
+
+    @staticmethod
+    def generator_file_path(training_id: str) -> str:
+        """The description of the trained generator, with the weights beside it: what runs name."""
+        return f"generators/{training_id}/generator.json"
+
+    @staticmethod
+    def generator_card_path(training_id: str) -> str:
+        """What the trained generator is: data, recipe, scores, cost."""
+        return f"generators/{training_id}/card.json"
+
+    @staticmethod
+    def generator_page_path(training_id: str) -> str:
+        """The card as a page with samples."""
+        return f"generators/{training_id}/index.html"
 
     @staticmethod
     def run_folder(run_id: str) -> str:

@@ -13,7 +13,7 @@ from typing import Protocol
 from glad_ray.errors import DataError, UserError
 
 _ID = r"[0-9a-f]{12}"
-_NAMED_BY_IDS = {"runs": _ID, "experts": _ID, "results": rf"{_ID}-{_ID}\.parquet"}
+_NAMED_BY_IDS = {"runs": _ID, "experts": _ID, "generators": _ID, "results": rf"{_ID}-{_ID}\.parquet"}
 
 
 def _has_key(key: str, content: bytes) -> bool:

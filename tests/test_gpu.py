@@ -4,15 +4,18 @@ import pytest
 import torch
 
 from glad_ray.algorithms import build_algorithm
-from glad_ray.data import by_index, real_images
+from glad_ray.data import by_index, load_dataset, real_images
 from glad_ray.distill import Inputs, build_space, distill
 from glad_ray.evaluate import accuracy, train_network
+from glad_ray.generator_training import make_generator
 from glad_ray.generators import build_generator
 from glad_ray.generators.random_stylegan import random_state
 from glad_ray.generators.stylegan_xl.synthesis import SynthesisNetwork
 from glad_ray.networks import build_network
 from glad_ray.spec import DC, DM, Evaluation, Network, RandomStyleGAN, Run
+from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet
+from tests.generator_training.trainings import training_of
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
@@ -84,3 +87,17 @@ def test_a_run_through_a_generator(precision, sample, storage):
     synthetic = SyntheticSet.from_bytes(storage.read_bytes(path), path)
     assert {value.dtype for value in (synthetic.images, *synthetic.latents.values())} == {torch.float32}
     assert torch.isfinite(synthetic.images).all()
+
+
+def test_a_generator_is_trained_and_scored(tmp_path):
+    training = training_of()
+    card = make_generator(
+        training,
+        load_dataset(training.dataset, resolution=training.resolution),
+        Storage.open(tmp_path),
+        device=GPU,
+        on_advance=lambda advance: True,
+        on_scored=lambda scores: None,
+    )
+    assert "cpu" not in card.device
+    assert card.scores[0].source == "adversarial"

@@ -12,6 +12,7 @@ from glad_ray.generators.random_stylegan import random_stylegan
 from glad_ray.generators.stylegan_xl.generator import State, StyleGAN
 from glad_ray.spec import CustomGenerator, DiffusersAutoencoder, GeneratorRecord, RandomStyleGAN, StyleGANFile
 from glad_ray.spec.generators import StyleGANRecord
+from glad_ray.stylegan.bundled import generator_path
 from glad_ray.stylegan.files import GeneratorFile, read_generator
 
 DEFAULT_MEMORY_GIB = 4.0
@@ -47,6 +48,7 @@ def build_generator(
                 precision=dtype,
                 device=device,
                 learn=learn,
+                encoder=record.encoder if isinstance(record, StyleGANFile) else None,
             )
         case DiffusersAutoencoder():
             network = Autoencoder(record, precision=dtype, device=device)
@@ -82,7 +84,7 @@ def read_file(record: GeneratorRecord) -> GeneratorFile | None:
         return None
     if record.missing is not None:
         raise UserError(record.missing)
-    file = read_generator(record.path)
+    file = read_generator(generator_path(record.path))
     if file.sha256 != record.sha256:
         raise UserError(f"Generator file {record.path} has changed since the sweep was made: start it again.")
     return file

@@ -9,7 +9,9 @@ from typing import Literal
 
 from glad_ray.progress.replica_stats import ReplicaStats
 from glad_ray.results import Failure, Progress, RefusedDraw, Training
+from glad_ray.results.generator_card import GeneratorScores
 from glad_ray.spec import ExpertSet, Network, Run
+from glad_ray.spec.generator_training import Stage
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,25 @@ class NetworkFailed:
 
 
 @dataclass(frozen=True)
+class GeneratorAdvanced:
+    """The training of a generator has made another step of a stage."""
+
+    stage: Stage
+    step: int
+    steps: int
+    seconds: float
+    """that the steps of the stage took, over all commands"""
+    losses: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class GeneratorScored:
+    """Images of one source were scored."""
+
+    scores: GeneratorScores
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """A run has its results."""
 
@@ -254,6 +275,8 @@ Event = (
     | RungTrained
     | SetTrained
     | NetworkFailed
+    | GeneratorAdvanced
+    | GeneratorScored
     | RunFinished
     | RunFailed
     | TrialsFound

@@ -6,6 +6,7 @@ from typing import Any
 
 from glad_ray.errors import UserError, unknown
 from glad_ray.spec.experts import ExpertSet
+from glad_ray.spec.generator_training import GeneratorTraining
 from glad_ray.spec.record import R, Record, field_paths, replace_at, value_at
 from glad_ray.spec.resources import Resources, field_of_today
 from glad_ray.spec.run import Run
@@ -82,6 +83,13 @@ def override_experts(expert_set: ExpertSet, assignments: Sequence[str]) -> tuple
         else:
             (expert_set,) = override((expert_set,), key, value, also=shared)
     return expert_set, resources
+
+
+def override_training(training: GeneratorTraining, assignments: Sequence[str]) -> GeneratorTraining:
+    """The training of a generator with `key=value` applied to it."""
+    for key, value in map(parse_assignment, assignments):
+        (training,) = override((training,), key, value)
+    return training
 
 
 def _is(value: Any, wanted: Any) -> bool:

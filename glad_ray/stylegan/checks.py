@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from glad_ray.stylegan.refusal import RefusalError, shown
-from glad_ray.stylegan.settings import LayerSettings, MappingSettings, SynthesisSettings
+from glad_ray.stylegan.settings import EncoderSettings, LayerSettings, MappingSettings, SynthesisSettings
 
 Shape = tuple[int, ...]
 
@@ -17,15 +17,22 @@ MOST_LAYERS = 100
 MOST_HIDDEN_LAYERS = 64
 LARGEST_KERNEL = 31
 LARGEST_FACTOR = 64
+MOST_BLOCKS = 9
 MEAN_CODE = "mapping.w_avg"
+ENCODER = "encoder."
+"""what the names of an encoder's weights begin with"""
 _LAYER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 
-def check_settings(mapping: MappingSettings, synthesis: SynthesisSettings) -> None:
+def check_settings(
+    mapping: MappingSettings, synthesis: SynthesisSettings, encoder: EncoderSettings | None = None
+) -> None:
     """Raises `RefusalError` for sizes out of all proportion, and for parts that do not fit one another."""
     _check_mapping(mapping)
     _require(mapping.w_dim == synthesis.w_dim, "maps to style codes of another length than the layers take")
     _check_input(synthesis)
+    if encoder is not None:
+        _check_encoder(encoder, synthesis)
     _within("the number of layers", len(synthesis.layers), MOST_LAYERS)
     _positive("the output scale", synthesis.output_scale)
     names = [layer.name for layer in synthesis.layers]
@@ -46,9 +53,16 @@ def is_layer_name(name: object) -> bool:
     return isinstance(name, str) and _LAYER_NAME.fullmatch(name) is not None
 
 
-def check_shapes(mapping: MappingSettings, synthesis: SynthesisSettings, found: Mapping[str, Shape]) -> None:
+def check_shapes(
+    mapping: MappingSettings,
+    synthesis: SynthesisSettings,
+    found: Mapping[str, Shape],
+    encoder: EncoderSettings | None = None,
+) -> None:
     """Raises `RefusalError` unless these are all the weights of the network, each of the right shape."""
     expected = weight_shapes(mapping, synthesis)
+    if encoder is not None:
+        expected |= dict(_encoder_shapes(encoder, mapping, synthesis))
     for name, shape in expected.items():
         _require(name in found, f"lacks the weights {name}")
         # Older networks keep one mean code, released ones one for each class.
@@ -95,6 +109,19 @@ def _synthesis_shapes(settings: SynthesisSettings) -> Iterator[tuple[str, Shape]
             yield f"{prefix}.down_filter", (layer.down_taps,) * (2 if layer.radial else 1)
 
 
+def _encoder_shapes(
+    settings: EncoderSettings, mapping: MappingSettings, synthesis: SynthesisSettings
+) -> Iterator[tuple[str, Shape]]:
+    channels, side, _ = synthesis.image_shape
+    # A ConvNet makes 32-pixel maps of 28-pixel grey images.
+    side = 32 if (channels, side) == (1, 28) else side
+    for block in range(settings.depth):
+        yield f"{ENCODER}blocks.{block}.conv.weight", (settings.width, channels, 3, 3)
+        yield f"{ENCODER}blocks.{block}.conv.bias", (settings.width,)
+        channels, side = settings.width, side // 2
+    yield from _linear_shapes(f"{ENCODER}classifier", settings.width * side**2, 2 * mapping.z_dim)
+
+
 def _linear_shapes(prefix: str, fan_in: int, fan_out: int) -> Iterator[tuple[str, Shape]]:
     yield f"{prefix}.weight", (fan_out, fan_in)
     yield f"{prefix}.bias", (fan_out,)
@@ -109,6 +136,18 @@ def _check_mapping(settings: MappingSettings) -> None:
     if settings.classes:
         _within("the number of rows of the class table", settings.embedding_rows, MOST_CLASSES, least=settings.classes)
         _within("the width of the class table", settings.embedding_dim, MOST_CHANNELS)
+
+
+def _check_encoder(settings: EncoderSettings, synthesis: SynthesisSettings) -> None:
+    channels, side, _ = synthesis.image_shape
+    _within("the width of the encoder", settings.width, MOST_CHANNELS)
+    _within("the depth of the encoder", settings.depth, MOST_BLOCKS)
+    _require(side >> settings.depth > 0, "has an encoder with more blocks than its images can be halved")
+    per_channel = len(settings.mean) == len(settings.std) == channels
+    _require(per_channel, "has statistics of its encoder for another number of channels than its images have")
+    for number in settings.std:
+        _positive("a deviation of the encoder", number)
+    _require(all(map(math.isfinite, settings.mean)), "gives a mean of the encoder that is not a number")
 
 
 def _check_input(synthesis: SynthesisSettings) -> None:

@@ -1,5 +1,7 @@
 """A generator in this project's own form: `X.safetensors` with the weights, and `X.json` that says what they are.
 
+Version 1 of the form is that of a converted file, version 2 that of a generator that was trained here.
+
 The description pins the weights by their hash, so that its own hash stands for both. Both files may come from
 anywhere: nothing in them is believed before it is checked.
 """
@@ -7,12 +9,13 @@ anywhere: nothing in them is believed before it is checked.
 import hashlib
 import os
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -21,7 +24,7 @@ from glad_ray.errors import UserError
 from glad_ray.stylegan.checks import check_settings, check_shapes
 from glad_ray.stylegan.official import Family
 from glad_ray.stylegan.refusal import RefusalError, shown
-from glad_ray.stylegan.settings import MappingSettings, SynthesisSettings
+from glad_ray.stylegan.settings import EncoderSettings, MappingSettings, SynthesisSettings
 
 DESCRIPTION = ".json"
 WEIGHTS = ".safetensors"
@@ -38,20 +41,52 @@ class Origin:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Description:
-    """The content of `X.json`."""
+class TrainingOrigin:
+    """The training that a generator comes from."""
+
+    id: str
+    """of its record (`glad_ray.spec.generator_training.GeneratorTraining`)"""
+    dataset: str
+    """its title"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Description:
+    """What either version of `X.json` says."""
 
     format: Literal["glad-ray generator"]
-    version: Literal[1]
+    version: int
     family: Family
     mapping: MappingSettings
     synthesis: SynthesisSettings
     weights_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertedDescription(_Description):
+    """The content of the `X.json` of a converted file."""
+
+    version: Literal[1]
     converted_from: Origin
     licence: str
 
+    @property
+    def encoder(self) -> None:
+        """Official files have none."""
+        return
 
-_ADAPTER = TypeAdapter(Description)
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedDescription(_Description):
+    """The content of the `X.json` of a generator that was trained here."""
+
+    version: Literal[2]
+    encoder: EncoderSettings
+    trained_by: TrainingOrigin
+
+
+Description = ConvertedDescription | TrainedDescription
+_ADAPTER: TypeAdapter[Description] = TypeAdapter(Annotated[Description, Field(discriminator="version")])
 
 
 def read_description(path: Path) -> Description:
@@ -65,7 +100,9 @@ def read_description(path: Path) -> Description:
         # What is said must be what was read: no key too many, none left to a default.
         exact = _ADAPTER.dump_python(description, mode="json") == from_json(text)
     except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors(include_input=False, include_url=False)[0]["loc"])
+        first = error.errors(include_input=False, include_url=False)[0]
+        # A place begins with the version, where that is one.
+        where = "version" if first["type"].startswith("union_tag") else ".".join(map(str, first["loc"][1:]))
         place = f" (see '{shown(where)}' in it)" if where else ""
         raise RefusalError(
             f"is not the description of a converted generator{place}: convert the original again"
@@ -76,7 +113,7 @@ def read_description(path: Path) -> Description:
         raise RefusalError(
             "says more or less than the description of a converted generator: convert the original again"
         )
-    check_settings(description.mapping, description.synthesis)
+    check_settings(description.mapping, description.synthesis, description.encoder)
     return description
 
 
@@ -101,17 +138,10 @@ def check_weights(path: Path, description: Description) -> None:
         raise _no_safetensors() from error
 
 
-def write_pair(
-    stem: Path,
-    *,
-    family: Family,
-    mapping: MappingSettings,
-    synthesis: SynthesisSettings,
-    weights: dict[str, np.ndarray],
-    origin: Origin,
-    licence: str,
-) -> tuple[Path, Path]:
+def write_pair(stem: Path, weights: dict[str, np.ndarray], describe: Callable[[str], Description]) -> tuple[Path, Path]:
     """`X.json` and `X.safetensors` for the stem X: both aside first, then renamed, so that a name means a whole file.
+
+    `describe` makes the description from the SHA-256 of the weights' file.
 
     Raises `UserError` if `X.json` is there and says something else, or `X.safetensors` is there alone and holds
     something else, and `OSError` if they cannot be written.
@@ -121,16 +151,7 @@ def write_pair(
     json_aside, weights_aside = json_path.with_name(json_path.name + aside), stem.with_name(weights_path.name + aside)
     try:
         save_file(weights, weights_aside)
-        description = Description(
-            format="glad-ray generator",
-            version=1,
-            family=family,
-            mapping=mapping,
-            synthesis=synthesis,
-            weights_sha256=sha256_of(weights_aside),
-            converted_from=origin,
-            licence=licence,
-        )
+        description = describe(sha256_of(weights_aside))
         text = _ADAPTER.dump_json(description, indent=2) + b"\n"
         if json_path.exists() and json_path.read_bytes() != text:
             raise UserError(f"There is another {json_path} already: name a new file to convert to, or remove it.")
@@ -164,7 +185,7 @@ def _check_header(file: Any, description: Description) -> None:
         if stored.get_dtype() != "F32":
             raise RefusalError(f"has weights '{shown(name)}' that are not float32: convert the original again")
         shapes[name] = tuple(stored.get_shape())
-    check_shapes(description.mapping, description.synthesis, shapes)
+    check_shapes(description.mapping, description.synthesis, shapes, description.encoder)
 
 
 def _no_safetensors() -> RefusalError:

@@ -18,7 +18,11 @@ from glad_ray.errors import DataError, UserError, is_lasting, unreadable
 from glad_ray.stylegan.converted import (
     DESCRIPTION,
     WEIGHTS,
+    ConvertedDescription,
+    Description,
     Origin,
+    TrainedDescription,
+    TrainingOrigin,
     check_weights,
     read_description,
     read_weights,
@@ -29,7 +33,7 @@ from glad_ray.stylegan.official import Family, OfficialNetwork, read_network
 from glad_ray.stylegan.pickle_machine import unpickle
 from glad_ray.stylegan.pickle_names import network_name
 from glad_ray.stylegan.refusal import RefusalError, shown
-from glad_ray.stylegan.settings import MappingSettings, SynthesisSettings
+from glad_ray.stylegan.settings import EncoderSettings, MappingSettings, SynthesisSettings
 
 LICENCE_NOTE = (
     "The authors of StyleGAN-XL and StyleGAN3 publish their code for non-commercial research, state no licence for the "
@@ -59,6 +63,15 @@ class FileSettings:
     """stylegan_xl (the random generators of GLaD's code too) or stylegan3"""
     sha256: str
     """see `file_sha256`"""
+    encoder: EncoderSettings | None = None
+    """the network that latents can start from real images by; None: there is none"""
+    trained_on: str = ""
+    """the title of the dataset, of a generator that was trained here; empty: of another"""
+
+    @property
+    def licence(self) -> str:
+        """What has to be said of the weights where they are loaded; empty: nothing, for they were trained here."""
+        return "" if self.trained_on else LICENCE_NOTE
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,12 +79,12 @@ class GeneratorFile(FileSettings):
     """The whole content of a generator file."""
 
     state: dict[str, np.ndarray]
-    """float32, by official names, filters included"""
+    """float32, by official names, filters included; those of an encoder by a ConvNet's names after `encoder.`"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertedPair:
-    """The two files that a conversion wrote."""
+    """The two files of a generator that were written."""
 
     description: Path
     weights: Path
@@ -96,13 +109,7 @@ def read_generator(path: str | Path) -> GeneratorFile:
     path = Path(path)
     with _named(path):
         state = _read_state(_identified_by(path))
-    return GeneratorFile(
-        mapping=settings.mapping,
-        synthesis=settings.synthesis,
-        family=settings.family,
-        sha256=settings.sha256,
-        state=state,
-    )
+    return GeneratorFile(**vars(settings), state=state)
 
 
 def convert(path: str | Path, to: str | Path) -> ConvertedPair:
@@ -116,19 +123,54 @@ def convert(path: str | Path, to: str | Path) -> ConvertedPair:
         raise UserError(f"{path} is converted already: name the original .pkl file.")
     generator = read_generator(path)
     stem = to.with_suffix("") if _is_converted(to) else to
-    try:
-        description, weights = write_pair(
-            stem,
+
+    def describe(weights_sha256: str) -> Description:
+        return ConvertedDescription(
+            format="glad-ray generator",
+            version=1,
             family=generator.family,
             mapping=generator.mapping,
             synthesis=generator.synthesis,
-            weights=generator.state,
-            origin=Origin(name=shown(path.name), sha256=generator.sha256),
+            weights_sha256=weights_sha256,
+            converted_from=Origin(name=shown(path.name), sha256=generator.sha256),
             licence=LICENCE_NOTE,
         )
+
+    try:
+        description, weights = write_pair(stem, generator.state, describe)
     except (OSError, SafetensorError) as error:
         raise UserError(f"The converted generator cannot be written to {stem}: name a folder you can write.") from error
     return ConvertedPair(description=description, weights=weights, sha256=file_sha256(description))
+
+
+def write_trained(
+    to: Path,
+    *,
+    mapping: MappingSettings,
+    synthesis: SynthesisSettings,
+    encoder: EncoderSettings,
+    weights: dict[str, np.ndarray],
+    origin: TrainingOrigin,
+) -> ConvertedPair:
+    """Write a generator that was trained here, float32, as a pair; `to` is its `.json`, in a folder that is there.
+
+    Raises `UserError` if another is there, `OSError` if it cannot be written.
+    """
+
+    def describe(weights_sha256: str) -> Description:
+        return TrainedDescription(
+            format="glad-ray generator",
+            version=2,
+            family="stylegan_xl",
+            mapping=mapping,
+            synthesis=synthesis,
+            weights_sha256=weights_sha256,
+            encoder=encoder,
+            trained_by=origin,
+        )
+
+    description, file = write_pair(to.with_suffix(""), weights, describe)
+    return ConvertedPair(description=description, weights=file, sha256=file_sha256(description))
 
 
 def file_sha256(path: str | Path) -> str:
@@ -149,14 +191,20 @@ def _sha256(path: Path, size: int, changed_ns: int) -> str:
 
 @lru_cache(maxsize=64)
 def _read_settings(path: Path, size: int, changed_ns: int) -> FileSettings:
-    if _is_converted(path):
-        description = read_description(path)
-        check_weights(path.with_suffix(WEIGHTS), description)
-        mapping, synthesis, family = description.mapping, description.synthesis, description.family
-    else:
+    sha256 = file_sha256(path)
+    if not _is_converted(path):
         network = _read_official(path)
-        mapping, synthesis, family = network.mapping, network.synthesis, network.family
-    return FileSettings(mapping=mapping, synthesis=synthesis, family=family, sha256=file_sha256(path))
+        return FileSettings(mapping=network.mapping, synthesis=network.synthesis, family=network.family, sha256=sha256)
+    description = read_description(path)
+    check_weights(path.with_suffix(WEIGHTS), description)
+    return FileSettings(
+        mapping=description.mapping,
+        synthesis=description.synthesis,
+        family=description.family,
+        sha256=sha256,
+        encoder=description.encoder,
+        trained_on=description.trained_by.dataset if isinstance(description, TrainedDescription) else "",
+    )
 
 
 def _read_state(path: Path) -> dict[str, np.ndarray]:

@@ -5,10 +5,12 @@ Karras et al., "Alias-Free Generative Adversarial Networks" (2021), section 3.2;
 generator without torch. Cutoffs and half-widths are in cycles per image width, rates in samples per image width.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from glad_ray.errors import UserError
 from glad_ray.stylegan.settings import InputSettings, LayerSettings, SynthesisSettings
 
 FIRST_CUTOFF = 2.0
@@ -16,6 +18,7 @@ FIRST_STOPBAND = 2.0**2.1
 LAST_STOPBAND_PER_CUTOFF = 2.0**0.3
 CRITICAL_LAYERS = 2
 MARGIN = 10
+COMPACT_START = 8
 TAPS_PER_FACTOR = 6
 HALF_PRECISION_RANGE = 16
 """layers of a rate above resolution / 16 run in half precision, where that is asked for"""
@@ -89,6 +92,66 @@ def super_resolution(
     return replace(base, layers=(*kept, *head))
 
 
+def compact_start(resolution: int) -> int | None:
+    """Side of the first maps of a `compact` network: the resolution halved until it is 8 or less, or odd. None if that
+    is more than 16, so that such a network cannot have the resolution.
+    """
+    side = resolution
+    while side > COMPACT_START and side % 2 == 0:
+        side //= 2
+    return side if side <= 2 * COMPACT_START else None
+
+
+def compact(
+    *, resolution: int, channel_base: int, channel_max: int, image_channels: int, w_dim: int
+) -> SynthesisSettings:
+    """A small network for small images and machines: no margin around maps, and activations that are not filtered.
+
+    The layers are those of StyleGAN2 (Karras et al., 2020) in the terms of StyleGAN3: two for each size, of which the
+    second doubles it, from `compact_start` to `resolution`; then the RGB layer. A layer with maps of side s has
+    min(channel_base / s, channel_max) channels. Raises `UserError` for a resolution that it cannot have.
+    """
+    side = compact_start(resolution)
+    if side is None:
+        raise UserError(
+            f"A compact generator cannot have {resolution} pixels: use 16 or less, or such a number times 2, 4, 8 or "
+            f"16, for example {max(16, 16 * round(resolution / 16))}."
+        )
+    sides = [side]
+    while side < resolution:
+        sides += [side, 2 * side]
+        side *= 2
+    sides.append(side)
+    bands = [_critical_band(each, max(1, min(channel_base // each, channel_max))) for each in sides]
+    bands.append(_critical_band(resolution, image_channels))
+    first = bands[0]
+    last = len(bands) - 2
+    return SynthesisSettings(
+        w_dim=w_dim,
+        input=InputSettings(channels=first.channels, size=first.size, rate=float(first.rate), bandwidth=first.rate / 4),
+        layers=tuple(
+            _layer(
+                f"L{i}_{after.size}_{after.channels}",
+                before,
+                after,
+                kernel_size=1 if i == last else 3,
+                to_rgb=i == last,
+                radial=False,
+                half=True,
+                oversampling=1,
+            )
+            for i, (before, after) in enumerate(itertools.pairwise(bands))
+        ),
+    )
+
+
+def _critical_band(side: int, channels: int) -> _Band:
+    """A signal whose band ends where its rate allows, on maps without a margin."""
+    cutoff = side / 2
+    half_width = cutoff * (LAST_STOPBAND_PER_CUTOFF - 1)
+    return _Band(cutoff=cutoff, half_width=half_width, rate=side, size=side, channels=channels)
+
+
 def _bands(
     *,
     layers: int,
@@ -146,13 +209,23 @@ def _layers(
 
 
 def _layer(
-    name: str, before: _Band, after: _Band, *, kernel_size: int, to_rgb: bool, radial: bool, half: bool
+    name: str,
+    before: _Band,
+    after: _Band,
+    *,
+    kernel_size: int,
+    to_rgb: bool,
+    radial: bool,
+    half: bool,
+    oversampling: int = 2,
 ) -> LayerSettings:
-    filter_rate = max(before.rate, after.rate) * (1 if to_rgb else 2)
+    """`oversampling`: the rate at which the nonlinearity acts, over the higher one of the two signals'."""
+    filter_rate = max(before.rate, after.rate) * (1 if to_rgb else oversampling)
     up_factor = filter_rate // before.rate
     down_factor = filter_rate // after.rate
-    up_taps = 1 if to_rgb else up_factor * TAPS_PER_FACTOR
-    down_taps = 1 if to_rgb else down_factor * TAPS_PER_FACTOR
+    # Nothing is to be filtered at a factor of 1.
+    up_taps = up_factor * TAPS_PER_FACTOR if up_factor > 1 else 1
+    down_taps = down_factor * TAPS_PER_FACTOR if down_factor > 1 else 1
     total = (after.size - 1) * down_factor + 1 - (before.size + kernel_size - 1) * up_factor + up_taps + down_taps - 2
     low = (total + up_factor) // 2
     return LayerSettings(

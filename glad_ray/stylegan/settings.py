@@ -136,6 +136,19 @@ class LayerSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EncoderSettings:
+    """The network from an image to the draw z that stands for it: a ConvNet without norm layers."""
+
+    width: int
+    """channels of every block"""
+    depth: int
+    """blocks"""
+    mean: tuple[float, ...]
+    """per channel: the network sees (x - mean) / std of an image x in [0, 1]"""
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class SynthesisSettings:
     """A synthesis network without its weights: the Fourier features and a plain chain of layers."""
 

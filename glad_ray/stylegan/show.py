@@ -21,6 +21,8 @@ def settings_parts(name: str, settings: FileSettings) -> Iterator[Table | str]:
         f"{name}: {family}, {height} x {width} pixels, {channels} channels, {classes}, {parameters:,} parameters"
     )
     yield f"sha256 {settings.sha256}"
+    if settings.trained_on:
+        yield escape(f"trained here on {settings.trained_on}; latents can start from real images, too")
     first, last = 1, synthesis.codes - 1
     table = Table(
         *("space", "feature map", "codes", "numbers per image", "layer fed", "kernel", "channels", "side"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from glad_ray.generators.random_stylegan import random_stylegan
 from glad_ray.spec import CustomGenerator, DiffusersAutoencoder, RandomStyleGAN, StyleGANFile
-from glad_ray.stylegan.converted import Origin, write_pair
+from glad_ray.stylegan.converted import ConvertedDescription, Origin, write_pair
 from glad_ray.stylegan.files import LICENCE_NOTE
 
 BLOBS = CustomGenerator(
@@ -29,16 +29,20 @@ def _folder() -> Path:
 def write_stylegan(stem: Path, record: RandomStyleGAN) -> Path:
     """The generator of a record as the files that `glad-ray generator convert` writes."""
     weights = {name: value.numpy() for name, value in random_stylegan(record).items()}
-    description, _ = write_pair(
-        stem,
-        family="stylegan_xl",
-        mapping=record.mapping_settings,
-        synthesis=record.synthesis_settings,
-        weights=weights,
-        origin=Origin(name="random.pkl", sha256="0" * 64),
-        licence=LICENCE_NOTE,
-    )
-    return description
+
+    def describe(weights_sha256: str) -> ConvertedDescription:
+        return ConvertedDescription(
+            format="glad-ray generator",
+            version=1,
+            family="stylegan_xl",
+            mapping=record.mapping_settings,
+            synthesis=record.synthesis_settings,
+            weights_sha256=weights_sha256,
+            converted_from=Origin(name="random.pkl", sha256="0" * 64),
+            licence=LICENCE_NOTE,
+        )
+
+    return write_pair(stem, weights, describe)[0]
 
 
 @cache

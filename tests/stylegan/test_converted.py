@@ -139,7 +139,7 @@ def test_weights_that_were_changed_are_refused(pair):
 
 CHANGES = [
     ({"format": "another"}, "see 'format'"),
-    ({"version": 2}, "see 'version'"),
+    ({"version": 3}, "see 'version'"),
     ({"family": "stylegan9"}, "see 'family'"),
     ({"surplus": 1}, "says more or less"),
     ({"mapping__surplus": 1}, "says more or less"),

@@ -121,19 +121,25 @@ class FilteredLeakyReLU(nn.Module):
                 yield slice(image, image + images), slice(channel, channel + channels)
 
     def up(self, x: Tensor) -> Tensor:
-        """To the filter rate."""
+        """To the filter rate; a single tap along each axis is a factor."""
+        if self.settings.up_taps == 1:
+            return x * self.up_taps.square()
         if depthwise_is_fast(x):
             return stretch(x, self.up_taps, self.settings.up_factor, self.crop)
         return _along_both(self.up_matrix, x)
 
     def up_adjoint(self, gradient: Tensor) -> Tensor:
         """The adjoint of `up`."""
+        if self.settings.up_taps == 1:
+            return gradient.mul_(self.up_taps.square())
         if depthwise_is_fast(gradient):
             return shrink(gradient, self.up_taps, self.settings.up_factor, self.crop)
         return _along_both(self.up_matrix.T, gradient)
 
     def down(self, x: Tensor) -> Tensor:
-        """To the output rate."""
+        """To the output rate; a single tap is 1."""
+        if self.settings.down_taps == 1:
+            return x
         if self.down_matrix is None:
             kernel = _shared(self.down_taps, x.shape[1])
             return F.conv2d(x, kernel, stride=self.settings.down_factor, groups=x.shape[1])
@@ -143,6 +149,8 @@ class FilteredLeakyReLU(nn.Module):
 
     def down_adjoint(self, gradient: Tensor) -> Tensor:
         """The adjoint of `down`."""
+        if self.settings.down_taps == 1:
+            return gradient.clone()
         if self.down_matrix is None:
             kernel = _shared(self.down_taps, gradient.shape[1])
             return F.conv_transpose2d(gradient, kernel, stride=self.settings.down_factor, groups=gradient.shape[1])

@@ -11,11 +11,12 @@ from typing_extensions import override
 
 from glad_ray.errors import UserError, unknown
 from glad_ray.generators.base import WEIGHTS, DifferentiableGenerator, ForetoldMemory, Latents, gaussian_like
+from glad_ray.generators.stylegan_xl.encoder import Encoder
 from glad_ray.generators.stylegan_xl.mapping import MappingNetwork
 from glad_ray.generators.stylegan_xl.synthesis import SynthesisNetwork
 from glad_ray.spec.generators import Init
 from glad_ray.spec.generators.stylegan import STYLEGAN_INITS
-from glad_ray.stylegan.settings import MappingSettings, SynthesisSettings
+from glad_ray.stylegan.settings import EncoderSettings, MappingSettings, SynthesisSettings
 
 _CODES_PER_AVERAGE = 1000
 _LARGEST_FEATURE = 10.0
@@ -42,9 +43,11 @@ class StyleGAN(DifferentiableGenerator, ForetoldMemory):
         device: torch.device | str = "cpu",
         truncation: float = 1.0,
         learn: bool = False,
+        encoder: EncoderSettings | None = None,
     ) -> None:
         """`precision`: of the synthesis layers; bfloat16 and float16 leave latents and images in float32. `learn`: the
-        weights of the layers that a space goes through are one of its latents.
+        weights of the layers that a space goes through are one of its latents. `encoder`: what the state has beside the
+        generator, so that latents can start from real images.
         """
         self.settings = synthesis
         self.truncation = truncation
@@ -53,6 +56,7 @@ class StyleGAN(DifferentiableGenerator, ForetoldMemory):
         state = {name: value.to(device, own) for name, value in state.items()}
         self.mapping = MappingNetwork(mapping, state).to(device)
         self.synthesis = SynthesisNetwork(synthesis, state, self.half).to(device)
+        self._encoder = None if encoder is None else Encoder(encoder, mapping, synthesis, state).to(device)
         self._learned = state if learn else None
 
     @property
@@ -82,13 +86,20 @@ class StyleGAN(DifferentiableGenerator, ForetoldMemory):
     ) -> Latents:
         """Features are cleaned as GLaD's code does: NaN 0, infinity 5, within [-10, 10]."""
         layer = self.settings.layer_of(space)
-        if how not in STYLEGAN_INITS:
-            raise unknown("initialisation of latents", how, STYLEGAN_INITS)
+        inits = STYLEGAN_INITS if self._encoder is None else (*STYLEGAN_INITS, "real")
+        if how not in inits:
+            raise unknown("initialisation of latents", how, inits)
         if how == "gaussian" and layer is None:
             raise UserError(
                 "Initialisation 'gaussian' draws a feature map, which w+ lacks: use 'sampled' or 'average'."
             )
-        ws = self._average_codes(labels, rng) if how == "average" else self._codes(labels, rng)
+        match how:
+            case "average":
+                ws = self._average_codes(labels, rng)
+            case "real":
+                ws = self._real_codes(labels, real_images)
+            case _:
+                ws = self._codes(labels, rng)
         weights = {} if self._learned is None else {WEIGHTS: self._flat_weights(layer)}
         if layer is None:
             return {"w": ws} | weights
@@ -125,6 +136,13 @@ class StyleGAN(DifferentiableGenerator, ForetoldMemory):
         like = self.mapping.w_average
         z = torch.randn(len(labels), self.mapping.settings.z_dim, generator=rng)
         return self.mapping.codes(z.to(like), labels.to(like.device), self.settings.codes, self.truncation)
+
+    def _real_codes(self, labels: Tensor, images: Tensor | None) -> Tensor:
+        if self._encoder is None or images is None:
+            raise UserError("Initialisation 'real' needs real images: give real_images, or use 'sampled'.")
+        like = self.mapping.w_average
+        z = torch.cat([self._encoder(part.to(like)) for part in images.split(_IMAGES_AT_ONCE)])
+        return self.mapping.codes(z, labels.to(like.device), self.settings.codes, self.truncation)
 
     def _average_codes(self, labels: Tensor, rng: torch.Generator) -> Tensor:
         return torch.stack([self._codes(label.expand(_CODES_PER_AVERAGE), rng).mean(dim=0) for label in labels])

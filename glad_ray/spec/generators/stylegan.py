@@ -10,10 +10,11 @@ from typing_extensions import override
 
 from glad_ray.errors import UserError
 from glad_ray.spec.generators.base import FilePath, GeneratorRecord, Init, Precision
+from glad_ray.stylegan.bundled import generator_path
 from glad_ray.stylegan.expected import expected_network
 from glad_ray.stylegan.files import LICENCE_NOTE, read_settings
 from glad_ray.stylegan.schedule import stem
-from glad_ray.stylegan.settings import MappingSettings, SynthesisSettings
+from glad_ray.stylegan.settings import EncoderSettings, MappingSettings, SynthesisSettings
 
 STYLEGAN_INITS: tuple[Init, ...] = ("sampled", "average", "gaussian")
 
@@ -144,7 +145,7 @@ class StyleGANFile(StyleGANRecord):
 
     kind: Literal["stylegan-xl"] = "stylegan-xl"
     path: FilePath
-    """of the file, on the machine that starts the sweep"""
+    """of the file, on the machine that starts the sweep; or the name of one that comes with the package"""
     trained_on: str = Field(default="", pattern="^[a-z0-9-]*$")
     """the data, for tables: imagenet, cifar10, ffhq and pokemon are set beside the published numbers of such priors"""
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
@@ -155,16 +156,19 @@ class StyleGANFile(StyleGANRecord):
     image_channels: int = 0
     mapping: MappingSettings | None = None
     synthesis: SynthesisSettings | None = None
+    encoder: EncoderSettings | None = None
+    """of a generator that `glad-ray generator train` made; latents then can start from real images"""
 
     @model_validator(mode="after")
     def _described(self) -> Self:
         if self.sha256 and self.mapping and self.synthesis:
             return self
-        if not Path(self.path).exists():
+        path = generator_path(self.path)
+        if not path.exists():
             if self._expected is not None:
                 object.__setattr__(self, "image_channels", self._expected[1].image_shape[0])
             return self
-        settings = read_settings(self.path)
+        settings = read_settings(path)
         if self.sha256 not in (None, settings.sha256):
             raise UserError(
                 f"{self.path} has sha256 {settings.sha256}, not {self.sha256}: it is another file; name the right one, "
@@ -177,6 +181,7 @@ class StyleGANFile(StyleGANRecord):
             "image_channels": channels,
             "mapping": settings.mapping,
             "synthesis": settings.synthesis,
+            "encoder": settings.encoder,
         }
         for name, value in filled_in.items():
             object.__setattr__(self, name, value)
@@ -184,8 +189,13 @@ class StyleGANFile(StyleGANRecord):
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:
         # The hash stands for all that follows from the file.
-        names = ("path", "trained_on", "resolution", "image_channels", "mapping", "synthesis")
-        return names if identity and self.sha256 else ()
+        names = ("path", "trained_on", "resolution", "image_channels", "mapping", "synthesis", "encoder")
+        return names if identity and self.sha256 else self._at_default("encoder")
+
+    @property
+    @override
+    def inits(self) -> tuple[Init, ...]:
+        return STYLEGAN_INITS if self.encoder is None else (*STYLEGAN_INITS, "real")
 
     @property
     @override
@@ -200,7 +210,7 @@ class StyleGANFile(StyleGANRecord):
     @property
     @override
     def licence(self) -> str:
-        return LICENCE_NOTE
+        return "" if self.encoder else LICENCE_NOTE
 
     @property
     @override

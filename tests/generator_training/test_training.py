@@ -1,0 +1,220 @@
+from functools import partial
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from glad_ray import Run
+from glad_ray.cli import main
+from glad_ray.engine.on_ray.train_generator import train_generator_on_ray
+from glad_ray.errors import DataError, StoppedError, UserError
+from glad_ray.generators import build_generator
+from glad_ray.progress.events import GeneratorAdvanced, GeneratorScored
+from glad_ray.results.generator_card import GeneratorCard
+from glad_ray.spec import Bundle
+from glad_ray.spec.generator_training import STAGES, GeneratorTraining
+from glad_ray.storage import Storage
+from tests.generator_training.trainings import StopAtEachStep, assignments, made, training_of, write_folders
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> tuple[Storage, GeneratorTraining, GeneratorCard]:
+    folder, training = tmp_path_factory.mktemp("trained"), training_of()
+    return Storage.open(folder), training, made(training, folder)
+
+
+def stage_tensors(storage: Storage, training: GeneratorTraining, stage: str) -> dict[str, torch.Tensor]:
+    tensors = load_file(storage.local_path(storage.generator_stage_path(training.stored_id, stage)))
+    del tensors["seconds"]
+    return tensors
+
+
+def test_a_training_that_is_stopped_after_every_step_ends_as_one_that_is_not(trained, tmp_path):
+    whole, training, card = trained
+    stop = StopAtEachStep()
+    for _ in range(20):
+        try:
+            again = made(training, tmp_path, stop)
+            break
+        except StoppedError:
+            continue
+    assert stop.seen == [(stage, step) for stage in STAGES for step in (1, 2)]
+    for stage in STAGES:
+        one, other = (stage_tensors(each, training, stage) for each in (whole, Storage.open(tmp_path)))
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one), stage
+    assert again.sha256 == card.sha256
+    assert again.scores == card.scores
+
+
+def test_a_finished_training_is_not_repeated(trained):
+    storage, training, card = trained
+    stop = StopAtEachStep()
+    assert made(training, storage.local_path(""), stop).sha256 == card.sha256
+    assert stop.seen == []
+
+
+def test_more_adversarial_steps_go_on_from_fewer(trained, tmp_path):
+    _, training, card = trained
+    made(training.replace(adversarial_steps=1), tmp_path)
+    stop = StopAtEachStep()
+    again = made(training, tmp_path, stop)
+    assert stop.seen == [("adversarial", 2)]
+    assert again.sha256 == card.sha256
+    with pytest.raises(UserError, match="has made 2 steps already, and 1 are asked for"):
+        made(training.replace(adversarial_steps=1), tmp_path)
+
+
+def test_a_damaged_checkpoint_is_told_of(trained, tmp_path):
+    _, training, _ = trained
+    with pytest.raises(StoppedError):
+        made(training, tmp_path, lambda advance: False)
+    path = tmp_path / Storage.generator_checkpoint_path(training.stored_id)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"checkpoint\.safetensors is damaged"):
+        made(training, tmp_path)
+
+
+def test_every_stage_moves_what_it_trains(trained):
+    storage, training, _ = trained
+    autoencoder, adversarial = (stage_tensors(storage, training, stage) for stage in ("autoencoder", "adversarial"))
+    names = [name for name in autoencoder if name.startswith("tensors/average/") and name.endswith(".weight")]
+    assert names
+    assert any(not torch.equal(autoencoder[name], adversarial[name]) for name in names)
+    gains = [name for name in autoencoder if name.endswith("magnitude_ema")]
+    assert all(torch.equal(autoencoder[name], adversarial[name]) for name in gains)
+
+
+def test_the_file_is_a_generator_that_runs_know_by_its_hash(trained):
+    storage, training, card = trained
+    run = Run(
+        dataset=training.dataset,
+        resolution=training.resolution,
+        algorithm="dm",
+        space="f2",
+        generator=str(storage.local_path(storage.generator_file_path(training.stored_id))),
+        init="real",
+    )
+    assert run.generator.sha256 == card.sha256
+    assert run.generator.licence == ""
+    assert "real" in run.generator.inits
+    again = Run.model_validate_json(run.model_dump_json())
+    assert again.run_id == run.run_id
+    generator = build_generator(run.generator)
+    labels, rng = torch.tensor([0, 3, 9]), torch.Generator().manual_seed(0)
+    for space in run.generator.spaces:
+        latents = generator.init(space, labels, rng, "sampled")
+        images = generator.decode(space, latents)
+        assert images.shape == (3, 1, 16, 16)
+        grads = generator.pullback(space, latents, torch.ones_like(images))
+        assert all(bool(grads[kind].abs().sum() > 0) for kind in latents)
+
+
+def test_latents_start_from_real_images_by_the_encoder(trained):
+    storage, training, _ = trained
+    path = str(storage.local_path(storage.generator_file_path(training.stored_id)))
+    record = Run(algorithm="dm", dataset=training.dataset, resolution=16, space="w+", generator=path).generator
+    generator = build_generator(record)
+    labels, rng = torch.tensor([1, 1, 1]), torch.Generator().manual_seed(0)
+    images = torch.rand(3, 1, 16, 16, generator=rng) * 2 - 1
+    images[1] = images[0]
+    codes = generator.init("w+", labels, rng, "real", images)["w"]
+    assert torch.equal(codes[0], codes[1])
+    assert not torch.equal(codes[0], codes[2])
+    with pytest.raises(UserError, match="needs real images"):
+        generator.init("w+", labels, rng, "real")
+
+
+def test_the_card_says_what_was_done_and_reads_back(trained):
+    storage, training, card = trained
+    again = GeneratorCard.model_validate_json(storage.read_bytes(storage.generator_card_path(training.stored_id)))
+    assert again == card
+    assert [scores.source for scores in card.scores] == [
+        "adversarial",
+        "autoencoder",
+        "random weights",
+        "real training images",
+    ]
+    assert card.seconds.keys() == {*STAGES, "scores"}
+    assert all(len(scores.recall_by_class) == 10 for scores in card.scores)
+
+
+def test_without_adversarial_steps_the_autoencoder_is_the_result(tmp_path):
+    card = made(training_of(adversarial_steps=0), tmp_path)
+    assert card.scores[0].source == "autoencoder"
+    assert len(card.scores) == 3
+
+
+@pytest.mark.parametrize(
+    ("counts", "side", "colour"),
+    [
+        ({"cat": (9, 3), "dog": (3, 2), "newt": (1, 1)}, 64, True),
+        ({"one": (4, 2), "two": (2, 2)}, 28, False),
+    ],
+)
+def test_own_images_of_unequal_classes(tmp_path, counts, side, colour):
+    name = write_folders(tmp_path / "images", counts, side, colour)
+    training = training_of(name, side, scorer={"name": "resnet18", "width": 4})
+    card = made(training, tmp_path / "out")
+    assert card.class_names == tuple(counts)
+    assert card.scores[0].images_per_class == min(test for _, test in counts.values())
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"resolution": 50}, "cannot have 50 pixels"),
+        ({"scorer": "convnet"}, "name another architecture"),
+        ({"dataset": "fashion"}, "Did you mean 'fashion-mnist'"),
+        ({"batch_size": 1}, "batch_size"),
+    ],
+)
+def test_mistakes_are_one_sentence(fields, sentence):
+    with pytest.raises(UserError, match=sentence):
+        training_of(**fields)
+
+
+def test_one_class_is_refused(tmp_path):
+    with pytest.raises(UserError, match="has a single class"):
+        training_of(write_folders(tmp_path, {"only": (2, 2)}), 64)
+
+
+def test_scores_do_not_make_another_training():
+    assert training_of(score_epochs=7).stored_id == training_of().stored_id
+    assert training_of(seed=1).stored_id != training_of().stored_id
+
+
+def test_the_command_stops_at_its_hours_and_goes_on(tmp_path, capsys):
+    training = training_of()
+    words = ["generator", "train", "--dataset", training.dataset, "--resolution", "16", "--storage", str(tmp_path)]
+    words += ["--in-process", "--device", "cpu", *assignments(training)]
+    assert main([*words, "--hours", "0"]) == 3
+    assert "goes on from its checkpoint" in capsys.readouterr().err
+    assert main(words) == 0
+    assert training.stored_id in capsys.readouterr().out
+    folder = tmp_path / Storage.generator_folder(training.stored_id)
+    assert b"Made by glad_ray" in (folder / "index.html").read_bytes()
+    assert main(["generator", "inspect", str(folder / "generator.json")]) == 0
+    shown = capsys.readouterr().out
+    assert "Fashion-MNIST (bundled sample)" in shown
+    assert "classified as asked" in shown
+    assert "StyleGAN3 publish" not in shown
+
+
+@pytest.mark.full
+def test_a_task_on_ray_makes_the_same_generator(trained, ray_session, storage, view):
+    _, training, card = trained
+    task = partial(train_generator_on_ray, training, storage, share=Bundle(1.0, 0.0, 0.0), address=None, view=view)
+    assert task(hours=0.0) is None
+    again = task(hours=None)
+    assert again.sha256 == card.sha256
+    assert {event.stage for event in view.of(GeneratorAdvanced)} == set(STAGES)
+    assert len(view.of(GeneratorScored)) == 4
+    with pytest.raises(UserError, match="ask for no more with --cpus and --gpus"):
+        train_generator_on_ray(training, storage, share=Bundle(1.0, 1.0, 0.0), address=None, hours=None, view=view)
+
+
+def test_shares_go_with_ray(capsys):
+    words = ["generator", "train", "--dataset", "fashion-mnist-sample", "--in-process", "--gpus", "1"]
+    assert main(words) == 2
+    assert "shares on Ray" in capsys.readouterr().err
