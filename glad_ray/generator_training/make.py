@@ -19,7 +19,7 @@ from glad_ray.generator_training.weights import new_weights, with_average_codes
 from glad_ray.machine import device_name, fp32_precision
 from glad_ray.networks import Classifier
 from glad_ray.results import package_versions
-from glad_ray.results.generator_card import GeneratorCard, GeneratorScores, write_card
+from glad_ray.results.generator_card import GeneratorCard, GeneratorScores, read_card, write_card
 from glad_ray.spec import dataset_facts
 from glad_ray.spec.generator_training import GeneratorTraining, Stage
 from glad_ray.spec.networks.convnet import standard_depth
@@ -63,6 +63,9 @@ def make_generator(
             for stage in ("features", "scorer")
         }
         sha256 = _write_generator(setting, storage, trained_weights(setting, done, final), done["autoencoder"].tensors)
+    kept = read_card(storage, storage.generator_card_path(identity))
+    if kept is not None and (kept.training, kept.sha256) == (training, sha256):
+        return kept
     facts = dataset_facts(training.dataset)
     seconds = {stage: kept.seconds for stage, kept in done.items()} | {"scores": time.monotonic() - started}
     card = GeneratorCard(

@@ -70,6 +70,14 @@ def write_card(storage: Storage, path: str, card: GeneratorCard) -> None:
     storage.write_bytes(path, card.model_dump_json(indent=1).encode() + b"\n")
 
 
+def read_card(storage: Storage, path: str) -> GeneratorCard | None:
+    """The card at a path; None: there is none, or it is damaged."""
+    try:
+        return GeneratorCard.model_validate_json(storage.read_bytes(path))
+    except (DataError, ValidationError):
+        return None
+
+
 def read_card_beside(generator: Path, sha256: str) -> GeneratorCard | None:
     """The card in the folder of a generator's file; None: there is none, or it is that of a file with another SHA-256.
 
