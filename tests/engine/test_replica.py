@@ -87,10 +87,11 @@ def replica_processes():
 @pytest.mark.parametrize(
     "kind", ["random", *(pytest.param(kind, marks=pytest.mark.full) for kind in GENERATORS if kind != "random")]
 )
-def test_replica_is_the_generator(kind, start):
+def test_replica_is_the_generator(kind, start, capfd):
     record, spaces = GENERATORS[kind]
     start(kind, record, read_file(record), STANDARD)
     there, here = RemoteGenerator(kind, record), build_generator(record)
+    assert "constructor arguments" not in capfd.readouterr().err, "Ray prints nothing of weights"
     assert there.spaces == here.spaces
     side = record.resolution
     real_images = torch.rand(10, 1, side, side, generator=torch.Generator().manual_seed(2)) * 2 - 1

@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import ray
+from ray import cloudpickle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from glad_ray.engine.replica.batching import Batch, Batching, Room
@@ -43,7 +44,7 @@ class Replica:
     def __init__(
         self,
         record: GeneratorRecord,
-        file: tuple[ray.ObjectRef[GeneratorFile], ...],
+        file: bytes | None,
         resources: Resources,
         at_once: int,
         most_images: int | None,
@@ -103,7 +104,7 @@ class Replica:
 
             self._held = HeldGenerator(
                 self._record,
-                ray.get(self._file[0]) if self._file else None,
+                None if self._file is None else ray.get(cloudpickle.loads(self._file)),
                 self._resources,
                 at_once=self._at_once,
                 dtype=self._dtype,
@@ -153,8 +154,9 @@ def start_replica(
         scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
     )
     at_once = batches_at_once(trials, resources)
-    # In a tuple: of a reference by itself Ray would warn that a restart needs it.
-    return actor.remote(record, () if file is None else (file,), resources, at_once, most_images, dtype)
+    # As bytes: where it is given a reference, Ray prints that a restart needs what it names.
+    reference = None if file is None else cloudpickle.dumps(file)
+    return actor.remote(record, reference, resources, at_once, most_images, dtype)
 
 
 def batches_at_once(trials: int, resources: Resources) -> int:
