@@ -6,6 +6,7 @@ from pathlib import Path
 
 from glad_ray.cli import main
 from glad_ray.storage import Storage
+from tests.generator_training.trainings import assignments, training_of
 
 PAGE = (Path(__file__).parents[2] / "docs/storage.md").read_text()
 LISTED = re.findall(r"^\| `([^`]+)` \|.*\|.*\|$", PAGE.partition("## The ledger")[0], re.MULTILINE)
@@ -57,8 +58,9 @@ def search():
 def test_every_file_of_a_sweep_search_or_evaluation_is_listed_and_every_one_listed_is_written(tmp_path, monkeypatch):
     (tmp_path / "small.py").write_text(SWEEP)
     (tmp_path / "few.py").write_text(SEARCH)
-    written, write = set(), Storage.write_bytes
+    written, write, upload = set(), Storage.write_bytes, Storage.upload
     monkeypatch.setattr(Storage, "write_bytes", lambda self, path, data: (written.add(path), write(self, path, data)))
+    monkeypatch.setattr(Storage, "upload", lambda self, source, path: (written.add(path), upload(self, source, path)))
     words = ["sweep", str(tmp_path / "small.py"), "--storage", str(tmp_path / "results"), "--in-process"]
     assert main([*words, "--device", "cpu"]) == 1
     words = ["search", str(tmp_path / "few.py"), "--storage", str(tmp_path / "search"), "--in-process"]
@@ -66,6 +68,10 @@ def test_every_file_of_a_sweep_search_or_evaluation_is_listed_and_every_one_list
     (made, *_) = (tmp_path / "results").rglob("synthetic_set.safetensors")
     words = ["evaluate", str(made), "--storage", str(tmp_path / "scored"), "--network", "alexnet", "--repeats", "1"]
     assert main([*words, "--epochs", "1", "--set", "evaluation.test_images=20", "--device", "cpu"]) == 0
+    training = training_of()
+    words = ["generator", "train", "--dataset", training.dataset, "--resolution", "16", "--in-process"]
+    words += ["--storage", str(tmp_path / "generators"), "--device", "cpu", *assignments(training)]
+    assert [main([*words, "--hours", "0"]), main(words)] == [3, 0]
     written = {path for path in written if not path.startswith(".")}
     assert [path for path in written if not is_listed(path)] == []
     # Only a sweep on a cluster has replicas, and the journal is Optuna's to write.
