@@ -1,5 +1,6 @@
 """The commands of generators: train one, inspect a file, convert a file."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -74,6 +75,8 @@ def train(
         raise UserError("--cpus and --gpus are shares on Ray: leave out --in-process, or name a --device instead.")
     if gpus is not None and not 0 <= gpus <= 1:
         raise UserError(f"--gpus is {gpus:g}: a generator is trained on one GPU or a part of it, from 0 to 1.")
+    if cpus is not None and not 0 < cpus < math.inf:
+        raise UserError(f"--cpus is {cpus:g}: a generator is trained with more than 0 CPUs, such as 1 or 0.5.")
     kept = Storage.open(storage)
     with driving(kept, say), view_of(GeneratorReporter(training), transient=True) as view:
         if where is not None:

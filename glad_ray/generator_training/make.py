@@ -13,7 +13,7 @@ from glad_ray.generator_training.base import Setting, Tensors, of_prefix
 from glad_ray.generator_training.checkpoint import Checkpoint
 from glad_ray.generator_training.classifier import trained_classifier
 from glad_ray.generator_training.samples import real_grid, sample_grid
-from glad_ray.generator_training.scores import score_real, score_weights, test_accuracy
+from glad_ray.generator_training.scores import accuracy_on_test_images, score_real, score_weights
 from glad_ray.generator_training.train import OnAdvance, train_stages, trained_weights
 from glad_ray.generator_training.weights import new_weights, with_average_codes
 from glad_ray.machine import device_name, fp32_precision
@@ -59,7 +59,7 @@ def make_generator(
         scorer = trained_classifier(setting, "scorer", done["scorer"].tensors)
         scores = tuple(_scored(setting, storage, done, scorer, source, on_scored) for source in _sources(final))
         accuracies = {
-            stage: test_accuracy(setting, trained_classifier(setting, stage, done[stage].tensors))
+            stage: accuracy_on_test_images(setting, trained_classifier(setting, stage, done[stage].tensors))
             for stage in ("features", "scorer")
         }
         sha256 = _write_generator(setting, storage, trained_weights(setting, done, final), done["autoencoder"].tensors)

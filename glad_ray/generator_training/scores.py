@@ -66,13 +66,10 @@ def score_images(setting: Setting, scorer: Classifier, images: Images, source: s
     )
 
 
-def test_accuracy(setting: Setting, network: torch.nn.Module) -> float:
+def accuracy_on_test_images(setting: Setting, network: torch.nn.Module) -> float:
     """Accuracy of a network on the real test images, in [0, 1]."""
     images = by_index(setting.dataset.test_images, setting.dataset, setting.device)
     return accuracy(network, images, torch.tensor(setting.dataset.test_labels, device=setting.device))
-
-
-test_accuracy.__test__ = False  # type: ignore[attr-defined]  # its name is not that of a test
 
 
 @torch.no_grad()
@@ -99,4 +96,4 @@ def _accuracy_after(setting: Setting, images: Images, labels: Int64[Tensor, " n"
     )
     inputs = network_inputs(images, setting.dataset).to(setting.device)
     trained = train_network(network, inputs, labels.to(setting.device), recipe, lr=_JUDGE_LR, rng=rng)
-    return test_accuracy(setting, trained)
+    return accuracy_on_test_images(setting, trained)

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from glad_ray.errors import UserError
 from glad_ray.spec.augmentation import DSA, Augmentation
 from glad_ray.spec.datasets import dataset_facts
+from glad_ray.spec.experts import Count, Positive
 from glad_ray.spec.network import Network, NetworkByName
 from glad_ray.spec.record import Record, Stored
 from glad_ray.stylegan.schedule import compact
@@ -16,9 +17,7 @@ Stage = Literal["features", "scorer", "autoencoder", "adversarial"]
 STAGES: tuple[Stage, ...] = ("features", "scorer", "autoencoder", "adversarial")
 """in the order in which they are trained"""
 
-Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
 
 
 class GeneratorShape(Record):

@@ -46,6 +46,16 @@ def test_with_a_head_errors_are_what_they_are(head, error):
         raise error("x")
 
 
+def test_errors_are_what_they_are_where_leaving_ends_the_head(head):
+    def fail():
+        with in_contact(address(head), end=head.close):
+            raise RuntimeError("x")
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert head.fileno() == -1
+
+
 _HANGS = """
 import signal, time
 from glad_ray.engine.cluster.head_watch import in_contact

@@ -218,3 +218,13 @@ def test_shares_go_with_ray(capsys):
     words = ["generator", "train", "--dataset", "fashion-mnist-sample", "--in-process", "--gpus", "1"]
     assert main(words) == 2
     assert "shares on Ray" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "given", [["--cpus", "-3"], ["--cpus", "0"], ["--cpus", "inf"], ["--gpus", "2"], ["--gpus", "nan"]]
+)
+def test_a_share_that_cannot_be_is_refused_before_anything_is_written(given, tmp_path, capsys):
+    words = ["generator", "train", "--dataset", "fashion-mnist-sample", "--storage", str(tmp_path / "storage"), *given]
+    assert main(words) == 2
+    assert given[0] in capsys.readouterr().err
+    assert not (tmp_path / "storage").exists()

@@ -93,8 +93,7 @@ def connected(address: str | None) -> Iterator[str | None]:
             stack.close()
             raise start_error(error, found) from error
         head = str(ray.get_runtime_context().gcs_address)
-        stack.enter_context(in_contact(head))
-        stack.callback(ray.shutdown)
+        stack.enter_context(in_contact(head, end=ray.shutdown))
         yield None if found.local else head
 
 

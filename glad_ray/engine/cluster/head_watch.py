@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from glad_ray.errors import GladRayError
 from glad_ray.interrupts import interrupt_main_thread
@@ -22,25 +22,30 @@ _GRACE_SECONDS = 5.0
 
 
 @contextlib.contextmanager
-def in_contact(address: str, silent_seconds: float = _SILENT_SECONDS) -> Iterator[None]:
+def in_contact(
+    address: str, silent_seconds: float = _SILENT_SECONDS, *, end: Callable[[], object] = lambda: None
+) -> Iterator[None]:
     """Raise `GladRayError` in the main thread once the head at host:port has not answered for so long, or at once if
     something else goes wrong meanwhile. Where the main thread waits in a call of Ray that does not come back, the
     process ends with the same sentence, and exit code 1.
+
+    `end` leaves the cluster, and is called last: until then the head of a cluster of this process answers.
     """
     watch = _Watch(address, silent_seconds)
     watch.start()
     try:
-        yield
-    except GladRayError:
-        raise
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, GladRayError) or watch.answered():
+                raise
+            raise watch.error from error
+        finally:
+            end()
     except KeyboardInterrupt:
         if not watch.lost:
             raise
         raise watch.error from None
-    except Exception as error:
-        if watch.answered():
-            raise
-        raise watch.error from error
     finally:
         watch.ended.set()
 
