@@ -255,7 +255,7 @@ def test_no_run_can_start(storage, view):
 
 @pytest.mark.full
 def test_trials_start_beside_the_experts_of_others(storage, view):
-    slow = tiny.MATCHING.replace(experts=tiny.EXPERTS.replace(count=12))
+    slow = tiny.MATCHING.replace(experts=tiny.EXPERTS.replace(count=6))
     runs = (tiny.RUNS["random"], tiny.BASE.replace(algorithm=slow))
     sweep = tiny.plan("random").sweep.replace(runs=runs, evaluations=(tiny.EVALUATION,))
     run_on_ray(tiny.make_plan(sweep), storage, address=None, view=view)

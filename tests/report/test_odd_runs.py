@@ -113,7 +113,7 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("record", [True, False])
+@pytest.mark.parametrize("record", [True, pytest.param(False, marks=pytest.mark.full)])
 def test_odd_rows_cost_the_others_nothing(record, storage):
     runs = odd_runs(storage, len(ROWS))
     for run, (field, value) in zip(runs, ROWS.items(), strict=True):
