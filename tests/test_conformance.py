@@ -52,12 +52,17 @@ SPACES = {
     "f3-autoencoder": {"space": "f3", "generator": kinds.autoencoder(32)},
     "own": {"space": "z+", "generator": kinds.BLOBS},
 }
-# The quick suite has every algorithm in three kinds of space, and one algorithm in every space.
+# The quick suite has every algorithm in three kinds of space, its other forms in one, and one algorithm in every space.
 QUICK_SPACES, QUICK_ALGORITHM = ("pixel-real", "f2-gaussian", "own"), "dm"
+OTHER_FORMS = ("dc-loops", "mtt-soft", "mtt-exact")
+
+
+def quick(algorithm, space):
+    return algorithm == QUICK_ALGORITHM or space in QUICK_SPACES[: 1 if algorithm in OTHER_FORMS else None]
+
+
 PAIRS = [
-    pytest.param(
-        algorithm, space, marks=() if space in QUICK_SPACES or algorithm == QUICK_ALGORITHM else pytest.mark.full
-    )
+    pytest.param(algorithm, space, marks=() if quick(algorithm, space) else pytest.mark.full)
     for algorithm in ALGORITHMS
     for space in SPACES
 ]

@@ -137,7 +137,8 @@ def test_killed_trials_and_replica(in_process, storage, view):
         tiny.assert_same(storage, expected, name)
 
 
-@pytest.mark.parametrize("together", [1, pytest.param(2, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("together", [1, 2])
 def test_experts_without_a_run(together, storage, view, tmp_path):
     expert_set = tiny.RUNS["mtt"].expert_set
     kept, lost = (storage.expert_path(expert_set.content_id, index) for index in (0, 1))

@@ -113,7 +113,8 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("record", [True, pytest.param(False, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("record", [True, False])
 def test_odd_rows_cost_the_others_nothing(record, storage):
     runs = odd_runs(storage, len(ROWS))
     for run, (field, value) in zip(runs, ROWS.items(), strict=True):
