@@ -64,6 +64,8 @@ class GeneratorTraining(Stored):
     """of a nat of the Kullback-Leibler divergence per image"""
     adversarial_steps: int = Field(default=3000, ge=0)
     """0: the generator of the autoencoder is the result; a training with more of them goes on from one with fewer"""
+    autoencoder_weight: Weight = 2.0
+    """of the autoencoder's loss in the adversarial stage, beside the adversarial one"""
     generator_lr: Positive = 1e-3
     discriminator_lr: Positive = 3e-4
     discriminator_width: int = Field(default=32, ge=2)
