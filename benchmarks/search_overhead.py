@@ -23,6 +23,7 @@ from rich.table import Table
 from typing_extensions import override
 
 from glad_ray.engine.carry_out import Work
+from glad_ray.engine.checks import CheckedPlan
 from glad_ray.engine.jobs import Outcome
 from glad_ray.engine.on_ray.run import search_on_ray
 from glad_ray.engine.remaining import RemainingWork
@@ -112,7 +113,7 @@ def measure(trials: int) -> list[Mark]:
         study = Study(made, storage, None, False, view.show)
         plan = plan_search(made, storage)
         remaining = RemainingWork((), plan.runs, (), plan.expert_sets, ())
-        search_on_ray(study, plan, remaining, {}, storage, address=None, view=view, work=work)
+        search_on_ray(study, CheckedPlan(plan, remaining, {}), storage, address=None, view=view, work=work)
         study.write()
     return view.ended
 

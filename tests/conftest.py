@@ -6,6 +6,7 @@ all tests that use the shared Ray session or the shared sweep; other tests are g
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -32,10 +33,12 @@ _CACHE = "GLAD_RAY_CACHE_OF_TESTS"
 
 def pytest_addoption(parser):
     parser.addoption("--page", metavar="FILE", help="write what the tests of faults, or of hosts, saw to this page")
-    parser.addoption("--mixes", type=int, default=9, help="how many random mixes of resources test_fractions.py tries")
+    parser.addoption("--mixes", type=int, default=6, help="how many random mixes of resources test_fractions.py tries")
 
 
 def pytest_configure(config):
+    # A shell without job control has what it starts with & ignore it, and so would every process of a test.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if _CACHE not in os.environ:
         folder = tempfile.mkdtemp(prefix="glad-ray-tests-")
         os.environ[_CACHE] = folder
@@ -59,12 +62,10 @@ def _shares(item):
 
 
 def _group(item):
-    """What one worker does: a file, or the tests of many that use the shared session or sweep. Those of searches, which
-    take as long as all others together with `full`, have a session of their own.
+    """What one worker does: a file, or the tests of many that use the shared session or sweep. Searches, which take as
+    long as all others together with `full`, have a session of their own.
     """
-    if not _shares(item):
-        return item.location[0]
-    return "searches" if item.path.name == "test_search.py" else "shared"
+    return "shared" if _shares(item) and item.path.name != "test_search.py" else item.location[0]
 
 
 def _turn(item):
@@ -79,6 +80,14 @@ def cache():
     """Datasets are prepared in a folder of the tests' own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(CACHE_VARIABLE, os.environ[_CACHE])
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Processes of tests have one thread each too, or those that wait for a core keep it busy."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
         yield
 
 

@@ -52,18 +52,23 @@ SPACES = {
     "f3-autoencoder": {"space": "f3", "generator": kinds.autoencoder(32)},
     "own": {"space": "z+", "generator": kinds.BLOBS},
 }
-# The quick suite has every algorithm in three kinds of space, and one algorithm in every space.
+# The quick suite has every algorithm in three kinds of space, its other forms in one, and one algorithm in every space.
 QUICK_SPACES, QUICK_ALGORITHM = ("pixel-real", "f2-gaussian", "own"), "dm"
+OTHER_FORMS = ("dc-loops", "mtt-soft", "mtt-exact")
+
+
+def quick(algorithm, space):
+    return algorithm == QUICK_ALGORITHM or space in QUICK_SPACES[: 1 if algorithm in OTHER_FORMS else None]
+
+
 PAIRS = [
-    pytest.param(
-        algorithm, space, marks=() if space in QUICK_SPACES or algorithm == QUICK_ALGORITHM else pytest.mark.full
-    )
+    pytest.param(algorithm, space, marks=() if quick(algorithm, space) else pytest.mark.full)
     for algorithm in ALGORITHMS
     for space in SPACES
 ]
-# And one algorithm with every network, and every algorithm with one.
+# And it has every network.
 BACKBONES = [
-    pytest.param(algorithm, name, marks=() if algorithm == "dm" or name == "vgg11" else pytest.mark.full)
+    pytest.param(algorithm, name, marks=() if algorithm == QUICK_ALGORITHM else pytest.mark.full)
     for algorithm in ("dc-loops", "dm", "mtt")
     for name in ("alexnet", "vgg11", "resnet18", "vit")
 ]
@@ -231,7 +236,13 @@ class FailingSpace:
 
 @pytest.mark.parametrize(
     ("algorithm", "where", "quantity"),
-    [(algorithm, "decode", "loss") for algorithm in ALGORITHMS] + [("dm", "pullback", "gradient of pixels")],
+    [
+        ("dm", "pullback", "gradient of pixels"),
+        *(
+            pytest.param(each, "decode", "loss", marks=() if each in ("dm", "mtt") else pytest.mark.full)
+            for each in ALGORITHMS
+        ),
+    ],
 )
 def test_a_number_that_is_none_stops_the_run_and_keeps_its_checkpoint(
     algorithm, where, quantity, sample, trajectories, storage, tmp_path

@@ -41,7 +41,8 @@ def load():
     process.wait()
 
 
-@pytest.mark.parametrize("name", ["dm", *(pytest.param(name, marks=pytest.mark.full) for name in ("dc", "mtt"))])
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["dm", "dc", "mtt"])
 def test_the_same_bits_beside_other_work(name, sample, tmp_path, request):
     threads = torch.get_num_threads()
     torch.set_num_threads(2)

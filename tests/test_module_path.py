@@ -75,8 +75,11 @@ def run(folder, *words):
 
 @pytest.mark.parametrize(
     "words",
-    [["small.py"], ["-m", "glad_ray", "sweep", "small.py"], ["-P", *COMMAND, "sweep", "small.py"]],
-    ids=["script", "module", "command"],
+    [
+        pytest.param(["small.py"], id="script", marks=pytest.mark.full),
+        pytest.param(["-m", "glad_ray", "sweep", "small.py"], id="module", marks=pytest.mark.full),
+        pytest.param(["-P", *COMMAND, "sweep", "small.py"], id="command"),
+    ],
 )
 def test_libraries_are_imported_and_not_the_files_of_their_names(folder, words):
     ended = run(folder, *words, "--only", "seed=5")
@@ -91,7 +94,9 @@ def test_a_script_may_take_its_sweep_from_a_module_beside_it(folder):
     assert "put the call of glad_ray.main() under" in ended.stderr
 
 
-@pytest.mark.parametrize("name", ["torch", "queue", "pydantic"])
+@pytest.mark.parametrize(
+    "name", ["torch", *(pytest.param(name, marks=pytest.mark.full) for name in ("queue", "pydantic"))]
+)
 def test_a_sweep_file_may_have_the_name_of_a_library(folder, name):
     (folder / f"{name}.py").write_text(SWEEP)
     ended = run(folder, f"{name}.py", "--only", "seed=5")

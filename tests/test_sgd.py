@@ -42,7 +42,8 @@ from glad_ray.storage import Storage
 from tests.engine import tiny
 from tests.recorded import Recorded
 
-run_in_process(tiny.plan("mtt", "dm"), Storage.open(sys.argv[1]), device="cpu", view=Recorded())
+plan = tiny.plan("mtt", evaluations=(tiny.EVALUATION,))
+run_in_process(plan, Storage.open(sys.argv[1]), device="cpu", view=Recorded())
 print(*sorted({"sympy", "torch._dynamo", "torch._inductor", "torchvision", "kornia", "ray"} & sys.modules.keys()))
 """
     ended = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)

@@ -1,5 +1,8 @@
 """What is tried before anything is started: the data, networks, generators, algorithms and metrics of a plan."""
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 from glad_ray.algorithms import check_algorithm
 from glad_ray.data import find_dataset
 from glad_ray.engine.process_state import restored
@@ -12,14 +15,22 @@ from glad_ray.spec import DatasetFacts, GeneratorRecord, Network, Resources, Run
 from glad_ray.stylegan.files import GeneratorFile
 
 
-def check_plan(
-    plan: Plan, remaining: RemainingWork, *, device: str | None, evaluated: bool = True
-) -> dict[GeneratorRecord, GeneratorFile]:
+class CheckedPlan(NamedTuple):
+    """A plan of which all that is left can be started."""
+
+    plan: Plan
+    remaining: RemainingWork
+    """of a search: runs that need what any of its runs needs"""
+    files: Mapping[GeneratorRecord, GeneratorFile]
+    """weights of trained generators"""
+
+
+def check_plan(plan: Plan, remaining: RemainingWork, *, device: str | None, evaluated: bool = True) -> CheckedPlan:
     """Raise the `UserError` that what is left would meet: data that is not there, an algorithm or metric that cannot be
     imported, a network that cannot be built or trained, a generator that cannot be built.
 
     `device`: of this process; None: on Ray, on the devices that the plan's shares ask for. `evaluated`: its evaluations
-    belong to it too. Returns the weights of trained generators.
+    belong to it too.
     """
     for run in remaining.to_distill:
         check_algorithm(run)
@@ -34,7 +45,7 @@ def check_plan(
         if run.generator is not None:
             check_generator(run.generator, own_on if run.learn_generator else shared_on)
     files = {record: read_file(record) for record in remaining.generators}
-    return {record: file for record, file in files.items() if file is not None}
+    return CheckedPlan(plan, remaining, {record: file for record, file in files.items() if file is not None})
 
 
 def _devices(remaining: RemainingWork, resources: Resources) -> tuple[str, str]:

@@ -32,9 +32,7 @@ _FILLED_IN = ("held_as",)
 class Record(BaseModel):
     """A frozen record; unknown fields and non-finite numbers are refused with a `UserError` of one sentence."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
     @model_validator(mode="wrap")
     @classmethod

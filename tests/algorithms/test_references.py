@@ -13,6 +13,7 @@ from tests.algorithms import references
 
 TOLERANCE = 1e-10
 DSA = "color_crop_cutout_flip_scale_rotate"
+AUGMENTATIONS = (DSA, pytest.param("", marks=pytest.mark.full))
 LABELS = torch.arange(10).repeat_interleave(2)
 
 
@@ -61,7 +62,7 @@ def _device():
     return torch.device("cpu")
 
 
-@pytest.mark.parametrize("augmentation", [DSA, ""])
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
 @pytest.mark.parametrize("matching", ["layerwise", "cosine", "squared"])
 def test_gradient_matching_with_its_loops(matching, augmentation, sample):
     """Two networks, each with two outer loops and two epochs of training on the changed images in between."""
@@ -93,7 +94,7 @@ def test_distribution_matching(augmentation, sample):
         _close(match.image_grads, image_grads)
 
 
-@pytest.mark.parametrize("augmentation", [DSA, ""])
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
 @pytest.mark.parametrize(("batch_size", "labels"), [(None, "hard"), (8, "hard"), (8, "soft")])
 @pytest.mark.parametrize("gradient", ["tesla", "exact"])
 def test_trajectory_matching(gradient, batch_size, labels, augmentation, sample):

@@ -1,10 +1,8 @@
 """What trials share: handles in place of a generator and of expert files, and tasks that are lost."""
 
-import os
 import subprocess
 import sys
 import tempfile
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -13,7 +11,6 @@ import torch
 
 from glad_ray.engine.budget import Budget
 from glad_ray.engine.cluster.connection import connected
-from glad_ray.engine.jobs import Outcome, WorkClass
 from glad_ray.engine.on_ray.expert_store import ExpertStore, start_expert_store
 from glad_ray.engine.on_ray.remote_trajectories import RemoteTrajectories
 from glad_ray.engine.on_ray.tasks import RayTasks
@@ -25,6 +22,7 @@ from glad_ray.progress.events import Retried
 from glad_ray.progress.faults import RETRIES
 from glad_ray.spec import Resources
 from tests.engine import tiny
+from tests.engine.losing import Losing, lose
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -97,23 +95,6 @@ def test_what_is_wrong_with_a_file_is_told_to_the_trial(in_process, storage):
     with pytest.raises(DataError, match=r"expert-0000\.arrow is missing: run again"):
         handle.segment(0, 0, 1)
     ray.kill(store)
-
-
-class Losing(NamedTuple):
-    """A job that takes its process with it as many times as asked."""
-
-    folder: str
-    times: int
-    label: str = "it"
-    key: tuple[str, ...] = ("it",)
-    work_class: WorkClass = WorkClass("expert", "convnet", "it")
-
-
-def lose(job, context):
-    if len(os.listdir(job.folder)) < job.times:
-        open(os.path.join(job.folder, str(os.getpid())), "x").close()
-        os.kill(os.getpid(), 9)
-    return Outcome("here")
 
 
 class TasksAlone(RayTasks):

@@ -110,7 +110,7 @@ def test_nothing_begins(storage, view, spend):
 @pytest.mark.full
 @pytest.mark.usefixtures("ray_session")
 def test_on_ray(in_process, storage, view, spend):
-    names = ("dm", "random", "kmeans", "mtt", "whole")
+    names = ("dm", "random", "mtt")
     plan = tiny.plan(*names)
     view.on_event = lambda event: spend() if isinstance(event, RunDistilled) else None
     assert run_on_ray(plan, storage, address=None, view=view) == "the hours of this test"

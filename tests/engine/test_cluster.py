@@ -137,7 +137,8 @@ def test_killed_trials_and_replica(in_process, storage, view):
         tiny.assert_same(storage, expected, name)
 
 
-@pytest.mark.parametrize("together", [1, pytest.param(2, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("together", [1, 2])
 def test_experts_without_a_run(together, storage, view, tmp_path):
     expert_set = tiny.RUNS["mtt"].expert_set
     kept, lost = (storage.expert_path(expert_set.content_id, index) for index in (0, 1))
@@ -255,7 +256,7 @@ def test_no_run_can_start(storage, view):
 
 @pytest.mark.full
 def test_trials_start_beside_the_experts_of_others(storage, view):
-    slow = tiny.MATCHING.replace(experts=tiny.EXPERTS.replace(count=12))
+    slow = tiny.MATCHING.replace(experts=tiny.EXPERTS.replace(count=6))
     runs = (tiny.RUNS["random"], tiny.BASE.replace(algorithm=slow))
     sweep = tiny.plan("random").sweep.replace(runs=runs, evaluations=(tiny.EVALUATION,))
     run_on_ray(tiny.make_plan(sweep), storage, address=None, view=view)

@@ -177,8 +177,15 @@ def test_what_a_library_does_to_handlers_is_undone():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("name", ["dm", "mtt"])
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("dm", signal.SIGINT),
+        ("mtt", signal.SIGTERM),
+        pytest.param("dm", signal.SIGTERM, marks=pytest.mark.full),
+        pytest.param("mtt", signal.SIGINT, marks=pytest.mark.full),
+    ],
+)
 def test_a_distillation_told_to_end_keeps_its_step_and_resumes_bit_for_bit(name, number, in_process, storage):
     expected, _ = in_process
     plan, run = tiny.plan(name), tiny.RUNS[name]

@@ -195,6 +195,8 @@ def test_batches_keep_within_the_memory(shared):
     assert stats(shared).largest_batch_images == 20 <= ROOM_IMAGES
 
 
+@pytest.mark.fault
+@pytest.mark.full
 def test_clients_go_on_when_their_replica_is_killed(start):
     """In float64, for so many steps make large differences of roundings."""
     killed = start("killed", tiny.GENERATOR, dtype="float64")

@@ -119,8 +119,15 @@ def test_on_ray(undisturbed, ray_session, storage):
     assert {path: ours[path] for path in both} == {path: theirs[path] for path in both}
 
 
-@pytest.mark.parametrize("on_ray", [False, pytest.param(True, marks=pytest.mark.full)])
-def test_a_run_that_fails_is_no_trial_lost(ray_session, storage, on_ray):
+@pytest.fixture(params=[False, pytest.param(True, marks=[pytest.mark.ray, pytest.mark.full])])
+def on_ray(request):
+    """Whether a search is to run on Ray, which is there then."""
+    if request.param:
+        request.getfixturevalue("ray_session")
+    return request.param
+
+
+def test_a_run_that_fails_is_no_trial_lost(storage, on_ray):
     vary = {"algorithm.learning_rates.pixels": FloatRange(low=1, high=1e32, log=True)}
     search = tiny.SEARCH.replace(base=tiny.RUNS["failing"], vary=vary, sampler="random", controls=0, seed=0)
     found = run(search, storage, view := Recorded(), on_ray=on_ray)
@@ -133,8 +140,8 @@ def test_a_run_that_fails_is_no_trial_lost(ray_session, storage, on_ray):
     assert found.winner is not None
 
 
-@pytest.mark.parametrize("on_ray", [False, pytest.param(True, marks=pytest.mark.full)])
-def test_a_budget_ends_it_and_the_next_call_goes_on(ray_session, storage, on_ray, spend):
+@pytest.mark.full
+def test_a_budget_ends_it_and_the_next_call_goes_on(storage, on_ray, spend):
     search = SHORT if on_ray else tiny.SEARCH
     spend()
     assert run(search, storage, Recorded(), on_ray=on_ray).budget == "the hours of this test"

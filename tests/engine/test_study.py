@@ -131,7 +131,7 @@ def test_the_table_has_every_trial(storage):
     assert all(row.full_seconds == 2 * bool(row.full) for row in rows)
 
 
-@pytest.mark.parametrize("every", [1, 2, 5])
+@pytest.mark.parametrize("every", [1, *(pytest.param(every, marks=pytest.mark.full) for every in (2, 5))])
 @pytest.mark.parametrize("told", [True, False])
 def test_whoever_is_killed_goes_on_as_if_nothing_had_been(storage, tmp_path, every, told):
     """`told`: killed after a rung evaluation was told to the study, or before."""
@@ -178,6 +178,7 @@ def test_a_killed_process_leaves_its_lock_on_the_journal(tmp_path, monkeypatch):
     finish(opened(SEARCH, storage))
 
 
+@pytest.mark.full
 def test_killed_between_any_two_lines_of_its_journal(storage):
     """Between the draws of a trial too: what follows is what would have."""
     search = SEARCH.replace(trials=6, controls=0)

@@ -36,6 +36,7 @@ def test_a_trial_that_could_not_be_set_up_has_a_name():
 
 
 @pytest.mark.ray
+@pytest.mark.full
 def test_one_process_distils_one_run_after_another(ray_session, storage, view):
     seen, ended = set(), threading.Event()
 

@@ -56,7 +56,7 @@ def test_killed(victim, in_process, storage, view, seen):
     ("number", "engine"),
     [
         (signal.SIGTERM, "--in-process"),
-        (signal.SIGINT, "--in-process"),
+        pytest.param(signal.SIGINT, "--in-process", marks=pytest.mark.full),
         pytest.param(signal.SIGTERM, None, marks=pytest.mark.full),
         pytest.param(signal.SIGINT, None, marks=pytest.mark.full),
         pytest.param(signal.SIGKILL, None, marks=pytest.mark.full),

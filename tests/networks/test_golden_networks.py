@@ -27,7 +27,13 @@ REQUESTS = {
 }
 
 
-@pytest.fixture(scope="module", params=FACTS)
+# Each takes as long as all others together.
+LONG = ("ConvNet_d7_r512", "ResNet18_r128")
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(case, marks=pytest.mark.full if case in LONG else ()) for case in FACTS]
+)
 def case(request):
     return request.param
 

@@ -113,6 +113,7 @@ ROWS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("record", [True, False])
 def test_odd_rows_cost_the_others_nothing(record, storage):
     runs = odd_runs(storage, len(ROWS))

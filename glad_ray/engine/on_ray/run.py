@@ -1,7 +1,7 @@
 """Sweeps and searches on a Ray cluster."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 import ray
@@ -9,7 +9,7 @@ from ray import tune
 
 from glad_ray.engine.budget import Budget
 from glad_ray.engine.carry_out import REAL, Work
-from glad_ray.engine.checks import check_plan
+from glad_ray.engine.checks import CheckedPlan, check_plan
 from glad_ray.engine.cluster.connection import check_resources, connected, node_types
 from glad_ray.engine.cluster.first_process import check_first_process
 from glad_ray.engine.jobs import WorkClass
@@ -18,7 +18,7 @@ from glad_ray.engine.on_ray.decoding import decode_on_cluster
 from glad_ray.engine.on_ray.executor import Cluster, RayExecutor
 from glad_ray.engine.on_ray.node_actors import alive_nodes
 from glad_ray.engine.packing import PackingPolicy
-from glad_ray.engine.remaining import RemainingWork, raise_unless_recorded, remaining_work, show_begun
+from glad_ray.engine.remaining import raise_unless_recorded, remaining_work, show_begun
 from glad_ray.engine.scheduler import Policy, Scheduler
 from glad_ray.engine.search.policy import SearchPolicy
 from glad_ray.engine.search.study import Study
@@ -28,9 +28,7 @@ from glad_ray.plan import Plan, write_plan
 from glad_ray.plan.machines import NodeType, held_gpus
 from glad_ray.progress.events import ClusterJoined
 from glad_ray.progress.view import View
-from glad_ray.spec import GeneratorRecord, Sweep
 from glad_ray.storage import Storage
-from glad_ray.stylegan.files import GeneratorFile
 
 
 def run_on_ray(
@@ -56,40 +54,30 @@ def run_on_ray(
     if not (remaining.to_distill or remaining.to_evaluate or remaining.expert_sets):
         write_plan(plan, storage)
         return None
-    files = check_plan(plan, remaining, device=None)
+    checked = check_plan(plan, remaining, device=None)
     policy = SweepPolicy(remaining, plan.sweep, storage, view, work.finish)
-    checked = partial(write_plan, plan, storage)
-    with cluster_for(remaining, files, plan.sweep, storage, address, view, checked) as cluster:
-        _schedule(policy, remaining, cluster, budget, view, work, callbacks)
+    with cluster_for(checked, storage, address, view, partial(write_plan, plan, storage)) as cluster:
+        _schedule(policy, checked, cluster, budget, view, work, callbacks)
     raise_unless_recorded(plan.sweep, remaining.expert_sets, policy.experts.faults)
     return budget.spent if policy.unfinished else None
 
 
 def search_on_ray(
-    study: Study,
-    plan: Plan,
-    remaining: RemainingWork,
-    files: Mapping[GeneratorRecord, GeneratorFile],
-    storage: Storage,
-    *,
-    address: str | None,
-    view: View,
-    work: Work = REAL,
+    study: Study, checked: CheckedPlan, storage: Storage, *, address: str | None, view: View, work: Work = REAL
 ) -> str | None:
-    """Distil and evaluate all that a study asks for; `plan` and `remaining` have runs that need what any of its runs
-    needs, `files` the weights of their generators.
+    """Distil and evaluate all that a study asks for.
 
     Returns and raises what `run_on_ray` does.
     """
-    budget = Budget(plan.sweep.resources)
-    with cluster_for(remaining, files, plan.sweep, storage, address, view) as cluster:
-        _schedule(SearchPolicy(study, plan, storage), remaining, cluster, budget, view, work)
+    budget = Budget(checked.plan.sweep.resources)
+    with cluster_for(checked, storage, address, view) as cluster:
+        _schedule(SearchPolicy(study, checked.plan, storage), checked, cluster, budget, view, work)
     return None if study.finished else budget.spent
 
 
 def _schedule(
     policy: Policy,
-    remaining: RemainingWork,
+    checked: CheckedPlan,
     cluster: Cluster,
     budget: Budget,
     view: View,
@@ -97,29 +85,28 @@ def _schedule(
     callbacks: Sequence[tune.Callback] = (),
 ) -> None:
     """Bring a policy to its end on a cluster, after what GPUs hold is measured."""
-    distillations = set(map(WorkClass.of_distillation, remaining.to_distill))
+    distillations = set(map(WorkClass.of_distillation, checked.remaining.to_distill))
     executor = RayExecutor(cluster, distillations, view, work, callbacks)
-    packing = PackingPolicy(remaining, cluster.context.sweep, cluster.shares, view)
+    packing = PackingPolicy(checked.remaining, checked.plan.sweep, cluster.shares, view)
     for each in (packing, policy):
         Scheduler(executor, each, cluster.shares, budget, view).run()
 
 
 @contextlib.contextmanager
 def cluster_for(
-    remaining: RemainingWork,
-    files: Mapping[GeneratorRecord, GeneratorFile],
-    sweep: Sweep,
+    checked: CheckedPlan,
     storage: Storage,
     address: str | None,
     view: View,
-    checked: Callable[[], object] = lambda: None,
+    on_found: Callable[[], object] = lambda: None,
 ) -> Iterator[Cluster]:
     """A cluster with all that units of work share: images, generators, experts. `address` is `auto` or host:port; None:
     a cluster of this machine alone.
 
-    `files`: the weights of trained generators. Raises `UserError` if the cluster is not there, or not what a unit of
-    work asks of it; calls `checked` once it is found to be, before an image is read.
+    Raises `UserError` if the cluster is not there, or not what a unit of work asks of it; calls `on_found` once it is
+    found to be, before an image is read.
     """
+    remaining, sweep = checked.remaining, checked.plan.sweep
     resources = sweep.resources
     with connected(address) as joined:
         if joined is not None:
@@ -128,11 +115,11 @@ def cluster_for(
         check_first_process(view)
         held, types = held_gpus(remaining.to_distill, resources), node_types(joined)
         check_resources(resources, remaining.units(sweep), types, held=held)
-        checked()
+        on_found()
         shares = ShareTable(resources, _most_gpus(held, types))
         # The object store holds the only copy: a driver that kept another would double it.
         data = {key: ray.put(key.load(view, partial(decode_on_cluster, view))) for key in remaining.data}
-        with sharing(sweep, remaining, storage, data, files) as (context, actors):
+        with sharing(sweep, remaining, storage, data, checked.files) as (context, actors):
             yield Cluster(context, shares, actors, types, alone=joined is None)
 
 

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any, Literal
 
 import optuna
+from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
 from glad_ray.engine.search.samplers import pruner_for
@@ -26,9 +27,9 @@ _SEARCH = "search"
 _LASTING = ("base", "vary", "objectives", "rungs", "evaluation")
 
 
-def open_study(search: Search, storage: Storage, where: str | None) -> optuna.Study:
-    """The study of a search at `where`, with its first trials in the queue; raises `UserError` if it cannot be opened,
-    or is another search's.
+def open_study(search: Search, storage: Storage, where: str | None) -> tuple[optuna.Study, BaseStorage]:
+    """The study of a search at `where`, with its first trials in the queue, and where Optuna keeps it; raises
+    `UserError` if it cannot be opened, or is another search's.
     """
     kept_in, pruner = open_study_storage(storage, where, search.name), pruner_for(search)
     if search.name in optuna.get_all_study_names(kept_in):
@@ -61,7 +62,7 @@ def open_study(search: Search, storage: Storage, where: str | None) -> optuna.St
             f"The study {search.name} was made for another search ({', '.join(wrong)} differ): name another storage or "
             "study, give the search another name, or take the change back."
         )
-    return study
+    return study, kept_in
 
 
 def _changed(search: Search, kept: Mapping[str, Any]) -> list[str]:

@@ -1,9 +1,8 @@
 """A search from its first trial to its winner, on Ray or in this process."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
-from glad_ray.engine.checks import check_plan
+from glad_ray.engine.checks import CheckedPlan, check_plan
 from glad_ray.engine.in_process import search_in_process
 from glad_ray.engine.remaining import RemainingWork
 from glad_ray.engine.search.study import Study
@@ -11,11 +10,10 @@ from glad_ray.engine.search.study_storage import told_in_a_sentence
 from glad_ray.plan import Plan, make_plan, plan_search
 from glad_ray.progress.view import View
 from glad_ray.results import RefusedDraw, SearchTrial, write_search
-from glad_ray.spec import GeneratorRecord, Run, Sweep
+from glad_ray.spec import Run, Sweep
 from glad_ray.spec.search import Search
 from glad_ray.spec.search_check import check_search
 from glad_ray.storage import Storage
-from glad_ray.stylegan.files import GeneratorFile
 
 
 class Found(NamedTuple):
@@ -54,12 +52,12 @@ def run_search(
     check_search(search)
     plan = plan_search(search, storage)
     remaining = RemainingWork((), plan.runs, (), plan.expert_sets, ())
-    files = check_plan(plan, remaining, device=device)
+    checked = check_plan(plan, remaining, device=device)
     with view, told_in_a_sentence():
         study = Study(search, storage, where, alone, view.show)
         write_search(storage, search)
         try:
-            budget = _run(study, plan, remaining, files, storage, address, device, view)
+            budget = _run(study, checked, storage, address, device, view)
         finally:
             study.write()
     return Found(study.winner, budget, study.others, len(study.rows()), study.asked, tuple(study.refused()))
@@ -79,18 +77,11 @@ def plan_winner(search: Search, winner: Run) -> Plan:
 
 
 def _run(
-    study: Study,
-    plan: Plan,
-    remaining: RemainingWork,
-    files: Mapping[GeneratorRecord, GeneratorFile],
-    storage: Storage,
-    address: str | None,
-    device: str | None,
-    view: View,
+    study: Study, checked: CheckedPlan, storage: Storage, address: str | None, device: str | None, view: View
 ) -> str | None:
     if device is None:
         # A search in this process goes without Ray.
         from glad_ray.engine.on_ray.run import search_on_ray
 
-        return search_on_ray(study, plan, remaining, files, storage, address=address, view=view)
-    return search_in_process(study, plan, remaining, files, storage, device=device, view=view)
+        return search_on_ray(study, checked, storage, address=address, view=view)
+    return search_in_process(study, checked, storage, device=device, view=view)

@@ -5,6 +5,7 @@ import random
 from typing import Any
 
 import optuna
+from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial, Trial
 
 from glad_ray.spec.search import CMAES, GP, TPE, Choice, Halving, Hyperband, IntRange, Median, Search
@@ -50,6 +51,12 @@ def pruner_for(search: Search) -> optuna.pruners.BasePruner:
             return optuna.pruners.NopPruner()
 
 
+def open_trial(study: optuna.Study, kept_in: BaseStorage, number: int) -> Trial:
+    """A trial that can be asked and told something, of a study in some storage of Optuna's."""
+    study_id = kept_in.get_study_id_from_name(study.study_name)
+    return Trial(study, kept_in.get_trial_id_from_study_id_trial_number(study_id, number))
+
+
 def draw(trial: Trial, parameter: Parameter) -> Any:
     """Optuna's value for a parameter."""
     range_ = parameter.range
@@ -74,13 +81,16 @@ def prunes_again(study: optuna.Study, frozen: FrozenTrial) -> bool:
     """What the pruner says of a trial's last rung, asked as if for the first time: Optuna's lets go on what it was
     asked of before.
     """
-    unasked = optuna.create_study(study_name=study.study_name, directions=study.directions, pruner=study.pruner)
+    kept_in = InMemoryStorage()
+    unasked = optuna.create_study(
+        study_name=study.study_name, storage=kept_in, directions=study.directions, pruner=study.pruner
+    )
     for trial in study.get_trials(deepcopy=False):
         copied = copy.copy(trial)
         if trial.number == frozen.number:
             copied.system_attrs, copied.intermediate_values = {}, {}
         unasked.add_trial(copied)
-    again = Trial(unasked, unasked.trials[frozen.number]._trial_id)
+    again = open_trial(unasked, kept_in, frozen.number)
     prunes = False
     for step, value in sorted(frozen.intermediate_values.items()):
         again.report(value, step)

@@ -77,8 +77,10 @@ class Study:
         self.search, self.storage, self._show = search, storage, show
         warnings.simplefilter("ignore", ExperimentalWarning)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.optuna_study = open_study(search, storage, where)
-        self._trials = StudyTrials(search, self.optuna_study, StoredIds(storage), _owner(storage), self._refused)
+        self.optuna_study, kept_in = open_study(search, storage, where)
+        self._trials = StudyTrials(
+            search, self.optuna_study, kept_in, StoredIds(storage), _owner(storage), self._refused
+        )
         self.asked = _grid_size(search) if isinstance(search.sampler, Grid) else search.trials
         """trials that are to be begun: of a grid, no more than it has"""
         self._most = self.asked

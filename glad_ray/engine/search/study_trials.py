@@ -9,9 +9,10 @@ from itertools import takewhile
 from typing import Any
 
 import optuna
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from glad_ray.engine.search.samplers import draw, drawn_before, sampler_for
+from glad_ray.engine.search.samplers import draw, drawn_before, open_trial, sampler_for
 from glad_ray.errors import UserError
 from glad_ray.plan.stored_ids import StoredIds
 from glad_ray.progress import formatting
@@ -32,7 +33,7 @@ SAME = "same as trial"
 
 
 class StudyTrials:
-    """All trials of one study, and the run of each.
+    """All trials of one study, which Optuna keeps in `kept_in`, and the run of each.
 
     `owner` is the id of this driver's storage, noted in every trial that it begins. `on_refused` is called with each
     draw from which no run can be made.
@@ -42,11 +43,12 @@ class StudyTrials:
         self,
         search: Search,
         study: optuna.Study,
+        kept_in: BaseStorage,
         ids: StoredIds,
         owner: str,
         on_refused: Callable[[RefusedDraw], None],
     ) -> None:
-        self._search, self._study, self._ids, self._owner = search, study, ids, owner
+        self._search, self._study, self._kept_in, self._ids, self._owner = search, study, kept_in, ids, owner
         self._on_refused = on_refused
         self._runs: dict[int, Run] = {}
         self._numbers: dict[str, int] = {}
@@ -79,7 +81,7 @@ class StudyTrials:
 
     def open(self, number: int) -> Trial:
         """A trial that can be told something."""
-        return Trial(self._study, self.frozen(number)._trial_id)
+        return open_trial(self._study, self._kept_in, number)
 
     def run(self, trial: FrozenTrial) -> Run | None:
         """The run of a trial; None if none can be made of what it has drawn, or it has not drawn all."""
@@ -119,7 +121,7 @@ class StudyTrials:
     def draw_again(self, trial: FrozenTrial) -> tuple[int, Run] | None:
         """What `begin` returns, of a trial whose driver was killed, perhaps before it had drawn all."""
         self._sample(trial.number)
-        return self._drawn(Trial(self._study, trial._trial_id))
+        return self._drawn(self.open(trial.number))
 
     def _drawn(self, trial: Trial) -> tuple[int, Run] | None:
         """A trial with all that it draws; None if no run can be made of that, or one that another trial has: it ends
