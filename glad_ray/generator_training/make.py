@@ -66,7 +66,8 @@ def make_generator(
             path = storage.generator_control_path(identity, source)
             _write_generator(setting, storage, path, _weights_of(setting, done, source), done["autoencoder"].tensors)
         path = storage.generator_file_path(identity)
-        sha256 = _write_generator(setting, storage, path, _weights_of(setting, done, final), done[final].tensors)
+        encoder = done[final].tensors if training.autoencoder_weight else done["autoencoder"].tensors
+        sha256 = _write_generator(setting, storage, path, _weights_of(setting, done, final), encoder)
     kept = read_card(storage, storage.generator_card_path(identity))
     if kept is not None and (kept.training, kept.sha256) == (training, sha256):
         return kept
