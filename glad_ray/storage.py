@@ -247,6 +247,11 @@ class Storage:
         return f"generators/{training_id}/generator.json"
 
     @staticmethod
+    def generator_control_path(training_id: str, source: str) -> str:
+        """The same for what the trained generator is compared with: the autoencoder's, or random weights."""
+        return f"generators/{training_id}/controls/{source.replace(' ', '-')}.json"
+
+    @staticmethod
     def generator_card_path(training_id: str) -> str:
         """What the trained generator is: data, recipe, scores, cost."""
         return f"generators/{training_id}/card.json"

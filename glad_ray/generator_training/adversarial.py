@@ -15,11 +15,11 @@ from typing_extensions import override
 
 from glad_ray.adam import Adam
 from glad_ray.augment import apply, draw
-from glad_ray.generator_training.autoencoder import averaged_weights
-from glad_ray.generator_training.base import Setting, Tensors, TrainingStage, prefixed
+from glad_ray.generator_training.autoencoder import autoencoder_loss, averaged_weights, new_encoder
+from glad_ray.generator_training.base import Setting, Tensors, TrainingStage, of_prefix, prefixed
 from glad_ray.generator_training.features import Features
 from glad_ray.generator_training.weights import average_into, generated, trained_names
-from glad_ray.networks import build_network
+from glad_ray.networks import Classifier, build_network
 from glad_ray.spec import Network
 
 _BETAS = (0.0, 0.99)
@@ -63,16 +63,23 @@ class Discriminator(nn.Module):
 
 
 class AdversarialStage(TrainingStage):
-    """Generator and discriminator in turn, from the generator of the autoencoder on."""
+    """Generator and discriminator in turn, from the autoencoder on, whose loss may remain."""
 
     def __init__(self, setting: Setting, features: Features, autoencoder: Mapping[str, Tensor]) -> None:
-        self.setting = setting
+        self.setting, self.features = setting, features
         training = setting.training
+        self.encoder: Classifier | None = None
+        """where the autoencoder's loss remains"""
+        if training.autoencoder_weight:
+            self.encoder = new_encoder(setting, rng=None)
+            self.encoder.load_state_dict(of_prefix("encoder", autoencoder))
         self.weights = {name: value.clone() for name, value in averaged_weights(autoencoder).items()}
         self.average = {name: value.clone() for name, value in self.weights.items()}
         self.discriminator = Discriminator(setting, features, setting.rng("discriminator network")).to(setting.device)
         self._names = trained_names(training, self.weights)
         learned = {name: self.weights[name].requires_grad_() for name in self._names}
+        if self.encoder is not None:
+            learned = prefixed("generator", learned) | prefixed("encoder", dict(self.encoder.named_parameters()))
         self._of_generator = Adam(learned, training.generator_lr, _BETAS)
         judging = dict(self.discriminator.named_parameters())
         self._of_discriminator = Adam(judging, training.discriminator_lr, _BETAS)
@@ -115,14 +122,20 @@ class AdversarialStage(TrainingStage):
         with torch.no_grad():
             of_real = self.discriminator(real, labels)
         loss = relativistic_loss(self.discriminator(made, labels), of_real)
-        self._of_generator.step(loss)
-        return {"generator": float(loss.detach())}
+        total, losses = loss, {"generator": float(loss.detach())}
+        if self.encoder is not None:
+            rng = self.setting.rng("autoencoder in adversarial step", number)
+            autoencoder, parts = autoencoder_loss(self.setting, self.encoder, self.features, self.weights, rng)
+            total, losses = loss + self.setting.training.autoencoder_weight * autoencoder, losses | parts
+        self._of_generator.step(total)
+        return losses
 
     @override
     def tensors(self) -> Tensors:
         return (
             prefixed("generator", {name: self.weights[name] for name in self._names})
             | prefixed("average", self.average)
+            | ({} if self.encoder is None else prefixed("encoder", self.encoder.state_dict()))
             | prefixed("discriminator", self.discriminator.state_dict())
             | prefixed("adam of generator", self._of_generator.tensors())
             | prefixed("adam of discriminator", self._of_discriminator.tensors())

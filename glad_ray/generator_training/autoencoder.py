@@ -38,20 +38,10 @@ class AutoencoderStage(TrainingStage):
     @override
     def step(self, number: int) -> Mapping[str, float]:
         training, rng = self.setting.training, self.setting.rng("autoencoder step", number)
-        labels, images = self.setting.draw(training.batch_size, rng)
-        mean, log_variance = self.encoder(self.setting.seen(images)).chunk(2, dim=1)
-        noise = torch.randn(mean.shape, generator=rng).to(mean)
-        made = generated(training, self.weights, mean + (log_variance / 2).exp() * noise, labels)
-        pixels = (made - images).abs().mean()
-        features = self.features.distance(self.setting.seen(made), self.setting.seen(images))
-        divergence = divergence_from_normal(mean, log_variance)
-        self._adam.step(pixels + training.feature_weight * features + training.kl_weight * divergence)
+        loss, parts = autoencoder_loss(self.setting, self.encoder, self.features, self.weights, rng)
+        self._adam.step(loss)
         average_into(self.average, self.weights, self._names, training.batch_size, training.average_images)
-        return {
-            "pixels": float(pixels.detach()),
-            "features": float(features.detach()),
-            "nats": float(divergence.detach()),
-        }
+        return parts
 
     @override
     def tensors(self) -> Tensors:
@@ -61,6 +51,23 @@ class AutoencoderStage(TrainingStage):
             | prefixed("encoder", self.encoder.state_dict())
             | prefixed("adam", self._adam.tensors())
         )
+
+
+def autoencoder_loss(
+    setting: Setting, encoder: Classifier, features: Features, weights: Tensors, rng: torch.Generator
+) -> tuple[Float[Tensor, ""], dict[str, float]]:
+    """The loss of a batch of real images, differentiable in the weights of encoder and generator, and its parts."""
+    training = setting.training
+    labels, images = setting.draw(training.batch_size, rng)
+    mean, log_variance = encoder(setting.seen(images)).chunk(2, dim=1)
+    noise = torch.randn(mean.shape, generator=rng).to(mean)
+    made = generated(training, weights, mean + (log_variance / 2).exp() * noise, labels)
+    pixels = (made - images).abs().mean()
+    distance = features.distance(setting.seen(made), setting.seen(images))
+    divergence = divergence_from_normal(mean, log_variance)
+    parts = {"pixels": pixels, "features": distance, "nats": divergence}
+    loss = pixels + training.feature_weight * distance + training.kl_weight * divergence
+    return loss, {name: float(value.detach()) for name, value in parts.items()}
 
 
 def new_encoder(setting: Setting, rng: torch.Generator | None) -> Classifier:

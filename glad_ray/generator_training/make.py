@@ -62,7 +62,12 @@ def make_generator(
             stage: accuracy_on_test_images(setting, trained_classifier(setting, stage, done[stage].tensors))
             for stage in ("features", "scorer")
         }
-        sha256 = _write_generator(setting, storage, trained_weights(setting, done, final), done["autoencoder"].tensors)
+        for source in _controls(final):
+            path = storage.generator_control_path(identity, source)
+            _write_generator(setting, storage, path, _weights_of(setting, done, source), done["autoencoder"].tensors)
+        path = storage.generator_file_path(identity)
+        encoder = done[final].tensors if training.autoencoder_weight else done["autoencoder"].tensors
+        sha256 = _write_generator(setting, storage, path, _weights_of(setting, done, final), encoder)
     kept = read_card(storage, storage.generator_card_path(identity))
     if kept is not None and (kept.training, kept.sha256) == (training, sha256):
         return kept
@@ -86,9 +91,14 @@ def make_generator(
     return card
 
 
+def _controls(final: Stage) -> tuple[str, ...]:
+    """Generators that the result is to be compared with."""
+    return ("autoencoder", RANDOM) if final == "adversarial" else (RANDOM,)
+
+
 def _sources(final: Stage) -> tuple[str, ...]:
     """What is scored: the result first, then what it is to be compared with."""
-    return tuple(dict.fromkeys((final, "autoencoder", RANDOM, REAL)))
+    return (final, *_controls(final), REAL)
 
 
 def _scored(
@@ -119,12 +129,14 @@ def _weights_of(setting: Setting, done: Mapping[Stage, Checkpoint], source: str)
     return trained_weights(setting, done, "adversarial" if source == "adversarial" else "autoencoder")
 
 
-def _write_generator(setting: Setting, storage: Storage, weights: Tensors, autoencoder: Mapping[str, Tensor]) -> str:
-    """Write generator and encoder as a pair of files; returns their SHA-256."""
+def _write_generator(
+    setting: Setting, storage: Storage, to: str, weights: Tensors, with_encoder: Mapping[str, Tensor]
+) -> str:
+    """Write a generator, with the encoder of a stage's tensors, as a pair of files; returns their SHA-256."""
     training = setting.training
-    encoder = {f"{ENCODER}{name}": value for name, value in of_prefix("encoder", autoencoder).items()}
+    encoder = {f"{ENCODER}{name}": value for name, value in of_prefix("encoder", with_encoder).items()}
     arrays = {name: value.detach().float().cpu().contiguous().numpy() for name, value in (weights | encoder).items()}
-    path = Path(storage.generator_file_path(training.stored_id))
+    path = Path(to)
     with tempfile.TemporaryDirectory() as folder:
         pair = write_trained(
             Path(folder) / path.name,

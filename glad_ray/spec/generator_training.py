@@ -1,5 +1,6 @@
 """How a generator is trained on a dataset (`glad_ray.generator_training`): the record, and the order of the stages."""
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -64,6 +65,8 @@ class GeneratorTraining(Stored):
     """of a nat of the Kullback-Leibler divergence per image"""
     adversarial_steps: int = Field(default=3000, ge=0)
     """0: the generator of the autoencoder is the result; a training with more of them goes on from one with fewer"""
+    autoencoder_weight: Weight = 0.0
+    """of the autoencoder's loss in the adversarial stage, in which the encoder is trained on then; 0: it is left out"""
     generator_lr: Positive = 1e-3
     discriminator_lr: Positive = 3e-4
     discriminator_width: int = Field(default=32, ge=2)
@@ -96,6 +99,9 @@ class GeneratorTraining(Stored):
             )
         self.synthesis_settings  # noqa: B018  (raises for a resolution that is not possible)
         return self
+
+    def _unsaid(self, *, identity: bool) -> Collection[str]:
+        return {*super()._unsaid(identity=identity), *self._at_default("autoencoder_weight")}
 
     def _decisive(self, content: dict[str, Any]) -> dict[str, Any]:
         # The scores of a generator do not change it, and more steps of the last stage go on from fewer.

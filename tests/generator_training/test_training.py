@@ -1,3 +1,4 @@
+import contextlib
 from functools import partial
 
 import pytest
@@ -63,6 +64,42 @@ def test_more_adversarial_steps_go_on_from_fewer(trained, tmp_path):
     assert again.sha256 == card.sha256
     with pytest.raises(UserError, match="has made 2 steps already, and 1 are asked for"):
         made(training.replace(adversarial_steps=1), tmp_path)
+
+
+def test_the_autoencoders_loss_may_stay_and_trains_the_encoder_on(trained, tmp_path):
+    _, before, _ = trained
+    training = before.replace(autoencoder_weight=1.0)
+    assert training.stored_id != before.stored_id == before.replace(autoencoder_weight=0.0).stored_id
+    stop = StopAtEachStep()
+    for _ in range(20):
+        with contextlib.suppress(StoppedError):
+            made(training, tmp_path / "stopped", stop)
+            break
+    card = made(training, tmp_path / "whole")
+    stopped, whole = (Storage.open(tmp_path / name) for name in ("stopped", "whole"))
+    adversarial = stage_tensors(whole, training, "adversarial")
+    again = stage_tensors(stopped, training, "adversarial")
+    assert all(torch.equal(again[name], value) for name, value in adversarial.items())
+    autoencoder = stage_tensors(whole, training, "autoencoder")
+    of_encoder = [name for name in autoencoder if name.startswith("tensors/encoder/")]
+    assert of_encoder
+    assert not any(torch.equal(autoencoder[name], adversarial[name]) for name in of_encoder)
+    held = load_file(whole.local_path(whole.generator_file_path(training.stored_id)).with_suffix(".safetensors"))
+    kept = {name: value for name, value in held.items() if name.startswith("encoder.")}
+    assert len(kept) == len(of_encoder)
+    assert all(torch.equal(value, adversarial[f"tensors/encoder/{name[8:]}"]) for name, value in kept.items())
+    assert card.training == training
+
+
+@pytest.mark.parametrize("source", ["autoencoder", "random weights"])
+def test_what_a_generator_is_compared_with_is_one_too(trained, source):
+    storage, training, card = trained
+    path = str(storage.local_path(storage.generator_control_path(training.stored_id, source)))
+    run = Run(dataset=training.dataset, resolution=16, algorithm="dm", space="f2", generator=path)
+    assert run.generator.sha256 != card.sha256
+    generator = build_generator(run.generator)
+    latents = generator.init("f2", torch.tensor([0, 3]), torch.Generator().manual_seed(0), "sampled")
+    assert generator.decode("f2", latents).shape == (2, 1, 16, 16)
 
 
 def test_a_damaged_checkpoint_is_told_of(trained, tmp_path):
