@@ -1,4 +1,4 @@
-"""Where everything is kept: one class owns every file name, in a folder or on any pyarrow filesystem (s3://, gs://).
+"""Where everything is kept: in a folder, or on any pyarrow filesystem (s3://, gs://).
 
 A file is whole or absent. In a folder it is written aside, flushed to the disk and renamed; an object store makes an
 object visible in one put. So a reader, or the same command run again after a crash, never meets half a file.
@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -21,6 +20,7 @@ import pyarrow.fs as pafs
 from glad_ray.errors import DataError, UserError, is_text, printable
 from glad_ray.paths import expanded
 from glad_ray.storage_contents import check_ours
+from glad_ray.storage_layout import StorageLayout
 from glad_ray.whole_files import ASIDE, remove_leftovers, replacing
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
@@ -34,7 +34,7 @@ _PIECE_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True, repr=False)
-class Storage:
+class Storage(StorageLayout):
     """A folder or URI and the names of all files in it; cheap to pickle, opened on first use.
 
     Paths are relative to it, with forward slashes: `runs/<run_id>/run.json`. As text it is its place without the
@@ -43,24 +43,6 @@ class Storage:
 
     uri: str
     """an absolute local path, or a URI that pyarrow knows"""
-
-    PLAN: ClassVar[str] = "plan.json"
-    DRIVER: ClassVar[str] = "driver.json"
-    REPLICAS: ClassVar[str] = "replicas.json"
-    RUNS: ClassVar[str] = "runs"
-    RESULTS: ClassVar[str] = "results"
-    EXPERTS: ClassVar[str] = "experts"
-    REPORT: ClassVar[str] = "report/index.html"
-    REPORT_TABLE: ClassVar[str] = "report/table.csv"
-    REPORT_PUBLISHED: ClassVar[str] = "report/published.csv"
-    REPORT_SCORES: ClassVar[str] = "report/scores.csv"
-    SEARCH: ClassVar[str] = "search/search.json"
-    SEARCH_OWNER: ClassVar[str] = "search/owner"
-    SEARCH_STUDY: ClassVar[str] = "search/study.journal"
-    SEARCH_TRIALS: ClassVar[str] = "search/trials.parquet"
-    SEARCH_REFUSED: ClassVar[str] = "search/refused_draws.json"
-    REPORT_SEARCH: ClassVar[str] = "report/search.html"
-    REPORT_SEARCH_TRIALS: ClassVar[str] = "report/search_trials.csv"
 
     @classmethod
     def open(cls, where: str | Path, create: bool = True) -> "Storage":
@@ -208,148 +190,6 @@ class Storage:
     def local_path(self, path: str) -> Path | None:
         """Where a file lies on this machine, for memory-mapping; None on an object store."""
         return Path(self._full(path)) if isinstance(self._filesystem, pafs.LocalFileSystem) else None
-
-    @staticmethod
-    def expert_path(expert_set_id: str, index: int) -> str:
-        """Trajectory number `index` of a set of experts."""
-        return f"experts/{expert_set_id}/expert-{index:04d}.arrow"
-
-    @staticmethod
-    def generator_folder(training_id: str) -> str:
-        """Everything that the training of a generator makes."""
-        return f"generators/{training_id}"
-
-    @staticmethod
-    def generator_training_path(training_id: str) -> str:
-        """The `GeneratorTraining` record."""
-        return f"generators/{training_id}/training.json"
-
-    @staticmethod
-    def generator_checkpoint_path(training_id: str) -> str:
-        """All that is needed to go on within the stage that is under way."""
-        return f"generators/{training_id}/checkpoint.safetensors"
-
-    @staticmethod
-    def generator_stage_path(training_id: str, stage: str) -> str:
-        """What a stage has trained, after its last step."""
-        return f"generators/{training_id}/stages/{stage}.safetensors"
-
-    @staticmethod
-    def generator_samples_path(training_id: str, source: str) -> str:
-        """Images as one picture, a row per class: samples of the generator in or after a stage, or what they are to be
-        compared with.
-        """
-        return f"generators/{training_id}/samples/{source.replace(' ', '-')}.png"
-
-    @staticmethod
-    def generator_file_path(training_id: str) -> str:
-        """The description of the trained generator, with the weights beside it: what runs name."""
-        return f"generators/{training_id}/generator.json"
-
-    @staticmethod
-    def generator_control_path(training_id: str, source: str) -> str:
-        """The same for what the trained generator is compared with: the autoencoder's, or random weights."""
-        return f"generators/{training_id}/controls/{source.replace(' ', '-')}.json"
-
-    @staticmethod
-    def generator_card_path(training_id: str) -> str:
-        """What the trained generator is: data, recipe, scores, cost."""
-        return f"generators/{training_id}/card.json"
-
-    @staticmethod
-    def generator_page_path(training_id: str) -> str:
-        """The card as a page with samples."""
-        return f"generators/{training_id}/index.html"
-
-    @staticmethod
-    def run_folder(run_id: str) -> str:
-        """Everything a run makes, its results apart."""
-        return f"runs/{run_id}"
-
-    @staticmethod
-    def run_path(run_id: str) -> str:
-        """The `Run` record."""
-        return f"runs/{run_id}/run.json"
-
-    @staticmethod
-    def scored_set_path(set_id: str) -> str:
-        """The record of a synthetic set that is scored by itself, in the place of a run."""
-        return f"runs/{set_id}/set.json"
-
-    @staticmethod
-    def checkpoint_folder(run_id: str) -> str:
-        """The checkpoints of a run."""
-        return f"runs/{run_id}/checkpoints"
-
-    @staticmethod
-    def checkpoint_path(run_id: str, step: int) -> str:
-        """All that is needed to go on after `step` steps."""
-        return f"runs/{run_id}/checkpoints/step-{step:08d}.safetensors"
-
-    @staticmethod
-    def set_folder(run_id: str) -> str:
-        """The candidate synthetic sets of a run."""
-        return f"runs/{run_id}/sets"
-
-    @staticmethod
-    def set_path(run_id: str, step: int) -> str:
-        """The synthetic set after `step` steps, a candidate for evaluation."""
-        return f"runs/{run_id}/sets/step-{step:08d}.safetensors"
-
-    @staticmethod
-    def synthetic_set_path(run_id: str) -> str:
-        """The synthetic set after the last step."""
-        return f"runs/{run_id}/synthetic_set.safetensors"
-
-    @staticmethod
-    def images_path(run_id: str) -> str:
-        """The synthetic images as one picture, a row per class."""
-        return f"runs/{run_id}/images.png"
-
-    @staticmethod
-    def losses_path(run_id: str) -> str:
-        """The matching loss by step."""
-        return f"runs/{run_id}/losses.parquet"
-
-    @staticmethod
-    def distillation_path(run_id: str) -> str:
-        """What the distillation took; written last, so that it is there only if the run was distilled whole."""
-        return f"runs/{run_id}/distillation.json"
-
-    @staticmethod
-    def ledger_folder(run_id: str) -> str:
-        """The entries of a run."""
-        return f"runs/{run_id}/ledger"
-
-    @staticmethod
-    def entry_path(run_id: str, name: str) -> str:
-        """One entry of a run."""
-        return f"runs/{run_id}/ledger/{name}.json"
-
-    @staticmethod
-    def failure_path(run_id: str) -> str:
-        """Why the run failed last, if it did."""
-        return f"runs/{run_id}/failure.json"
-
-    @staticmethod
-    def trainings_path(run_id: str, evaluation_id: str, network_key: str) -> str:
-        """The trainings of one network, all steps and repeats of one evaluation."""
-        return f"runs/{run_id}/evaluations/{evaluation_id}/{network_key}.parquet"
-
-    @staticmethod
-    def rung_path(run_id: str, step: int, evaluation_id: str, network_key: str) -> str:
-        """What a search saw of a run after `step` steps, by one network on held-out training images."""
-        return f"runs/{run_id}/looks/step-{step:08d}-{evaluation_id}/{network_key}.json"
-
-    @staticmethod
-    def results_path(run_id: str, evaluation_id: str) -> str:
-        """The rows of a run under one evaluation."""
-        return f"results/{run_id}-{evaluation_id}.parquet"
-
-    @staticmethod
-    def step_of(path: str) -> int:
-        """The step in the name of a checkpoint or candidate set."""
-        return int(path.rpartition("step-")[2].partition(".")[0])
 
     @functools.cached_property
     def _opened(self) -> tuple[pafs.FileSystem, str]:

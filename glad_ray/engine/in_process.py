@@ -1,7 +1,6 @@
 """Sweeps, single runs and searches in this process."""
 
 from collections.abc import Callable
-from contextlib import suppress
 
 from glad_ray.engine.budget import Budget
 from glad_ray.engine.carry_out import Reached, carry_out, perform
@@ -16,6 +15,7 @@ from glad_ray.engine.shares import ShareTable
 from glad_ray.engine.sweep_policy import SweepPolicy
 from glad_ray.errors import StoppedError
 from glad_ray.plan import Plan, write_plan
+from glad_ray.progress.faults import Fault
 from glad_ray.progress.view import View
 from glad_ray.run_evaluation import finish_run
 from glad_ray.storage import Storage
@@ -60,7 +60,7 @@ def search_in_process(study: Study, checked: CheckedPlan, storage: Storage, *, d
 
 
 def _checked(plan: Plan, storage: Storage, device: str, view: View, *, evaluated: bool = True) -> CheckedPlan:
-    """What is left of a plan, once it is shown."""
+    """What is left of a plan; it is shown first, and then checked."""
     remaining = remaining_work(plan, storage)
     show_begun(plan, remaining, storage, view)
     return check_plan(plan, remaining, device=device, evaluated=evaluated)
@@ -83,10 +83,14 @@ def _schedule(
     data = {key: key.load(view) for key in checked.remaining.data}
     context = LocalContext(sweep, storage, device, data, checked.files, all_cpus)
     executor = LocalExecutor(lambda job, on_event: do(job, context.telling(on_event)))
-    with suppress(StoppedError):
-        Scheduler(executor, policy, ShareTable(sweep.resources), budget, view).run()
+    Scheduler(executor, policy, ShareTable(sweep.resources), budget, view).run()
     return budget.spent
 
 
 def _performed(job: Job, context: LocalContext) -> Outcome:
-    return Outcome(perform(job, context, Reached()))
+    """Do a job as `carry_out` does, but raise what goes wrong."""
+    reached = Reached()
+    try:
+        return Outcome(perform(job, context, reached))
+    except StoppedError as error:
+        return Outcome(fault=Fault.of(error), step=reached.step)

@@ -63,13 +63,15 @@ class Discriminator(nn.Module):
 
 
 class AdversarialStage(TrainingStage):
-    """Generator and discriminator in turn, from the autoencoder on, whose loss may remain."""
+    """Trains discriminator and generator in turn, from the autoencoder's generator on. With `autoencoder_weight` the
+    generator's loss has the autoencoder's added, and the encoder is trained too.
+    """
 
     def __init__(self, setting: Setting, features: Features, autoencoder: Mapping[str, Tensor]) -> None:
         self.setting, self.features = setting, features
         training = setting.training
         self.encoder: Classifier | None = None
-        """where the autoencoder's loss remains"""
+        """None: the autoencoder's loss is not added"""
         if training.autoencoder_weight:
             self.encoder = new_encoder(setting, rng=None)
             self.encoder.load_state_dict(of_prefix("encoder", autoencoder))

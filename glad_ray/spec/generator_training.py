@@ -66,7 +66,8 @@ class GeneratorTraining(Stored):
     adversarial_steps: int = Field(default=3000, ge=0)
     """0: the generator of the autoencoder is the result; a training with more of them goes on from one with fewer"""
     autoencoder_weight: Weight = 0.0
-    """of the autoencoder's loss in the adversarial stage, in which the encoder is trained on then; 0: it is left out"""
+    """of the autoencoder's loss, added to the generator's in the adversarial stage, which then trains the encoder too;
+    0: it is not added"""
     generator_lr: Positive = 1e-3
     discriminator_lr: Positive = 3e-4
     discriminator_width: int = Field(default=32, ge=2)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from glad_ray.engine.cluster.head_watch import in_contact
+from glad_ray.engine.cluster.head_watch import watching_head
 from glad_ray.errors import GladRayError, UserError
 
 
@@ -25,14 +25,14 @@ def address(head):
 
 def test_a_head_that_is_gone_ends_what_goes_on_in_one_sentence(head):
     threading.Timer(0.5, head.close).start()
-    with pytest.raises(GladRayError, match="has not answered for"), in_contact(address(head), silent_seconds=0.5):
+    with pytest.raises(GladRayError, match="has not answered for"), watching_head(address(head), silent_seconds=0.5):
         time.sleep(30)
     assert head.fileno() == -1, "not while it answered"
 
 
 def test_what_goes_wrong_without_a_head_is_told_as_that(head):
     def fail():
-        with in_contact(address(head)):
+        with watching_head(address(head)):
             head.close()
             raise RuntimeError("some call of Ray")
 
@@ -42,13 +42,13 @@ def test_what_goes_wrong_without_a_head_is_told_as_that(head):
 
 @pytest.mark.parametrize("error", [RuntimeError, UserError, KeyboardInterrupt])
 def test_with_a_head_errors_are_what_they_are(head, error):
-    with pytest.raises(error), in_contact(address(head)):
+    with pytest.raises(error), watching_head(address(head)):
         raise error("x")
 
 
 def test_errors_are_what_they_are_where_leaving_ends_the_head(head):
     def fail():
-        with in_contact(address(head), end=head.close):
+        with watching_head(address(head), end=head.close):
             raise RuntimeError("x")
 
     with pytest.raises(RuntimeError):
@@ -58,9 +58,9 @@ def test_errors_are_what_they_are_where_leaving_ends_the_head(head):
 
 _HANGS = """
 import signal, time
-from glad_ray.engine.cluster.head_watch import in_contact
+from glad_ray.engine.cluster.head_watch import watching_head
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-with in_contact("127.0.0.1:1", silent_seconds=0.2):
+with watching_head("127.0.0.1:1", silent_seconds=0.2):
     time.sleep(100)
 """
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from glad_ray.cli import main
 from glad_ray.storage import Storage
+from glad_ray.storage_layout import StorageLayout
 from tests.generator_training.trainings import assignments, training_of
 
 PAGE = (Path(__file__).parents[2] / "docs/storage.md").read_text()
@@ -33,10 +34,12 @@ def is_listed(path, names=LISTED):
 
 
 def test_every_path_that_storage_names_is_listed():
-    constants = {value for name, value in vars(Storage).items() if name.isupper()}
+    constants = {value for name, value in vars(StorageLayout).items() if name.isupper()}
     folders = {name.partition("/")[0] for name in LISTED}
     assert all(is_listed(value) or value in folders for value in constants)
-    methods = [name for name, value in vars(Storage).items() if isinstance(value, staticmethod) and "_path" in name]
+    methods = [
+        name for name, value in vars(StorageLayout).items() if isinstance(value, staticmethod) and "_path" in name
+    ]
     assert len(methods) > 10
     for name in methods:
         parameters = inspect.signature(getattr(Storage, name)).parameters

@@ -14,7 +14,7 @@ from ray.exceptions import RayTaskError
 from glad_ray import module_path
 from glad_ray.engine.cluster.addresses import Address, check_address, check_answer, check_machine, find_address
 from glad_ray.engine.cluster.authentication import authenticated
-from glad_ray.engine.cluster.head_watch import in_contact
+from glad_ray.engine.cluster.head_watch import watching_head
 from glad_ray.engine.cluster.ray_job import job_config
 from glad_ray.engine.cluster.ray_settings import environment, unless_set, uv_run_ignored
 from glad_ray.engine.cluster.start_errors import check_python_path, start_error
@@ -93,7 +93,7 @@ def connected(address: str | None) -> Iterator[str | None]:
             stack.close()
             raise start_error(error, found) from error
         head = str(ray.get_runtime_context().gcs_address)
-        stack.enter_context(in_contact(head, end=ray.shutdown))
+        stack.enter_context(watching_head(head, end=ray.shutdown))
         yield None if found.local else head
 
 

@@ -22,7 +22,7 @@ _GRACE_SECONDS = 5.0
 
 
 @contextlib.contextmanager
-def in_contact(
+def watching_head(
     address: str, silent_seconds: float = _SILENT_SECONDS, *, end: Callable[[], object] = lambda: None
 ) -> Iterator[None]:
     """Raise `GladRayError` in the main thread once the head at host:port has not answered for so long, or at once if
