@@ -1,10 +1,9 @@
 """Eight distillations at once on one GPU that is counted only, with one generator replica: in a process of its own.
 
-Run with a folder for the results and one in which whoever builds the generator leaves its title; prints one line of
-JSON when all have distilled: how the replicas are, and how the driver has written that they were.
+Run with a folder for the results and one in which whoever builds the generator leaves its title; tells, when all
+have distilled, how the replicas are, and how the driver has written that they were.
 """
 
-import json
 import os
 import sys
 import time
@@ -27,6 +26,7 @@ from glad_ray.storage import Storage
 from tests.engine import tiny
 from tests.faults.processes import until
 from tests.recorded import Recorded
+from tests.telling import tell
 
 BUILT = "GLAD_RAY_TESTS_BUILT"
 STEPS = 10
@@ -130,7 +130,7 @@ def main(results, built):
             distilled.add(event.run)
             if len(distilled) == len(RUNS):
                 told = {"now": replica_stats(), "written": read_replicas(storage)}
-                print(json.dumps({when: [each.model_dump(mode="json") for each in told[when]] for when in told}))
+                tell({when: [each.model_dump(mode="json") for each in told[when]] for when in told})
 
     work = Work(no_evaluation, distil_together, lambda *arguments: None)
     run_on_ray(PLAN, storage, address=None, view=Recorded(look), work=work)

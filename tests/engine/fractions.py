@@ -1,4 +1,4 @@
-"""The driver with units of work that only take time, on logical nodes: prints what ran when, a line of JSON a setting.
+"""The driver with units of work that only take time, on logical nodes: tells what ran when, setting by setting.
 
 python -m tests.engine.fractions < settings.json; see `Setting`
 """
@@ -24,6 +24,7 @@ from glad_ray.spec import MTT, Evaluation, Experts, Network, RandomReal, Resourc
 from glad_ray.spec.generators import GIB
 from glad_ray.storage import Storage
 from tests.recorded import Recorded
+from tests.telling import tell
 
 NETWORKS = (Network(width=4), Network(name="alexnet"), Network(width=4, depth=1), Network(name="vgg11"))
 NODES = (
@@ -111,7 +112,7 @@ def not_ended(number, frame):
 
 
 def main(settings: Sequence[Setting]) -> None:
-    """Run every setting, on clusters that grow, print a line of JSON for each."""
+    """Run every setting, on clusters that grow, tell what came of each."""
     signal.signal(signal.SIGALRM, not_ended)
     os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_idle_worker_killing_time_threshold_ms": "600000"}
     common = {"include_dashboard": False, "object_store_memory": 100 * 2**20}
@@ -126,7 +127,7 @@ def main(settings: Sequence[Setting]) -> None:
             wrong = carry_out(setting, journal, folder)
             entries = [each._replace(node=names.index(each.node)) for each in journal.entries()]
             seconds = time.monotonic() - began
-            print(json.dumps([wrong, entries, journal.finished(), seconds]), flush=True)
+            tell([wrong, entries, journal.finished(), seconds])
         if wrong:
             break
     ray.shutdown()

@@ -1,9 +1,8 @@
-"""Replicas and stores of machines that come and go, on a cluster of its own: prints what was seen as JSON.
+"""Replicas and stores of machines that come and go, on a cluster of its own: tells what was seen.
 
 python -m tests.engine.machines
 """
 
-import json
 import os
 import tempfile
 import threading
@@ -19,6 +18,7 @@ from glad_ray.plan import make_plan
 from glad_ray.spec import Evaluation, Resources, Sweep
 from glad_ray.storage import Storage
 from tests.engine import tiny
+from tests.telling import tell
 
 
 def names(prefix, set_id):
@@ -90,7 +90,7 @@ def main():
         actors.end()
     ray.shutdown()
     cluster.shutdown()
-    print(json.dumps(seen), flush=True)
+    tell(seen)
 
 
 if __name__ == "__main__":

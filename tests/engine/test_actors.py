@@ -11,9 +11,11 @@ import torch
 
 from glad_ray.engine.budget import Budget
 from glad_ray.engine.cluster.connection import connected
+from glad_ray.engine.on_ray.context import sharing
 from glad_ray.engine.on_ray.expert_store import ExpertStore, start_expert_store
 from glad_ray.engine.on_ray.remote_trajectories import RemoteTrajectories
 from glad_ray.engine.on_ray.tasks import RayTasks
+from glad_ray.engine.remaining import RemainingWork
 from glad_ray.engine.scheduler import Scheduler
 from glad_ray.engine.shares import ShareTable
 from glad_ray.errors import DataError, UserError
@@ -55,6 +57,14 @@ def test_experts_outlive_their_store(in_process):
     ray.kill(store, no_restart=False)
     assert_all_segments()
     ray.kill(store)
+
+
+def test_nothing_is_under_way_when_the_queue_of_events_ends(storage):
+    """Ray would print of each call that it failed, at the end of a sweep in which nothing did."""
+    nothing = RemainingWork((), (), (), (), ())
+    with sharing(tiny.plan("dm").sweep, nothing, storage, {}, {}) as (context, _):
+        taken = [context.events.take.remote(False) for _ in range(1000)]
+    assert ray.get(taken) == [[]] * 1000
 
 
 class Counting(ExpertStore):

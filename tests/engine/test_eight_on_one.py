@@ -1,7 +1,5 @@
 """Eight trials over four layers and two algorithms share one GPU and one generator, and make what each alone makes."""
 
-import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from glad_ray.storage import Storage
 from tests.engine import tiny
 from tests.engine.eight_on_one import PLAN, RUNS, STEPS
 from tests.recorded import Recorded
+from tests.telling import told_by
 
 pytestmark = [pytest.mark.cluster, pytest.mark.full]
 
@@ -21,8 +20,7 @@ def together(tmp_path_factory):
     """The storage of the sweep, what it said of its replicas, and the titles of whoever built the generator."""
     results, built = (tmp_path_factory.mktemp(name) for name in ("results", "built"))
     command = [sys.executable, "-m", "tests.engine.eight_on_one", str(results), str(built)]
-    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]).stdout
-    (told,) = (json.loads(line) for line in said.splitlines() if line.startswith('{"now"'))
+    (told,) = told_by(command, cwd=Path(__file__).parents[2])
     return Storage.open(results), told, [path.read_text() for path in built.iterdir()]
 
 

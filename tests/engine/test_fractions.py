@@ -6,7 +6,6 @@ The settings are named cases, and mixes drawn at random: `--mixes 40` tries so m
 import functools
 import json
 import random
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from benchmarks.simulated import Entry
 from glad_ray.spec.generators import GIB
 from tests.engine.fractions import BOUND_SECONDS, NETWORKS, NODES, Setting
+from tests.telling import told_by
 
 pytestmark = [pytest.mark.cluster, pytest.mark.full]
 
@@ -81,8 +81,7 @@ def outcomes(group):
     patience = BOUND_SECONDS * (len(settings(group)) + 1)
     given = json.dumps(list(settings(group).values()))
     root = Path(__file__).parents[2]
-    said = subprocess.run(command, input=given, stdout=subprocess.PIPE, text=True, timeout=patience, cwd=root).stdout
-    found = [json.loads(line) for line in said.splitlines() if line.startswith("[")]
+    found = told_by(command, must_end_well=False, input=given, timeout=patience, cwd=root)
     return {
         name: (wrong, [Entry(*each)._replace(gpus=tuple(each[4])) for each in entries], finished)
         for name, (wrong, entries, finished, _) in zip(settings(group), found, strict=False)

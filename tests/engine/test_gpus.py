@@ -4,7 +4,6 @@ there is tried again with more, or elsewhere.
 
 import json
 import os
-import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from glad_ray.storage import Storage
 from tests.engine import tiny
 from tests.gpu_rehearsal import workers
 from tests.gpu_rehearsal.uses import COUNT, FAULTS, TOLD, Use
+from tests.telling import told_by
 
 pytestmark = [pytest.mark.cluster, pytest.mark.full]
 ROOT = Path(__file__).parents[2]
@@ -38,12 +38,11 @@ def swept(folder, count, visible=None, faults=()):
     if visible is not None:
         environment["CUDA_VISIBLE_DEVICES"] = visible
     command = [sys.executable, "-m", "tests.gpu_rehearsal.on_ray", str(folder / "results")]
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
+    (told,) = told_by(command, cwd=ROOT, env=environment)
     uses = [Use(*json.loads(line)) for file in places[TOLD].iterdir() for line in file.read_text().splitlines()]
     rows = read_results(Storage.open(folder / "results")).drop_columns(tiny.OF_THE_MACHINE).to_pylist()
     assert not list(places[FAULTS].iterdir()), "every fault was met"
-    return rows, json.loads(ended.stdout.splitlines()[-1]), uses
+    return rows, told, uses
 
 
 @pytest.fixture(scope="module")

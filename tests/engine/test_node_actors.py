@@ -1,10 +1,10 @@
 """Every machine has replicas and stores of its own, those that come later too."""
 
-import json
-import subprocess
 import sys
 
 import pytest
+
+from tests.telling import told_by
 
 pytestmark = [pytest.mark.cluster, pytest.mark.full]
 
@@ -12,10 +12,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.full]
 @pytest.fixture(scope="module")
 def seen():
     """See `tests.engine.machines`."""
-    words = [sys.executable, "-m", "tests.engine.machines"]
-    ended = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    return json.loads(ended.stdout.splitlines()[-1])
+    (told,) = told_by([sys.executable, "-m", "tests.engine.machines"])
+    return told
 
 
 def test_work_finds_the_actors_of_its_machine_also_of_one_that_came_later(seen):

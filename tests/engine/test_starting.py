@@ -17,6 +17,7 @@ import pytest
 import ray
 
 from tests.faults.processes import until
+from tests.telling import told_by
 
 pytestmark = [pytest.mark.cluster, pytest.mark.full]
 ROOT = Path(__file__).parents[2]
@@ -36,6 +37,7 @@ from glad_ray.engine.cluster.connection import connected
 from glad_ray.engine.cluster.first_process import check_first_process
 from glad_ray.errors import UserError
 from tests.recorded import Recorded
+from tests.telling import tell
 
 FOUND = dict(os.environ)
 
@@ -51,7 +53,8 @@ def work(address, variables):
             callee = ray.remote(Callee).options(num_cpus=0, runtime_env={"env_vars": {"A": "b"}}).remote()
             value, python = ray.get(callee.put.remote(1))
             head = ray.get_runtime_context().gcs_address
-            return {"value": ray.get(value), "python": python, "joined": joined, "others": others(head)}
+            told = {"value": ray.get(value), "python": python, "joined": joined}
+            return told if joined else told | {"others": others(head)}
     except UserError as error:
         return {"error": str(error)}
     finally:
@@ -64,17 +67,15 @@ def others(head):
     asked = f"from glad_ray.engine.cluster.authentication import authenticated\\nwith authenticated('{head}'): pass"
     return subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, env=kept).stderr
 
-print(json.dumps([work(*each) for each in json.loads(sys.argv[1])]))
+for each in json.loads(sys.argv[1]):
+    tell(work(*each))
 """
 
 
 def driven(places, *cases, python=None, start=(), cwd=None):
     """What one driver told of each case, an address and variables."""
     words = [*start, str(python or places.python), "-c", DRIVER, json.dumps(cases)]
-    environment = places.environment("right")
-    ended = subprocess.run(words, capture_output=True, text=True, check=False, cwd=cwd, env=environment)
-    assert ended.returncode == 0, ended.stderr
-    return json.loads(ended.stdout.splitlines()[-1])
+    return told_by(words, cwd=cwd, env=places.environment("right"))
 
 
 @pytest.fixture(scope="module")

@@ -1,28 +1,24 @@
 """Faults that take a cluster of their own: a machine that is lost, a GPU whose memory is short."""
 
-import json
 import os
-import subprocess
 import sys
 
 import pytest
 
 from tests.faults.tables import assert_same_table
+from tests.telling import told_by
 
 
-def told_by(*words):
+def told_by_driver(*words):
     """What one of the drivers saw."""
     words = [sys.executable, "-m", "tests.faults.drivers", *words]
-    ended = subprocess.run(
-        words, capture_output=True, text=True, check=False, env=os.environ | {"RAY_AUTH_MODE": "disabled"}
-    )
-    assert ended.returncode == 0, ended.stderr
-    return json.loads(ended.stdout.splitlines()[-1])
+    (told,) = told_by(words, env=os.environ | {"RAY_AUTH_MODE": "disabled"})
+    return told
 
 
 @pytest.mark.full
 def test_memory_of_a_gpu_is_short(seen):
-    told = told_by("memory")
+    told = told_by_driver("memory")
     assert (told["finished"], told["failed"]) == (4, [])
     trials, evaluations = ([gpus for kind, gpus in told["begun"] if kind == of] for of in ("trial", "evaluation"))
     assert trials == [0.25, 0.5, 0.5, 0.5, 0.5], "only the first has to find out"
@@ -39,7 +35,7 @@ def test_memory_of_a_gpu_is_short(seen):
 
 @pytest.mark.full
 def test_machine_lost(in_process, storage, seen):
-    told = told_by("node", storage.uri)
+    told = told_by_driver("node", storage.uri)
     assert (told["finished"], told["failed"]) == (2, [])
     assert told["retried"]
     for name in ("dm", "mtt"):

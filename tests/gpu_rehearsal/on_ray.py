@@ -1,9 +1,8 @@
 """A sweep on Ray with pretended GPUs: `python -m tests.gpu_rehearsal.on_ray STORAGE`, in a process of its own.
 
-Prints a line of JSON for what was shown of tries again and failures.
+Tells what was shown of tries again and failures.
 """
 
-import json
 import sys
 
 from glad_ray.engine.on_ray.run import run_on_ray
@@ -13,6 +12,7 @@ from glad_ray.spec import CustomGenerator, Resources, Share, Sweep
 from glad_ray.storage import Storage
 from tests.engine import eight_on_one, tiny
 from tests.recorded import Recorded
+from tests.telling import tell
 
 # In batches of any size, and in parts, an image is the same.
 GENERATOR = CustomGenerator(
@@ -46,7 +46,7 @@ def main(uri):
         "retried": [(event.what, event.error) for event in view.of(Retried)],
         "failed": [(event.run.label, event.failure.error) for event in view.of(RunFailed)],
     }
-    print(json.dumps(told))
+    tell(told)
 
 
 if __name__ == "__main__":

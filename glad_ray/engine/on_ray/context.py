@@ -29,6 +29,8 @@ from glad_ray.spec import ExpertSet, GeneratorRecord, Run, Sweep
 from glad_ray.storage import Storage
 from glad_ray.stylegan.files import GeneratorFile
 
+_ANSWER_SECONDS = 5.0
+
 
 @dataclass(frozen=True)
 class RayContext:
@@ -136,6 +138,8 @@ def sharing(
         yield RayContext(sweep, storage, data, held, prefix, shared_ids, events), actors
     finally:
         actors.end()
+        # After what is under way: Ray prints that a call failed if its actor was killed meanwhile.
+        ray.wait([events.is_ending.remote()], timeout=_ANSWER_SECONDS)
         ray.kill(events)
         with contextlib.suppress(OSError):
             storage.delete(Storage.REPLICAS)
