@@ -8,13 +8,19 @@ from typing import Any
 from glad_ray.errors import UserError, error_line, unknown
 from glad_ray.gpu_errors import of_gpu
 from glad_ray.module_path import hidden_file, hidden_file_of
+from glad_ray.process_state import restored
 
 
 def import_callable(name: str, role: str, makes: str) -> Callable[..., Any]:
-    """The callable of that name; raises `UserError` in the words of its `role` (Network) and of what it `makes`."""
+    """The callable of that name; raises `UserError` in the words of its `role` (Network) and of what it `makes`.
+
+    What its module sets as it is imported (the default type of tensors, environment variables) is as it was afterwards:
+    a process imports a module once, and would compute otherwise before and after.
+    """
     module_name, _, callable_name = name.partition(":")
     try:
-        module = importlib.import_module(module_name)
+        with restored():
+            module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
         if (isinstance(error, SystemExit) and _raised_by_ray(error)) or of_gpu(error):
             raise

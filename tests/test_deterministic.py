@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from glad_ray.augment.operations import rotate, scale
-from glad_ray.engine.process_state import restored
 from glad_ray.networks import build_network
+from glad_ray.process_state import restored
 from glad_ray.spec import Network
 
 pytestmark = pytest.mark.unit

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from glad_ray.engine.process_state import restored
 from glad_ray.machine import fp32_precision, fp32_precision_on
+from glad_ray.process_state import restored
 
 pytestmark = pytest.mark.unit
 

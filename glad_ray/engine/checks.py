@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from glad_ray.algorithms import check_algorithm
 from glad_ray.data import find_dataset
-from glad_ray.engine.process_state import restored
 from glad_ray.engine.remaining import RemainingWork
 from glad_ray.generators import check_generator, read_file
 from glad_ray.metrics import metric
@@ -72,15 +71,14 @@ def check_networks(plan: Plan, remaining: RemainingWork, *, evaluated: bool = Tr
         facts = dataset_facts(each.dataset)
         images = facts.train_images - each.held_out * facts.classes
         needed[each.network, facts, each.resolution, min(images, each.experts.batch_size, 2)] = None
-    with restored():
-        for network, facts, resolution, smallest_batch in needed:
-            check_network(
-                network,
-                channels=facts.channels,
-                resolution=resolution,
-                classes=facts.classes,
-                smallest_batch=smallest_batch,
-            )
+    for network, facts, resolution, smallest_batch in needed:
+        check_network(
+            network,
+            channels=facts.channels,
+            resolution=resolution,
+            classes=facts.classes,
+            smallest_batch=smallest_batch,
+        )
 
 
 def _set_size(run: Run) -> int:

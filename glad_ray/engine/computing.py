@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import torch
 
-from glad_ray.engine.process_state import restored
 from glad_ray.generators import Generator, build_generator
 from glad_ray.interrupts import within
 from glad_ray.machine import compute_deterministically, current_device, keep_freed_memory
+from glad_ray.process_state import restored
 from glad_ray.spec import Resources, Run
 from glad_ray.stylegan.files import GeneratorFile
 

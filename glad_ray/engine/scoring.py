@@ -10,7 +10,6 @@ from glad_ray.engine.budget import Budget
 from glad_ray.engine.computing import computing_with
 from glad_ray.engine.jobs import Job, Key, Outcome, WorkClass
 from glad_ray.engine.local_executor import LocalExecutor
-from glad_ray.engine.process_state import restored
 from glad_ray.engine.scheduler import Policy, Scheduler
 from glad_ray.engine.shares import ShareTable
 from glad_ray.progress.events import Event, ImagesPrepared, NetworkFailed, Retried, SetTrained
@@ -36,8 +35,7 @@ def score_in_process(
     def prepared(done: int, total: int) -> None:
         view.show(ImagesPrepared("real images", done, total))
 
-    with restored():
-        scoring = Scoring.prepare(synthetic, evaluation, on_prepared=prepared)
+    scoring = Scoring.prepare(synthetic, evaluation, on_prepared=prepared)
     storage = Storage.open(where)
     storage.write_bytes(storage.scored_set_path(scoring.set_id), synthetic.run.encode())
     for network in evaluation.networks:

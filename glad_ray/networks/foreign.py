@@ -19,6 +19,7 @@ from glad_ray.gpu_errors import of_gpu
 from glad_ray.importing import import_callable
 from glad_ray.networks.batches import single_image, takes_one_image
 from glad_ray.networks.layers import DrawingClassifier
+from glad_ray.process_state import restored
 from glad_ray.spec import Network
 
 _THREE_CHANNELS = ("torchvision",)
@@ -79,12 +80,13 @@ def check_foreign(spec: Network, *, channels: int, resolution: int, classes: int
 
     It is tried with two images, and with one where `smallest_batch` is 1. First without storage, which takes next to no
     time or memory; networks that look at their own values cannot be built so, and then, as when anything seems wrong,
-    the CPU decides.
+    the CPU decides. What they change in the process is as it was afterwards.
     """
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception), restored():
         _try_on_images(spec, channels, resolution, classes, smallest_batch, "meta")
         return
-    _try_on_images(spec, channels, resolution, classes, smallest_batch, "cpu")
+    with restored():
+        _try_on_images(spec, channels, resolution, classes, smallest_batch, "cpu")
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """Networks of a user's own: one that changes whatever its process has one of, when it is tested, and one that does not.
 
-Both write down their process, in a file of the folder that an option names.
+Both write down that they are there, in a file of their process in the folder that an option names.
 """
 
 import os
@@ -19,13 +19,13 @@ class Quiet(nn.Module):
     def __init__(self, num_classes, in_chans, folder):
         super().__init__()
         self.layers = nn.Sequential(nn.Flatten(), nn.LazyLinear(num_classes))
-        self.path = Path(folder, type(self).__name__)
+        self.folder = folder
         self.layers(torch.zeros(1, in_chans, 32, 32))
 
     def forward(self, images):
         if images.device.type != "meta":
-            with self.path.open("a") as file:
-                file.write(f"{os.getpid()}\n")
+            with Path(self.folder, str(os.getpid())).open("a") as file:
+                file.write(f"{type(self).__name__}\n")
         return self.layers(images)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import backends
 
-from glad_ray.engine.process_state import restored
+from glad_ray.process_state import restored
 
 PRECISIONS = (
     backends,
