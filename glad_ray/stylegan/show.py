@@ -17,9 +17,10 @@ def settings_parts(name: str, settings: FileSettings) -> Iterator[Table | str]:
     classes = f"{mapping.classes} classes" if mapping.classes else "unconditional"
     parameters = mapping.parameter_count + synthesis.parameter_count
     family = {"stylegan_xl": "StyleGAN-XL", "stylegan3": "StyleGAN3"}[settings.family]
-    yield escape(
-        f"{name}: {family}, {height} x {width} pixels, {channels} channels, {classes}, {parameters:,} parameters"
-    )
+    if settings.trained_on:
+        family = "compact StyleGAN"
+    in_colour = "1 channel" if channels == 1 else f"{channels} channels"
+    yield escape(f"{name}: {family}, {height} x {width} pixels, {in_colour}, {classes}, {parameters:,} parameters")
     yield f"sha256 {settings.sha256}"
     if settings.trained_on:
         yield escape(f"trained here on {settings.trained_on}; latents can start from real images, too")

@@ -77,4 +77,6 @@ def test_the_page_tells_the_scores_of_its_card(card):
 
 def test_inspect_takes_its_name(capsys):
     assert main(["generator", "inspect", NAME]) == 0
-    assert "classified as asked" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "compact StyleGAN, 32 x 32 pixels, 1 channel, 10 classes" in shown
+    assert "classified as asked" in shown

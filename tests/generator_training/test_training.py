@@ -1,4 +1,8 @@
 import contextlib
+import os
+import subprocess
+import sys
+import time
 from functools import partial
 
 import pytest
@@ -15,6 +19,7 @@ from glad_ray.results.generator_card import GeneratorCard
 from glad_ray.spec import Bundle
 from glad_ray.spec.generator_training import STAGES, GeneratorTraining
 from glad_ray.storage import Storage
+from tests.faults.processes import until
 from tests.generator_training.trainings import StopAtEachStep, assignments, made, training_of, write_folders
 
 
@@ -236,6 +241,51 @@ def test_the_command_stops_at_its_hours_and_goes_on(tmp_path, capsys):
     assert "Fashion-MNIST (bundled sample)" in shown
     assert "classified as asked" in shown
     assert "StyleGAN3 publish" not in shown
+
+
+# With a checkpoint after every step, so that it can be killed while one is written.
+CHECKED = """
+import sys
+from glad_ray.cli import main
+from glad_ray.generator_training import train
+train.CHECKPOINT_SECONDS = 0.0
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.fault
+@pytest.mark.full
+def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(trained, tmp_path):
+    _, training, card = trained
+    words = ["generator", "train", "--dataset", training.dataset, "--resolution", "16", "--storage", str(tmp_path)]
+    command = [sys.executable, "-c", CHECKED, *words, "--in-process", "--device", "cpu", *assignments(training)]
+    folder, kills = tmp_path / Storage.generator_folder(training.stored_id), 0
+
+    def written():
+        """The files that there are, and the newest checkpoint: every command gets further, so that the test ends."""
+        newest = tmp_path / Storage.generator_checkpoint_path(training.stored_id)
+        with contextlib.suppress(FileNotFoundError):
+            return {*folder.rglob("*.safetensors"), newest.stat().st_mtime_ns}
+        return set(folder.rglob("*.safetensors"))
+
+    while True:
+        before = written()
+        process = subprocess.Popen(
+            command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        until(lambda before=before, process=process: process.poll() is not None or written() != before)
+        if process.poll() is not None:
+            break
+        # Wherever it is then: in a step, or writing.
+        time.sleep(0.01 * kills)
+        process.kill()
+        process.wait()
+        kills += 1
+    said = process.stdout.read().decode()
+    assert process.returncode == 0, said
+    assert kills >= 5
+    again = GeneratorCard.model_validate_json((tmp_path / Storage.generator_card_path(training.stored_id)).read_bytes())
+    assert (again.sha256, again.scores) == (card.sha256, card.scores)
 
 
 @pytest.mark.full
