@@ -68,7 +68,7 @@ EVALUATION = Evaluation(
 
 def sweep() -> Sweep:
     """The random baseline and nine distillations."""
-    base = Run(algorithm=RandomReal(), resolution=32, backbone=BACKBONE, held_out=20, snapshots=2, checkpoint_every=10)
+    base = Run(algorithm=RandomReal(), resolution=32, backbone=BACKBONE, snapshots=1, checkpoint_every=10)
     return Sweep(
         name="quickstart",
         description=__doc__ or "",
@@ -85,6 +85,7 @@ def sweep() -> Sweep:
             ),
         ),
         evaluations=EVALUATION,
+        first=("algorithm=random", "algorithm=dm"),
     )
 
 

@@ -26,6 +26,8 @@ pytest.register_assert_rewrite(
 # The tests' tensors are small: one thread is faster, above all beside other work.
 torch.set_num_threads(1)
 
+_COMMANDS = ("test_gpu_rehearsal.py", "test_on_gpu_benchmark.py")
+"""files whose tests run a command for a minute, though without Ray"""
 KINDS = ("unit", "ray", "cluster", "fault")
 _CACHE = "GLAD_RAY_CACHE_OF_TESTS"
 """the folder in which datasets are prepared, for all processes of one call of pytest"""
@@ -72,7 +74,7 @@ def _turn(item):
     """0 for what shares a fixture, 1 for what starts processes of its own, 2 for the rest."""
     if _shares(item):
         return 0
-    return 2 if item.get_closest_marker("unit") else 1
+    return 2 if item.get_closest_marker("unit") and item.path.name not in _COMMANDS else 1
 
 
 @pytest.fixture(scope="session", autouse=True)

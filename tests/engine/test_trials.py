@@ -70,3 +70,16 @@ def test_who_waits_has_a_turn_after_a_while_and_not_for_ever(clock):
     assert turn.now(True)
     clock[0] += 61
     assert not turn.now(True), "they do not begin in spite of it"
+
+
+def test_the_first_turn_may_come_sooner(clock):
+    turn = Turn(60, first_seconds=20)
+    clock[0] += 19
+    assert not turn.now(True)
+    clock[0] += 2
+    assert turn.now(True)
+    assert not turn.now(False)
+    clock[0] += 59
+    assert not turn.now(True)
+    clock[0] += 2
+    assert turn.now(True)

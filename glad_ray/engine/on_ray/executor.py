@@ -35,6 +35,8 @@ _POLL_SECONDS = 0.25
 _CLUSTER_SECONDS = 2.0
 _TASKS_WAIT_SECONDS = 60.0
 """for which processes of trials go on to the next run while tasks wait for a share: to start another takes seconds"""
+_FIRST_TASKS_WAIT_SECONDS = 20.0
+"""the same before the first results, which tell whether a sweep is worth its time"""
 _TRIALS_WAIT_SECONDS = 5.0
 """for which tasks go before trials that wait for a share; Ray by itself gives what is free to any task first"""
 _TURN_SECONDS = 60.0
@@ -83,7 +85,7 @@ class RayExecutor(Executor):
         self._waiting: dict[Key, Bundle] = {}
         """tasks that have no share yet, of those that Ray was given"""
         self._nodes: list[Mapping[str, float]] = []
-        self._turn_of_tasks = Turn(_TASKS_WAIT_SECONDS)
+        self._turn_of_tasks = Turn(_TASKS_WAIT_SECONDS, _FIRST_TASKS_WAIT_SECONDS)
         self._turn_of_trials = Turn(_TRIALS_WAIT_SECONDS)
         self._polled = self._counted = 0.0
         self._slots = 0
@@ -201,19 +203,21 @@ class RayExecutor(Executor):
 class Turn:
     """Whether it is the turn of those that wait for a share, and others are to let them pass.
 
-    It begins when some have waited for `wait_seconds` since the last one, and ends when none waits, or after a minute.
+    It begins when some have waited for `wait_seconds` since the last one (the first: for `first_seconds`), and ends when
+    none waits, or after a minute.
     """
 
-    def __init__(self, wait_seconds: float) -> None:
+    def __init__(self, wait_seconds: float, first_seconds: float | None = None) -> None:
         self._wait_seconds = wait_seconds
+        self._next_seconds = wait_seconds if first_seconds is None else first_seconds
         self._began: float | None = None
         self._ended = time.monotonic()
 
     def now(self, waiting: bool) -> bool:
         """Whether that is so; `waiting`: whether some wait."""
         now = time.monotonic()
-        if self._began is None and waiting and now - self._ended > self._wait_seconds:
-            self._began = now
+        if self._began is None and waiting and now - self._ended > self._next_seconds:
+            self._began, self._next_seconds = now, self._wait_seconds
         elif self._began is not None and (not waiting or now - self._began > _TURN_SECONDS):
             self._began, self._ended = None, now
         return self._began is not None
