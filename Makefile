@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # The files of a trained generator that runs know by a name.
 PRIOR := glad_ray/stylegan/fashion_mnist_prior
-PRIOR_STEPS := 1400
+PRIOR_STEPS := 2800
 
 .PHONY: demo prior test test-all test-gpu test-full test-faults test-cluster setup clean
 
@@ -32,7 +32,7 @@ demo: $(READY)
 # one in the package was: other numbers of threads add in another order.
 prior: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/glad-ray generator train --dataset fashion-mnist --storage runs/prior --in-process \
-		--device cpu --set adversarial_steps=$(PRIOR_STEPS)
+		--device cpu --set adversarial_steps=$(PRIOR_STEPS) --set autoencoder_weight=2
 	cp runs/prior/generators/*/generator.json runs/prior/generators/*/generator.safetensors \
 		runs/prior/generators/*/card.json $(PRIOR)
 

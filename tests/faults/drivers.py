@@ -99,6 +99,8 @@ def node(where):
     plan = tiny.plan("dm", "mtt", evaluations=(tiny.EVALUATION,))
     run_on_ray(plan, storage, address=cluster.address, view=view)
     killer.join()
+    # Which also forgets its address: commands of this machine would look for it there.
+    cluster.shutdown()
     _tell(view)
 
 
