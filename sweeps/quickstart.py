@@ -30,8 +30,8 @@ from glad_ray import (
 
 BACKBONE = Network(name="convnet", width=32)
 
-# Trained on Fashion-MNIST, and bundled: see docs/generator_training.md. Its encoder lets latents start from real images,
-# as pixels do.
+# Trained on Fashion-MNIST, and bundled: see docs/generator_training.md. Its encoder lets latents start from real
+# images, as pixels do.
 GENERATOR = "fashion-mnist-prior"
 
 # Rates of latents: at ten times these, images drift to deviations of 20 to 80 where real ones have 1, and networks then

@@ -1,8 +1,8 @@
 """Layers and learning rates for the question whether a prior helps: nine settings of pixels, nine of every generator.
 
-For each of DC, DM and MTT: pixels with nine rates, and of each generator (random weights, the autoencoder's, the bundled
-one) three layers with three rates each, all by the accuracy of two networks that did not distil on held-out training
-images. No test image decides, and nothing wins by having been tried more often.
+For each of DC, DM and MTT: pixels with nine rates, and of each generator (random weights, the autoencoder's, the
+bundled one) three layers with three rates each, all by the accuracy of two networks that did not distil on held-out
+training images. No test image decides, and nothing wins by having been tried more often.
 
     apt-get install dataset-fashion-mnist   # of Debian
     glad-ray search sweeps/search_prior.py

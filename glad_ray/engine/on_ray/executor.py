@@ -203,8 +203,8 @@ class RayExecutor(Executor):
 class Turn:
     """Whether it is the turn of those that wait for a share, and others are to let them pass.
 
-    It begins when some have waited for `wait_seconds` since the last one (the first: for `first_seconds`), and ends when
-    none waits, or after a minute.
+    It begins when some have waited for `wait_seconds` since the last one (the first: for `first_seconds`), and ends
+    when none waits, or after a minute.
     """
 
     def __init__(self, wait_seconds: float, first_seconds: float | None = None) -> None:
