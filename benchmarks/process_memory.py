@@ -3,6 +3,7 @@
 The proportional set size is read from /proc: a page that n processes map counts 1/n in each.
 """
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -91,8 +92,12 @@ def while_trials_run(
 
 
 def processes() -> list[Process]:
-    """All that are there: the one that asks, and what it started, Ray's among them."""
-    return [_process(number) for number in (os.getpid(), *_descendants(os.getpid()))]
+    """All that are there: the one that asks, and what it started, Ray's among them; without those that end just now."""
+    found = []
+    for number in (os.getpid(), *_descendants(os.getpid())):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found.append(_process(number))
+    return found
 
 
 def called(title: str, found: list[Process], expected: int) -> list[Process]:
@@ -120,7 +125,10 @@ def _process(number: int) -> Process:
 
 
 def _descendants(process: int) -> Iterator[int]:
-    for task in Path(f"/proc/{process}/task").iterdir():
-        for child in map(int, (task / "children").read_text().split()):
-            yield child
-            yield from _descendants(child)
+    children: list[int] = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{process}/task").iterdir():
+            children += map(int, (task / "children").read_text().split())
+    for child in children:
+        yield child
+        yield from _descendants(child)

@@ -112,8 +112,9 @@ def test_memory_of_stylegan(benchmark, monkeypatch, capsys, tmp_path):
 def test_node_memory():
     arguments = ["--resolution", "28", "--width", "4", "--experts", "1", "--epochs", "2", "--trials", "2"]
     command = [sys.executable, str(BENCHMARKS / "node_memory.py"), *arguments]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    (row,) = re.findall(r"│ 2 +│ (\d+) MiB +│ +(\d+) MiB", said)
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    (row,) = re.findall(r"│ 2 +│ (\d+) MiB +│ +(\d+) MiB", ended.stdout)
     images = 5000 * 28 * 28 / 2**20
     assert images - 1 <= float(row[0]) < 2 * images, "one copy, and what Ray keeps of its own"
 
