@@ -12,8 +12,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import quickstart
+
 import glad_ray
-from glad_ray import DC, DM, MTT, Choice, Evaluation, Experts, FloatRange, Network, Run, Rung, Search
+from glad_ray import Choice, FloatRange, Run, Rung, Search
 
 CONTROLS = Path(__file__).parent / "prior"
 GENERATORS = {
@@ -24,54 +26,37 @@ GENERATORS = {
 """what `make prior` trained: the last of all stages, and what it is compared with"""
 LAYERS = ("f1", "f3", "f5")
 """maps of 8, 16 and 32 pixels"""
-BACKBONE = Network(name="convnet", width=32)
-ALGORITHMS = {
-    "dc": DC(iterations=60, real_batch_size=64, matching="layerwise"),
-    "dm": DM(iterations=80, real_batch_size=64),
-    "mtt": MTT(
-        iterations=50,
-        synthetic_steps=10,
-        expert_epochs=1,
-        max_start_epoch=2,
-        experts=Experts(count=4, epochs=3, batch_size=64),
-    ),
-}
-EVALUATION = Evaluation(
-    networks=(
-        BACKBONE,
-        Network(name="alexnet", width=48),
-        Network(name="vgg11", width=16),
-        Network(name="resnet18", width=8),
-        Network(name="vit", width=32),
-    ),
-    repeats=1,
-    # AlexNet and ViT learn from ten images in so many; in 130 they did from some sets and not from others.
-    epochs=400,
-    learning_rates={"convnet": 0.01, "alexnet": 0.005, "vgg11": 0.01, "resnet18": 0.05, "vit": 0.05},
-)
+ALGORITHMS = {algorithm.name: algorithm for algorithm in quickstart.ALGORITHMS}
+# AlexNet and ViT learn from ten images in 400 epochs; in 130 they did from some sets and not from others.
+EVALUATION = quickstart.EVALUATION.replace(repeats=1, epochs=400)
 
 PIXELS, F, W = (f"algorithm.learning_rates.{part}" for part in ("pixels", "f", "w"))
-RATES_OF_PIXELS = {"dc": 0.3, "dm": 1.0, "mtt": 300.0}
-RATES_OF_F = {"dc": 1.0, "dm": 1.0, "mtt": 500.0}
-"""in the middle of those that are tried"""
 W_OF_F = 0.01
 """the rate of codes beside that of maps, for their steps move the images far more"""
 SPREAD = 5.0
-"""the highest rate over the middle one"""
+"""the highest rate over the middle one, which is that of the quickstart"""
 
 
 def base(**fields: Any) -> Run:
     """A run on all of Fashion-MNIST, one image per class."""
-    return Run(dataset="fashion-mnist", resolution=32, backbone=BACKBONE, snapshots=1, checkpoint_every=20, **fields)
+    return Run(
+        dataset="fashion-mnist",
+        resolution=32,
+        backbone=quickstart.BACKBONE,
+        snapshots=1,
+        checkpoint_every=20,
+        **fields,
+    )
 
 
 def points() -> list[dict[str, Any]]:
     """Every setting, by the fields that vary."""
     made: list[dict[str, Any]] = []
-    for name, algorithm in ALGORITHMS.items():
-        pixels = [RATES_OF_PIXELS[name] * SPREAD ** (number / 4) for number in range(-4, 5)]
+    for algorithm in ALGORITHMS.values():
+        middle = algorithm.learning_rates
+        pixels = [middle.pixels * SPREAD ** (number / 4) for number in range(-4, 5)]
         made += [{"algorithm": algorithm, "space": "pixel", PIXELS: rate} for rate in pixels]
-        rates = [RATES_OF_F[name] * SPREAD**number for number in (-1, 0, 1)]
+        rates = [middle.f * SPREAD**number for number in (-1, 0, 1)]
         made += [
             {"algorithm": algorithm, "generator": generator, "space": layer, F: rate, W: rate * W_OF_F}
             for generator, layer, rate in product(GENERATORS.values(), LAYERS, rates)
