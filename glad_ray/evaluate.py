@@ -27,7 +27,6 @@ from glad_ray.machine import (
 )
 from glad_ray.metrics import measured
 from glad_ray.networks import batch_sizes, build_network, move
-from glad_ray.process_state import restored
 from glad_ray.randomness import rng_for
 from glad_ray.results import (
     Training,
@@ -145,11 +144,7 @@ class Inputs:
 
 
 def evaluate_set(training_set: TrainingSet, inputs: Inputs, repeat: int) -> Training:
-    """Train one network on a set, and test it on the held-out images, if there are any, and the test images.
-
-    What a network or metric of a user's changes in the process is as it was afterwards, so that the next training is
-    what it would be in a process of its own.
-    """
+    """Train one network on a set, and test it on the held-out images, if there are any, and the test images."""
     evaluation, dataset, device = inputs.evaluation, inputs.dataset, inputs.device
     started = time.monotonic()
     reset_peak_memory(device)
@@ -157,7 +152,7 @@ def evaluate_set(training_set: TrainingSet, inputs: Inputs, repeat: int) -> Trai
     if evaluation.learned_step_size and training_set.step_size is not None:
         lr = training_set.step_size
     held_out = None
-    with restored(), fp32_precision(evaluation.precision, device):
+    with fp32_precision(evaluation.precision, device):
         averaged = trained(training_set, inputs, lr, repeat)
         if len(dataset.held_out_labels):
             held_out = accuracy_on(averaged, held_out_images(dataset), inputs)

@@ -13,6 +13,7 @@ from glad_ray.data import Dataset, network_inputs
 from glad_ray.data.dataset import Split
 from glad_ray.errors import UserError
 from glad_ray.importing import import_callable
+from glad_ray.process_state import restored
 from glad_ray.spec.metrics import metric_of
 
 
@@ -31,7 +32,8 @@ def measured(
     values: dict[str, float] = {}
     for name in names:
         network.eval()
-        found = metric(name)(network, images, labels)
+        with restored():
+            found = metric(name)(network, images, labels)
         parts = found.items() if isinstance(found, Mapping) else [(None, found)]
         values |= {name if key is None else f"{name}.{key}": _number(name, value) for key, value in parts}
     return values

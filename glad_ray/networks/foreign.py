@@ -27,7 +27,8 @@ _THREE_CHANNELS = ("torchvision",)
 
 
 class Foreign(DrawingClassifier):
-    """Another package's network: its logits, with every draw from a generator of its own.
+    """Another package's network: its logits, with every draw from a generator of its own. What a pass changes in the
+    process (the default type of tensors, say) is as it was after it, so that passes do not depend on those before.
 
     Of several outputs (a record with `logits`, as GoogLeNet and Inception give in training) it gives the logits alone,
     so auxiliary heads are not trained.
@@ -41,7 +42,7 @@ class Foreign(DrawingClassifier):
         """Logits of normalised images; raises `UserError` if what the network gives is something else."""
         if _takes_three_channels(self.name):
             images = images.expand(-1, 3, -1, -1)
-        with seeded(self._seed_of_this_pass(), images.device):
+        with restored(), seeded(self._seed_of_this_pass(), images.device):
             output = self.network(images)
         logits = getattr(output, "logits", output)
         if isinstance(logits, Tensor) and logits.shape == (len(images), self.classes):
@@ -80,13 +81,12 @@ def check_foreign(spec: Network, *, channels: int, resolution: int, classes: int
 
     It is tried with two images, and with one where `smallest_batch` is 1. First without storage, which takes next to no
     time or memory; networks that look at their own values cannot be built so, and then, as when anything seems wrong,
-    the CPU decides. What they change in the process is as it was afterwards.
+    the CPU decides.
     """
-    with contextlib.suppress(Exception), restored():
+    with contextlib.suppress(Exception):
         _try_on_images(spec, channels, resolution, classes, smallest_batch, "meta")
         return
-    with restored():
-        _try_on_images(spec, channels, resolution, classes, smallest_batch, "cpu")
+    _try_on_images(spec, channels, resolution, classes, smallest_batch, "cpu")
 
 
 @contextlib.contextmanager
@@ -118,7 +118,7 @@ def _construct(spec: Network, channels: int, classes: int, *, seed: int, device:
         arguments["in_chans"] = channels
     arguments |= spec.options
     try:
-        with seeded(seed, torch.device("cpu")), torch.device(device):
+        with restored(), seeded(seed, torch.device("cpu")), torch.device(device):
             network = make(**arguments)
     except Exception as error:
         if of_gpu(error):
