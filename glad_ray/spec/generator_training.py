@@ -93,6 +93,11 @@ class GeneratorTraining(Stored):
                 "The scorer is a convnet, as the network of the losses is: name another architecture, for example "
                 "resnet18, so that the scores are not those of what was trained against."
             )
+        if self.scorer.foreign:
+            raise UserError(
+                f"The scorer is {self.scorer.name}, of which only logits are known, and scores need features too: name "
+                "one of alexnet, vgg11, resnet18 and vit."
+            )
         if len(dataset_facts(self.dataset).class_names) < 2:
             raise UserError(
                 f"{self.dataset} has a single class, and a generator learns from what tells classes apart: use a "

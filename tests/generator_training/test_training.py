@@ -207,6 +207,7 @@ def test_own_images_of_unequal_classes(tmp_path, counts, side, colour):
     [
         ({"resolution": 50}, "cannot have 50 pixels"),
         ({"scorer": "convnet"}, "name another architecture"),
+        ({"scorer": "torchvision.models:resnet18"}, "name one of alexnet, vgg11, resnet18 and vit"),
         ({"dataset": "fashion"}, "Did you mean 'fashion-mnist'"),
         ({"batch_size": 1}, "batch_size"),
     ],
