@@ -19,11 +19,13 @@ from glad_ray import Choice, FloatRange, Run, Rung, Search
 
 CONTROLS = Path(__file__).parent / "prior"
 GENERATORS = {
-    "random weights": str(CONTROLS / "random-weights.json"),
-    "autoencoder": str(CONTROLS / "autoencoder.json"),
-    "bundled": "fashion-mnist-prior",
+    "random weights": (str(CONTROLS / "random-weights.json"), "sampled"),
+    "autoencoder": (str(CONTROLS / "autoencoder.json"), "real"),
+    "bundled": ("fashion-mnist-prior", "real"),
 }
-"""what `make prior` trained: the last of all stages, and what it is compared with"""
+"""what `make prior` trained, the last of all stages and what it is compared with, each with where its latents begin: at
+real images, as pixels do, where there is an encoder
+"""
 LAYERS = ("f1", "f3", "f5")
 """maps of 8, 16 and 32 pixels"""
 ALGORITHMS = {algorithm.name: algorithm for algorithm in quickstart.ALGORITHMS}
@@ -58,8 +60,8 @@ def points() -> list[dict[str, Any]]:
         made += [{"algorithm": algorithm, "space": "pixel", PIXELS: rate} for rate in pixels]
         rates = [middle.f * SPREAD**number for number in (-1, 0, 1)]
         made += [
-            {"algorithm": algorithm, "generator": generator, "space": layer, F: rate, W: rate * W_OF_F}
-            for generator, layer, rate in product(GENERATORS.values(), LAYERS, rates)
+            {"algorithm": algorithm, "generator": file, "init": init, "space": layer, F: rate, W: rate * W_OF_F}
+            for (file, init), layer, rate in product(GENERATORS.values(), LAYERS, rates)
         ]
     return made
 
@@ -71,11 +73,12 @@ def search() -> Search:
         name="search-prior",
         description=__doc__ or "",
         base=base(
-            algorithm=ALGORITHMS["dm"], space="f1", generator=GENERATORS["bundled"], init="sampled", held_out=100
+            algorithm=ALGORITHMS["dm"], space="f1", generator=GENERATORS["bundled"][0], init="real", held_out=100
         ),
         vary={
             "algorithm": Choice(values=tuple(ALGORITHMS.values())),
-            "generator": Choice(values=tuple(GENERATORS.values())),
+            "generator": Choice(values=tuple(file for file, _ in GENERATORS.values())),
+            "init": Choice(values=("real", "sampled")),
             "space": Choice(values=("pixel", *LAYERS)),
             PIXELS: FloatRange(low=1e-3, high=1e5, log=True),
             F: FloatRange(low=1e-3, high=1e5, log=True),
