@@ -30,8 +30,10 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def nameless(monkeypatch):
-    """A user of a container that gives neither a name nor a home."""
+def nameless(tmp_path, monkeypatch):
+    """A user of a container that gives neither a name nor a home; the folder of tests, which has a user's name, is
+    made before.
+    """
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(os, "getuid", lambda: NOBODY)
 
