@@ -7,7 +7,7 @@ import platform
 import re
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -127,6 +127,20 @@ _MALLOC = {
     -2: 2**26,  # M_TOP_PAD: bytes taken at a time
     -8: 1,  # M_ARENA_MAX: one arena, or every thread would keep its own
 }
+
+
+@contextlib.contextmanager
+def saved_bytes() -> Iterator[Callable[[], int]]:
+    """Counts the bytes of all tensors that graphs made in this context keep; what it gives returns them so far."""
+    storages: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield lambda: sum(storages.values())
 
 
 def keep_freed_memory() -> None:

@@ -9,7 +9,6 @@ from glad_ray.errors import UserError
 from glad_ray.spec.algorithms.base import (
     SECOND_ORDER,
     SECOND_ORDER_ADJOINT,
-    TRAINING,
     FigureStyle,
     LearningRates,
     Matching,
@@ -81,8 +80,9 @@ class MTT(Matching):
     @override
     def network_passes(self, *, real: int, synthetic: int, images_per_class: int) -> float:
         batch = min(self.batch_size or synthetic, synthetic)
-        backward = SECOND_ORDER if self.gradient == "tesla" else SECOND_ORDER_ADJOINT
-        return self.synthetic_steps * batch * (TRAINING + backward)
+        # Of steps whose graphs do not fit into memory, `TRAINING` more.
+        each = SECOND_ORDER if self.gradient == "tesla" else SECOND_ORDER_ADJOINT
+        return self.synthetic_steps * batch * each
 
     @override
     def small(self) -> Self:

@@ -1,0 +1,253 @@
+"""Whether a prior helps: chooses layers and learning rates from a search, and compares what a sweep made of them.
+
+glad-ray search sweeps/search_prior.py
+python benchmarks/prior.py choose runs/search-prior          # writes sweeps/prior/chosen.json
+glad-ray sweep sweeps/does_the_prior_help.py
+python benchmarks/prior.py compare runs/does-the-prior-help --picture docs/results/does_the_prior_help.png
+"""
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+
+from glad_ray.report.search.numbers import Interval, interval
+from glad_ray.results import read_results, read_trials
+from glad_ray.spec import DM, Run
+from glad_ray.storage import Storage
+
+SWEEPS = Path(__file__).parent.parent / "sweeps"
+sys.path.insert(0, str(SWEEPS))
+import search_prior  # noqa: E402
+
+LAYERS = 2
+"""of each generator that go on"""
+PIXELS = "pixels"
+
+
+def generator_names() -> dict[str, str]:
+    """Of the generators of the search, by their SHA-256."""
+    runs = {
+        name: search_prior.base(algorithm=DM(), space="f1", generator=file, init=init)
+        for name, (file, init) in search_prior.GENERATORS.items()
+    }
+    return {run.generator.sha256: name for name, run in runs.items()}
+
+
+def choose(storage: Storage) -> list[dict[str, object]]:
+    """The best rate of pixels, and of each generator the best two layers with their best rates, for each algorithm."""
+    names = generator_names()
+    best: dict[tuple[str, str | None], dict[str, dict[str, object]]] = defaultdict(dict)
+    trials = read_trials(storage)
+    if not trials or any(trial.state != "complete" for trial in trials):
+        raise SystemExit(f"The search in {storage} has trials that are not complete: give the command of it again.")
+    for trial in trials:
+        run, accuracy = trial.run, trial.rung_accuracies[-1]
+        generator = None if run.generator is None else names[run.generator.sha256]
+        rates = run.algorithm.learning_rates
+        found = {
+            "algorithm": run.algorithm.name,
+            "generator": generator,
+            "space": run.space,
+            "learning_rate": rates.pixels if generator is None else rates.f,
+            "held_out_accuracy": accuracy,
+        }
+        of = best[run.algorithm.name, generator]
+        if run.space not in of or accuracy > of[run.space]["held_out_accuracy"]:
+            of[run.space] = found
+    return [
+        each
+        for layers in best.values()
+        for each in sorted(layers.values(), key=lambda found: -found["held_out_accuracy"])[:LAYERS]
+    ]
+
+
+class Setting(NamedTuple):
+    """What differs between runs, but for their seeds."""
+
+    algorithm: str
+    iterations: int
+    images_per_class: int
+    generator: str
+    """pixels, of real images too; or a name of the search's"""
+    space: str
+    init: str
+
+
+class Compared(NamedTuple):
+    """A setting over its seeds."""
+
+    setting: Setting
+    networks: Mapping[str, float]
+    """mean accuracy in percent, by network"""
+    unseen: Interval
+    """accuracy in percent, mean of the networks that did not distil"""
+    difference: Interval | None
+    """from pixels of the same algorithm and seed, in points; None: of pixels and of real images themselves"""
+    differences: tuple[float, ...]
+    seconds: float
+    """of a distillation"""
+
+    @property
+    def verdict(self) -> str:
+        """What the interval says."""
+        if self.difference is None or self.difference.half is None:
+            return ""
+        mean, half, _ = (self.difference.mean, self.difference.half, self.difference.values)
+        return "above" if mean > half else "below" if mean < -half else "undecided"
+
+
+def setting(run: Run, names: Mapping[str, str]) -> Setting:
+    """Of a run."""
+    return Setting(
+        run.algorithm.name,
+        run.steps,
+        run.images_per_class,
+        PIXELS if run.generator is None else names[run.generator.sha256],
+        run.space,
+        run.init or "",
+    )
+
+
+def compare(storages: Sequence[Storage]) -> list[Compared]:
+    """All settings, in the order of their runs. Pixels that the others are compared with are those of the first."""
+    names = generator_names()
+    accuracies: dict[Setting, dict[int, dict[str, float]]] = {}
+    unseen: dict[Setting, dict[int, float]] = {}
+    seconds: dict[Setting, list[float]] = defaultdict(list)
+    pixels: dict[tuple[str, int, int], float] = {}
+    for storage in storages:
+        of_run: dict[str, dict[str, list[dict[str, object]]]] = defaultdict(lambda: defaultdict(list))
+        for row in read_results(storage).to_pylist():
+            if row["selection"] == "last":
+                of_run[row["run_id"]][row["network"]].append(row)
+        runs = {run_id: Run.model_validate_json(storage.read_bytes(storage.run_path(run_id))) for run_id in of_run}
+        for run_id, run in sorted(runs.items(), key=lambda item: item[1].seed):
+            of, networks = setting(run, names), of_run[run_id]
+            means = {network: 100 * fmean(row["accuracy"] for row in rows) for network, rows in networks.items()}
+            accuracies.setdefault(of, {})[run.seed] = means
+            mean = fmean(means[network] for network, rows in networks.items() if not rows[0]["seen"])
+            unseen.setdefault(of, {})[run.seed] = mean
+            seconds[of].append(next(iter(networks.values()))[0]["distill_seconds"])
+            if of.generator == PIXELS:
+                pixels.setdefault((of.algorithm, of.images_per_class, run.seed), mean)
+    made = []
+    for of, by_seed in accuracies.items():
+        reference = [pixels.get((of.algorithm, of.images_per_class, seed)) for seed in by_seed]
+        differences = tuple(
+            unseen[of][seed] - other for seed, other in zip(by_seed, reference, strict=True) if other is not None
+        )
+        itself = not any(differences)
+        made.append(
+            Compared(
+                of,
+                {name: fmean(each[name] for each in by_seed.values()) for name in next(iter(by_seed.values()))},
+                interval(list(unseen[of].values())),
+                None if itself else interval(differences),
+                differences,
+                fmean(seconds[of]),
+            )
+        )
+    return sorted(
+        made,
+        key=lambda each: (
+            list(search_prior.ALGORITHMS).index(each.setting.algorithm)
+            if each.setting.algorithm in search_prior.ALGORITHMS
+            else -1
+        ),
+    )
+
+
+def plus_minus(value: Interval, sign: str = "") -> str:
+    """`+1.2 ± 0.8`."""
+    half = "" if value.half is None else f" ± {value.half:.1f}"
+    return f"{value.mean:{sign}.1f}{half}"
+
+
+def table(compared: Sequence[Compared]) -> str:
+    """In Markdown."""
+    networks = list(compared[0].networks)
+    head = [
+        "algorithm",
+        "steps",
+        "images per class",
+        "images of",
+        "space",
+        *networks,
+        "unseen",
+        "less pixels",
+        "seeds",
+        "the interval lies",
+        "seconds",
+    ]
+    rows = [
+        [
+            each.setting.algorithm,
+            str(each.setting.iterations),
+            str(each.setting.images_per_class),
+            each.setting.generator,
+            each.setting.space,
+            *(f"{each.networks[name]:.1f}" for name in networks),
+            plus_minus(each.unseen),
+            plus_minus(each.difference, "+") if each.difference else "",
+            str(each.unseen.values),
+            each.verdict,
+            f"{each.seconds:.0f}",
+        ]
+        for each in compared
+    ]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
+
+
+def draw(compared: Sequence[Compared], path: Path) -> None:
+    """Differences from pixels: a dot a seed, the mean and its interval."""
+    algorithms = [name for name in search_prior.ALGORITHMS if any(each.setting.algorithm == name for each in compared)]
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    panels = figure.subplots(1, len(algorithms), sharex=True, squeeze=False)[0]
+    for axes, algorithm in zip(panels, algorithms, strict=True):
+        rows = [each for each in compared if each.setting.algorithm == algorithm and each.difference][::-1]
+        for height, each in enumerate(rows):
+            colour = {"above": "#1a7f37", "below": "#b42318"}.get(each.verdict, "#57606a")
+            axes.plot(each.differences, [height] * len(each.differences), ".", color=colour, alpha=0.4)
+            axes.errorbar(each.difference.mean, height, xerr=each.difference.half, fmt="o", color=colour, capsize=3)
+        axes.axvline(0, color="black", linewidth=0.8)
+        axes.set_yticks(range(len(rows)), [f"{each.setting.generator}, {each.setting.space}" for each in rows])
+        axes.set_title(algorithm.upper(), loc="left", fontsize=10)
+        axes.set_xlabel("points above pixels")
+        axes.grid(axis="x", linewidth=0.3)
+        for side in ("top", "right", "left"):
+            axes.spines[side].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+    figure.savefig(path, dpi=130)
+
+
+def main() -> None:
+    """Choose, or compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    choosing = commands.add_parser("choose", help="layers and rates from a search's storage")
+    choosing.add_argument("storage", type=Path)
+    choosing.add_argument("--file", type=Path, default=search_prior.CONTROLS / "chosen.json")
+    comparing = commands.add_parser("compare", help="the settings in the storages of sweeps, with pixels of the first")
+    comparing.add_argument("storages", type=Path, nargs="+")
+    comparing.add_argument("--picture", type=Path)
+    given = parser.parse_args()
+    if given.command == "choose":
+        chosen = choose(Storage.open(given.storage, create=False))
+        given.file.write_text("[\n" + ",\n".join(map(json.dumps, chosen)) + "\n]\n")
+        print(given.file.read_text())
+        return
+    compared = compare([Storage.open(storage, create=False) for storage in given.storages])
+    print(table(compared))
+    if given.picture:
+        draw(compared, given.picture)
+
+
+if __name__ == "__main__":
+    main()
