@@ -6,11 +6,12 @@ The proportional set size is read from /proc: a page that n processes map counts
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import ray
+from processes import descendants
 
 from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.plan import make_plan
@@ -94,7 +95,7 @@ def while_trials_run(
 def processes() -> list[Process]:
     """All that are there: the one that asks, and what it started, Ray's among them; without those that end just now."""
     found = []
-    for number in (os.getpid(), *_descendants(os.getpid())):
+    for number in (os.getpid(), *descendants(os.getpid())):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             found.append(_process(number))
     return found
@@ -122,13 +123,3 @@ def _process(number: int) -> Process:
         elif name == "Rss:" and of_store:
             mapped += int(value) * 1024
     return Process(Path(f"/proc/{number}/cmdline").read_text(), shared, mapped, own)
-
-
-def _descendants(process: int) -> Iterator[int]:
-    children: list[int] = []
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for task in Path(f"/proc/{process}/task").iterdir():
-            children += map(int, (task / "children").read_text().split())
-    for child in children:
-        yield child
-        yield from _descendants(child)

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from processes import descendants
 from rich.console import Console
 from rich.table import Table
 
@@ -98,25 +99,13 @@ def print_table(starts: dict[Path, list[Start]]) -> None:
 def _count(process: int, workers: set[int], ended: threading.Event) -> None:
     """Add those of Ray's workers below a process that have a task or an actor by now."""
     while not ended.wait(0.5):
-        for each in _descendants(process):
+        for each in descendants(process):
             try:
                 title = Path(f"/proc/{each}/cmdline").read_text()
             except OSError:
                 continue
             if title.startswith("ray::"):
                 workers.add(each)
-
-
-def _descendants(process: int) -> list[int]:
-    found: list[int] = []
-    try:
-        tasks = list(Path(f"/proc/{process}/task").iterdir())
-        for task in tasks:
-            for child in map(int, (task / "children").read_text().split()):
-                found += [child, *_descendants(child)]
-    except OSError:
-        pass  # it has ended
-    return found
 
 
 if __name__ == "__main__":

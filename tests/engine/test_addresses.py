@@ -1,6 +1,8 @@
 """Addresses of clusters: what is none is refused in one sentence, before anything is written."""
 
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -91,8 +93,11 @@ def test_nobody_listens():
 
 
 def test_a_machine_that_is_none_of_the_clusters(monkeypatch):
-    monkeypatch.setattr("ray._private.services.find_node_ids", lambda: ["a node's id"])
-    check_machine("head:6379")
-    monkeypatch.setattr("ray._private.services.find_node_ids", list)
+    """Ray tells by the processes that run here."""
+    sleeping = ["raylet", "-c", "import time; time.sleep(60)", "--node_id=1f2e"]
+    with subprocess.Popen(sleeping, executable=sys.executable) as process:
+        check_machine("head:6379")
+        process.kill()
+    monkeypatch.setattr("psutil.process_iter", lambda *_: iter(()))
     with pytest.raises(UserError, match="ray start --address=head:6379"):
         check_machine("head:6379")

@@ -3,6 +3,7 @@
 import itertools
 import json
 import statistics
+import time
 
 import pytest
 from optuna.storages.journal import JournalFileSymlinkLock
@@ -106,7 +107,7 @@ def test_a_killed_process_leaves_its_lock_on_the_journal(tmp_path, monkeypatch):
     def waits(seconds):
         raise AssertionError("nobody else holds it")
 
-    monkeypatch.setattr("optuna.storages.journal._file.time.sleep", waits)
+    monkeypatch.setattr(time, "sleep", waits)
     finish(opened(SEARCH, storage))
 
 
