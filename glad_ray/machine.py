@@ -7,7 +7,7 @@ import platform
 import re
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -129,18 +129,26 @@ _MALLOC = {
 }
 
 
-@contextlib.contextmanager
-def saved_bytes() -> Iterator[Callable[[], int]]:
-    """Counts the bytes of all tensors that graphs made in this context keep; what it gives returns them so far."""
-    storages: dict[int, int] = {}
+class SavedBytes(torch.autograd.graph.saved_tensors_hooks):
+    """As a context: counts what the graphs that are made in it keep."""
 
-    def pack(tensor: Tensor) -> Tensor:
+    total = 0
+    """bytes of all their tensors, at the end of the context"""
+
+    def __init__(self) -> None:
+        self._storages: dict[int, torch.UntypedStorage] = {}
+        super().__init__(self._pack, lambda tensor: tensor)
+
+    def _pack(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        storages[storage.data_ptr()] = storage.nbytes()
+        self._storages[id(storage)] = storage
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        yield lambda: sum(storages.values())
+    def __exit__(self, *error: object) -> None:
+        """Add up, and let go of them."""
+        super().__exit__(*error)
+        self.total = sum(storage.nbytes() for storage in self._storages.values())
+        self._storages.clear()
 
 
 def keep_freed_memory() -> None:

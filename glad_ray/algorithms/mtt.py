@@ -30,7 +30,7 @@ from glad_ray.algorithms.base import SOFT_LABELS, Match
 from glad_ray.algorithms.drawn import build_backbone
 from glad_ray.augment import Draw, apply, draw
 from glad_ray.data import Dataset
-from glad_ray.machine import saved_bytes, upload
+from glad_ray.machine import SavedBytes, upload
 from glad_ray.networks import batch_sizes, set_dropout_rng, split_parameters
 from glad_ray.randomness import rng_for
 from glad_ray.spec import MTT, Run
@@ -92,9 +92,10 @@ def trajectory_gradient(
         return _Graph(theta, leaf, *torch.autograd.grad(loss, theta, create_graph=kept))
 
     thetas, graphs = [start], list[_Graph]()
-    with saved_bytes() as saved:
+    saved = SavedBytes()
+    with saved:
         first = graph(start, steps[0])
-    kept = graph_bytes // max(1, saved())
+    kept = graph_bytes // max(1, saved.total)
     for number, step in enumerate(steps):
         made = first if number == 0 else graph(thetas[-1], step, kept=number < kept)
         thetas.append(thetas[-1] - step_size * made.g.detach())

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from glad_ray.algorithms import feature_distance, gradient_distance, trajectory_gradient
 from glad_ray.algorithms.mtt import StudentStep, functional_loss
-from glad_ray.machine import saved_bytes
+from glad_ray.machine import SavedBytes
 from glad_ray.networks import build_network, flat_parameters
 from glad_ray.spec import Network
 from tests.golden_numbers import golden, images, set_parameters
@@ -142,13 +142,14 @@ def test_graphs_that_are_kept_are_not_made_again(gradient, kept):
         return student_loss(theta, *arguments)
 
     steps = [StudentStep(batch, _same) for batch in batches]
-    with saved_bytes() as saved:
+    saved = SavedBytes()
+    with saved:
         (theta, images) = (each.clone().requires_grad_() for each in (start, x[batches[0]]))
         graph = torch.autograd.grad(student_loss(theta, images, labels[batches[0]]), theta, create_graph=True)
     arguments = (start, target, x, labels, step_size, steps, gradient)
     of_all = trajectory_gradient(student_loss, *arguments)
     del graph
-    room = {} if kept is None else {"graph_bytes": int(saved() * (kept + 0.5))}
+    room = {} if kept is None else {"graph_bytes": int(saved.total * (kept + 0.5))}
     outcome = trajectory_gradient(counting_loss, *arguments, **room)
     assert len(calls) == 2 * len(steps) - (len(steps) if kept is None else kept)
     for mine, other in zip(outcome, of_all, strict=True):
