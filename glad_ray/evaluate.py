@@ -80,7 +80,9 @@ def train_network(
     get = _getter(images)
     optimiser = SGD(network.parameters(), lr, evaluation.momentum, evaluation.weight_decay)
     averaged = deepcopy(network).requires_grad_(False)
-    online, average = (list(module.state_dict().values()) for module in (network, averaged))
+    pairs = list(zip(*(module.state_dict().values() for module in (averaged, network)), strict=True))
+    means, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
+    counts = [pair for pair in pairs if not pair[0].is_floating_point()]
     for epoch in range(evaluation.epochs):
         rate = lr * learning_rate_factor(epoch, evaluation.epochs, evaluation.schedule)
         if evaluation.schedule == "step" and rate < optimiser.lr:
@@ -94,8 +96,9 @@ def train_network(
             raise RunError(f"the training loss is {loss} in epoch {epoch} of the evaluation: lower its learning rate")
         with torch.no_grad():
             weight = 1 - ema_decay(epoch + 1, evaluation.ema_decay)
-            for mean, value in zip(average, online, strict=True):
-                mean.lerp_(value, weight) if mean.is_floating_point() else mean.copy_(value)
+            torch._foreach_lerp_(means, values, weight)
+            for kept, count in counts:
+                kept.copy_(count)
     return averaged
 
 

@@ -43,6 +43,8 @@ class PretendedGPU(Mode):
         """how often the CPU waited for a GPU: by how, and by the line of the package"""
         self.without_kernel = Counter()
         """operations that were asked of a GPU, and that PyTorch cannot compute on one, by line of the package"""
+        self.launches = Counter()
+        """operations that a GPU was given, by line of the package; each is one kernel or more"""
         self.fp32_precisions = {}
         """a line of the package for each way in which PyTorch was set to make convolutions and other products"""
         self._driver = Driver(self.memories, self._wait)
@@ -115,6 +117,8 @@ class PretendedGPU(Mode):
                 out = self._compute(func, args, kwargs, tensors, target)
         else:
             out = self._compute(func, args, kwargs, tensors, target)
+        if target is not None and rules.launches(func):
+            self.launches[self._line()] += 1
         if copy == "download" and goes_on:
             # Until the GPU is waited for, the CPU reads what is not there yet.
             self._downloading.append((out, out.clone()))

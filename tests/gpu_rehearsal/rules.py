@@ -33,6 +33,16 @@ _IN_ANY_ORDER = (
     aten.upsample_bilinear2d_backward,
     aten.upsample_bicubic2d_backward,
 )
+_WITHOUT_KERNELS = (
+    aten.detach,
+    aten.empty,
+    aten.empty_like,
+    aten.empty_strided,
+    aten.lift_fresh,
+    aten.new_empty,
+    aten.new_empty_strided,
+    aten._unsafe_view,
+)
 _KERNELS = (
     "CUDA",
     "CompositeExplicitAutograd",
@@ -51,6 +61,13 @@ def has_kernel(func):
 def draws(func):
     """Whether an operation draws random numbers."""
     return torch.Tag.nondeterministic_seeded in func.tags
+
+
+@cache
+def launches(func):
+    """Whether an operation lets a GPU compute or copy: not views, nor room without content."""
+    views = any(each.alias_info and not each.alias_info.is_write for each in func._schema.returns)
+    return not views and func.overloadpacket not in _WITHOUT_KERNELS
 
 
 @cache
