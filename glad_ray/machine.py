@@ -142,7 +142,8 @@ class SavedBytes(torch.autograd.graph.saved_tensors_hooks):
     def _pack(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         self._storages[id(storage)] = storage
-        return tensor
+        # The tensor itself may be an operation's result, which would keep its graph alive for ever.
+        return tensor.detach()
 
     def __exit__(self, *error: object) -> None:
         """Add up, and let go of them."""

@@ -1,5 +1,7 @@
 """The three matching losses and their gradients against the paper's code: every recorded case, in both precisions."""
 
+import gc
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -154,6 +156,25 @@ def test_graphs_that_are_kept_are_not_made_again(gradient, kept):
     assert len(calls) == 2 * len(steps) - (len(steps) if kept is None else kept)
     for mine, other in zip(outcome, of_all, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("graph_bytes", [0, 2**30])
+def test_no_graph_outlives_its_call(graph_bytes):
+    student_loss, start, target, x, labels, step_size, batches = _trajectory(CASES[0], "f64")
+    steps = [StudentStep(batch, _same) for batch in batches]
+
+    def tensors():
+        gc.collect()
+        return sum(issubclass(type(each), torch.Tensor) for each in gc.get_objects())
+
+    def again():
+        trajectory_gradient(student_loss, start, target, x, labels, step_size, steps, "tesla", graph_bytes)
+
+    again()
+    before = tensors()
+    for _ in range(3):
+        again()
+    assert tensors() == before
 
 
 @pytest.mark.parametrize("case", CASES)
