@@ -64,7 +64,7 @@ class Tools:
         """Images after the run's augmentation. Those of a class get the same operation, with the same random
         parameters, as the class's real images at this step; `labels` on the CPU.
         """
-        return apply(images, draw_of_step(self.run, self._dataset, step, self.device), labels)
+        return apply(images, draw_of_step(self.run, self._dataset, step), labels)
 
     def real_batches(
         self, network: Classifier, step: int
@@ -76,7 +76,7 @@ class Tools:
         """
         if self._real is None:
             raise UserError(f"Algorithm {self.run.algorithm.name} asks for real images: set its real_batch_size.")
-        draws = draw_of_step(self.run, self._dataset, step, self.device)
+        draws = draw_of_step(self.run, self._dataset, step)
         batches = self._real.of_step(network, step, draws, torch.float32)
         for label, (count, parts) in enumerate(batches):
             yield label, count, parts

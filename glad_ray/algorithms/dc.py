@@ -8,7 +8,8 @@ convolution and linear weight and ignores biases and norm parameters: `cosine` i
 code's, and the default, for which the usual learning rates were made.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -19,16 +20,24 @@ from torch import Tensor, nn
 from glad_ray.algorithms.base import Match
 from glad_ray.algorithms.drawn import build_backbone, draw_of_step
 from glad_ray.algorithms.real_batches import RealBatches
-from glad_ray.augment import apply
+from glad_ray.augment import Draw, apply
 from glad_ray.data import Dataset
 from glad_ray.machine import upload
-from glad_ray.networks import Classifier, flat_parameters, load_flat_parameters, move, set_dropout_rng
+from glad_ray.networks import (
+    Classifier,
+    flat_parameters,
+    load_flat_parameters,
+    move,
+    set_dropout_rng,
+)
 from glad_ray.randomness import rng_for
 from glad_ray.sgd import SGD
 from glad_ray.spec import DC, Run
 from glad_ray.training import train_epoch
 
 _EPS = 1e-6
+_SECOND_ORDER_IMAGES = 4
+"""real images whose activations take the memory of a synthetic one, of whose gradients the graph is kept"""
 
 
 def gradient_distance(
@@ -65,25 +74,64 @@ class GradientMatching:
         their precision.
         """
         network = self._network_for(step, images, labels)
-        parameters = list(network.parameters())
-        draws = draw_of_step(self.run, self.dataset, step, self.device)
+        draws = draw_of_step(self.run, self.dataset, step)
         synthetic = images.detach().requires_grad_()
         augmented = apply(synthetic, draws, labels)
 
         loss = images.new_zeros(())
-        members: list[Tensor] = []
+        order = labels.argsort(stable=True)
         augmented_grads: list[Tensor] = []
-        for label, (count, parts) in enumerate(self.real.of_step(network, step, draws, images.dtype)):
-            target = _mean_gradient(network, parameters, parts, count, label)
-            members.append((labels == label).nonzero().squeeze(1))
-            leaf = augmented[upload(members[-1], self.device)].detach().requires_grad_()
-            gradients = torch.autograd.grad(_loss(network, leaf, label) / len(leaf), parameters, create_graph=True)
-            distance = gradient_distance(gradients, target, self.settings.matching)
+        for leaf, distance in self._distances(network, augmented[upload(order, self.device)], labels, step, draws):
             augmented_grads += torch.autograd.grad(distance, leaf)
             loss += distance.detach()
-        in_order = upload(torch.cat(members).argsort(), self.device)
+        in_order = upload(order.argsort(), self.device)
         (image_grads,) = torch.autograd.grad(augmented, synthetic, torch.cat(augmented_grads)[in_order])
         return Match(loss=loss, image_grads=image_grads)
+
+    def _distances(
+        self,
+        network: Classifier,
+        augmented: Float[Tensor, "n c h w"],
+        labels: Int64[Tensor, " n"],
+        step: int,
+        draws: Draw,
+    ) -> Iterator[tuple[Float[Tensor, "m c h w"], Float[Tensor, ""]]]:
+        """The synthetic images, class after class, in parts, each with its distance as a function of it."""
+        per_class = labels.bincount(minlength=len(self.dataset.class_names)).tolist()
+        together = classes_together(self.real, network, per_class)
+        if together > 1:
+            yield from self._of_classes_together(network, augmented, per_class[0], together, step, draws)
+            return
+        parameters = list(network.parameters())
+        of_real = self.real.of_step(network, step, draws, augmented.dtype)
+        for part, (label, (count, parts)) in zip(augmented.split(per_class), enumerate(of_real), strict=True):
+            target = _mean_gradient(network, parameters, parts, count, label)
+            leaf = part.detach().requires_grad_()
+            gradients = torch.autograd.grad(_loss(network, leaf, label) / len(leaf), parameters, create_graph=True)
+            yield leaf, gradient_distance(gradients, target, self.settings.matching)
+
+    def _of_classes_together(
+        self,
+        network: Classifier,
+        augmented: Float[Tensor, "n c h w"],
+        images_per_class: int,
+        together: int,
+        step: int,
+        draws: Draw,
+    ) -> Iterator[tuple[Float[Tensor, "m c h w"], Float[Tensor, ""]]]:
+        """The same, of `together` classes at once."""
+        distances = torch.vmap(partial(gradient_distance, form=self.settings.matching))
+        # Gradients that are batched over classes take up to 1.8 times the memory of those of one class.
+        at_once = self.real.at_once // 2
+        of_real = self.real.of_classes_together(step, draws, augmented.dtype, classes=together, at_once=at_once)
+        parts = augmented.unflatten(0, (-1, images_per_class)).split(together)
+        for part, (labels, real) in zip(parts, of_real, strict=True):
+            with torch.no_grad():
+                targets = _sum(class_gradients(network, *images, labels) for images in real)
+            leaf = part.flatten(0, 1).detach().requires_grad_()
+            equal = torch.full(part.shape[:2], 1 / images_per_class, dtype=leaf.dtype, device=self.device)
+            gradients = class_gradients(network, leaf.view_as(part), equal, labels)
+            yield leaf, distances(gradients, targets).sum()
 
     def _network_for(self, step: int, images: Tensor, labels: Tensor) -> Classifier:
         """A new network at the first outer loop; at later ones the last, trained on the images as they are now."""
@@ -121,6 +169,34 @@ class GradientMatching:
             load_flat_parameters(self.network, state["network"])
 
 
+def classes_together(real: RealBatches, network: Classifier, images_per_class: Sequence[int]) -> int:
+    """How many classes go through a network at once: as many as fit into memory where `real` gives them so, and one
+    for classes of different sizes.
+    """
+    if not real.classes_together(network) or len(set(images_per_class)) > 1:
+        return 1
+    return min(real.at_once // (_SECOND_ORDER_IMAGES * images_per_class[0]), len(images_per_class))
+
+
+def class_gradients(
+    network: nn.Module,
+    images: Float[Tensor, "k b c h w"],
+    weights: Float[Tensor, "k b"],
+    labels: Int64[Tensor, " k"],
+) -> list[Tensor]:
+    """For each parameter the gradients of every class's sum of its images' cross-entropies times their weights, with
+    the classes in front; can be differentiated in the images.
+    """
+
+    def loss(parameters: dict[str, Tensor], images: Tensor, weights: Tensor, label: Tensor) -> Tensor:
+        logits = torch.func.functional_call(network, parameters, (images,))
+        return F.cross_entropy(logits, label.expand(len(images)), reduction="none") @ weights
+
+    parameters = {name: parameter.detach() for name, parameter in network.named_parameters()}
+    of_each = torch.vmap(torch.func.grad(loss), in_dims=(None, 0, 0, 0))
+    return list(of_each(parameters, images, weights, labels).values())
+
+
 def _mean_gradient(
     network: nn.Module,
     parameters: list[nn.Parameter],
@@ -129,13 +205,16 @@ def _mean_gradient(
     label: int,
 ) -> list[Tensor]:
     """Gradient of the mean cross-entropy of one class's `count` real images, added up over parts of them."""
+    return _sum(torch.autograd.grad(_loss(network, part, label) / count, parameters) for part in parts)
+
+
+def _sum(gradients: Iterable[Sequence[Tensor]]) -> list[Tensor]:
     total: list[Tensor] | None = None
-    for part in parts:
-        gradients = torch.autograd.grad(_loss(network, part, label) / count, parameters)
+    for each in gradients:
         if total is None:
-            total = [g.clone() for g in gradients]
+            total = [gradient.clone() for gradient in each]
         else:
-            torch._foreach_add_(total, list(gradients))
+            torch._foreach_add_(total, list(each))
     assert total is not None, "every class has images"
     return total
 

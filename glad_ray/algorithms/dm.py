@@ -12,10 +12,10 @@ from torch import Tensor
 from glad_ray.algorithms.base import Match
 from glad_ray.algorithms.drawn import build_backbone, draw_of_step
 from glad_ray.algorithms.real_batches import RealBatches
-from glad_ray.augment import apply
+from glad_ray.augment import Draw, apply
 from glad_ray.data import Dataset
 from glad_ray.machine import upload
-from glad_ray.networks import move
+from glad_ray.networks import Classifier, move
 from glad_ray.randomness import rng_for
 from glad_ray.spec import DM, Run
 
@@ -45,17 +45,28 @@ class DistributionMatching:
         """Equation (2) and its gradient with respect to the images; computed in their precision."""
         network = build_backbone(self.run, self.dataset, rng_for(self.run.run_id, "network", step))
         move(network.requires_grad_(False), self.device, images.dtype)
-        draws = draw_of_step(self.run, self.dataset, step, self.device)
-        with torch.no_grad():
-            real_means = torch.stack([
-                torch.stack([network.embed(part).sum(0) for part in parts]).sum(0) / count
-                for count, parts in self.real.of_step(network, step, draws, images.dtype)
-            ])  # fmt: skip
+        draws = draw_of_step(self.run, self.dataset, step)
+        real_means = self._real_means(network, step, draws, images.dtype)
         synthetic = images.detach().requires_grad_()
         features = network.embed(apply(synthetic, draws, labels))
         loss = feature_distance(real_means, class_means(features, labels, len(self.dataset.class_names)))
         (image_grads,) = torch.autograd.grad(loss, synthetic)
         return Match(loss=loss.detach(), image_grads=image_grads)
+
+    @torch.no_grad()
+    def _real_means(self, network: Classifier, step: int, draws: Draw, dtype: torch.dtype) -> Float[Tensor, "k d"]:
+        if not self.real.classes_together(network):
+            return torch.stack([
+                torch.stack([network.embed(part).sum(0) for part in parts]).sum(0) / count
+                for count, parts in self.real.of_step(network, step, draws, dtype)
+            ])  # fmt: skip
+        classes = len(self.dataset.class_names)
+        ((_, parts),) = self.real.of_classes_together(step, draws, dtype, classes=classes, at_once=self.real.at_once)
+        of_parts = [
+            (network.embed(images.flatten(0, 1)).unflatten(0, weights.shape) * weights.unsqueeze(2)).sum(1)
+            for images, weights in parts
+        ]
+        return torch.stack(of_parts).sum(0)
 
     def state(self) -> dict[str, Tensor]:
         """Nothing outlives a step."""

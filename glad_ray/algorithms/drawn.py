@@ -16,7 +16,7 @@ def build_backbone(run: Run, dataset: Dataset, rng: torch.Generator | None) -> C
     return build_network(run.backbone, channels=channels, resolution=resolution, classes=classes, rng=rng)
 
 
-def draw_of_step(run: Run, dataset: Dataset, step: int, device: torch.device) -> Draw:
+def draw_of_step(run: Run, dataset: Dataset, step: int) -> Draw:
     """One operation and one set of parameters per class, shared by its real and its synthetic images."""
     rng = rng_for(run.run_id, "augmentation", step)
-    return draw(run.augmentation, len(dataset.class_names), rng, device)
+    return draw(run.augmentation, len(dataset.class_names), rng)

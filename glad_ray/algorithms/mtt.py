@@ -170,7 +170,7 @@ class TrajectoryMatching:
             batches.extend(torch.randperm(len(images), generator=rng).split(sizes))
         steps = []
         for number, batch in enumerate(batches[: self.settings.synthetic_steps]):
-            draws = draw(self.run.augmentation, len(batch), rng, self.device, shared_operation=True)
+            draws = draw(self.run.augmentation, len(batch), rng, shared_operation=True)
             steps.append(StudentStep(upload(batch, self.device), partial(self._augment, draws, (step, number))))
         return steps
 

@@ -5,18 +5,23 @@ changes nothing but rounding. Whole batches would hold 43 GB of maps for DM with
 128 pixels, and 172 GB at 256 (ConvNet of width 128).
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from glad_ray.augment import Draw, apply
 from glad_ray.data import Dataset, by_index, draw_class_members
-from glad_ray.networks import activation_bytes, batch_sizes
+from glad_ray.machine import upload
+from glad_ray.networks import Classifier, activation_bytes, batch_sizes
+from glad_ray.networks.layers import DrawingClassifier
 from glad_ray.randomness import rng_for
 from glad_ray.spec import REAL_BATCH_BYTES, Run
 
+AUGMENTED_BYTES = 2**28
+"""of the images of several classes that are augmented at once"""
 CPU_IMAGES = 32
 """images a part on a CPU: what stays in its cache is faster than a whole batch"""
 
@@ -26,8 +31,18 @@ class RealBatches:
 
     def __init__(self, run: Run, dataset: Dataset, per_class: int, device: torch.device) -> None:
         self.run_id, self.dataset, self.per_class, self.device = run.run_id, dataset, per_class, device
+        self._backbone = run.backbone
         self._images = by_index(dataset.train_images, dataset, device)
-        self._part_images = images_at_once(run, dataset, device)
+        self.at_once = images_at_once(run, dataset, device)
+        """images of which the backbone's activations fit into memory"""
+        self._augmented_at_once = AUGMENTED_BYTES // (4 * math.prod(dataset.train_images.shape[1:]))
+
+    def classes_together(self, network: Classifier) -> bool:
+        """Whether several classes are to go through a network at once: where that is fast, unless the network mixes the
+        images of a batch or draws numbers for it.
+        """
+        mixes = self._backbone.foreign or self._backbone.norm == "batchnorm" or isinstance(network, DrawingClassifier)
+        return together_is_fast(self.device) and not mixes
 
     def of_step(
         self, network: nn.Module, step: int, draws: Draw, dtype: torch.dtype
@@ -39,12 +54,42 @@ class RealBatches:
         for label, index in enumerate(members):
             yield len(index), self._parts(network, index, draws.only(label), dtype)
 
+    def of_classes_together(
+        self, step: int, draws: Draw, dtype: torch.dtype, *, classes: int, at_once: int
+    ) -> Iterator[tuple[Int64[Tensor, " k"], Iterator[tuple[Float[Tensor, "k b c h w"], Float[Tensor, "k b"]]]]]:
+        """The same images, of `classes` classes at a time: their numbers, and parts of as many images of each, at most
+        `at_once` in all, with their weights in the mean over the class, of which one that has fewer images than another
+        has some of 0. All on the device.
+        """
+        members = draw_class_members(self.dataset, self.per_class, rng_for(self.run_id, "real", step))
+        most = max(map(len, members))
+        index = torch.stack([torch.cat([own, own[:1].expand(most - len(own))]) for own in members])
+        counts = torch.tensor([len(own) for own in members])
+        weights = (torch.arange(most) < counts[:, None]).to(dtype) / counts[:, None]
+
+        def parts(labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+            several, size = (max(1, count // len(labels)) for count in (self._augmented_at_once, at_once))
+            for chosen, weight in zip(index[labels].split(several, 1), weights[labels].split(several, 1), strict=True):
+                images = apply(
+                    self._images(chosen.flatten()).to(dtype), draws, labels.repeat_interleave(chosen.shape[1])
+                )
+                split = images.unflatten(0, chosen.shape).split(size, 1)
+                yield from zip(split, upload(weight, self.device).split(size, 1), strict=True)
+
+        for labels in torch.arange(len(members)).split(classes):
+            yield upload(labels, self.device), parts(labels)
+
     def _parts(
         self, network: nn.Module, index: Tensor, draws: Draw, dtype: torch.dtype
     ) -> Iterator[Float[Tensor, "b c h w"]]:
-        sizes = batch_sizes(network, lambda: self._images(index[:1]).to(dtype), len(index), self._part_images)
+        sizes = batch_sizes(network, lambda: self._images(index[:1]).to(dtype), len(index), self.at_once)
         for part in index.split(sizes):
             yield apply(self._images(part).to(dtype), draws)
+
+
+def together_is_fast(device: torch.device) -> bool:
+    """Whether several classes are faster together: on a GPU, which one class leaves idle; a CPU takes longer."""
+    return device.type == "cuda"
 
 
 def images_at_once(run: Run, dataset: Dataset, device: torch.device) -> int:

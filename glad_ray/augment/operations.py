@@ -2,9 +2,10 @@
 
 Zhao and Bilen, "Dataset Condensation with Differentiable Siamese Augmentation", 2021, as GLaD's code executes them.
 Images are normalised, so 0 (what crop, cutout, scale and rotate fill with) is the dataset's mean. Every draw is a
-vector with one entry an image. Not built on kornia, whose saturation and contrast are other functions and whose
-`homography_warp` gives the same samples in 1.5 to 3.5 times the time of `affine_grid` and `grid_sample` (measured on
-CPU, 10 to 2,560 images of 32 pixels and 10 of 128).
+vector with one entry an image, on the CPU or where the images are; what follows from the draws alone is computed where
+they are, so that a GPU is asked for little. Not built on kornia, whose saturation and contrast are other functions and
+whose `homography_warp` gives the same samples in 1.5 to 3.5 times the time of `affine_grid` and `grid_sample` (measured
+on CPU, 10 to 2,560 images of 32 pixels and 10 of 128).
 """
 
 import itertools
@@ -16,6 +17,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from glad_ray.errors import unknown
+from glad_ray.machine import upload
 
 CROP_SHARE = 0.125
 """largest shift of a crop, as a share of the side"""
@@ -29,19 +31,19 @@ ROTATE_DEGREES = 15.0
 
 def brightness(images: Float[Tensor, "n c h w"], offset: Float[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
     """Add `offset`, from [-0.5, 0.5)."""
-    return images + offset.view(-1, 1, 1, 1)
+    return images + _of_images(offset, images)
 
 
 def saturation(images: Float[Tensor, "n c h w"], factor: Float[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
     """Scale each pixel's distance from its mean over channels by `factor`, from [0, 2)."""
     mean = images.mean(1, keepdim=True)
-    return (images - mean) * factor.view(-1, 1, 1, 1) + mean
+    return (images - mean) * _of_images(factor, images) + mean
 
 
 def contrast(images: Float[Tensor, "n c h w"], factor: Float[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
     """Scale each image's distance from its mean by `factor`, from [0.5, 1.5)."""
     mean = images.mean((1, 2, 3), keepdim=True)
-    return (images - mean) * factor.view(-1, 1, 1, 1) + mean
+    return (images - mean) * _of_images(factor, images) + mean
 
 
 def crop(
@@ -50,11 +52,11 @@ def crop(
     """Output pixel (i, j) is input pixel (i + shift_h, j + shift_w), 0 outside."""
     for dim, shift in ((2, shift_h), (3, shift_w)):
         side = images.shape[dim]
-        source = torch.arange(side, device=images.device) + shift.view(-1, 1)
+        source = torch.arange(side, device=shift.device) + shift.view(-1, 1)
         inside = (source >= 0) & (source < side)
         shape = (len(images), 1, side, 1) if dim == 2 else (len(images), 1, 1, side)
-        index = source.clamp(0, side - 1).view(shape).expand_as(images)
-        images = images.gather(dim, index) * inside.view(shape)
+        index = upload(source.clamp(0, side - 1), images.device).view(shape).expand_as(images)
+        images = images.gather(dim, index) * upload(inside, images.device).view(shape)
     return images
 
 
@@ -67,14 +69,14 @@ def cutout(
         side = images.shape[dim]
         size = cutout_size(side)
         first = (center - size // 2).view(-1, 1)
-        position = torch.arange(side, device=images.device)
-        kept.append((position < first) | (position >= first + size))
+        position = torch.arange(side, device=center.device)
+        kept.append(upload((position < first) | (position >= first + size), images.device))
     return images * (kept[0].view(-1, 1, images.shape[2], 1) | kept[1].view(-1, 1, 1, images.shape[3]))
 
 
 def flip(images: Float[Tensor, "n c h w"], flipped: Bool[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
     """Mirror left and right where `flipped`."""
-    return torch.where(flipped.view(-1, 1, 1, 1), images.flip(3), images)
+    return torch.where(upload(flipped, images.device).view(-1, 1, 1, 1), images.flip(3), images)
 
 
 def scale(
@@ -93,7 +95,7 @@ def rotate(images: Float[Tensor, "n c h w"], angle_rad: Float[Tensor, " n"]) -> 
 
 def _warp(images: Float[Tensor, "n c h w"], matrix: Float[Tensor, "n 2 2"]) -> Float[Tensor, "n c h w"]:
     """Bilinear samples at matrix (u, v), 0 outside, with corners at +-1."""
-    theta = F.pad(matrix, (0, 1))
+    theta = upload(F.pad(matrix, (0, 1)), images.device)
     grid = F.affine_grid(theta, list(images.shape), align_corners=True)
     if torch.are_deterministic_algorithms_enabled():
         return _gathered(images, grid)
@@ -121,7 +123,14 @@ def color(
     contrast_factor: Float[Tensor, " n"],
 ) -> Float[Tensor, "n c h w"]:
     """Brightness, then saturation, then contrast."""
+    if offset.device != images.device:
+        drawn = upload(torch.stack([offset, saturation_factor, contrast_factor]), images.device)
+        offset, saturation_factor, contrast_factor = drawn.unbind(0)
     return contrast(saturation(brightness(images, offset), saturation_factor), contrast_factor)
+
+
+def _of_images(draws: Float[Tensor, " n"], images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 1 1 1"]:
+    return upload(draws, images.device).view(-1, 1, 1, 1)
 
 
 def cutout_size(side: int) -> int:

@@ -99,7 +99,7 @@ class AdversarialStage(TrainingStage):
         training = setting.training
         labels, real = setting.draw(training.batch_size, rng)
         z = torch.randn(training.batch_size, training.shape.z_dim, generator=rng).to(setting.device)
-        draws = draw(training.augmentation, training.batch_size, rng, setting.device)
+        draws = draw(training.augmentation, training.batch_size, rng)
         made = generated(training, self.weights, z, labels)
         return labels, apply(setting.seen(real), draws), apply(setting.seen(made), draws)
 

@@ -60,7 +60,7 @@ class Setting:
 
     def augmented(self, images: Float[Tensor, "n c h w"], rng: torch.Generator) -> Float[Tensor, "n c h w"]:
         """Normalised images after DSA, with an operation drawn for each."""
-        return apply(images, draw(self.training.augmentation, len(images), rng, self.device))
+        return apply(images, draw(self.training.augmentation, len(images), rng))
 
     @cached_property
     def _statistics(self) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 from glad_ray.machine import upload
 
+_ALIGNED = 128
+"""numbers, of which even those of two bytes are a multiple of 256 bytes"""
+
 
 def flat_parameters(network: nn.Module) -> Float[Tensor, " p"]:
     """A copy of all parameters as one vector, without a graph."""
@@ -39,13 +42,19 @@ def move(network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
         network.to(device)
         return
     held = [*network.parameters(), *(buffer for buffer in network.buffers() if buffer.is_floating_point())]
-    flat = upload(torch.cat([tensor.detach().reshape(-1) for tensor in held]), device)
-    pieces = dict(zip(map(id, held), flat.split([tensor.numel() for tensor in held]), strict=True))
+    # Each begins at a multiple of what a GPU reads at once.
+    sizes = [-(-tensor.numel() // _ALIGNED) * _ALIGNED for tensor in held]
+    flat = torch.zeros(sum(sizes), dtype=dtype)
+    for piece, tensor in zip(flat.split(sizes), held, strict=True):
+        piece[: tensor.numel()] = tensor.detach().reshape(-1)
+    # Tensors of their own for autograd, which would take a change of one for a change of all: hence `data`.
+    pieces = {
+        id(tensor): piece[: tensor.numel()].view(tensor.shape).data
+        for piece, tensor in zip(upload(flat, device).split(sizes), held, strict=True)
+    }
     for module in list(network.modules()):
         for name, parameter in list(module.named_parameters(recurse=False)):
-            # A copy of its piece, so that it is aligned and does not keep all the others alive.
-            moved = pieces[id(parameter)].view(parameter.shape).clone()
-            setattr(module, name, nn.Parameter(moved, parameter.requires_grad))
+            setattr(module, name, nn.Parameter(pieces[id(parameter)], parameter.requires_grad))
         for name, buffer in list(module.named_buffers(recurse=False)):
             piece = pieces.get(id(buffer))
-            setattr(module, name, upload(buffer, device) if piece is None else piece.view(buffer.shape).clone())
+            setattr(module, name, upload(buffer, device) if piece is None else piece)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from glad_ray.errors import UserError
+from glad_ray.networks.instance_norm import InstanceNorm
 from glad_ray.spec.networks.layers import Convolution, Linear
 
 GROUPS = 4
@@ -70,7 +71,7 @@ def norm(shape: Convolution) -> nn.Module:
     channels = shape.channels
     match shape.norm:
         case "instancenorm":
-            return nn.GroupNorm(channels, channels)
+            return InstanceNorm(channels)
         case "batchnorm":
             return nn.BatchNorm2d(channels)
         case "layernorm":

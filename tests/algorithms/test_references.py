@@ -1,11 +1,13 @@
 """Whole steps of every algorithm against independent slow references, in float64."""
 
+from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 
-from glad_ray.algorithms import build_algorithm, real_batches
+from glad_ray.algorithms import build_algorithm, dc, real_batches
 from glad_ray.networks import flat_parameters
 from glad_ray.randomness import rng_for
 from glad_ray.spec import DC, DM, MTT, Experts, Network, Run
@@ -62,10 +64,26 @@ def _device():
     return torch.device("cpu")
 
 
+@pytest.fixture(params=[1, 4, 10])
+def together(request, monkeypatch):
+    """So many classes go through a network at once, as on a GPU."""
+    monkeypatch.setattr(real_batches, "together_is_fast", lambda device: request.param > 1)
+    monkeypatch.setattr(dc, "classes_together", lambda *_: request.param)
+
+
+def _with_a_small_class(sample):
+    kept = np.ones(len(sample.train_labels), bool)
+    kept[np.flatnonzero(sample.train_labels == 3)[2:]] = False
+    return replace(sample, train_images=sample.train_images[kept], train_labels=sample.train_labels[kept])
+
+
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS)
 @pytest.mark.parametrize("matching", ["layerwise", "cosine", "squared"])
-def test_gradient_matching_with_its_loops(matching, augmentation, sample):
-    """Two networks, each with two outer loops and two epochs of training on the changed images in between."""
+def test_gradient_matching_with_its_loops(matching, augmentation, together, sample):
+    """Two networks, each with two outer loops and two epochs of training on the changed images in between; one class
+    has fewer real images than are drawn.
+    """
+    sample = _with_a_small_class(sample)
     run = _run(DC(matching=matching, real_batch_size=3, outer_loops=2, inner_loops=2), augmentation)
     ours = build_algorithm(run, sample, None, _device())
     images, labels = _images(sample), LABELS.tolist()
@@ -83,7 +101,8 @@ def test_gradient_matching_with_its_loops(matching, augmentation, sample):
 
 
 @pytest.mark.parametrize("augmentation", [DSA, ""])
-def test_distribution_matching(augmentation, sample):
+def test_distribution_matching(augmentation, together, sample):
+    sample = _with_a_small_class(sample)
     run = _run(DM(real_batch_size=5), augmentation)
     ours = build_algorithm(run, sample, None, _device())
     images = _images(sample)

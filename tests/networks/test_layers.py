@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch.func import functional_call
 
 from glad_ray.networks import build_network, flat_parameters, load_flat_parameters, split_parameters
+from glad_ray.networks.instance_norm import instance_norm
 from glad_ray.networks.layers import average_pool, relu_then_max_pool
 from glad_ray.spec import Network
 from glad_ray.spec.networks import NETWORK_NAMES
@@ -37,6 +38,40 @@ def test_average_pool(shape, layout):
         strict=True,
     ):
         torch.testing.assert_close(ours, plain, rtol=0, atol=1e-15)
+
+
+def _norm_arguments(*shape):
+    return [
+        torch.randn(size, generator=rng(seed), dtype=torch.float64, requires_grad=True)
+        for seed, size in enumerate(((*shape, 5, 4), shape[-1:], shape[-1:]))
+    ]
+
+
+def test_gradients_of_instance_norm_and_of_its_gradients():
+    arguments = _norm_arguments(3, 4)
+    torch.testing.assert_close(instance_norm(*arguments), F.group_norm(arguments[0], 4, *arguments[1:]))
+    assert torch.autograd.gradcheck(instance_norm, arguments)
+    assert torch.autograd.gradgradcheck(instance_norm, arguments)
+
+
+def test_instance_norms_of_several_networks_at_once():
+    """Each with a scale and a shift of its own; and of several classes with the same."""
+    maps, scale, shift = _norm_arguments(2, 3, 4)
+    scales, shifts = torch.stack([scale, 2 * scale]), torch.stack([shift, -shift])
+
+    def second_order(outcome):
+        (first,) = torch.autograd.grad((outcome**3).sum(), maps, create_graph=True)
+        return outcome, first, torch.autograd.grad((first**2).sum(), maps)[0]
+
+    for of_each in (0, None):
+        given = (scales, shifts) if of_each == 0 else (scale, shift)
+        ours = torch.vmap(instance_norm, (0, of_each, of_each))(maps, *given)
+        plain = torch.stack([
+            F.group_norm(each, 4, *(of[number] if of_each == 0 else of for of in given))
+            for number, each in enumerate(maps)
+        ])  # fmt: skip
+        for mine, other in zip(second_order(ours), second_order(plain), strict=True):
+            torch.testing.assert_close(mine, other)
 
 
 def test_relu_then_max_pool():

@@ -1,0 +1,96 @@
+"""How many operations each kind of work gives a GPU, a lower bound of the kernels it launches: at most so many.
+
+A small GPU takes some ten microseconds for each of them, however small it is. A failure lists the lines of the package
+that ask for most. Nothing is computed where steps are large: sizes alone decide.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from glad_ray.algorithms import build_algorithm
+from glad_ray.data import Dataset
+from glad_ray.evaluate import train_network
+from glad_ray.networks import build_network, flat_parameters
+from glad_ray.spec import DC, DM, MTT, Evaluation, Experts, Network, Run
+from glad_ray.spec.augmentation import DSA
+from tests.gpu_rehearsal.gpu import PretendedGPU
+
+GPU = torch.device("cuda:0")
+MATCHING_EXPERTS = {"synthetic_steps": 10, "expert_epochs": 1, "experts": Experts(count=1, epochs=2)}
+STEPS = {
+    "dc": (DC(iterations=2, outer_loops=1), 1000),
+    "dm": (DM(iterations=2), 220),
+    "mtt": (MTT(iterations=2, **MATCHING_EXPERTS), 1830),
+    "exact mtt": (MTT(iterations=2, gradient="exact", **MATCHING_EXPERTS), 1950),
+}
+"""each with the operations of a step: 10 classes, 256 real images of each, one synthetic one of 32 pixels, a ConvNet of
+width 128, 10 student steps"""
+EPOCHS = {"convnet": 60, "alexnet": 65, "vgg11": 95, "resnet18": 175, "vit": 345}
+"""the operations of an epoch of evaluation: 10 images of 32 pixels, in one batch"""
+
+
+def assert_at_most(limit, launches, of=1):
+    lines = "\n".join(f"{count / of:g} x glad_ray/{line}" for line, count in launches.most_common(40))
+    assert launches.total() <= of * limit, f"{launches.total() / of:g}, not {limit}:\n{lines}"
+
+
+@pytest.fixture(scope="module")
+def images():
+    pixels, labels = np.zeros((2560, 3, 32, 32), np.uint8), np.repeat(np.arange(10), 256)
+    return Dataset(
+        name="black",
+        train_images=pixels,
+        train_labels=labels,
+        held_out_images=pixels[:0],
+        held_out_labels=labels[:0],
+        test_images=pixels[:0],
+        test_labels=labels[:0],
+        class_names=tuple("abcdefghij"),
+        mean=(0.5,) * 3,
+        std=(0.25,) * 3,
+    )
+
+
+class Untrained:
+    """Experts that were never trained."""
+
+    def __init__(self, run):
+        self.expert_set = run.expert_set
+        rng = torch.Generator().manual_seed(0)
+        self.parameters = flat_parameters(build_network(run.backbone, channels=3, resolution=32, classes=10, rng=rng))
+
+    def segment(self, expert, start_epoch, epochs):
+        return self.parameters, self.parameters + 1
+
+    def expect(self, expert, start_epoch, epochs):
+        pass
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step(name, images):
+    settings, limit = STEPS[name]
+    run = Run(algorithm=settings, dataset="cifar10", resolution=32, backbone=Network(width=128))
+    labels = torch.arange(10)
+    with PretendedGPU(sizes_only=True) as gpu:
+        synthetic = torch.zeros(10, 3, 32, 32, device=GPU)
+        algorithm = build_algorithm(run, images, Untrained(run) if run.expert_set else None, GPU)
+        # Constants are uploaded in the first step.
+        algorithm.match(synthetic, labels, 0, torch.tensor(0.01))
+        before = gpu.launches.copy()
+        algorithm.match(synthetic, labels, 1, torch.tensor(0.01))
+    assert_at_most(limit, gpu.launches - before)
+
+
+@pytest.mark.parametrize("name", EPOCHS)
+def test_an_epoch_of_an_evaluation(name):
+    launches = []
+    for epochs in (2, 14):
+        rng = torch.Generator().manual_seed(0)
+        network = build_network(Network(name=name, width=8), channels=3, resolution=32, classes=10, rng=rng)
+        evaluation = Evaluation(epochs=epochs, augmentation=DSA)
+        with PretendedGPU() as gpu:
+            synthetic, labels = torch.zeros(10, 3, 32, 32).to(GPU), torch.arange(10).to(GPU)
+            train_network(network.to(GPU), synthetic, labels, evaluation, lr=0.01, rng=rng)
+        launches.append(gpu.launches)
+    assert_at_most(EPOCHS[name], launches[1] - launches[0], of=12)
