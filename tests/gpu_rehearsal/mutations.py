@@ -63,8 +63,8 @@ DEVICES = (
         "test_waits.py test_a_step",
     ),
     Mutation(
-        "positions made on the CPU", "augment/operations.py",
-        "source = torch.arange(side, device=images.device) +", "source = torch.arange(side) +",
+        "positions that stay on the CPU", "augment/operations.py",
+        "upload(source.clamp(0, side - 1), images.device)", "source.clamp(0, side - 1)",
         "test_waits.py test_a_step",
     ),
     Mutation(
@@ -134,8 +134,8 @@ DEVICES = (
 )  # fmt: skip
 WAITS = (
     Mutation(
-        "a mask in place of members of a class", "algorithms/dc.py",
-        "augmented[upload(members[-1], self.device)]", "augmented[upload(labels == label, self.device)]",
+        "an order that is uploaded by waiting", "algorithms/dc.py",
+        "augmented[upload(order, self.device)]", "augmented[order.to(self.device)]",
         "test_waits.py test_a_step",
     ),
     Mutation(
@@ -145,9 +145,9 @@ WAITS = (
         "test_waits.py batch",
     ),
     Mutation(
-        "draws that are uploaded by waiting", "augment/dsa.py",
-        "upload(torch.rand(sets, 3, generator=rng, dtype=torch.float64), device)",
-        "torch.rand(sets, 3, generator=rng, dtype=torch.float64).to(device)",
+        "draws that are uploaded by waiting", "augment/operations.py",
+        "drawn = upload(torch.stack([offset, saturation_factor, contrast_factor]), images.device)",
+        "drawn = torch.stack([offset, saturation_factor, contrast_factor]).to(images.device)",
         "test_waits.py test_a_step",
     ),
     Mutation(
@@ -186,7 +186,7 @@ MEMORY = (
     ),
     Mutation(
         "graphs of all student steps", "algorithms/mtt.py",
-        "(g,) = torch.autograd.grad(loss, theta)\n", "(g,) = torch.autograd.grad(loss, theta, create_graph=True)\n",
+        "kept = graph_bytes // max(1, saved.total)", "kept = len(steps)",
         "test_memory.py trajectories",
     ),
     Mutation(
