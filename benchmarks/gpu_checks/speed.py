@@ -4,10 +4,12 @@ import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache, partial
+from unittest import mock
 
 import torch
 from timing import time_in_turn
 
+from glad_ray.algorithms import real_batches
 from glad_ray.generators import build_generator
 from glad_ray.machine import fp32_precision
 from glad_ray.spec import DC, DM, MTT, Evaluation, Experts, Network, RandomStyleGAN
@@ -56,6 +58,17 @@ def step(setting: Setting, problem: Problem, steps: int) -> Measured:
             width, depth = problem.run.backbone.width or 128, standard_depth(problem.run.pixels)
             theirs += reference.step_seconds(algorithm.name, problem.dataset, width, depth, steps, **more)
     return beside(statistics.median(ours), statistics.median(theirs) if theirs else None, "ms", 1e3)
+
+
+def classes_together(setting: Setting, problem: Problem, steps: int) -> Measured:
+    """Steps of a run in which classes go through the network together, and one by one, in two rounds in turn."""
+    taken: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(2):
+        for together, seconds in taken.items():
+            with mock.patch.object(real_batches, "together_is_fast", return_value=together):
+                seconds += problem.step_seconds(setting.device, steps)
+    together, alone = (1e3 * statistics.median(seconds) for seconds in taken.values())
+    return Measured({"together, ms": together, "one by one, ms": alone, "ratio": alone / together})
 
 
 def in_turn(
@@ -117,6 +130,9 @@ def pieces(setting: Setting) -> Iterator[Piece]:
                 asked = replace(problem, run=problem.run.replace(precision=precision))
                 title = f"step of {name} in {precision}, {resolution} pixels"
                 yield Piece(title, partial(step, setting, asked, steps))
+            if not isinstance(algorithm, MTT):
+                alone = partial(classes_together, setting, problem, steps)
+                yield Piece(f"classes of {name} together, {resolution} pixels", alone)
         yield Piece(f"expert epoch, {resolution} pixels", partial(expert_epoch, setting, resolution))
         for name in PAPER_NETWORKS if not setting.quick else PAPER_NETWORKS[:1]:
             yield Piece(f"evaluation, {name}, {resolution} pixels", partial(evaluation, setting, name, resolution))
