@@ -21,6 +21,7 @@ from glad_ray.report.search.numbers import Interval, interval
 from glad_ray.results import read_results, read_trials
 from glad_ray.spec import DM, Run
 from glad_ray.storage import Storage
+from glad_ray.synthetic_set import SyntheticSet
 
 SWEEPS = Path(__file__).parent.parent / "sweeps"
 sys.path.insert(0, str(SWEEPS))
@@ -93,6 +94,8 @@ class Compared(NamedTuple):
     differences: tuple[float, ...]
     seconds: float
     """of a distillation"""
+    deviation: float
+    """of the pixels of its images, of which those of the dataset have 1"""
 
     @property
     def verdict(self) -> str:
@@ -121,6 +124,7 @@ def compare(storages: Sequence[Storage]) -> list[Compared]:
     accuracies: dict[Setting, dict[int, dict[str, float]]] = {}
     unseen: dict[Setting, dict[int, float]] = {}
     seconds: dict[Setting, list[float]] = defaultdict(list)
+    deviations: dict[Setting, list[float]] = defaultdict(list)
     pixels: dict[tuple[str, int, int], float] = {}
     for storage in storages:
         of_run: dict[str, dict[str, list[dict[str, object]]]] = defaultdict(lambda: defaultdict(list))
@@ -135,6 +139,8 @@ def compare(storages: Sequence[Storage]) -> list[Compared]:
             mean = fmean(means[network] for network, rows in networks.items() if not rows[0]["seen"])
             unseen.setdefault(of, {})[run.seed] = mean
             seconds[of].append(next(iter(networks.values()))[0]["distill_seconds"])
+            path = storage.synthetic_set_path(run_id)
+            deviations[of].append(float(SyntheticSet.from_bytes(storage.read_bytes(path), path).images.std()))
             if of.generator == PIXELS:
                 pixels.setdefault((of.algorithm, of.images_per_class, run.seed), mean)
     made = []
@@ -152,6 +158,7 @@ def compare(storages: Sequence[Storage]) -> list[Compared]:
                 None if itself else interval(differences),
                 differences,
                 fmean(seconds[of]),
+                fmean(deviations[of]),
             )
         )
     return sorted(
@@ -185,6 +192,7 @@ def table(compared: Sequence[Compared]) -> str:
         "seeds",
         "the interval lies",
         "seconds",
+        "deviation of pixels",
     ]
     rows = [
         [
@@ -199,6 +207,7 @@ def table(compared: Sequence[Compared]) -> str:
             str(each.unseen.values),
             each.verdict,
             f"{each.seconds:.0f}",
+            f"{each.deviation:.1f}",
         ]
         for each in compared
     ]

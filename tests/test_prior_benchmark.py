@@ -11,6 +11,7 @@ from scipy.stats import t
 from glad_ray.results import Distillation, SearchTrial, Training, package_versions, write_results, write_trials
 from glad_ray.spec import DM, Evaluation, LearningRates, Network, RandomReal
 from glad_ray.storage import Storage
+from tests.exchange.sets import made_set
 
 ROOT = Path(__file__).parent.parent
 EVALUATION = Evaluation(networks=(Network(name="convnet", width=32), Network(name="vgg11"), Network(name="resnet18")))
@@ -81,6 +82,7 @@ def _keep(storage, run, accuracies):
         for network, accuracy in zip(EVALUATION.networks, accuracies, strict=True)
     }
     storage.write_bytes(storage.run_path(run.run_id), run.model_dump_json().encode())
+    storage.write_bytes(storage.synthetic_set_path(run.run_id), made_set(1).to_bytes())
     write_results(storage, run, EVALUATION, "prior", trainings, TAKEN)
 
 
@@ -99,6 +101,7 @@ def test_settings_are_compared_with_pixels_of_the_same_seed(prior, tmp_path, mon
     assert pixels.unseen.mean == pytest.approx(60)
     assert pixels.difference is None
     assert not pixels.verdict
+    assert pixels.deviation == pytest.approx(3, rel=0.05)
     assert bundled.differences == pytest.approx([3, 1, 2])
     assert bundled.difference.half == pytest.approx(t.ppf(0.975, 2) * np.std([3, 1, 2], ddof=1) / 3**0.5)
     assert {name: each.verdict for name, each in found.items() if name != "pixels"} == {
