@@ -161,14 +161,15 @@ def compare(storages: Sequence[Storage]) -> list[Compared]:
                 fmean(deviations[of]),
             )
         )
-    return sorted(
-        made,
-        key=lambda each: (
-            list(search_prior.ALGORITHMS).index(each.setting.algorithm)
-            if each.setting.algorithm in search_prior.ALGORITHMS
-            else -1
-        ),
-    )
+    return sorted(made, key=_place)
+
+
+def _place(compared: Compared) -> tuple[int, int, str]:
+    """Real images first, then by algorithm; pixels before generators."""
+    algorithms, generators = list(search_prior.ALGORITHMS), [PIXELS, *search_prior.GENERATORS]
+    of = compared.setting
+    algorithm = algorithms.index(of.algorithm) if of.algorithm in algorithms else -1
+    return algorithm, generators.index(of.generator), of.space
 
 
 def plus_minus(value: Interval, sign: str = "") -> str:

@@ -2,8 +2,9 @@
 
 For each of DC, DM and MTT: pixels with nine rates, and of each generator (random weights, the autoencoder's, the
 bundled one) three layers with three rates each, all by the mean accuracy of the four networks that did not distil, on
-held-out training images. No test image decides, and nothing wins by having been tried more often. All four, because two
-of them that normalise their maps hardly notice images that drifted far from real ones, from which a ViT learns nothing.
+held-out training images. No test image decides, and nothing wins by having been tried more often. All four, because
+AlexNet and VGG11 hardly notice images that drifted far from real ones, from which a ViT learns nothing
+(docs/results/does_the_prior_help.md).
 
     apt-get install dataset-fashion-mnist   # of Debian
     glad-ray search sweeps/search_prior.py
