@@ -1,4 +1,4 @@
-"""MTT's gradient in three forms: through the graph of all student steps, TESLA's, and exact with one step's graph.
+"""MTT's gradient in three forms: through one graph of all student steps, TESLA's, and exact step by step.
 
 For each number of student steps: how far the gradients of the images and of the step size are from those through the
 whole graph in float64, the time (the three in turn) and the peak memory (each in a process of its own) in float32.

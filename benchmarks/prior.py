@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
+from glad_ray.errors import UserError
 from glad_ray.report.search.numbers import Interval, interval
 from glad_ray.results import read_results, read_trials
 from glad_ray.spec import DM, Run
@@ -41,16 +42,28 @@ def generator_names() -> dict[str, str]:
     return {run.generator.sha256: name for name, run in runs.items()}
 
 
+def name_of_generator(run: Run, names: Mapping[str, str]) -> str | None:
+    """Of a run, None for pixels; raises `UserError` for a generator that is none of the search's."""
+    if run.generator is None:
+        return None
+    name = names.get(getattr(run.generator, "sha256", ""))
+    if name is None:
+        raise UserError(f"{run.label} has a generator that is none of {search_prior.__file__}: it is not compared.")
+    return name
+
+
 def choose(storage: Storage) -> list[dict[str, object]]:
     """The best rate of pixels, and of each generator the best two layers with their best rates, for each algorithm."""
     names = generator_names()
     best: dict[tuple[str, str | None], dict[str, dict[str, object]]] = defaultdict(dict)
     trials = read_trials(storage)
-    if not trials or any(trial.state != "complete" for trial in trials):
-        raise SystemExit(f"The search in {storage} has trials that are not complete: give the command of it again.")
+    if not trials:
+        raise UserError(f"There is no search in {storage}: name the folder that glad-ray search wrote to.")
+    if any(trial.state != "complete" for trial in trials):
+        raise UserError(f"The search in {storage} has trials that are not complete: give its command again.")
     for trial in trials:
         run, accuracy = trial.run, trial.rung_accuracies[-1]
-        generator = None if run.generator is None else names[run.generator.sha256]
+        generator = name_of_generator(run, names)
         rates = run.algorithm.learning_rates
         found = {
             "algorithm": run.algorithm.name,
@@ -112,7 +125,7 @@ def setting(run: Run, names: Mapping[str, str]) -> Setting:
         run.algorithm.name,
         run.steps,
         run.images_per_class,
-        PIXELS if run.generator is None else names[run.generator.sha256],
+        name_of_generator(run, names) or PIXELS,
         run.space,
         run.init or "",
     )
@@ -248,12 +261,22 @@ def main() -> None:
     comparing.add_argument("storages", type=Path, nargs="+")
     comparing.add_argument("--picture", type=Path)
     given = parser.parse_args()
+    try:
+        carry_out(given)
+    except UserError as error:
+        parser.exit(2, f"{error}\n")
+
+
+def carry_out(given: argparse.Namespace) -> None:
+    """What the arguments ask for."""
     if given.command == "choose":
         chosen = choose(Storage.open(given.storage, create=False))
         given.file.write_text("[\n" + ",\n".join(map(json.dumps, chosen)) + "\n]\n")
         print(given.file.read_text())
         return
     compared = compare([Storage.open(storage, create=False) for storage in given.storages])
+    if not compared:
+        raise UserError("There are no results there: name the folder that glad-ray sweep wrote to.")
     print(table(compared))
     if given.picture:
         draw(compared, given.picture)

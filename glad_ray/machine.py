@@ -130,10 +130,10 @@ _MALLOC = {
 
 
 class SavedBytes(torch.autograd.graph.saved_tensors_hooks):
-    """As a context: counts what the graphs that are made in it keep."""
+    """As a context: counts the memory of the tensors that graphs made in it keep, each storage once."""
 
     total = 0
-    """bytes of all their tensors, at the end of the context"""
+    """bytes, known at the end of the context"""
 
     def __init__(self) -> None:
         self._storages: dict[int, torch.UntypedStorage] = {}
@@ -141,12 +141,13 @@ class SavedBytes(torch.autograd.graph.saved_tensors_hooks):
 
     def _pack(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
+        # The storage, so that no other takes its place before it is counted.
         self._storages[id(storage)] = storage
-        # The tensor itself may be an operation's result, which would keep its graph alive for ever.
+        # Not the tensor itself: where an operation keeps its own result, PyTorch would never free the two.
         return tensor.detach()
 
     def __exit__(self, *error: object) -> None:
-        """Add up, and let go of them."""
+        """Add up, and let go of the storages."""
         super().__exit__(*error)
         self.total = sum(storage.nbytes() for storage in self._storages.values())
         self._storages.clear()

@@ -1,6 +1,7 @@
 """What is chosen from a search for a prior's layers, and how settings are compared with pixels."""
 
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
+from glad_ray.errors import UserError
 from glad_ray.results import Distillation, SearchTrial, Training, package_versions, write_results, write_trials
 from glad_ray.spec import DM, Evaluation, LearningRates, Network, RandomReal
 from glad_ray.storage import Storage
@@ -59,8 +61,19 @@ def test_the_best_rate_of_pixels_and_two_layers_of_each_generator_are_chosen(pri
         ("random weights", "f5", 5.0),
     ]
     write_trials(storage, [*trials[:-1], trials[-1].replace(state="running", rung_accuracies=())])
-    with pytest.raises(SystemExit, match="not complete"):
+    with pytest.raises(UserError, match="not complete"):
         prior.choose(storage)
+
+
+@pytest.mark.parametrize("command", ["choose", "compare"])
+@pytest.mark.parametrize("folder", ["empty", "missing"])
+def test_what_has_no_results_is_refused_in_one_sentence(prior, command, folder, tmp_path, monkeypatch, capsys):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setattr(sys, "argv", ["prior", command, str(tmp_path / folder)])
+    with pytest.raises(SystemExit) as ended:
+        prior.main()
+    assert ended.value.code == 2
+    assert re.fullmatch(r"There (is|are) no .*\n", capsys.readouterr().err)
 
 
 def _keep(storage, run, accuracies):

@@ -23,13 +23,7 @@ from glad_ray.algorithms.real_batches import RealBatches
 from glad_ray.augment import Draw, apply
 from glad_ray.data import Dataset
 from glad_ray.machine import upload
-from glad_ray.networks import (
-    Classifier,
-    flat_parameters,
-    load_flat_parameters,
-    move,
-    set_dropout_rng,
-)
+from glad_ray.networks import Classifier, flat_parameters, load_flat_parameters, move, set_dropout_rng
 from glad_ray.randomness import rng_for
 from glad_ray.sgd import SGD
 from glad_ray.spec import DC, Run
@@ -37,7 +31,7 @@ from glad_ray.training import train_epoch
 
 _EPS = 1e-6
 _SECOND_ORDER_IMAGES = 4
-"""real images whose activations take the memory of a synthetic one, of whose gradients the graph is kept"""
+"""A synthetic image is given the memory of so many real ones, since the graph of its gradients is kept."""
 
 
 def gradient_distance(
@@ -98,7 +92,7 @@ class GradientMatching:
     ) -> Iterator[tuple[Float[Tensor, "m c h w"], Float[Tensor, ""]]]:
         """The synthetic images, class after class, in parts, each with its distance as a function of it."""
         per_class = labels.bincount(minlength=len(self.dataset.class_names)).tolist()
-        together = classes_together(self.real, network, per_class)
+        together = classes_at_once(self.real, network, per_class)
         if together > 1:
             yield from self._of_classes_together(network, augmented, per_class[0], together, step, draws)
             return
@@ -169,9 +163,9 @@ class GradientMatching:
             load_flat_parameters(self.network, state["network"])
 
 
-def classes_together(real: RealBatches, network: Classifier, images_per_class: Sequence[int]) -> int:
-    """How many classes go through a network at once: as many as fit into memory where `real` gives them so, and one
-    for classes of different sizes.
+def classes_at_once(real: RealBatches, network: Classifier, images_per_class: Sequence[int]) -> int:
+    """How many classes go through a network at once: as many as fit into memory if the real images of several may, and
+    one if the classes have different numbers of synthetic images.
     """
     if not real.classes_together(network) or len(set(images_per_class)) > 1:
         return 1

@@ -38,7 +38,7 @@ from glad_ray.training import Targets
 from glad_ray.trajectories import Trajectories, class_probabilities
 
 GRAPH_BYTES = 2**30
-"""how much the graphs of student steps that are kept may take in a distillation"""
+"""memory for graphs of student steps that are kept until the way back"""
 
 
 class StudentStep(NamedTuple):
@@ -51,12 +51,12 @@ class StudentStep(NamedTuple):
 
 
 class _Graph(NamedTuple):
-    """Of one student step, as autograd keeps it."""
+    """One student step, whose gradient can be differentiated."""
 
     theta: Float[Tensor, " p"]
     images: Float[Tensor, "b c h w"]
     g: Float[Tensor, " p"]
-    """dloss/dtheta, a function of both"""
+    """gradient of the loss with respect to `theta`, as a function of both"""
 
 
 class TrajectoryGradient(NamedTuple):
@@ -81,8 +81,8 @@ def trajectory_gradient(
     """Equation (3) and its gradients with respect to the images and the step size.
 
     `student_loss(parameters, images, labels)` is the mean cross-entropy of the student with flat parameters. Graphs of
-    the first steps are kept, as many as take `graph_bytes` by what the first one takes; how many are changes rounding
-    alone. The step size is best on the CPU: to read it from a GPU waits for it.
+    the first steps are kept, as many as fit into `graph_bytes` if each takes what the first one does; their number
+    changes nothing but rounding. The step size is best on the CPU: to read it from a GPU waits for it.
     """
 
     def graph(theta: Tensor, step: StudentStep, *, kept: bool = True) -> _Graph:

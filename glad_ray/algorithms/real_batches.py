@@ -1,4 +1,5 @@
-"""The real images of a step, class by class, augmented, in parts whose activations fit into a bounded memory.
+"""The real images of a step, augmented, in parts whose activations fit into a bounded memory: class by class, or of
+several classes at once.
 
 The means over a class's images (DM's features, DC's gradients) are added up over the parts, so the size of a part
 changes nothing but rounding. Whole batches would hold 43 GB of maps for DM with 256 images in each of ten classes at
@@ -21,7 +22,7 @@ from glad_ray.randomness import rng_for
 from glad_ray.spec import REAL_BATCH_BYTES, Run
 
 AUGMENTED_BYTES = 2**28
-"""of the images of several classes that are augmented at once"""
+"""memory for images of several classes that are augmented in one call"""
 CPU_IMAGES = 32
 """images a part on a CPU: what stays in its cache is faster than a whole batch"""
 
@@ -34,7 +35,7 @@ class RealBatches:
         self._backbone = run.backbone
         self._images = by_index(dataset.train_images, dataset, device)
         self.at_once = images_at_once(run, dataset, device)
-        """images of which the backbone's activations fit into memory"""
+        """how many images the backbone takes in one call, so that their activations fit into memory"""
         self._augmented_at_once = AUGMENTED_BYTES // (4 * math.prod(dataset.train_images.shape[1:]))
 
     def classes_together(self, network: Classifier) -> bool:
@@ -57,9 +58,11 @@ class RealBatches:
     def of_classes_together(
         self, step: int, draws: Draw, dtype: torch.dtype, *, classes: int, at_once: int
     ) -> Iterator[tuple[Int64[Tensor, " k"], Iterator[tuple[Float[Tensor, "k b c h w"], Float[Tensor, "k b"]]]]]:
-        """The same images, of `classes` classes at a time: their numbers, and parts of as many images of each, at most
-        `at_once` in all, with their weights in the mean over the class, of which one that has fewer images than another
-        has some of 0. All on the device.
+        """The same images, of `classes` classes at a time: the labels of these, and their images in parts.
+
+        A part has as many images of one class as of another, at most `at_once` in all, and a weight for each image: the
+        weighted sum over a class's parts is the mean over its images. A class with fewer images than another is filled
+        up with images of weight 0. All tensors are on the device.
         """
         members = draw_class_members(self.dataset, self.per_class, rng_for(self.run_id, "real", step))
         most = max(map(len, members))

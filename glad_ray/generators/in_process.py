@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from glad_ray.errors import UserError
 from glad_ray.generators.base import WEIGHTS, DifferentiableGenerator, ForetoldMemory, Generator, Latents
-from glad_ray.machine import fp32_precision
+from glad_ray.machine import SavedBytes, fp32_precision
 from glad_ray.spec.generators import Init, images_at_once
 from glad_ray.spec.precision import FP32Precision
 
@@ -173,23 +173,12 @@ def measured_graph_bytes(
     network: DifferentiableGenerator, space: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> int:
     """What autograd keeps of one image decoded from `space`, weights that it refers to included: an upper estimate."""
-    storages: dict[int, torch.UntypedStorage] = {}
-
-    def keep(tensor: Tensor) -> None:
-        # The storage, so that no other takes its place before it is counted. Not the tensor: where an operation keeps
-        # its own result, PyTorch would never free the two.
-        storage = tensor.untyped_storage()
-        storages[storage.data_ptr()] = storage
-
     shapes = network.latent_shapes(space).items()
     leaves = {kind: torch.zeros(1, *shape, device=device, dtype=dtype).requires_grad_() for kind, shape in shapes}
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, _never_differentiated):
+    saved = SavedBytes()
+    with torch.enable_grad(), saved:
         network.images(space, leaves)
-    return max(1, sum(storage.nbytes() for storage in storages.values()))
-
-
-def _never_differentiated(kept: None) -> Tensor:
-    raise AssertionError("the graph is measured only")
+    return max(1, saved.total)
 
 
 def _gradients(images: Tensor, leaves: Latents, image_grads: Tensor) -> Latents:

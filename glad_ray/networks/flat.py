@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from glad_ray.machine import upload
 
 _ALIGNED = 128
-"""numbers, of which even those of two bytes are a multiple of 256 bytes"""
+"""Tensors begin at multiples of so many numbers, which is a multiple of 256 bytes for numbers of two bytes or more."""
 
 
 def flat_parameters(network: nn.Module) -> Float[Tensor, " p"]:
@@ -42,12 +42,11 @@ def move(network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
         network.to(device)
         return
     held = [*network.parameters(), *(buffer for buffer in network.buffers() if buffer.is_floating_point())]
-    # Each begins at a multiple of what a GPU reads at once.
     sizes = [-(-tensor.numel() // _ALIGNED) * _ALIGNED for tensor in held]
     flat = torch.zeros(sum(sizes), dtype=dtype)
     for piece, tensor in zip(flat.split(sizes), held, strict=True):
         piece[: tensor.numel()] = tensor.detach().reshape(-1)
-    # Tensors of their own for autograd, which would take a change of one for a change of all: hence `data`.
+    # `data`, since autograd takes a change in place of one view for a change of all views of the same tensor.
     pieces = {
         id(tensor): piece[: tensor.numel()].view(tensor.shape).data
         for piece, tensor in zip(upload(flat, device).split(sizes), held, strict=True)

@@ -68,7 +68,7 @@ def _device():
 def together(request, monkeypatch):
     """So many classes go through a network at once, as on a GPU."""
     monkeypatch.setattr(real_batches, "together_is_fast", lambda device: request.param > 1)
-    monkeypatch.setattr(dc, "classes_together", lambda *_: request.param)
+    monkeypatch.setattr(dc, "classes_at_once", lambda *_: request.param)
 
 
 def _with_a_small_class(sample):

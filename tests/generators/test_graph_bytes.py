@@ -53,7 +53,7 @@ def saved_bytes(decode, synthesis):
 
     def pack(tensor):
         held[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
+        return tensor.detach()
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         graph = decode()

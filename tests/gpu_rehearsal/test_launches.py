@@ -1,20 +1,19 @@
 """How many operations each kind of work gives a GPU, a lower bound of the kernels it launches: at most so many.
 
-A small GPU takes some ten microseconds for each of them, however small it is. A failure lists the lines of the package
-that ask for most. Nothing is computed where steps are large: sizes alone decide.
+Each takes a GPU some ten microseconds, however small it is. A failure lists the lines of the package that ask for most.
+Of steps sizes alone count: nothing is computed.
 """
 
-import numpy as np
 import pytest
 import torch
 
 from glad_ray.algorithms import build_algorithm
-from glad_ray.data import Dataset
 from glad_ray.evaluate import train_network
-from glad_ray.networks import build_network, flat_parameters
+from glad_ray.networks import build_network
 from glad_ray.spec import DC, DM, MTT, Evaluation, Experts, Network, Run
 from glad_ray.spec.augmentation import DSA
 from tests.gpu_rehearsal.gpu import PretendedGPU
+from tests.gpu_rehearsal.large import Untrained, black_images
 
 GPU = torch.device("cuda:0")
 MATCHING_EXPERTS = {"synthetic_steps": 10, "expert_epochs": 1, "experts": Experts(count=1, epochs=2)}
@@ -37,34 +36,7 @@ def assert_at_most(limit, launches, of=1):
 
 @pytest.fixture(scope="module")
 def images():
-    pixels, labels = np.zeros((2560, 3, 32, 32), np.uint8), np.repeat(np.arange(10), 256)
-    return Dataset(
-        name="black",
-        train_images=pixels,
-        train_labels=labels,
-        held_out_images=pixels[:0],
-        held_out_labels=labels[:0],
-        test_images=pixels[:0],
-        test_labels=labels[:0],
-        class_names=tuple("abcdefghij"),
-        mean=(0.5,) * 3,
-        std=(0.25,) * 3,
-    )
-
-
-class Untrained:
-    """Experts that were never trained."""
-
-    def __init__(self, run):
-        self.expert_set = run.expert_set
-        rng = torch.Generator().manual_seed(0)
-        self.parameters = flat_parameters(build_network(run.backbone, channels=3, resolution=32, classes=10, rng=rng))
-
-    def segment(self, expert, start_epoch, epochs):
-        return self.parameters, self.parameters + 1
-
-    def expect(self, expert, start_epoch, epochs):
-        pass
+    return black_images(32)
 
 
 @pytest.mark.parametrize("name", STEPS)

@@ -3,54 +3,23 @@
 Workspaces inside of operations (those of cuDNN, for one) are not seen.
 """
 
-import numpy as np
 import pytest
 import torch
 
 from glad_ray.algorithms import build_algorithm
 from glad_ray.algorithms.mtt import GRAPH_BYTES
-from glad_ray.data import Dataset
-from glad_ray.networks import activation_bytes, build_network
+from glad_ray.networks import activation_bytes
 from glad_ray.spec import DC, DM, MTT, REAL_BATCH_BYTES, Experts, Network, Run
 from tests.gpu_rehearsal.gpu import PretendedGPU
+from tests.gpu_rehearsal.large import REAL_IMAGES, Untrained, black_images
 
-PIXELS, REAL_IMAGES = 128, 256
+PIXELS = 128
 BACKBONE = Network(width=128)
 
 
 @pytest.fixture(scope="module")
 def images():
-    """As many real images as a step sees, of ten classes."""
-    pixels = np.zeros((10 * REAL_IMAGES, 3, PIXELS, PIXELS), np.uint8)
-    labels = np.repeat(np.arange(10), REAL_IMAGES)
-    return Dataset(
-        name="black",
-        train_images=pixels,
-        train_labels=labels,
-        held_out_images=pixels[:0],
-        held_out_labels=labels[:0],
-        test_images=pixels[:0],
-        test_labels=labels[:0],
-        class_names=tuple("abcdefghij"),
-        mean=(0.5,) * 3,
-        std=(0.25,) * 3,
-    )
-
-
-class Untrained:
-    """Experts that were never trained."""
-
-    def __init__(self, run):
-        self.expert_set = run.expert_set
-        rng = torch.Generator().manual_seed(0)
-        network = build_network(run.backbone, channels=3, resolution=PIXELS, classes=10, rng=rng)
-        self.parameters = torch.cat([each.detach().flatten() for each in network.parameters()])
-
-    def segment(self, expert, start_epoch, epochs):
-        return self.parameters, self.parameters + 1
-
-    def expect(self, expert, start_epoch, epochs):
-        pass
+    return black_images(PIXELS)
 
 
 def run_of(algorithm):
