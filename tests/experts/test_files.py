@@ -3,7 +3,6 @@
 import json
 import math
 import random
-import uuid
 import warnings
 
 import fsspec
@@ -11,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
+from fsspec.implementations.memory import MemoryFile
 
 from glad_ray.errors import DataError
 from glad_ray.experts import ExpertFiles, parameter_shapes, write_trajectory
 from glad_ray.networks import build_network
 from glad_ray.spec import Experts, ExpertSet, Network
 from glad_ray.storage import Storage
+from tests.object_store import ObjectStore, object_store
 
 EPOCHS = 4
 
@@ -49,8 +49,7 @@ def written(storage, which=None, **fields):
 
 @pytest.fixture(params=["folder", "object-store"])
 def anywhere(request, tmp_path):
-    folder, store = tmp_path / "storage", f"fsspec+memory:///{uuid.uuid4().hex}"
-    return Storage.open(folder if request.param == "folder" else store)
+    return Storage.open(tmp_path / "storage" if request.param == "folder" else object_store())
 
 
 def refused(files, said):
@@ -91,12 +90,12 @@ def test_a_mapped_segment_is_no_copy_and_warns_of_nothing(storage):
 class CountedFile(MemoryFile):
     def read(self, length=-1):
         data = super().read(length)
-        CountedFileSystem.read_bytes += len(data)
+        CountedStore.read_bytes += len(data)
         return data
 
 
-class CountedFileSystem(MemoryFileSystem):
-    """Files in memory that count what is read of them."""
+class CountedStore(ObjectStore):
+    """Counts what is read."""
 
     protocol = "counted"
     read_bytes = 0
@@ -107,16 +106,16 @@ class CountedFileSystem(MemoryFileSystem):
 
 
 def test_of_a_file_elsewhere_the_footer_and_two_snapshots_are_read():
-    fsspec.register_implementation("counted", CountedFileSystem, clobber=True)
+    fsspec.register_implementation("counted", CountedStore, clobber=True)
     which = expert_set(network=Network(width=16), experts=Experts(count=1, epochs=50))
-    files, path = written(Storage.open(f"fsspec+counted:///{uuid.uuid4().hex}"), which)
+    files, path = written(Storage.open(object_store("counted")), which)
     whole, snapshot = len(files.storage.read_bytes(path)), 4 * size(which)
-    CountedFileSystem.read_bytes = 0
+    CountedStore.read_bytes = 0
     files.segment(0, 7, 2)
-    overhead = CountedFileSystem.read_bytes - 2 * snapshot
+    overhead = CountedStore.read_bytes - 2 * snapshot
     assert 0 < overhead < 0.2 * whole - 2 * snapshot
     files.segment(0, 9, 2)
-    assert CountedFileSystem.read_bytes - overhead < 4.1 * snapshot
+    assert CountedStore.read_bytes - overhead < 4.1 * snapshot
 
 
 def test_a_file_that_is_missing(anywhere):

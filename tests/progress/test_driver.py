@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +16,8 @@ from glad_ray.errors import UserError
 from glad_ray.progress import driver
 from glad_ray.progress.driver import Driver, driving, look_at_driver, read_driver
 from glad_ray.storage import Storage
+from tests.faults.processes import until
+from tests.object_store import object_store
 
 # Waits for a file, so that all begin at once; then holds the storage until its input ends.
 HOLD = """
@@ -42,7 +43,7 @@ except UserError as error:
 
 @pytest.fixture(params=["folder", "object-store"])
 def storage(request, tmp_path):
-    where = {"folder": str(tmp_path / "results"), "object-store": f"fsspec+memory:///{uuid.uuid4().hex}/results"}
+    where = {"folder": str(tmp_path / "results"), "object-store": f"{object_store()}/results"}
     return Storage.open(where[request.param])
 
 
@@ -86,8 +87,7 @@ def test_a_claim_names_its_process_and_ends_with_it(storage, quick):
         now = read_driver(storage)
         assert now.process == os.getpid()
         assert look_at_driver(storage).alive
-        time.sleep(0.5)
-        assert read_driver(storage).renewed > now.renewed
+        until(lambda: read_driver(storage).renewed > now.renewed)
         assert read_driver(storage).since == now.since
         assert 0 < read_driver(storage).driven_seconds < 60
     assert not storage.exists(Storage.DRIVER)
@@ -142,7 +142,7 @@ def test_a_driver_that_was_held_up_leaves_it_to_the_next(folder, begin, tmp_path
         first.send_signal(signal.SIGCONT)
         assert "drives" in (said := first.stdout.readline())
         assert f"process {os.getpid()} on" in said
-        first.wait(10)
+        first.wait()
         assert read_driver(folder).process == os.getpid()
 
 

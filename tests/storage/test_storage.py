@@ -7,21 +7,23 @@ import time
 import uuid
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from glad_ray.errors import DataError, UserError
 from glad_ray.storage import Storage
 from glad_ray.whole_files import remove_leftovers
+from tests.object_store import ObjectStore, object_store
 from tests.storage.suite import StorageSuite
 
 
 @pytest.fixture(params=["folder", "file-uri", "object-store"])
 def storage(request, tmp_path):
-    """One suite for every kind of place; the object store is fsspec's, in memory."""
+    """One suite for every kind of place; the object store is in memory."""
     where = {
         "folder": str(tmp_path / "a folder" / "results"),
         "file-uri": (tmp_path / "a folder").as_uri(),
-        "object-store": f"fsspec+memory:///{uuid.uuid4().hex}/results",
+        "object-store": f"{object_store()}/results",
     }
     return Storage.open(where[request.param])
 
@@ -30,13 +32,24 @@ class TestFiles(StorageSuite):
     """The suite of every kind of place."""
 
 
+def test_the_object_store_in_memory_shows_objects_whole():
+    store, path = fsspec.filesystem(ObjectStore.protocol), f"/{uuid.uuid4().hex}/claim.json"
+    for content in (b"one", b"two"):
+        with store.open(path, "wb") as new:
+            new.write(content)
+            assert store.exists(path) == (content == b"two")
+        assert store.cat(path) == content
+    with store.open(path) as first, store.open(path) as second:
+        assert first.read(1) + second.read() == b"ttwo"
+
+
 def test_local_path_is_where_the_file_lies(tmp_path):
     storage = Storage.open(tmp_path)
     storage.write_bytes("experts/x/expert-0000.arrow", b"123")
     path = storage.local_path("experts/x/expert-0000.arrow")
     assert path == tmp_path / "experts/x/expert-0000.arrow"
     assert path.read_bytes() == b"123"
-    assert Storage.open(f"fsspec+memory:///{uuid.uuid4().hex}").local_path("a") is None
+    assert Storage.open(object_store()).local_path("a") is None
 
 
 def test_names_of_files():
