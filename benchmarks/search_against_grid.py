@@ -21,7 +21,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from glad_ray.results import SearchTrial, read_results, read_rung, read_trials
+from glad_ray.results import SearchTrial, read_look, read_results, read_trials
 from glad_ray.spec import Rung, Search
 from glad_ray.spec.sweep_file import load_search
 from glad_ray.storage import Storage
@@ -79,7 +79,7 @@ def _seconds_at_rung(search: Search, storage: Storage, trial: SearchTrial, rung:
     evaluation = search.evaluation_at(trial.run, rung)
     step = search.step_of(trial.run, rung)
     return sum(
-        read_rung(storage, storage.rung_path(trial.run.run_id, step, evaluation.content_id, network.key)).seconds
+        read_look(storage, storage.look_path(trial.run.run_id, step, evaluation.content_id, network.key)).seconds
         for network in evaluation.networks
     )
 
@@ -91,7 +91,7 @@ def winner(storage: Storage) -> SearchTrial:
 
 def tested(search: Search, storage: Storage, best: SearchTrial) -> np.ndarray:
     """Test accuracies of the winner, in percent, one a fresh seed: means over the networks that did not distil."""
-    unseen = {network.key for network in search.unseen(best.run)}
+    unseen = {network.key for network in search.evaluation.unseen_by(best.run)}
     rows = [row for row in read_results(storage).to_pylist() if row["selection"] == "last" and row["network"] in unseen]
     by_run = {
         run.run_id: [row["accuracy"] for row in rows if row["run_id"] == run.run_id]

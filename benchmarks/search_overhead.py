@@ -31,7 +31,7 @@ from glad_ray.engine.search.study import Study
 from glad_ray.plan import plan_search
 from glad_ray.progress.events import Event, TrialSeen
 from glad_ray.progress.view import View
-from glad_ray.results import RungEvaluation
+from glad_ray.results import Look
 from glad_ray.spec import DM, Evaluation, FloatRange, Layers, Network, RandomStyleGAN, Run, Rung, Search
 from glad_ray.storage import Storage
 
@@ -55,13 +55,13 @@ def search(trials: int) -> Search:
 
 
 def _evaluate(job: Any, events: Any) -> Outcome:
-    run, step, evaluation = job.run, job.step, job.evaluation
+    run, (step,), evaluation = job.run, job.steps, job.evaluation
     simulated.tell_begun(job, events)
     assert isinstance(run.algorithm, DM), "nothing else is searched here"
     rates = run.algorithm.learning_rates
     noise = random.Random(f"{run.run_id} {step}").random()
     accuracy = 0.02 * (run.layer or 0) + 0.3 / (1 + abs(rates.f - 1)) + 0.1 * noise
-    return Outcome(RungEvaluation(accuracies=(accuracy,) * evaluation.repeats, seconds=0.0))
+    return Outcome((Look(accuracies=(accuracy,) * evaluation.repeats, seconds=0.0),))
 
 
 def _no_steps(job: Any, events: Any) -> Iterator[Any]:

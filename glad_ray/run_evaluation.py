@@ -1,4 +1,4 @@
-"""The evaluation of a run: every kept snapshot scored with the networks of an evaluation, and what that came to kept.
+"""The evaluation of a run: its kept snapshots, or those that looks leave, scored with the networks of an evaluation.
 
 A training that lies on storage is not made twice.
 """
@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from glad_ray.errors import StoppedError
 from glad_ray.evaluate import Inputs, evaluate_set, training_set_of, whole_dataset
+from glad_ray.looks import looked_step, steps_in_full
 from glad_ray.machine import device_name
 from glad_ray.results import (
     Training,
@@ -36,7 +37,8 @@ def evaluate_network(
     teachers: Trajectories | None,
     on_training: Callable[[Training], bool | None],
 ) -> list[Training]:
-    """Score every kept snapshot of a run with one network; what is on storage already is not trained again.
+    """Score the snapshots of a run that are evaluated in full (`steps_in_full`) with one network; what is on storage
+    already is not trained again.
 
     `inputs` has the evaluation as it stands, `teachers` are those of its `teachers_of(run)`. Where `on_training`, told
     of each, returns true, the next one is not made: `StoppedError` is raised.
@@ -49,7 +51,7 @@ def evaluate_network(
         storage.delete(storage.entry_path(run.run_id, entry))
     done = {(training.step, training.repeat) for training in trainings}
     ended: bool | None = False
-    for step in run.snapshot_steps:
+    for step in steps_in_full(run, evaluation, storage):
         missing = [repeat for repeat in range(evaluation.repeats) if (step, repeat) not in done]
         if not missing:
             continue
@@ -81,6 +83,7 @@ def finish_run(sweep_name: str, run: Run, evaluation: Evaluation, storage: Stora
         network.key: read_trainings(storage, run.run_id, evaluation.content_id, network.key)
         for network in evaluation.networks
     }
-    write_results(storage, run, evaluation, sweep_name, trainings, read_distillation(storage, run.run_id))
+    looked, distillation = looked_step(run, evaluation, storage), read_distillation(storage, run.run_id)
+    write_results(storage, run, evaluation, sweep_name, trainings, distillation, looked)
     rows = storage.results_path(run.run_id, evaluation.content_id)
     write_entry(storage, run.run_id, completed(evaluation.content_id), files=[rows])

@@ -154,7 +154,7 @@ class StorageLayout:
         return f"runs/{run_id}/evaluations/{evaluation_id}/{network_key}.parquet"
 
     @staticmethod
-    def rung_path(run_id: str, step: int, evaluation_id: str, network_key: str) -> str:
+    def look_path(run_id: str, step: int, evaluation_id: str, network_key: str) -> str:
         """What a search saw of a run after `step` steps, by one network on held-out training images."""
         return f"runs/{run_id}/looks/step-{step:08d}-{evaluation_id}/{network_key}.json"
 

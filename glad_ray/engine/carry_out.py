@@ -8,16 +8,16 @@ import torch
 
 from glad_ray.distill import Inputs, Steps, build_space, distillation_steps
 from glad_ray.engine.context import JobContext
-from glad_ray.engine.jobs import DistillationJob, EvaluationJob, ExpertsJob, Job, MeasurementJob, Outcome, RungJob
+from glad_ray.engine.jobs import DistillationJob, EvaluationJob, ExpertsJob, Job, LookJob, MeasurementJob, Outcome
 from glad_ray.engine.measuring import measure
 from glad_ray.engine.shares import Measured
 from glad_ray.evaluate import Inputs as EvaluationInputs
 from glad_ray.experts import train_experts
-from glad_ray.progress.events import ExpertEpoch, RungTrained, RunProgressed, TrainingDone
+from glad_ray.looks import Looked, take_looks
+from glad_ray.progress.events import ExpertEpoch, LookTaken, RunProgressed, TrainingDone
 from glad_ray.progress.faults import Fault
-from glad_ray.results import RungEvaluation, Training, clear_failure
+from glad_ray.results import Look, Training, clear_failure
 from glad_ray.run_evaluation import evaluate_network, finish_run
-from glad_ray.rung_evaluation import evaluate_rung
 from glad_ray.spec import Evaluation, Run
 from glad_ray.storage import Storage
 
@@ -37,7 +37,7 @@ def carry_out(job: Job, context: JobContext) -> Outcome:
         return Outcome(fault=Fault.of(error), step=reached.step)
 
 
-def perform(job: Job, context: JobContext, reached: Reached) -> RungEvaluation | Measured | None:
+def perform(job: Job, context: JobContext, reached: Reached) -> tuple[Look, ...] | Measured | None:
     """Do a job, and return what it came to; raises what goes wrong."""
     match job:
         case DistillationJob():
@@ -46,8 +46,8 @@ def perform(job: Job, context: JobContext, reached: Reached) -> RungEvaluation |
             _train(job, context)
         case EvaluationJob():
             _evaluate(job, context)
-        case RungJob():
-            return _evaluate_rung(job, context)
+        case LookJob():
+            return _take_looks(job, context)
         case MeasurementJob(of):
             with context.share(job) as device:
                 return measure(of, context, device)
@@ -105,14 +105,14 @@ def _evaluate(job: EvaluationJob, context: JobContext) -> None:
         )
 
 
-def _evaluate_rung(job: RungJob, context: JobContext) -> RungEvaluation:
-    def training_ended() -> bool:
-        return context.tell(RungTrained(job.run, job.step, job.network))
+def _take_looks(job: LookJob, context: JobContext) -> tuple[Look, ...]:
+    def training_ended(looked: Looked) -> bool:
+        return context.tell(LookTaken(job.run, job.evaluation.content_id, job.network, *looked))
 
     with context.time_limit(), context.share(job) as device:
         dataset, where = context.dataset(job.run), torch.device(device)
         inputs = EvaluationInputs(job.run.run_id, job.evaluation, job.network, dataset, where)
-        return evaluate_rung(job.run, job.step, inputs, context.storage, on_training=training_ended)
+        return take_looks(job.run, job.steps, inputs, context.storage, on_training=training_ended)
 
 
 class Work(NamedTuple):

@@ -144,23 +144,24 @@ class EvaluationJob(Job):
 
 
 @dataclass(frozen=True)
-class RungJob(Job):
-    """The evaluation of a run of a search after some steps, with one network, on held-out training images."""
+class LookJob(Job):
+    """Looks at a run after some steps, with one network, on held-out training images."""
 
     run: Run
-    step: int
+    steps: tuple[int, ...]
     evaluation: Evaluation
     network: Network
 
     @property
     @override
     def label(self) -> str:
-        return f"rung evaluation of {self.run.label} after step {self.step} with {self.network.title}"
+        after = ", ".join(map(str, self.steps))
+        return f"look at {self.run.label} after step {after} with {self.network.title}"
 
     @property
     @override
     def key(self) -> Key:
-        return "evaluation", self.run.run_id, str(self.step), self.evaluation.content_id, self.network.key
+        return "look", self.run.run_id, self.evaluation.content_id, self.network.key
 
     @cached_property
     @override

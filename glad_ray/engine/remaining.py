@@ -13,6 +13,7 @@ from glad_ray.plan import Plan, experts_needed
 from glad_ray.plan.machines import units_of
 from glad_ray.progress.events import Begun, Retried, RunFailed
 from glad_ray.progress.faults import Fault
+from glad_ray.progress.taken import looks_taken
 from glad_ray.progress.view import View
 from glad_ray.results import Failure, completed, damage, missing_experts, sound_trainings, write_failure
 from glad_ray.spec import Bundle, ExpertSet, GeneratorRecord, Network, Resources, Run, Sweep, Unit
@@ -118,6 +119,12 @@ def show_begun(plan: Plan, remaining: RemainingWork, storage: Storage, view: Vie
             for evaluation in plan.sweep.evaluations
             for network in evaluation.networks
             for training in sound_trainings(storage, run.run_id, evaluation.content_id, network.key)[0]
+        ),
+        looks=tuple(
+            look
+            for run in remaining.to_evaluate
+            for evaluation in plan.sweep.evaluations
+            for look in looks_taken(storage, run, evaluation)
         ),
         experts={each.stored_id: each.experts.count - len(missing_experts(storage, each)) for each in plan.expert_sets},
     )

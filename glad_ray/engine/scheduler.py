@@ -17,6 +17,7 @@ from glad_ray.engine.shares import ShareTable
 from glad_ray.progress.events import (
     Ending,
     Event,
+    LookTaken,
     Retried,
     RunProgressed,
     ShareGivenBack,
@@ -134,6 +135,8 @@ class Scheduler:
                 self._progress[key] = max(self._progress[key], progress.step)
             case TrainingDone(run, evaluation_id, training):
                 self._progress["evaluation", run.run_id, evaluation_id, training.network] += 1
+            case LookTaken(run, evaluation_id, network):
+                self._progress["look", run.run_id, evaluation_id, network.key] += 1
         match event:
             case ShareTaken(unit, gpus):
                 self.budget.taken(unit, gpus)

@@ -9,7 +9,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from glad_ray.engine.jobs import DistillationJob, DriverJob, EvaluationJob, ExpertsJob, Job
+from glad_ray.engine.jobs import DistillationJob, DriverJob, EvaluationJob, ExpertsJob, Job, LookJob
 from glad_ray.engine.remaining import RemainingWork, Stage, fault_of_networks, record_failure
 from glad_ray.engine.scheduler import Policy
 from glad_ray.errors import GladRayError
@@ -62,6 +62,10 @@ class ExpertsProgress:
         return not any(self._missing[each] for each in needed) if fault is None else fault
 
 
+def _in_full(run: Run, evaluation: Evaluation) -> list[EvaluationJob]:
+    return [EvaluationJob(run, evaluation, network) for network in evaluation.networks]
+
+
 class SweepPolicy(Policy):
     """Everything that is left of a sweep. `finish` writes rows; None: runs are only distilled."""
 
@@ -79,6 +83,10 @@ class SweepPolicy(Policy):
         self._awaiting: set[str] = set()
         """ids of those whose experts are not trained yet"""
         self._runs = {run.run_id: run for run in (*remaining.to_distill, *remaining.to_evaluate)}
+        self._looks_left: Counter[tuple[str, str]] = Counter()
+        """by the ids of runs and of what looks at them"""
+        self._after_looks: defaultdict[tuple[str, str], list[Evaluation]] = defaultdict(list)
+        self._failed_looks: set[tuple[str, str]] = set()
         self._networks_left: Counter[str] = Counter()
         self._network_faults: defaultdict[str, list[tuple[Network, Fault]]] = defaultdict(list)
 
@@ -129,6 +137,8 @@ class SweepPolicy(Policy):
                     return ()
                 self._to_evaluate.append(run)
                 return self._evaluate_startable()
+            case LookJob():
+                return self._looked(job, None)
             case EvaluationJob(run, _, network):
                 return self._evaluated(run, network, None)
         return ()
@@ -142,6 +152,8 @@ class SweepPolicy(Policy):
                 return self._evaluate_startable()
             case DistillationJob(run):
                 return [self._failure(run, "distill", fault, step)]
+            case LookJob():
+                return self._looked(job, fault)
             case EvaluationJob(run, _, network):
                 return self._evaluated(run, network, fault)
             case DriverJob(_, ("results", run_id)):
@@ -164,20 +176,47 @@ class SweepPolicy(Policy):
                 jobs.append(self._failure(run, "experts", startable))
         return jobs
 
-    def _evaluations(self, run: Run) -> list[EvaluationJob]:
-        jobs = [EvaluationJob(run, each, network) for each in self._sweep.evaluations for network in each.networks]
-        self._networks_left[run.run_id] = len(jobs)
+    def _evaluations(self, run: Run) -> list[Job | DriverJob]:
+        """Those of all networks, or first the looks that choose what is evaluated."""
+        jobs: list[Job | DriverJob] = []
+        for evaluation in self._sweep.evaluations:
+            self._networks_left[run.run_id] += len(evaluation.networks)
+            looking = evaluation.looking(run)
+            if looking is None:
+                jobs += _in_full(run, evaluation)
+                continue
+            key = run.run_id, looking.content_id
+            if not self._after_looks[key]:
+                jobs += [LookJob(run, run.snapshot_steps, looking, network) for network in looking.networks]
+                self._looks_left[key] = len(looking.networks)
+            self._after_looks[key].append(evaluation)
         return jobs
 
-    def _evaluated(self, run: Run, network: Network, fault: Fault | None) -> list[DriverJob]:
-        """Write the rows of a run that has all its networks."""
-        self._networks_left[run.run_id] -= 1
-        faults = self._network_faults[run.run_id]
+    def _looked(self, job: LookJob, fault: Fault | None) -> list[Job | DriverJob]:
+        """Evaluate in full after the last of a run's looks, unless one has failed."""
+        run, key = job.run, (job.run.run_id, job.evaluation.content_id)
         if fault is not None:
-            faults.append((network, fault))
+            self._network_faults[run.run_id].append((job.network, fault))
+            self._failed_looks.add(key)
+        self._looks_left[key] -= 1
+        if self._looks_left[key]:
+            return []
+        evaluations = self._after_looks.pop(key)
+        if key not in self._failed_looks:
+            return [each for evaluation in evaluations for each in _in_full(run, evaluation)]
+        return self._ended(run, sum(len(evaluation.networks) for evaluation in evaluations))
+
+    def _evaluated(self, run: Run, network: Network, fault: Fault | None) -> list[Job | DriverJob]:
+        if fault is not None:
+            self._network_faults[run.run_id].append((network, fault))
+        return self._ended(run, 1)
+
+    def _ended(self, run: Run, networks: int) -> list[Job | DriverJob]:
+        """Write the rows of a run that has all its networks, or why it has not."""
+        self._networks_left[run.run_id] -= networks
         if self._networks_left[run.run_id]:
             return []
-        if faults:
+        if faults := self._network_faults[run.run_id]:
             return [self._failure(run, "evaluate", fault_of_networks(faults))]
         return [DriverJob(f"results of {run.label}", ("results", run.run_id), partial(self._write_rows, run))]
 

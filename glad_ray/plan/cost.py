@@ -25,7 +25,7 @@ class Cost:
 
     distill_flops: float
     evaluate_flops: float
-    """all evaluations, networks, repeats and kept snapshots"""
+    """all evaluations, networks, repeats and kept snapshots, or looks at these and what they leave"""
 
 
 def estimate(run: Run, evaluations: Sequence[Evaluation]) -> Cost:
@@ -42,19 +42,31 @@ def seconds(flops: float, gigaflops: float = GIGAFLOPS_PER_CPU) -> float:
 
 
 def evaluate_flops(run: Run, evaluation: Evaluation) -> float:
-    """Operations of training every network of an evaluation on every kept snapshot of a run, and of testing it."""
+    """Operations of training every network of an evaluation on the kept snapshots of a run, and of testing it."""
+    looking = evaluation.looking(run)
     of_each = sum(training_flops(run, evaluation, network) for network in evaluation.networks)
-    return len(run.snapshot_steps) * evaluation.repeats * of_each
+    in_full = sets_in_full(run, evaluation) * evaluation.repeats * of_each
+    if looking is None:
+        return in_full
+    of_look = sum(training_flops(run, looking, network, look=True) for network in looking.networks)
+    return in_full + len(run.snapshot_steps) * looking.repeats * of_look
 
 
-def training_flops(run: Run, evaluation: Evaluation, network: Network) -> float:
-    """Operations of training one network of an evaluation on one synthetic set of a run, and of testing it."""
+def sets_in_full(run: Run, evaluation: Evaluation) -> int:
+    """How many sets of a run are evaluated in full, at most: all, or the one that looks choose and the last."""
+    return len(run.snapshot_steps) if evaluation.looking(run) is None else 2
+
+
+def training_flops(run: Run, evaluation: Evaluation, network: Network, look: bool = False) -> float:
+    """Operations of training one network of an evaluation on one synthetic set of a run, and of testing it; `look`: on
+    held-out images alone.
+    """
     facts = run.facts
     images = facts.classes * run.images_per_class
     if run.ipc is None:
         images = facts.train_images - facts.classes * run.held_out
     trained = evaluation.epochs_for(run) * images * TRAINING
-    tested = (evaluation.test_images or facts.test_images) + facts.classes * run.held_out
+    tested = (0 if look else evaluation.test_images or facts.test_images) + facts.classes * run.held_out
     whitened = tested + (evaluation.epochs_for(run) * images if run.ipc is None else 0)
     seen = network_multiply_adds(network, facts, run.pixels) * (trained + tested)
     return 2.0 * (seen + whitening_multiply_adds(run.whitening, facts, run.pixels) * whitened)

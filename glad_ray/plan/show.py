@@ -98,6 +98,12 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
         plain = ", no augmentation" if evaluation.augmentation == "" else ""
         repeats = f"{evaluation.repeats} repeats of {evaluation.epochs} epochs each"
         yield f"Evaluation: {networks}; {repeats}{fewer}{labels}{plain}."
+        if looks := evaluation.looks:
+            yield (
+                f"Looks: trainings of {looks.epochs} epochs on every kept set, of the backbone and {looks.networks} of "
+                "the other networks, tested on held-out training images; only the best set and the last are evaluated "
+                "in full."
+            )
     yield from _whitenings(plan)
     if matching := sorted({run.algorithm.name for run in plan.runs if run.algorithm.real_images is not None}):
         yield (

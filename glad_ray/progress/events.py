@@ -45,6 +45,8 @@ class Begun:
     """and not finished"""
     trainings: tuple[tuple[Run, str, Training], ...]
     """of runs that are not finished, with the evaluation's id"""
+    looks: tuple["LookTaken", ...]
+    """at those runs"""
     experts: Mapping[str, int]
     """how many of each set, by the set's id"""
 
@@ -130,12 +132,16 @@ class TrainingDone:
 
 
 @dataclass(frozen=True)
-class RungTrained:
-    """One network was trained on the set of a run of a search at a rung, and tested on held-out images."""
+class LookTaken:
+    """One network was trained on a set of a run, and tested on held-out training images alone."""
 
     run: Run
-    step: int
+    evaluation_id: str
+    """of the looks, not of what is evaluated in full"""
     network: Network
+    step: int
+    repeat: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -272,7 +278,7 @@ Event = (
     | RunProgressed
     | RunDistilled
     | TrainingDone
-    | RungTrained
+    | LookTaken
     | SetTrained
     | NetworkFailed
     | GeneratorAdvanced

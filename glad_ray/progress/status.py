@@ -15,9 +15,10 @@ from glad_ray.errors import DataError, UserError
 from glad_ray.plan import Plan, experts_needed, read_plan
 from glad_ray.progress import formatting
 from glad_ray.progress.driver import Seen, look_at_driver
-from glad_ray.progress.events import Begun, Event, RunDistilled, RunFailed, RunProgressed, TrainingDone
+from glad_ray.progress.events import Begun, Event, LookTaken, RunDistilled, RunFailed, RunProgressed, TrainingDone
 from glad_ray.progress.replica_stats import ReplicaStats, read_replicas
 from glad_ray.progress.sweep_progress import SweepProgress
+from glad_ray.progress.taken import looks_taken
 from glad_ray.results import (
     Entry,
     Failure,
@@ -52,9 +53,16 @@ class RunStatus:
     distilled: bool
     trainings: tuple[tuple[str, Training], ...]
     """made so far, with the evaluation's id, unless it is finished"""
+    looks: tuple[LookTaken, ...]
+    """as the trainings"""
     entries: Mapping[str, Entry]
     """its ledger"""
     failure: Failure | None
+
+    @property
+    def trained(self) -> int:
+        """Trainings made so far, of looks too; 0 of a run that is finished."""
+        return len(self.trainings) + len(self.looks)
 
     @property
     def last(self) -> Entry | None:
@@ -68,7 +76,7 @@ class RunStatus:
         if self.state in ("planned", "waiting for experts", "finished"):
             return ""
         if self.distilled:
-            return formatting.of_trainings(len(self.trainings), trainings_total)
+            return formatting.of_trainings(self.trained, trainings_total)
         return "" if self.progress is None else formatting.of_steps(self.progress)
 
 
@@ -164,6 +172,7 @@ class _Reading:
             progress=_progress(run, entries, distilled),
             distilled=distilled,
             trainings=() if finished or not distilled else tuple(self._trainings(run)),
+            looks=() if finished or not distilled else tuple(self._looks(run)),
             entries=entries,
             failure=failure,
         )
@@ -208,7 +217,7 @@ class _Reading:
     def events(self, runs: Sequence[RunStatus]) -> Iterator[Event]:
         """What a view would have been told."""
         finished = [each for each in runs if each.state == "finished"]
-        yield Begun(tuple(each.run for each in finished), (), (), self.experts)
+        yield Begun(tuple(each.run for each in finished), (), (), (), self.experts)
         for each in runs:
             if each.progress is not None:
                 yield RunProgressed(each.run, Progress(0, each.run.steps, 0.0, 0.0))
@@ -217,6 +226,7 @@ class _Reading:
                 yield RunDistilled(each.run)
             for evaluation_id, training in each.trainings:
                 yield TrainingDone(each.run, evaluation_id, training)
+            yield from each.looks
             if each.failure is not None:
                 yield RunFailed(each.run, each.failure)
         for each in finished[:_SAMPLED_RUNS]:
@@ -247,6 +257,10 @@ class _Reading:
         with contextlib.suppress(DataError):
             return read_failure(self.storage, run.run_id)
         return None
+
+    def _looks(self, run: Run) -> Iterator[LookTaken]:
+        for evaluation in self.plan.sweep.evaluations:
+            yield from looks_taken(self.storage, run, evaluation)
 
     def _trainings(self, run: Run) -> Iterator[tuple[str, Training]]:
         for evaluation in self.plan.sweep.evaluations:

@@ -60,7 +60,7 @@ def status_fields(status: Status) -> dict[str, Any]:
 
 
 def _run_fields(each: RunStatus, trainings_total: int) -> dict[str, Any]:
-    done = trainings_total if each.state == "finished" else len(each.trainings)
+    done = trainings_total if each.state == "finished" else each.trained
     return {
         "run_id": each.run.run_id,
         "label": each.run.label,

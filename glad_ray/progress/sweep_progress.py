@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from glad_ray.plan import Plan, experts_needed
-from glad_ray.plan.cost import estimate, expert_flops, training_flops
+from glad_ray.plan.cost import estimate, expert_flops, sets_in_full, training_flops
 from glad_ray.progress.events import (
     Begun,
     Event,
     ExpertEpoch,
     ImagesPrepared,
+    LookTaken,
     ReplicaHealth,
     Retried,
     RunDistilled,
@@ -73,6 +74,8 @@ class SweepProgress:
                 self._experts_before = dict(event.experts)
                 for run, evaluation_id, training in event.trainings:
                     self._trainings[run.run_id].add(_Training.of(evaluation_id, training))
+                for look in event.looks:
+                    self._trainings[look.run.run_id].add(_Training.of_look(look))
                 self._changed.update(self._works)
             case ImagesPrepared(data, done, total):
                 before = self.preparing.setdefault(data, Preparing(done, time.monotonic(), done, total))
@@ -85,11 +88,11 @@ class SweepProgress:
                 self.retries += 1
             case ReplicaHealth(stats):
                 self.replicas = stats
-            case RunProgressed() | RunDistilled() | TrainingDone() | RunFinished() | RunFailed():
+            case RunProgressed() | RunDistilled() | LookTaken() | TrainingDone() | RunFinished() | RunFailed():
                 self._add_of_run(event.run.run_id, event)
 
     def _add_of_run(
-        self, run_id: str, event: RunProgressed | RunDistilled | TrainingDone | RunFinished | RunFailed
+        self, run_id: str, event: RunProgressed | RunDistilled | LookTaken | TrainingDone | RunFinished | RunFailed
     ) -> None:
         work = self._works[run_id]
         self._changed.add(run_id)
@@ -103,16 +106,21 @@ class SweepProgress:
                 self.running.pop(run_id, None)
                 self.distilled.add(run_id)
             case TrainingDone(_, evaluation_id, training):
-                # It may come after the end of its run.
-                if run_id not in self.finished:
-                    self._trainings[run_id].add(_Training.of(evaluation_id, training))
-                self._rates.took(work.trainings[evaluation_id, training.network].unit, 1, training.seconds)
+                self._add_training(work, _Training.of(evaluation_id, training), training.seconds)
+            case LookTaken():
+                self._add_training(work, _Training.of_look(event), event.seconds)
             case RunFinished():
                 self.finished.add(run_id)
                 self._trainings.pop(run_id, None)
             case RunFailed():
                 self.running.pop(run_id, None)
                 self.failed.add(run_id)
+
+    def _add_training(self, work: "_Work", training: "_Training", seconds: float) -> None:
+        # It may come after the end of its run.
+        if work.run_id not in self.finished:
+            self._trainings[work.run_id].add(training)
+        self._rates.took(work.trainings[training.evaluation_id, training.network].unit, 1, seconds)
 
     def experts(self, expert_set: ExpertSet) -> int:
         """Experts of a set that are there."""
@@ -258,19 +266,22 @@ class _Work:
     judges: tuple[str, ...]
     """those of them that are needed when it is distilled"""
     trainings_total: int
-    """that its evaluation takes"""
+    """that its evaluation takes, looks too; one that looks leave but one set of takes fewer"""
 
     @classmethod
     def of(cls, run: Run, sweep: Sweep) -> Self:
         """The work of a run of a sweep."""
-        trainings = {
-            (evaluation_id, network.key): _Trainings(
-                _Unit(f"evaluate {network.key}", training_flops(run, evaluation, network)),
-                evaluation.repeats * len(run.snapshot_steps),
-            )
-            for evaluation_id, evaluation in ((each.content_id, each) for each in sweep.evaluations)
-            for network in evaluation.networks
-        }
+        trainings = {}
+        for evaluation in sweep.evaluations:
+            for network in evaluation.networks:
+                unit = _Unit(f"evaluate {network.key}", training_flops(run, evaluation, network))
+                number = evaluation.repeats * sets_in_full(run, evaluation)
+                trainings[evaluation.content_id, network.key] = _Trainings(unit, number)
+            if looking := evaluation.looking(run):
+                for network in looking.networks:
+                    unit = _Unit(f"look {network.key}", training_flops(run, looking, network, look=True))
+                    number = looking.repeats * len(run.snapshot_steps)
+                    trainings[looking.content_id, network.key] = _Trainings(unit, number)
         needed, judges = (
             tuple(each.stored_id for each in experts_needed(run, sweep, distilled)) for distilled in (False, True)
         )
@@ -327,3 +338,7 @@ class _Training(NamedTuple):
     @classmethod
     def of(cls, evaluation_id: str, training: Training) -> Self:
         return cls(evaluation_id, training.network, training.step, training.repeat)
+
+    @classmethod
+    def of_look(cls, look: LookTaken) -> Self:
+        return cls(look.evaluation_id, look.network.key, look.step, look.repeat)

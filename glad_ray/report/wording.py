@@ -21,6 +21,12 @@ SELECTIONS = {
         "For each run, the step whose set trained the backbone to the best mean accuracy on training images that the "
         "distillation never saw, for all networks alike. The test set has no part in the choice.",
     ),
+    "looks": (
+        "Step chosen by short looks on held-out training images",
+        "For each run, the step whose set trained a few networks, for few epochs, to the best mean accuracy on "
+        "training images that the distillation never saw, for all networks alike. Of the kept sets only this one and "
+        "the last were evaluated in full; the test set has no part in the choice.",
+    ),
     "best-on-test": (
         "Best step on the test set (the paper's protocol)",
         "For each run and each network by itself, the step with the best mean accuracy on the test set: the protocol "

@@ -129,7 +129,7 @@ class Failure(Record):
     finished_at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
 
 
-class RungEvaluation(Record):
+class Look(Record):
     """What a search saw of a run after some steps, by one network."""
 
     accuracies: tuple[float, ...] = ()
@@ -138,17 +138,17 @@ class RungEvaluation(Record):
     """of training and testing, not of distilling"""
 
 
-def write_rung(storage: Storage, path: str, seen: RungEvaluation) -> None:
-    """Keep what was seen, at a `Storage.rung_path`."""
+def write_look(storage: Storage, path: str, seen: Look) -> None:
+    """Keep what was seen, at a `Storage.look_path`."""
     storage.write_bytes(path, seen.model_dump_json(indent=1).encode())
 
 
-def read_rung(storage: Storage, path: str) -> RungEvaluation:
+def read_look(storage: Storage, path: str) -> Look:
     """What was seen so far; nothing if the file is not there, or damaged."""
     try:
-        return RungEvaluation.model_validate_json(storage.read_bytes(path))
+        return Look.model_validate_json(storage.read_bytes(path))
     except (UserError, ValueError):
-        return RungEvaluation()
+        return Look()
 
 
 def package_versions() -> dict[str, str]:

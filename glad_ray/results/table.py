@@ -11,7 +11,7 @@ from glad_ray.errors import DataError
 from glad_ray.results.ledger import completed, damage
 from glad_ray.results.parquet import Tell, damaged, read_or_tell, read_table, to_parquet
 from glad_ray.results.records import Distillation, Training
-from glad_ray.results.selection import select
+from glad_ray.results.selection import evaluated_steps, select
 from glad_ray.spec.run import Run
 from glad_ray.spec.sweep import Evaluation
 from glad_ray.storage import Storage
@@ -50,8 +50,9 @@ SCHEMA = pa.schema(
             "selection",
             pa.string(),
             "how the step was chosen: last (the last step), held-out (best mean accuracy of the backbone on training "
-            "images kept from distillation, one step for all networks) or best-on-test (best mean accuracy on the "
-            "test set, for each network by itself: the paper's own protocol, optimistic)",
+            "images kept from distillation, one step for all networks), looks (best mean accuracy of short trainings "
+            "on those images, one step for all networks) or best-on-test (best mean accuracy on the test set, for each "
+            "network by itself: the paper's own protocol, optimistic)",
         ),
         _column("network", pa.string(), "key of the network trained on the synthetic set"),
         _column("seen", pa.bool_(), "true for the backbone, the network that distilled"),
@@ -115,12 +116,15 @@ def write_results(
     sweep_name: str,
     trainings: Mapping[str, Sequence[Training]],
     distillation: Distillation,
+    looked: int | None = None,
 ) -> None:
-    """Write the rows of a run under one evaluation as one part file; `trainings` are per network key.
+    """Write the rows of a run under one evaluation as one part file; `trainings` are per network key, of all steps, or
+    of the one that looks chose (`looked`) and the last.
 
     Raises `DataError` unless there is exactly one training for every network, step and repeat.
     """
-    _check_complete(run, evaluation, trainings)
+    steps = evaluated_steps(run.snapshot_steps, looked)
+    _check_complete(run, evaluation, trainings, steps)
     of_networks = {network.key: trainings[network.key] for network in evaluation.networks}
     labels, decided = evaluation.labels_of(run), evaluation.decided_for(run)
     soft_bytes = 4 * run.facts.classes**2 * run.images_per_class if labels == "teacher" else 0
@@ -169,7 +173,7 @@ def write_results(
             "evaluate_precision": training.precision,
         }
         | {METRIC + name: value for name, value in training.metrics.items()}
-        for selection, step_of_network in select(of_networks, run.backbone.key, run.snapshot_steps).items()
+        for selection, step_of_network in select(of_networks, run.backbone.key, steps, looked).items()
         for key, step in step_of_network.items()
         for training in sorted(of_networks[key], key=lambda training: training.repeat)
         if training.step == step
@@ -208,13 +212,15 @@ def _read_part(storage: Storage, path: str) -> pa.Table:
     return table
 
 
-def _check_complete(run: Run, evaluation: Evaluation, trainings: Mapping[str, Sequence[Training]]) -> None:
+def _check_complete(
+    run: Run, evaluation: Evaluation, trainings: Mapping[str, Sequence[Training]], steps: Sequence[int]
+) -> None:
     for network in evaluation.networks:
-        wanted = {(step, repeat) for step in run.snapshot_steps for repeat in range(evaluation.repeats)}
+        wanted = {(step, repeat) for step in steps for repeat in range(evaluation.repeats)}
         there = [(training.step, training.repeat) for training in trainings.get(network.key, ())]
         if set(there) != wanted or len(there) != len(wanted):
             raise DataError(
                 f"The trainings of {network.key} for run {run.run_id} are not one for each of steps "
-                f"{', '.join(map(str, run.snapshot_steps))} and {evaluation.repeats} repeats: delete "
+                f"{', '.join(map(str, steps))} and {evaluation.repeats} repeats: delete "
                 f"{Storage.trainings_path(run.run_id, evaluation.content_id, network.key)} and run the sweep again."
             )

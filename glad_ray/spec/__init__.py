@@ -37,7 +37,7 @@ from glad_ray.spec.search import (
     Rung,
     Search,
 )
-from glad_ray.spec.sweep import Evaluation, Labels, Selection, Sweep, grid
+from glad_ray.spec.sweep import Evaluation, Labels, Looks, Selection, Sweep, grid
 
 __all__ = [
     "CMAES",
@@ -71,6 +71,7 @@ __all__ = [
     "Labels",
     "Layers",
     "LearningRates",
+    "Looks",
     "Matching",
     "Median",
     "NamedDataset",

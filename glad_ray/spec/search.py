@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from glad_ray.errors import UserError
-from glad_ray.spec.network import Network
 from glad_ray.spec.record import Record
 from glad_ray.spec.resources import Resources
 from glad_ray.spec.run import Run
@@ -221,18 +220,12 @@ class Search(Record):
         """The step after which a run is evaluated at a rung."""
         return max(1, round(rung.share * run.steps))
 
-    def unseen(self, run: Run) -> tuple[Network, ...]:
-        """The evaluation's networks that a run does not distil with; all where there is no other."""
-        networks = self.evaluation.networks
-        return tuple(network for network in networks if network.name != run.backbone.name) or networks
-
     def evaluation_at(self, run: Run, rung: Rung | None) -> Evaluation:
         """How a run is evaluated: at a rung, or, without one, in full."""
-        unseen = self.unseen(run)
-        decided = self.evaluation.decided_for(run)
+        unseen = self.evaluation.unseen_by(run)
         if rung is None:
-            return decided.replace(networks=unseen)
-        return decided.replace(networks=unseen[: rung.networks], epochs=rung.epochs, repeats=rung.repeats)
+            return self.evaluation.decided_for(run).replace(networks=unseen, looks=None)
+        return self.evaluation.shortened(run, unseen[: rung.networks], rung.epochs, rung.repeats)
 
     def winner_runs(self, run: Run) -> tuple[Run, ...]:
         """The winning run with fresh seeds, which is what is scored on test images."""

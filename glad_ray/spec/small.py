@@ -60,7 +60,9 @@ def _network(network: Network) -> Network:
 
 def _evaluation(evaluation: Evaluation) -> Evaluation:
     networks = {network.key: network for network in map(_network, evaluation.networks)}
+    looks = evaluation.looks and evaluation.looks.replace(epochs=1, repeats=1)
     return evaluation.replace(
+        looks=looks,
         networks=tuple(networks.values()),
         repeats=1,
         epochs=2,

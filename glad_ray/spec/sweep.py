@@ -18,8 +18,21 @@ from glad_ray.spec.record import Record
 from glad_ray.spec.resources import Resources
 from glad_ray.spec.run import Run
 
-Selection = Literal["last", "held-out", "best-on-test"]
+Selection = Literal["last", "held-out", "looks", "best-on-test"]
 Labels = Literal["hard", "own", "teacher"]
+
+
+class Looks(Record):
+    """Short trainings on every kept set of a run, tested on held-out training images alone: they choose the step whose
+    set is evaluated in full.
+    """
+
+    networks: int = Field(default=1, ge=1)
+    """the first so many of the evaluation's that the run does not distil with; its backbone is one more if it is among
+    them"""
+    epochs: int = Field(default=100, ge=1)
+    repeats: int = Field(default=1, ge=1)
+    """trainings of each network on each set; the step with the best mean accuracy is chosen, for all networks alike"""
 
 
 class Evaluation(Record):
@@ -61,9 +74,11 @@ class Evaluation(Record):
     """what else each trained network is measured by on the test images: names of `METRICS`, such as per_class_accuracy,
     or `package.module:callable` of (network, images, labels), which returns a number or a mapping of names to numbers;
     each number is a column of the table"""
+    looks: Looks | None = None
+    """of a run that keeps several sets, evaluate in full only the one that looks choose, and the last; None: all"""
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:
-        return self._at_default("precision", "metrics")
+        return self._at_default("precision", "metrics", "looks")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -76,6 +91,24 @@ class Evaluation(Record):
         if len(set(self.metrics)) != len(self.metrics):
             raise UserError(f"evaluation.metrics names one metric twice: {', '.join(self.metrics)}")
         return self
+
+    def unseen_by(self, run: Run) -> tuple[Network, ...]:
+        """The networks that a run does not distil with; all where there is no other."""
+        return tuple(network for network in self.networks if network.name != run.backbone.name) or self.networks
+
+    def shortened(self, run: Run, networks: tuple[Network, ...], epochs: int, repeats: int) -> Self:
+        """What is left of it for one run where trainings are short and tested on held-out images alone."""
+        return self.decided_for(run).replace(networks=networks, epochs=epochs, repeats=repeats, looks=None)
+
+    def looking(self, run: Run) -> Self | None:
+        """The looks at the sets of a run; None: each is evaluated in full."""
+        if self.looks is None or len(run.snapshot_steps) == 1:
+            return None
+        backbone = tuple(network for network in self.networks if network.key == run.backbone.key)
+        unseen = [network for network in self.unseen_by(run) if network not in backbone][: self.looks.networks]
+        short = self.shortened(run, (*backbone, *unseen), self.looks.epochs, self.looks.repeats)
+        # What is done with test images is no part of it.
+        return short.replace(test_images=None, metrics=())
 
     def learning_rate(self, network: Network) -> float:
         """Base learning rate of a network."""
@@ -137,6 +170,11 @@ class Sweep(Record):
         if len({evaluation.content_id for evaluation in self.evaluations}) < len(self.evaluations):
             raise UserError("Two evaluations of the sweep are the same: leave one out")
         for run in self.runs:
+            if any(evaluation.looking(run) for evaluation in self.evaluations) and not run.held_out:
+                raise UserError(
+                    f"{run.label} keeps no training images for looks to test on: set held_out, images of a class that "
+                    "it is not distilled from."
+                )
             for teachers in filter(None, (evaluation.teachers_of(run) for evaluation in self.evaluations)):
                 check_judges(teachers)
         return self

@@ -1,7 +1,7 @@
 """A search whose rung evaluations are made up, and how a test goes through its study."""
 
 from glad_ray.engine.search.study import Study
-from glad_ray.results import RungEvaluation, write_rung
+from glad_ray.results import Look, write_look
 from glad_ray.spec import (
     DM,
     Evaluation,
@@ -41,7 +41,7 @@ def accuracy(stop):
 
 def evaluations_of(stop):
     return {
-        network.key: RungEvaluation(accuracies=(accuracy(stop),) * stop.evaluation.repeats, seconds=1.0)
+        network.key: Look(accuracies=(accuracy(stop),) * stop.evaluation.repeats, seconds=1.0)
         for network in stop.evaluation.networks
     }
 
@@ -49,7 +49,7 @@ def evaluations_of(stop):
 def keep(storage, stop):
     """As the task of a rung evaluation does, before anybody is told."""
     for key, evaluation in evaluations_of(stop).items():
-        write_rung(storage, storage.rung_path(stop.run.run_id, stop.step, stop.evaluation.content_id, key), evaluation)
+        write_look(storage, storage.look_path(stop.run.run_id, stop.step, stop.evaluation.content_id, key), evaluation)
 
 
 def finish(study):

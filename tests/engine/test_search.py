@@ -16,7 +16,7 @@ from glad_ray.engine.search.run_search import plan_winner, run_search
 from glad_ray.progress.events import ExpertEpoch, RunProgressed, TrialFailed, TrialSeen, TrialsFound
 from glad_ray.progress.search_reporter import SearchReporter
 from glad_ray.progress.view import LiveView, PlainView
-from glad_ray.results import Progress, read_results, read_rung, read_trials
+from glad_ray.results import Progress, read_look, read_results, read_trials
 from glad_ray.spec import FloatRange
 from glad_ray.storage import Storage
 from tests.engine import tiny
@@ -32,10 +32,10 @@ def run(search, storage, view, *, on_ray=False):
     return run_search(search, storage, where=None, alone=False, address=None, device=device, view=view)
 
 
-def rung_evaluations(storage):
+def lookss(storage):
     """Every rung evaluation that was kept, by its path, without what it took."""
     paths = [path for path in storage.tree("runs") if "/looks/" in path and not path.endswith(".partial")]
-    return {path: read_rung(storage, path).accuracies for path in paths}
+    return {path: read_look(storage, path).accuracies for path in paths}
 
 
 def told(storage):
@@ -101,7 +101,7 @@ def test_no_test_image_decides(undisturbed, storage, monkeypatch):
 
     monkeypatch.setattr("glad_ray.engine.real_images.load_dataset", wrong)
     assert run(tiny.SEARCH, storage, Recorded()).winner.run == found.winner.run
-    assert rung_evaluations(storage) == rung_evaluations(undisturbed[1])
+    assert lookss(storage) == lookss(undisturbed[1])
 
 
 @pytest.mark.full
@@ -113,7 +113,7 @@ def test_on_ray(undisturbed, ray_session, storage):
     assert len(rows) == SHORT.trials
     assert {row.run.algorithm.name for row in rows} == {"dm", "mtt"}
     assert not view.of(TrialFailed)
-    ours, theirs = rung_evaluations(storage), rung_evaluations(expected)
+    ours, theirs = lookss(storage), lookss(expected)
     both = ours.keys() & theirs.keys()
     assert len(both) >= 4, "trials draw alike until what was seen differs, by the order in which it was"
     assert {path: ours[path] for path in both} == {path: theirs[path] for path in both}
@@ -171,7 +171,7 @@ def _started(folder, *words):
 
 
 def _kept(storage):
-    return len(rung_evaluations(storage)) if storage.exists("runs") else 0
+    return len(lookss(storage)) if storage.exists("runs") else 0
 
 
 @pytest.mark.fault
@@ -194,7 +194,7 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(undisturbed, tmp_pat
     assert process.returncode == 0, said
     assert kills >= 2
     assert told(storage) == told(expected)
-    assert rung_evaluations(storage) == rung_evaluations(expected)
+    assert lookss(storage) == lookss(expected)
     assert storage.exists(Storage.REPORT_SEARCH)
     winner = max(read_trials(storage), key=lambda row: row.full_accuracy or 0)
     tested = {row["run_id"] for row in read_results(storage).to_pylist()}

@@ -136,7 +136,7 @@ def test_killed_while_several_are_under_way(storage):
     assert again.next().trial > max(stop.trial for stop in first)
 
 
-def test_a_rung_evaluation_that_was_ended_goes_on_with_the_next_command(storage):
+def test_a_looks_that_was_ended_goes_on_with_the_next_command(storage):
     study = opened(SEARCH, storage)
     stop = study.next()
     study.given_back(stop)

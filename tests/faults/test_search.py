@@ -10,7 +10,7 @@ import pytest
 
 from glad_ray.engine.search.run_search import run_search
 from glad_ray.progress.events import Retried, TrialFailed
-from glad_ray.results import read_rung, read_trials
+from glad_ray.results import read_look, read_trials
 from tests.engine import tiny
 from tests.faults.processes import Killer, until
 from tests.recorded import Recorded
@@ -25,10 +25,10 @@ def ended(storage):
     return {number: (row.state, row.run, row.parameters, row.rung_accuracies) for number, row in rows.items()}
 
 
-def rung_evaluations(storage):
+def lookss(storage):
     """Every rung evaluation that was kept, as far as it was made."""
     paths = [path for path in storage.tree("runs") if "/looks/" in path and not path.endswith(".partial")]
-    return {path: read_rung(storage, path) for path in paths}
+    return {path: read_look(storage, path) for path in paths}
 
 
 def goes_on(before, after):
@@ -39,7 +39,7 @@ def goes_on(before, after):
 
 def kill(driver, storage, enough):
     """With all that it started, as soon as there are so many rung evaluations."""
-    until(lambda: len(rung_evaluations(storage)) >= enough or driver.poll() is not None)
+    until(lambda: len(lookss(storage)) >= enough or driver.poll() is not None)
     assert driver.poll() is None
     os.killpg(driver.pid, signal.SIGKILL)
 
@@ -73,7 +73,7 @@ def test_a_search_is_killed_with_all_its_processes(storage, seen, tmp_path):
         if number < KILLS:
             kill(driver, storage, len(kept) + 3)
         code = driver.wait()
-        now, have = ended(storage), rung_evaluations(storage)
+        now, have = ended(storage), lookss(storage)
         assert before.items() <= now.items(), "no trial that had ended is lost, or another"
         assert all(goes_on(each, have[path]) for path, each in kept.items()), "no training is made again"
         before, kept = now, have

@@ -10,7 +10,7 @@ from tests.engine import tiny
 WHICH = "generator random StyleGAN-XL on box"
 """how the generator of `replica` is called"""
 KEYS = [network.key for network in tiny.EVALUATION.networks]
-NOTHING = Begun(finished=(), distilled=(), trainings=(), experts={})
+NOTHING = Begun(finished=(), distilled=(), trainings=(), looks=(), experts={})
 
 
 def training(network, step, repeat, seconds=2.0):

@@ -159,7 +159,7 @@ def test_resumed(clock):
     counted = SweepProgress(plan("dm", "mtt", "random"))
     made = tuple((MTT, event.evaluation_id, event.training) for event in trainings(MTT)[:3])
     experts = {MTT.expert_set.content_id: 1}
-    counted.add(Begun(finished=(DM,), distilled=(MTT,), trainings=made, experts=experts))
+    counted.add(Begun(finished=(DM,), distilled=(MTT,), trainings=made, looks=(), experts=experts))
     assert counted.finished == {DM.run_id}
     assert counted.trainings_done == 8 + 3
     assert list(counted.evaluating()) == [(MTT, 3, 8)]
@@ -180,7 +180,7 @@ def test_time_left_at_measured_rates(clock):
     counted.add(RunDistilled(DM))
     # Two networks, two trainings at once, 2 s each: three of eight in 3 s leave five in 5 s, once steps are forgotten.
     counted = SweepProgress(plan("dm"))
-    counted.add(Begun(finished=(), distilled=(DM,), trainings=(), experts={}))
+    counted.add(Begun(finished=(), distilled=(DM,), trainings=(), looks=(), experts={}))
     for number, event in enumerate(trainings(DM)[:6]):
         clock[0] += 0 if number % 2 else 2
         counted.add(event)

@@ -13,7 +13,7 @@ import pytest
 from glad_ray.engine.in_process import run_in_process
 from glad_ray.engine.search.run_search import plan_winner, run_search
 from glad_ray.plan import as_stored, read_plan
-from glad_ray.progress.events import ExpertEpoch, RungTrained, RunProgressed, TrialSeen, TrialsFound
+from glad_ray.progress.events import ExpertEpoch, LookTaken, RunProgressed, TrialSeen, TrialsFound
 from glad_ray.progress.search_status import read_search_status
 from glad_ray.report import write_search_report
 from glad_ray.results import read_results, read_trials
@@ -121,7 +121,7 @@ def test_a_search_goes_on_where_it_was(searched):
     assert first_steps == {1: 3, 3: 3, 4: 1, 5: 1}
     seen = [event.trial for event in view.of(TrialSeen)]
     assert seen == [3, 3, 4, 5, 0, 3, 1]
-    trainings = Counter(trial_of[event.run.run_id] for event in view.of(RungTrained))
+    trainings = Counter(trial_of[event.run.run_id] for event in view.of(LookTaken))
     assert trainings == {0: FULL, 1: FULL, 3: RUNG - 1 + LAST_RUNG + FULL, 4: RUNG, 5: RUNG}
 
 

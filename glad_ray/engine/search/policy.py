@@ -5,13 +5,13 @@ from typing import Any
 
 from typing_extensions import override
 
-from glad_ray.engine.jobs import DistillationJob, DriverJob, ExpertsJob, Job, RungJob
+from glad_ray.engine.jobs import DistillationJob, DriverJob, ExpertsJob, Job, LookJob
 from glad_ray.engine.scheduler import Policy
 from glad_ray.engine.search.study import Study, TrialRung
 from glad_ray.engine.sweep_policy import ExpertsProgress
 from glad_ray.plan import Plan
 from glad_ray.progress.faults import Fault
-from glad_ray.results import RungEvaluation
+from glad_ray.results import Look
 from glad_ray.storage import Storage
 
 
@@ -25,7 +25,7 @@ class SearchPolicy(Policy):
         """that are under way, by the ids of their runs"""
         self._distilling: set[str] = set()
         """ids of those of the runs that are being distilled"""
-        self._evaluations: dict[str, dict[str, RungEvaluation | Fault]] = {}
+        self._evaluations: dict[str, dict[str, Look | Fault]] = {}
         """of runs that are being evaluated, by network"""
         self._awaiting: list[TrialRung] = []
         """whose experts are trained first"""
@@ -73,9 +73,10 @@ class SearchPolicy(Policy):
                 self._distilling.discard(run.run_id)
                 rung = self._rungs[run.run_id]
                 self._evaluations[run.run_id] = {}
-                return [RungJob(run, rung.step, rung.evaluation, each) for each in rung.evaluation.networks]
-            case RungJob():
-                self._evaluated(job, value)
+                return [LookJob(run, (rung.step,), rung.evaluation, each) for each in rung.evaluation.networks]
+            case LookJob():
+                (look,) = value
+                self._evaluated(job, look)
         return ()
 
     @override
@@ -86,7 +87,7 @@ class SearchPolicy(Policy):
             case DistillationJob(run):
                 self._distilling.discard(run.run_id)
                 self.study.failed(self._rungs.pop(run.run_id), fault)
-            case RungJob():
+            case LookJob():
                 self._evaluated(job, fault)
         return ()
 
@@ -96,7 +97,7 @@ class SearchPolicy(Policy):
             case DistillationJob(run):
                 self._distilling.discard(run.run_id)
                 self.study.given_back(self._rungs.pop(run.run_id))
-            case RungJob():
+            case LookJob():
                 self._evaluated(job, Fault("ended before its time", "", "stopped"))
 
     def _distillation(self, rung: TrialRung) -> DistillationJob:
@@ -104,7 +105,7 @@ class SearchPolicy(Policy):
         self._distilling.add(rung.run.run_id)
         return DistillationJob(rung.run, rung.step)
 
-    def _evaluated(self, job: RungJob, value: RungEvaluation | Fault) -> None:
+    def _evaluated(self, job: LookJob, value: Look | Fault) -> None:
         run_id = job.run.run_id
         rung, evaluations = self._rungs[run_id], self._evaluations[run_id]
         evaluations[job.network.key] = value
@@ -117,5 +118,5 @@ class SearchPolicy(Policy):
         elif faults:
             self.study.failed(rung, faults[0])
         else:
-            found = {key: each for key, each in evaluations.items() if isinstance(each, RungEvaluation)}
+            found = {key: each for key, each in evaluations.items() if isinstance(each, Look)}
             self.study.seen(rung, found)

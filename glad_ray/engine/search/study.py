@@ -26,12 +26,12 @@ from glad_ray.plan.stored_ids import StoredIds
 from glad_ray.progress.events import DrawRefused, DrawsEnded, Event, Outcome, TrialFailed, TrialSeen, TrialsFound
 from glad_ray.progress.faults import Fault
 from glad_ray.results import (
+    Look,
     RefusedDraw,
-    RungEvaluation,
     SearchTrial,
     best_in_full,
     read_entry,
-    read_rung,
+    read_look,
     write_refused_draws,
     write_trials,
 )
@@ -89,7 +89,7 @@ class Study:
         """trials that are distilled or evaluated now"""
         self._finals: list[TrialRung] | None = None
         """what is evaluated in full; None: not decided yet"""
-        self._full: dict[int, tuple[Mapping[str, RungEvaluation], float]] = {}
+        self._full: dict[int, tuple[Mapping[str, Look], float]] = {}
         """evaluations in full, and the seconds of distilling before them"""
         self._written = 0.0
         if alone:
@@ -101,7 +101,7 @@ class Study:
         while (at := self._ready.pop(0) if self._ready else self._begin()) is not None:
             self._busy.add(at.trial)
             seen = {
-                network.key: read_rung(self.storage, self._path(at, network.key)) for network in at.evaluation.networks
+                network.key: read_look(self.storage, self._path(at, network.key)) for network in at.evaluation.networks
             }
             if any(len(each.accuracies) < at.evaluation.repeats for each in seen.values()):
                 return at
@@ -122,7 +122,7 @@ class Study:
         """Trials under way that other drivers began."""
         return len(self._trials.of_others())
 
-    def seen(self, at: TrialRung, evaluations: Mapping[str, RungEvaluation]) -> None:
+    def seen(self, at: TrialRung, evaluations: Mapping[str, Look]) -> None:
         """A run was evaluated, with each network; decides how it goes on."""
         self._busy.discard(at.trial)
         accuracy = statistics.fmean(statistics.fmean(each.accuracies) for each in evaluations.values())
@@ -306,7 +306,7 @@ class Study:
         )
 
     def _path(self, at: TrialRung, network: str) -> str:
-        return self.storage.rung_path(at.run.run_id, at.step, at.evaluation.content_id, network)
+        return self.storage.look_path(at.run.run_id, at.step, at.evaluation.content_id, network)
 
 
 def _state(trial: FrozenTrial) -> State:

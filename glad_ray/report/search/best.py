@@ -75,7 +75,7 @@ def on_test_images(search: Search, trial: SearchTrial, rows: Sequence[Mapping[st
     if not accuracies:
         return None
     means = [{key: statistics.fmean(each) for key, each in of_run.items()} for of_run in accuracies.values()]
-    unseen = [network.key for network in search.unseen(trial.run)]
+    unseen = [network.key for network in search.evaluation.unseen_by(trial.run)]
     return Tested(
         seeds=len(means),
         networks={key: interval([of_run[key] for of_run in means]) for key in means[0]},

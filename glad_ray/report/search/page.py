@@ -110,7 +110,7 @@ def _of_the_best(storage: Storage, search: Search, order: Sequence[SearchTrial],
         "full": in_full(best) if best else [],
         "evaluated": sum(bool(trial.full) for trial in order),
         "code": f"{import_line(code)}\n\nrun = {code}" if first else "",
-        "unseen": [network.key for network in search.unseen(first.run)] if first else [],
+        "unseen": [network.key for network in search.evaluation.unseen_by(first.run)] if first else [],
         "tested": on_test_images(search, best, read_results(storage, tell).to_pylist()) if best else None,
     }
 
