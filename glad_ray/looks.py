@@ -25,18 +25,23 @@ class Looked(NamedTuple):
 
 
 def take_looks(
-    run: Run, steps: tuple[int, ...], inputs: Inputs, storage: Storage, *, on_training: Callable[[Looked], bool]
+    run: Run,
+    steps: tuple[int, ...],
+    labels: Labels,
+    inputs: Inputs,
+    storage: Storage,
+    *,
+    on_training: Callable[[Looked], bool],
 ) -> tuple[Look, ...]:
     """Score a run's sets after some steps (each, or the first later one that there is) with one network on held-out
     training images alone; each training is kept, and none is made twice.
 
-    Labels are the set's own where the evaluation has soft ones, else hard. Draws follow as those of `evaluate_set` do.
-    `on_training` is called after each, and ends it by returning true: then `StoppedError` is raised.
+    Draws follow as those of `evaluate_set` do. `on_training` is called after each, and ends it by returning true: then
+    `StoppedError` is raised.
     """
     evaluation, device = inputs.evaluation, inputs.device
     paths = [storage.look_path(run.run_id, step, evaluation.content_id, inputs.network.key) for step in steps]
     looks = [read_look(storage, path) for path in paths]
-    labels: Labels = "own" if evaluation.labels_of(run) == "own" else "hard"
     lr = evaluation.learning_rate(inputs.network)
     ended = False
     for number, (step, path) in enumerate(zip(steps, paths, strict=True)):

@@ -112,7 +112,7 @@ def _take_looks(job: LookJob, context: JobContext) -> tuple[Look, ...]:
     with context.time_limit(), context.share(job) as device:
         dataset, where = context.dataset(job.run), torch.device(device)
         inputs = EvaluationInputs(job.run.run_id, job.evaluation, job.network, dataset, where)
-        return take_looks(job.run, job.steps, inputs, context.storage, on_training=training_ended)
+        return take_looks(job.run, job.steps, job.labels, inputs, context.storage, on_training=training_ended)
 
 
 class Work(NamedTuple):

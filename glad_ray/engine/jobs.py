@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from typing_extensions import override
 
 from glad_ray.progress.faults import Fault
-from glad_ray.spec import Evaluation, ExpertSet, Network, Run, Unit
+from glad_ray.spec import Evaluation, ExpertSet, Labels, Network, Run, Unit
 
 _NOT_OF_MEMORY = ("learning_rates", "iterations", "step_size", "step_size_lr")
 
@@ -149,6 +149,8 @@ class LookJob(Job):
 
     run: Run
     steps: tuple[int, ...]
+    labels: Labels
+    """of the sets: hard, or their own"""
     evaluation: Evaluation
     network: Network
 

@@ -19,7 +19,7 @@ from glad_ray.progress.events import RunDistilled, RunFinished
 from glad_ray.progress.faults import Fault
 from glad_ray.progress.view import View
 from glad_ray.results import clear_failure
-from glad_ray.spec import Evaluation, ExpertSet, Network, Run, Sweep
+from glad_ray.spec import Evaluation, ExpertSet, Labels, Network, Run, Sweep
 from glad_ray.storage import Storage
 
 Finish = Callable[[str, Run, Evaluation, Storage], None]
@@ -187,7 +187,8 @@ class SweepPolicy(Policy):
                 continue
             key = run.run_id, looking.content_id
             if not self._after_looks[key]:
-                jobs += [LookJob(run, run.snapshot_steps, looking, network) for network in looking.networks]
+                labels: Labels = "own" if evaluation.labels_of(run) == "own" else "hard"
+                jobs += [LookJob(run, run.snapshot_steps, labels, looking, each) for each in looking.networks]
                 self._looks_left[key] = len(looking.networks)
             self._after_looks[key].append(evaluation)
         return jobs

@@ -12,6 +12,7 @@ from glad_ray.engine.sweep_policy import ExpertsProgress
 from glad_ray.plan import Plan
 from glad_ray.progress.faults import Fault
 from glad_ray.results import Look
+from glad_ray.spec import Labels
 from glad_ray.storage import Storage
 
 
@@ -73,7 +74,8 @@ class SearchPolicy(Policy):
                 self._distilling.discard(run.run_id)
                 rung = self._rungs[run.run_id]
                 self._evaluations[run.run_id] = {}
-                return [LookJob(run, (rung.step,), rung.evaluation, each) for each in rung.evaluation.networks]
+                labels: Labels = "own" if run.soft_labels else "hard"
+                return [LookJob(run, (rung.step,), labels, rung.evaluation, each) for each in rung.evaluation.networks]
             case LookJob():
                 (look,) = value
                 self._evaluated(job, look)
