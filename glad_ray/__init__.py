@@ -1,7 +1,9 @@
 """glad_ray: a sweep engine for dataset distillation.
 
-What a sweep file needs is here; it loads neither torch nor Ray.
+What a sweep file needs is here; it loads neither torch nor Ray. Neither does what runs a sweep, before it is called.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from glad_ray import module_path
 
@@ -50,6 +52,19 @@ from glad_ray.spec import (  # noqa: E402
 )
 from glad_ray.version import __version__  # noqa: E402
 
+if TYPE_CHECKING:
+    from glad_ray.api import Results, distill, evaluate, load, run, search
+
+_OF_THE_API = ("Results", "distill", "evaluate", "load", "run", "search")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OF_THE_API:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import glad_ray.api
+
+    return getattr(glad_ray.api, name)
+
 
 def main() -> None:
     """Make a sweep file a script, or a search file: `python sweeps/x.py ...` does what `glad-ray sweep sweeps/x.py ...`
@@ -96,6 +111,7 @@ __all__ = [
     "RandomReal",
     "RandomStyleGAN",
     "Resources",
+    "Results",
     "Run",
     "Rung",
     "Search",
@@ -105,6 +121,11 @@ __all__ = [
     "WholeDataset",
     "__version__",
     "baselines",
+    "distill",
+    "evaluate",
     "grid",
+    "load",
     "main",
+    "run",
+    "search",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from glad_ray.errors import StoppedError
-from glad_ray.evaluate import Inputs, evaluate_set, training_set_of, whole_dataset
+from glad_ray.evaluation import Inputs, evaluate_set, training_set_of, whole_dataset
 from glad_ray.looks import looked_step, steps_in_full
 from glad_ray.machine import device_name
 from glad_ray.results import (

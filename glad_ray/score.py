@@ -19,7 +19,7 @@ import torch
 from glad_ray.data import Dataset, load_dataset, test_subset
 from glad_ray.data.prepare import OnProgress
 from glad_ray.errors import DataError, UserError, is_lasting, printable, unreadable
-from glad_ray.evaluate import Inputs, evaluate_set, training_set_of
+from glad_ray.evaluation import Inputs, evaluate_set, training_set_of
 from glad_ray.metrics import metric
 from glad_ray.networks import check_network
 from glad_ray.results import Training, sound_trainings, write_trainings

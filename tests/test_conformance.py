@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from glad_ray.distill import Inputs, build_space, distill, distilled
+from glad_ray.distillation import Inputs, build_space, distill, distilled
 from glad_ray.errors import DataError, RunError
 from glad_ray.experts import ExpertFiles, missing_experts, train_experts
 from glad_ray.generators import build_generator

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from glad_ray.distill import Inputs, build_space, distill
-from glad_ray.evaluate import Inputs as EvaluationInputs
+from glad_ray.distillation import Inputs, build_space, distill
+from glad_ray.evaluation import Inputs as EvaluationInputs
 from glad_ray.experts import ExpertFiles, missing_experts, train_experts
 from glad_ray.generators import build_generator
 from glad_ray.run_evaluation import evaluate_network

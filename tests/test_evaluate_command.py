@@ -10,7 +10,7 @@ import torch
 
 from glad_ray.cli import main
 from glad_ray.errors import RunError
-from glad_ray.evaluate import Inputs, evaluate_set, training_set_of
+from glad_ray.evaluation import Inputs, evaluate_set, training_set_of
 from glad_ray.results import Training, write_trainings
 from glad_ray.score import Scoring
 from glad_ray.spec import Evaluation, Network

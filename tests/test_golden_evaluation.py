@@ -5,8 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-import glad_ray.evaluate
-from glad_ray.evaluate import accuracy, ema_decay, learning_rate_factor, train_network
+import glad_ray.evaluation
+from glad_ray.evaluation import accuracy, ema_decay, learning_rate_factor, train_network
 from glad_ray.networks import build_network, flat_parameters
 from glad_ray.spec import Evaluation, Network
 from tests.golden_numbers import golden, images, set_parameters
@@ -65,13 +65,13 @@ def test_whole_training(precision, monkeypatch):
     network.to(dtype)
     x, test_x = (images(10, 3, 32, 32, setup[salt]).to(dtype) for salt in ("salt_train", "salt_test"))
     labels, losses = torch.arange(10), []
-    train_epoch = glad_ray.evaluate.train_epoch
+    train_epoch = glad_ray.evaluation.train_epoch
 
     def recording_epoch(*arguments, **settings):
         losses.append(train_epoch(*arguments, **settings))
         return losses[-1]
 
-    monkeypatch.setattr(glad_ray.evaluate, "train_epoch", recording_epoch)
+    monkeypatch.setattr(glad_ray.evaluation, "train_epoch", recording_epoch)
     averaged = train_network(
         network,
         x,

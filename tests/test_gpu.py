@@ -5,8 +5,8 @@ import torch
 
 from glad_ray.algorithms import build_algorithm
 from glad_ray.data import by_index, load_dataset, real_images
-from glad_ray.distill import Inputs, build_space, distill
-from glad_ray.evaluate import accuracy, train_network
+from glad_ray.distillation import Inputs, build_space, distill
+from glad_ray.evaluation import accuracy, train_network
 from glad_ray.generator_training import make_generator
 from glad_ray.generators import build_generator
 from glad_ray.generators.random_stylegan import random_state

@@ -5,7 +5,7 @@ import torch
 
 from glad_ray.algorithms.mtt import TrajectoryMatching
 from glad_ray.errors import UserError
-from glad_ray.evaluate import learning_rate_factor, train_network
+from glad_ray.evaluation import learning_rate_factor, train_network
 from glad_ray.networks import build_network, flat_parameters
 from glad_ray.spec import DM, MTT, Evaluation, Experts, Network, Run
 from glad_ray.trajectories import class_probabilities, features

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from glad_ray.data import load_dataset, network_inputs
-from glad_ray.distill import Inputs, build_space, distill
+from glad_ray.distillation import Inputs, build_space, distill
 from glad_ray.exchange import read_image_tensors, with_pictures, write_huggingface, write_image_folder
 from glad_ray.exchange.image_tensors import write_image_tensors
 from glad_ray.experts import ExpertFiles, train_experts

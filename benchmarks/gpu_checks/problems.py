@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from glad_ray.algorithms import build_algorithm
 from glad_ray.data import Dataset, by_index, load_dataset, real_images
-from glad_ray.evaluate import train_network
+from glad_ray.evaluation import train_network
 from glad_ray.generators import GeneratorSpace, InProcessGenerator, Latents, PixelSpace, Space, build_generator
 from glad_ray.networks import Ensemble, build_network, flat_parameters
 from glad_ray.randomness import rng_for
@@ -137,7 +137,7 @@ class Problem:
 
     def steps(self, device: torch.device, count: int, at_step: Callable[[int], None]) -> None:
         """Make `count` steps as a user's run makes them, and call `at_step` with how many there are after each."""
-        from glad_ray.distill import Inputs, distill  # of all that is here, this alone needs scikit-learn
+        from glad_ray.distillation import Inputs, distill  # of all that is here, this alone needs scikit-learn
 
         algorithm = self.run.algorithm.replace(iterations=count)
         with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,7 @@ import torch
 
 import glad_ray
 from glad_ray.data import by_index
-from glad_ray.evaluate import accuracy
+from glad_ray.evaluation import accuracy
 from glad_ray.spec import Network
 from glad_ray.spec.networks import NETWORK_NAMES
 from gpu_checks.check import Check, Measured, Piece, Setting

@@ -1,21 +1,14 @@
-"""What several commands have in common: options, where output goes, the device."""
+"""Options that several commands have in common."""
 
-import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from glad_ray.api.running import check_for_ray, device_named
 from glad_ray.engine.cluster.addresses import check_address
-from glad_ray.engine.cluster.ray_settings import check_ray_settings
-from glad_ray.errors import BudgetError, UserError
-from glad_ray.paths import check_home, expanded
-from glad_ray.plan import Plan
-from glad_ray.progress import formatting
-from glad_ray.spec import Run
-from glad_ray.storage import Storage
+from glad_ray.errors import UserError
+from glad_ray.paths import expanded
 
 Assignments = Annotated[
     list[str],
@@ -49,49 +42,6 @@ InProcess = Annotated[
 DeviceInProcess = Annotated[str, typer.Option("--device", help="With --in-process: cpu, cuda, cuda:<n> or auto.")]
 
 
-def home_expanded(given: Any) -> Any:
-    """What an option or argument was given as a path, or several: a shell leaves the ~ of `--to=~/x` as it is."""
-    if isinstance(given, list | tuple):
-        return [home_expanded(each) for each in given]
-    return expanded(given) if isinstance(given, Path) else given
-
-
-def console() -> Console:
-    """Where output goes; wide enough for whole tables when it is not a terminal."""
-    return Console(width=None if sys.stdout.isatty() else 160, soft_wrap=not sys.stdout.isatty())
-
-
-def say_licences(runs: Iterable[Run]) -> None:
-    """What has to be said of the weights that some runs load."""
-    for note in dict.fromkeys(run.generator.licence for run in runs if run.generator is not None):
-        if note:
-            console().print(note)
-
-
-def run_plan(made: Plan, storage: Storage, address: str | None, device: str | None) -> str | None:
-    """Run a plan through Ray, or in this process on `device`, and show how it goes; returns the budget that ended it,
-    if one did.
-    """
-    from glad_ray.progress.sweep_reporter import make_view
-
-    with make_view(made) as view:
-        if device is None:
-            from glad_ray.engine.on_ray.run import run_on_ray
-
-            return run_on_ray(made, storage, address=address, view=view)
-        from glad_ray.engine.in_process import run_in_process
-
-        return run_in_process(made, storage, device=device, view=view)
-
-
-def check_spent(budget: str | None) -> None:
-    """Raise `BudgetError` if a budget ended it before all was done."""
-    if budget is not None:
-        raise BudgetError(
-            f"{formatting.spent(budget)}: nothing is lost, and the same command goes on with what is left."
-        )
-
-
 def device_in_process(in_process: bool, name: str) -> str | None:
     """The device of a word with --in-process; None on Ray, where shares of GPUs are asked for instead."""
     if in_process:
@@ -100,19 +50,12 @@ def device_in_process(in_process: bool, name: str) -> str | None:
         raise UserError(
             f"--device {name} goes with --in-process: add that, or on Ray --set resources.trial.gpus=<share>."
         )
-    check_ray_settings()
-    check_home("Ray")
+    check_for_ray()
     return None
 
 
-def say(sentence: str) -> None:
-    """Say what is waited for, beside what a command prints."""
-    print(sentence, file=sys.stderr, flush=True)
-
-
-def device_named(name: str) -> str:
-    """The device of a word, found to be there; raises `UserError` otherwise."""
-    from glad_ray.machine import keep_freed_memory, open_device
-
-    keep_freed_memory()
-    return str(open_device(name))
+def home_expanded(given: Any) -> Any:
+    """What an option or argument was given as a path, or several: a shell leaves the ~ of `--to=~/x` as it is."""
+    if isinstance(given, list | tuple):
+        return [home_expanded(each) for each in given]
+    return expanded(given) if isinstance(given, Path) else given

@@ -6,14 +6,13 @@ from typing import Annotated
 
 import typer
 
+from glad_ray.api.running import console, say
 from glad_ray.cli.common import (
     Address,
     DeviceInProcess,
     InProcess,
-    console,
     device_in_process,
     home_expanded,
-    say,
 )
 from glad_ray.errors import BudgetError, UserError
 from glad_ray.progress.driver import driving

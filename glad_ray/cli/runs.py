@@ -6,23 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.progress import Progress
 
+from glad_ray.api.commands import distill_to_the_end, score_to_the_end
+from glad_ray.api.running import check_spent, console, run_plan, say
 from glad_ray.cli.common import (
     Address,
     Assignments,
     Device,
     DeviceInProcess,
     InProcess,
-    check_spent,
-    console,
     device_in_process,
-    device_named,
     home_expanded,
-    run_plan,
-    say,
-    say_licences,
 )
-from glad_ray.errors import RunError, UserError
-from glad_ray.plan import as_stored, make_plan, plan_experts
+from glad_ray.errors import UserError
+from glad_ray.plan import as_stored, plan_experts
 from glad_ray.progress.driver import driving
 from glad_ray.spec import DATASETS, Evaluation, Experts, ExpertSet, Network, RandomStyleGAN, Run, Sweep, dataset_facts
 from glad_ray.spec.algorithms import ALGORITHMS
@@ -112,19 +108,8 @@ def distill(
     fields: dict[str, Any] = {"algorithm": algorithm, "dataset": dataset, "space": space, "images_per_class": ipc}
     run = Run(**fields, seed=seed, generator=prior)
     one = override_sweep(Sweep(name="distill", runs=(run,)), assignments)
-    if one.runs[0].ipc is None:
-        raise UserError("The whole dataset has no set to make: name it in a sweep, where networks are trained on it.")
-
-    from glad_ray.engine.in_process import distill_in_process
-    from glad_ray.progress.sweep_reporter import make_view
-
-    where, kept = device_named(device), Storage.open(storage)
-    say_licences(one.runs)
-    made = as_stored(make_plan(one), kept)
-    with driving(kept, say), make_view(made) as view:
-        budget = distill_in_process(made, kept, device=where, view=view)
-    check_spent(budget)
-    console().print(f"The synthetic set is {kept}/{kept.synthetic_set_path(made.runs[0].run_id)}")
+    made, kept = distill_to_the_end(one, storage, device)
+    console().print(f"The synthetic set is {kept}/{kept.synthetic_set_path(made.run_id)}")
 
 
 def evaluate(
@@ -167,27 +152,8 @@ def evaluate(
         assignments,
     ).evaluations[0]
 
-    from glad_ray.engine.scoring import score_in_process
-    from glad_ray.progress.scoring_reporter import scoring_reporter
-    from glad_ray.progress.view import view_of
-
-    made, where = _read_set(synthetic_set, dataset, labels, label_kind, temperature, whitening), device_named(device)
-    reporter = scoring_reporter(made.run, evaluation)
-    try:
-        with view_of(reporter, transient=True) as view:
-            score_in_process(made, evaluation, storage, device=where, view=view)
-    finally:
-        # Whatever ended it, what was finished is shown.
-        if reporter.trainings or reporter.failed:
-            console().print(reporter.table(str(synthetic_set)))
-            if (metrics := reporter.metrics_table()) is not None:
-                console().print(metrics)
-    if reporter.failed:
-        failed = "; ".join(f"{network.title}: {error}" for network, error in reporter.failed.items())
-        raise RunError(
-            f"{len(reporter.failed)} of {len(evaluation.networks)} networks failed ({failed}): what the table shows "
-            "is kept, and the same command tries again what failed."
-        )
+    made = _read_set(synthetic_set, dataset, labels, label_kind, temperature, whitening)
+    score_to_the_end(made, evaluation, storage, device, str(synthetic_set))
 
 
 def export(

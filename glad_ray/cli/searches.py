@@ -1,35 +1,25 @@
 """The command of a search: what it found, and how it goes on."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from glad_ray.api.commands import search_to_the_end
 from glad_ray.cli.common import (
     Address,
     DeviceInProcess,
     InProcess,
-    check_spent,
-    console,
     device_in_process,
     home_expanded,
-    run_plan,
-    say,
-    say_licences,
 )
-from glad_ray.errors import GladRayError, UserError
-from glad_ray.plan import as_stored
-from glad_ray.progress.driver import driving
+from glad_ray.errors import UserError
 from glad_ray.results import SearchTrial, read_trials
 from glad_ray.spec.code import as_code
 from glad_ray.spec.overrides import override_search
 from glad_ray.spec.search_check import check_search
-from glad_ray.spec.search_space import representatives
 from glad_ray.spec.sweep_file import load_search
 from glad_ray.storage import Storage
-
-if TYPE_CHECKING:
-    from glad_ray.engine.search.run_search import Found
 
 
 def search(
@@ -78,51 +68,8 @@ def search(
     if best:
         typer.echo(as_code(_best(Storage.open(name, create=False)).run))
         return
-    where, kept = device_in_process(in_process, device), Storage.open(name)
-    with driving(kept, say):
-        say_licences(representatives(made))
-        from glad_ray.engine.search.run_search import plan_winner, run_search
-        from glad_ray.progress.search_reporter import make_search_view
-        from glad_ray.report import write_report, write_search_report
-
-        view = make_search_view(made, kept)
-        found = run_search(made, kept, where=study, alone=alone, address=address, device=where, view=view)
-        budget = found.budget
-        if budget is None and found.winner is not None:
-            plan = as_stored(plan_winner(made, found.winner.run), kept)
-            budget = run_plan(plan, kept, address, where)
-            console().print(f"The report of the winner is {kept}/{write_report(kept)}")
-        console().print(f"The report of the search is {kept}/{write_search_report(kept)}")
-    check_spent(budget)
-    if found.winner is None and found.others:
-        console().print(
-            f"{found.others} trials of other drivers are under way: the one that ends last evaluates the best in full. "
-            "If they are gone for good, give this command --alone."
-        )
-        return
-    _check_begun(found)
-    if found.winner is None:
-        raise GladRayError("No trial came to its end: the report says why.")
-
-
-def _check_begun(found: "Found") -> None:
-    """Say how many draws made no run, and how many trials began if fewer did than were asked for; raises `GladRayError`
-    if that is because of such draws.
-    """
-    refused, few = found.refused, found.begun < found.asked
-    begun = f"{found.begun} of {found.asked} trials began"
-    if few and refused:
-        first = ", ".join(f"{name}={value}" for name, value in refused[0].parameters.items())
-        raise GladRayError(
-            f"{begun}: of {len(refused)} draws no run can be made, of the first ({first}) for this reason: "
-            f"{refused[0].error.rstrip('.')}. The report lists them; narrow the ranges, or bind them with when."
-        )
-    if few:
-        console().print(f"{begun}: nothing was left to draw that had not been drawn before.")
-    elif refused:
-        console().print(
-            f"Of {len(refused)} draws no run can be made: others were drawn in their place, and the report lists them."
-        )
+    where = device_in_process(in_process, device)
+    search_to_the_end(made, Storage.open(name), study, alone, address, where)
 
 
 def _best(storage: Storage) -> SearchTrial:

@@ -7,26 +7,22 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from glad_ray.api.running import console, run_to_the_end, say
 from glad_ray.cli.common import (
     Address,
     Assignments,
     DeviceInProcess,
     InProcess,
-    check_spent,
-    console,
     device_in_process,
     home_expanded,
-    run_plan,
-    say,
-    say_licences,
 )
-from glad_ray.errors import GladRayError, UserError
+from glad_ray.errors import UserError
 from glad_ray.plan import Plan, as_stored, make_plan
 from glad_ray.plan.cluster_file import CLUSTER_VARIABLE, read_node_types
 from glad_ray.plan.machines import NodeType, machines_table
 from glad_ray.plan.show import differences_table, plan_tables
-from glad_ray.progress.driver import driving, look_at_driver
-from glad_ray.results import finished, read_failures
+from glad_ray.progress.driver import look_at_driver
+from glad_ray.results import finished
 from glad_ray.spec import Sweep, dataset_facts
 from glad_ray.spec.overrides import first, only, override_sweep
 from glad_ray.spec.small import small as shrink
@@ -120,7 +116,7 @@ def sweep(
     """Run a sweep and report it; the same command again continues where it stopped, and repeats nothing finished."""
     made = _plan(sweep_file, conditions, wanted_first, assignments, small)
     where = device_in_process(in_process, device)
-    execute(made, Storage.open(_storage_name(made.sweep, storage)), address, where)
+    run_to_the_end(made, Storage.open(_storage_name(made.sweep, storage)), address, where)
 
 
 def status(
@@ -164,25 +160,6 @@ def report(
         console().print(f"The report of the search is {kept}/{write_search_report(kept)}")
     if not searched or kept.exists(Storage.PLAN):
         console().print(f"The report is {kept}/{write_report(kept)}")
-
-
-def execute(made: Plan, storage: Storage, address: str | None, device: str | None) -> None:
-    """Run a plan through Ray, or in this process on `device`, then report it; raises `GladRayError` if a run failed, or
-    a budget ended it.
-    """
-    from glad_ray.report import write_report
-
-    with driving(storage, say):
-        made = as_stored(made, storage)
-        say_licences(made.runs)
-        budget = run_plan(made, storage, address, device)
-        console().print(f"The report is {storage}/{write_report(storage)}")
-    check_spent(budget)
-    damaged: list[str] = []
-    failures = read_failures(storage, damaged.append)
-    failed = len({run.run_id for run in made.runs} & {failure.run_id for failure in failures}) + len(damaged)
-    if failed:
-        raise GladRayError(f"{failed} of {len(made.runs)} runs failed; the report says why.")
 
 
 def finished_runs(made: Plan, storage: Storage) -> set[str]:

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import torch
 
-from glad_ray.distill import Inputs, Steps, build_space, distillation_steps
+from glad_ray.distillation import Inputs, Steps, build_space, distillation_steps
 from glad_ray.engine.context import JobContext
 from glad_ray.engine.jobs import DistillationJob, EvaluationJob, ExpertsJob, Job, LookJob, MeasurementJob, Outcome
 from glad_ray.engine.measuring import measure
 from glad_ray.engine.shares import Measured
-from glad_ray.evaluate import Inputs as EvaluationInputs
+from glad_ray.evaluation import Inputs as EvaluationInputs
 from glad_ray.experts import train_experts
 from glad_ray.looks import Looked, take_looks
 from glad_ray.progress.events import ExpertEpoch, LookTaken, RunProgressed, TrainingDone

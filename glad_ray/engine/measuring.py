@@ -6,11 +6,11 @@ from torch import Tensor
 from typing_extensions import override
 
 from glad_ray.data import Dataset
-from glad_ray.distill import Inputs, build_space, try_steps
+from glad_ray.distillation import Inputs, build_space, try_steps
 from glad_ray.engine.context import JobContext
 from glad_ray.engine.jobs import DistillationJob, EvaluationJob, ExpertsJob
 from glad_ray.engine.shares import Measured
-from glad_ray.evaluate import try_epoch
+from glad_ray.evaluation import try_epoch
 from glad_ray.experts import groups, try_expert_epoch
 from glad_ray.machine import reset_peak_memory
 from glad_ray.networks import build_network, flat_parameters

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Literal, NamedTuple
 
-from glad_ray.distill import distilled
+from glad_ray.distillation import distilled
 from glad_ray.engine.real_images import DataKey
 from glad_ray.errors import RunError
 from glad_ray.plan import Plan, experts_needed

@@ -6,7 +6,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from glad_ray.data import by_index, network_inputs
-from glad_ray.evaluate import accuracy, train_network
+from glad_ray.evaluation import accuracy, train_network
 from glad_ray.generator_training.base import Setting, Tensors
 from glad_ray.generator_training.distances import frechet_distance, precision_and_recall
 from glad_ray.generator_training.samples import samples

@@ -48,6 +48,11 @@ class ScoringReporter(Reporter):
         self._started = self._last = time.monotonic()
 
     @property
+    def all_trainings(self) -> list[Training]:
+        """In the order of their networks and repeats."""
+        return [trained[repeat] for trained in self._trained.values() for repeat in sorted(trained)]
+
+    @property
     def trainings(self) -> int:
         """Trainings that were made, earlier or now."""
         return sum(map(len, self._trained.values()))

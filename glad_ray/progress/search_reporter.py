@@ -14,6 +14,7 @@ from glad_ray.progress.events import (
     DrawRefused,
     DrawsEnded,
     Event,
+    LookTaken,
     RunProgressed,
     TrialFailed,
     TrialSeen,
@@ -64,6 +65,9 @@ class SearchReporter(Reporter):
                 # It may come after what the run's steps led to.
                 if progress.step > self._evaluated_steps.get(run.run_id, 0):
                     self._running[run.run_id] = run, progress
+            case LookTaken():
+                # What all looks at a rung came to is seen of its trial.
+                pass
             case TrialSeen():
                 self._distilled(event.run, event.step)
                 self._seen(event)

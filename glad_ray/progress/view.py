@@ -1,12 +1,13 @@
 """How what goes on is seen: a live table on a terminal, plain lines elsewhere; of what, a reporter says."""
 
+import io
 import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Protocol, Self, final
+from typing import Any, Protocol, Self, final
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -18,6 +19,8 @@ from typing_extensions import override
 from glad_ray.progress.events import Event
 
 _SILENT_SECONDS = 60.0
+_REDRAWN_SECONDS = 0.5
+_NOTEBOOK_ROWS, _NOTEBOOK_COLUMNS = 20, 120
 
 
 class View(Protocol):
@@ -61,10 +64,12 @@ class Reporter(Protocol):
 
 
 def view_of(reporter: Reporter, *, transient: bool = False) -> View:
-    """A live view on a terminal; plain lines when output is piped or in continuous integration.
+    """A live view on a terminal, and in a notebook; plain lines when output is piped or in continuous integration.
 
     `transient`: the live view vanishes at its end, for something else that is printed in its place.
     """
+    if Console().is_jupyter:
+        return NotebookView(reporter, transient=transient)
     live = sys.stdout.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
     return LiveView(reporter, transient=transient) if live else PlainView(reporter)
 
@@ -133,12 +138,69 @@ class LiveView(View):
     def draw(self) -> RenderableType:
         """The table as it is now, no taller than the terminal."""
         with self._lock:
-            rows = list(self.reporter.rows())[: max(1, self.console.height - 4)]
-            head = self.reporter.head()
-        table = Table.grid(padding=(0, 2))
-        for row in rows:
-            table.add_row(*row)
-        return Group(head, table) if rows else head
+            return drawn(self.reporter, max(1, self.console.height - 4))
+
+
+@final
+class NotebookView(View):
+    """A table of what is going on in one output of a notebook's cell, redrawn twice a second while something goes on;
+    notices are printed.
+    """
+
+    def __init__(self, reporter: Reporter, *, transient: bool = False) -> None:
+        self.reporter, self.transient = reporter, transient
+        self._handle: Any = None
+        self._drawn = 0.0
+
+    @override
+    def show(self, event: Event) -> None:
+        self.reporter.add(event)
+        if notice := self.reporter.notice(event):
+            print(notice.plain, flush=True)
+        if time.monotonic() - self._drawn >= _REDRAWN_SECONDS:
+            self._draw(drawn(self.reporter, _NOTEBOOK_ROWS))
+
+    @override
+    def __enter__(self) -> Self:
+        from IPython.display import display
+
+        self._handle = display(_Shown(self.reporter.head()), display_id=True)
+        return self
+
+    @override
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._draw(Text("") if self.transient else self.reporter.summary() or drawn(self.reporter, _NOTEBOOK_ROWS))
+
+    def _draw(self, what: RenderableType) -> None:
+        self._drawn = time.monotonic()
+        self._handle.update(_Shown(what))
+
+
+class _Shown:
+    """What is drawn, as a notebook shows it."""
+
+    def __init__(self, what: RenderableType) -> None:
+        console = Console(file=io.StringIO(), record=True, width=_NOTEBOOK_COLUMNS, force_jupyter=False)
+        console.print(what)
+        self._html = console.export_html(inline_styles=True, code_format="<pre>{code}</pre>", clear=False)
+        self._text = console.export_text()
+
+    def _repr_html_(self) -> str:
+        return self._html
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def drawn(reporter: Reporter, most_rows: int) -> RenderableType:
+    """What is going on now."""
+    rows, head = list(reporter.rows())[:most_rows], reporter.head()
+    table = Table.grid(padding=(0, 2))
+    for row in rows:
+        table.add_row(*row)
+    return Group(head, table) if rows else head
 
 
 def bar(done: float, total: float) -> ProgressBar:

@@ -18,7 +18,7 @@ from glad_ray.report.metrics import MetricTable, metric_tables
 from glad_ray.report.published import Comparison, comparisons
 from glad_ray.report.ranking import Ranked, ranked
 from glad_ray.report.tables import SELECTIONS, Section, sections
-from glad_ray.results import Failure, read_failures, read_results
+from glad_ray.results import Failure, read_failures, read_results, read_run
 from glad_ray.results.parquet import damaged, read_or_tell
 from glad_ray.spec import DatasetFacts, Run, Sweep
 from glad_ray.storage import Storage
@@ -86,7 +86,7 @@ def read_found(storage: Storage) -> Found:
     for folder in storage.list(storage.RUNS):
         run_id = folder.rpartition("/")[2]
         if run_id not in runs and storage.exists(storage.run_path(run_id)):
-            run = read_or_tell(partial(_read_run, storage, run_id), problems.append)
+            run = read_or_tell(partial(read_run, storage, run_id), problems.append)
             if run is not None:
                 runs[run_id] = run
     rows = read_results(storage, problems.append).to_pylist()
@@ -137,10 +137,3 @@ def _read_sweep(storage: Storage) -> Sweep | None:
         return as_stored(Plan(sweep, sweep.runs, ()), storage).sweep
     except (ValueError, KeyError, TypeError, UserError) as error:
         raise damaged(storage, storage.PLAN) from error
-
-
-def _read_run(storage: Storage, run_id: str) -> Run:
-    try:
-        return Run.model_validate_json(storage.read_bytes(storage.run_path(run_id))).stored_as(run_id)
-    except (UserError, ValueError) as error:
-        raise damaged(storage, storage.run_path(run_id)) from error

@@ -18,6 +18,7 @@ from glad_ray.results.ledger import damage, evaluated
 from glad_ray.results.parquet import Tell, damaged, read_or_tell, read_table, to_parquet
 from glad_ray.spec.precision import FP32Precision
 from glad_ray.spec.record import Record
+from glad_ray.spec.run import Run
 from glad_ray.storage import Storage
 from glad_ray.version import __version__
 
@@ -149,6 +150,17 @@ def read_look(storage: Storage, path: str) -> Look:
         return Look.model_validate_json(storage.read_bytes(path))
     except (UserError, ValueError):
         return Look()
+
+
+def read_run(storage: Storage, run_id: str) -> Run:
+    """A run's record; raises `DataError` if there is none, or it is damaged."""
+    path = storage.run_path(run_id)
+    try:
+        return Run.model_validate_json(storage.read_bytes(path)).stored_as(run_id)
+    except DataError:
+        raise
+    except (UserError, ValueError) as error:
+        raise damaged(storage, path) from error
 
 
 def package_versions() -> dict[str, str]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from glad_ray.algorithms import build_algorithm
-from glad_ray.distill import build_space
+from glad_ray.distillation import build_space
 from glad_ray.generators import build_generator
 from glad_ray.networks import build_network, flat_parameters
 from glad_ray.randomness import rng_for

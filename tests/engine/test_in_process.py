@@ -26,7 +26,7 @@ def test_failures_are_recorded_and_others_finish(in_process):
     assert (failed.stage, failed.step) == ("distill", 1)
     assert "not finite at step 1" in failed.error
     assert "RunError" in failed.traceback
-    assert "distill.py" in failed.traceback
+    assert "distillation.py" in failed.traceback
     assert failures[tiny.RUNS["failing experts"].run_id].stage == "experts"
     assert {event.run.run_id for event in view.of(RunFailed)} == failures.keys()
     assert {event.run.run_id for event in view.of(RunFinished)} == {tiny.RUNS[name].run_id for name in tiny.SOUND}

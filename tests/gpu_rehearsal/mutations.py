@@ -53,7 +53,7 @@ DEVICES = (
         "test_waits.py test_a_step and w+",
     ),
     Mutation(
-        "averaged weights on the CPU", "evaluate.py",
+        "averaged weights on the CPU", "evaluation.py",
         "deepcopy(network).requires_grad_(False)", "deepcopy(network).cpu().requires_grad_(False)",
         "test_given_back.py test_an_evaluation",
     ),
@@ -78,7 +78,7 @@ DEVICES = (
         "test_sweep.py stopped",
     ),
     Mutation(
-        "soft labels that stay on the CPU", "evaluate.py",
+        "soft labels that stay on the CPU", "evaluation.py",
         "taught.to(device), synthetic.step", "taught, synthetic.step",
         "test_networks.py soft",
     ),
@@ -93,7 +93,7 @@ DEVICES = (
         "test_networks.py another_package",
     ),
     Mutation(
-        "a set that is written before it has arrived", "distill.py",
+        "a set that is written before it has arrived", "distillation.py",
         "{name: value.cpu() for name, value in state.latents.items()}",
         '{name: value.to("cpu", non_blocking=True) for name, value in state.latents.items()}',
         "test_networks.py together",
@@ -114,7 +114,7 @@ DEVICES = (
         "test_sweep.py second_of_two",
     ),
     Mutation(
-        "a precision that is left to PyTorch", "distill.py",
+        "a precision that is left to PyTorch", "distillation.py",
         "        with fp32_precision(run.precision, device):\n            state = yield",
         "        with contextlib.nullcontext():\n            state = yield",
         "test_given_back.py fp32_precision",
@@ -156,7 +156,7 @@ WAITS = (
         "test_waits.py test_a_step",
     ),
     Mutation(
-        "a wait for the GPU in every step", "distill.py",
+        "a wait for the GPU in every step", "distillation.py",
         "    state.step += 1\n", "    state.step += 1\n    torch.cuda.synchronize()\n",
         "test_waits.py test_a_step",
     ),
@@ -201,7 +201,7 @@ MEMORY = (
         "test_given_back.py autoencoder",
     ),
     Mutation(
-        "the graph of a set that was written", "distill.py",
+        "the graph of a set that was written", "distillation.py",
         "    with torch.no_grad():\n        images = inputs", "    with torch.enable_grad():\n        images = inputs",
         "test_given_back.py test_a_run",
     ),

@@ -2,7 +2,7 @@
 
 import torch
 
-from glad_ray.distill import Inputs, build_space, distill
+from glad_ray.distillation import Inputs, build_space, distill
 from glad_ray.generators import build_generator
 from glad_ray.spec import (
     DC,

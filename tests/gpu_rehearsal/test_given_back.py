@@ -12,7 +12,7 @@ from glad_ray.engine.measuring import try_job
 from glad_ray.engine.on_ray import context
 from glad_ray.engine.replica import computing
 from glad_ray.engine.replica.calls import decode_key
-from glad_ray.evaluate import Inputs
+from glad_ray.evaluation import Inputs
 from glad_ray.experts import train_experts
 from glad_ray.plan import make_plan
 from glad_ray.progress.events import RunFailed, RunFinished

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from glad_ray.algorithms import build_algorithm
-from glad_ray.evaluate import train_network
+from glad_ray.evaluation import train_network
 from glad_ray.networks import build_network
 from glad_ray.spec import DC, DM, MTT, Evaluation, Experts, Network, Run
 from glad_ray.spec.augmentation import DSA

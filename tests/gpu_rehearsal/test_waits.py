@@ -10,7 +10,7 @@ import torch
 
 from glad_ray.augment import OPERATIONS
 from glad_ray.data import by_index, real_images
-from glad_ray.evaluate import accuracy, train_network
+from glad_ray.evaluation import accuracy, train_network
 from glad_ray.experts import train_experts
 from glad_ray.networks import build_network
 from glad_ray.spec import Evaluation

@@ -8,7 +8,7 @@ from glad_ray.data import load_dataset
 from glad_ray.engine.checks import check_networks
 from glad_ray.engine.remaining import remaining_work
 from glad_ray.errors import UserError
-from glad_ray.evaluate import accuracy
+from glad_ray.evaluation import accuracy
 from glad_ray.experts import ExpertFiles, missing_experts, train_experts
 from glad_ray.networks import Ensemble, batch_sizes, build_network, check_network, takes_one_image
 from glad_ray.plan import make_plan, plan_experts

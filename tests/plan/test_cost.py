@@ -7,7 +7,7 @@ from torch.utils.flop_counter import flop_registry
 
 from glad_ray.algorithms import build_algorithm
 from glad_ray.data import by_index, load_dataset, real_images, test_subset
-from glad_ray.evaluate import accuracy, train_network
+from glad_ray.evaluation import accuracy, train_network
 from glad_ray.experts import train_experts
 from glad_ray.generators import GeneratorSpace, build_generator
 from glad_ray.networks import build_network, flat_parameters

@@ -33,7 +33,7 @@ from glad_ray.results import Progress
 from glad_ray.spec import Bundle
 
 if TYPE_CHECKING:
-    from glad_ray.distill import Steps
+    from glad_ray.distillation import Steps
 
 _REPORT_SECONDS = 2.0
 _REPORT_SECONDS_PER_TRIAL = 0.01
