@@ -1,6 +1,7 @@
 """Sweeps, single runs and searches in this process."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from glad_ray.engine.budget import Budget
 from glad_ray.engine.carry_out import Reached, carry_out, perform
@@ -9,8 +10,6 @@ from glad_ray.engine.jobs import Job, Outcome
 from glad_ray.engine.local_executor import LocalContext, LocalExecutor
 from glad_ray.engine.remaining import raise_unless_recorded, remaining_work, show_begun
 from glad_ray.engine.scheduler import Policy, Scheduler
-from glad_ray.engine.search.policy import SearchPolicy
-from glad_ray.engine.search.study import Study
 from glad_ray.engine.shares import ShareTable
 from glad_ray.engine.sweep_policy import SweepPolicy
 from glad_ray.errors import StoppedError
@@ -19,6 +18,9 @@ from glad_ray.progress.faults import Fault
 from glad_ray.progress.view import View
 from glad_ray.run_evaluation import finish_run
 from glad_ray.storage import Storage
+
+if TYPE_CHECKING:
+    from glad_ray.engine.search.study import Study
 
 
 def run_in_process(plan: Plan, storage: Storage, *, device: str, view: View) -> str | None:
@@ -50,11 +52,14 @@ def distill_in_process(plan: Plan, storage: Storage, *, device: str, view: View)
     return spent if policy.unfinished else None
 
 
-def search_in_process(study: Study, checked: CheckedPlan, storage: Storage, *, device: str, view: View) -> str | None:
+def search_in_process(study: "Study", checked: CheckedPlan, storage: Storage, *, device: str, view: View) -> str | None:
     """Distil and evaluate all that a study asks for.
 
     Returns and raises what `run_in_process` does.
     """
+    # A sweep needs neither Optuna nor what keeps its studies.
+    from glad_ray.engine.search.policy import SearchPolicy
+
     spent = _schedule(SearchPolicy(study, checked.plan, storage), checked, storage, device, view)
     return None if study.finished else spent
 

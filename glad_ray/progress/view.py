@@ -63,12 +63,17 @@ class Reporter(Protocol):
         """What it came to; None: nothing is said."""
 
 
+def in_notebook() -> bool:
+    """Whether a notebook's cell shows what is printed."""
+    return Console().is_jupyter
+
+
 def view_of(reporter: Reporter, *, transient: bool = False) -> View:
     """A live view on a terminal, and in a notebook; plain lines when output is piped or in continuous integration.
 
     `transient`: the live view vanishes at its end, for something else that is printed in its place.
     """
-    if Console().is_jupyter:
+    if in_notebook():
         return NotebookView(reporter, transient=transient)
     live = sys.stdout.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
     return LiveView(reporter, transient=transient) if live else PlainView(reporter)

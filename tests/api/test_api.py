@@ -35,9 +35,20 @@ def finished(tmp_path_factory):
     return glad_ray.run(sweep(BASE, MATCHING), where, in_process=True, device="cpu")
 
 
-def test_the_package_loads_neither_torch_nor_ray_before_it_is_asked_to_run():
-    check = "import glad_ray, sys; glad_ray.load, glad_ray.run; print({'torch', 'ray'} & set(sys.modules))"
+@pytest.mark.parametrize(
+    ("used", "without"),
+    [
+        ("glad_ray; glad_ray.load, glad_ray.run", {"torch", "ray", "pandas"}),
+        ("glad_ray.engine.in_process", {"ray", "optuna", "sqlalchemy", "matplotlib", "sklearn", "kornia"}),
+        ("glad_ray.engine.on_ray.run", {"optuna", "sqlalchemy", "matplotlib", "sklearn", "kornia"}),
+    ],
+)
+def test_what_is_loaded_when_it_is_not_needed(used, without):
+    check = f"import {used}\nimport sys; print({without} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_names_of_the_package():
     assert {"run", "search", "distill", "evaluate", "load", "Results"} <= set(glad_ray.__all__)
     with pytest.raises(AttributeError, match="no attribute 'runn'"):
         _ = glad_ray.runn

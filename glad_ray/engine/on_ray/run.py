@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import ray
 from ray import tune
@@ -20,8 +21,6 @@ from glad_ray.engine.on_ray.node_actors import alive_nodes
 from glad_ray.engine.packing import PackingPolicy
 from glad_ray.engine.remaining import raise_unless_recorded, remaining_work, show_begun
 from glad_ray.engine.scheduler import Policy, Scheduler
-from glad_ray.engine.search.policy import SearchPolicy
-from glad_ray.engine.search.study import Study
 from glad_ray.engine.shares import ShareTable
 from glad_ray.engine.sweep_policy import SweepPolicy
 from glad_ray.plan import Plan, write_plan
@@ -29,6 +28,9 @@ from glad_ray.plan.machines import NodeType, held_gpus
 from glad_ray.progress.events import ClusterJoined
 from glad_ray.progress.view import View
 from glad_ray.storage import Storage
+
+if TYPE_CHECKING:
+    from glad_ray.engine.search.study import Study
 
 
 def run_on_ray(
@@ -63,12 +65,15 @@ def run_on_ray(
 
 
 def search_on_ray(
-    study: Study, checked: CheckedPlan, storage: Storage, *, address: str | None, view: View, work: Work = REAL
+    study: "Study", checked: CheckedPlan, storage: Storage, *, address: str | None, view: View, work: Work = REAL
 ) -> str | None:
     """Distil and evaluate all that a study asks for.
 
     Returns and raises what `run_on_ray` does.
     """
+    # A sweep needs neither Optuna nor what keeps its studies.
+    from glad_ray.engine.search.policy import SearchPolicy
+
     budget = Budget(checked.plan.sweep.resources)
     with cluster_for(checked, storage, address, view) as cluster:
         _schedule(SearchPolicy(study, checked.plan, storage), checked, cluster, budget, view, work)

@@ -29,6 +29,7 @@ from glad_ray.engine.jobs import DistillationJob, Ended, Outcome
 from glad_ray.engine.shares import placement_bundle
 from glad_ray.progress.events import Event, RunProgressed
 from glad_ray.progress.faults import LOST, Fault
+from glad_ray.progress.view import in_notebook
 from glad_ray.results import Progress
 from glad_ray.spec import Bundle
 
@@ -169,6 +170,8 @@ class Trials:
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                     callbacks=[callback, *self._callbacks],
                     verbose=0,
+                    # In a notebook Tune's own clears the cell that shows ours; elsewhere `verbose` makes it silent.
+                    progress_reporter=tune.CLIReporter() if in_notebook() else None,
                 ),
             ).fit()
             callback.raise_error()
