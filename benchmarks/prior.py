@@ -103,7 +103,7 @@ class Compared(NamedTuple):
     unseen: Interval
     """accuracy in percent, mean of the networks that did not distil"""
     difference: Interval | None
-    """from pixels of the same algorithm and seed, in points; None: of pixels and of real images themselves"""
+    """in points, from pixels of the same algorithm, steps, images per class and seed; None: of pixels, real images"""
     differences: tuple[float, ...]
     seconds: float
     """of a distillation"""
@@ -138,7 +138,7 @@ def compare(storages: Sequence[Storage]) -> list[Compared]:
     unseen: dict[Setting, dict[int, float]] = {}
     seconds: dict[Setting, list[float]] = defaultdict(list)
     deviations: dict[Setting, list[float]] = defaultdict(list)
-    pixels: dict[tuple[str, int, int], float] = {}
+    pixels: dict[tuple[str, int, int, int], float] = {}
     for storage in storages:
         of_run: dict[str, dict[str, list[dict[str, object]]]] = defaultdict(lambda: defaultdict(list))
         for row in read_results(storage).to_pylist():
@@ -155,10 +155,10 @@ def compare(storages: Sequence[Storage]) -> list[Compared]:
             path = storage.synthetic_set_path(run_id)
             deviations[of].append(float(SyntheticSet.from_bytes(storage.read_bytes(path), path).images.std()))
             if of.generator == PIXELS:
-                pixels.setdefault((of.algorithm, of.images_per_class, run.seed), mean)
+                pixels.setdefault((of.algorithm, of.iterations, of.images_per_class, run.seed), mean)
     made = []
     for of, by_seed in accuracies.items():
-        reference = [pixels.get((of.algorithm, of.images_per_class, seed)) for seed in by_seed]
+        reference = [pixels.get((of.algorithm, of.iterations, of.images_per_class, seed)) for seed in by_seed]
         differences = tuple(
             unseen[of][seed] - other for seed, other in zip(by_seed, reference, strict=True) if other is not None
         )
@@ -177,12 +177,12 @@ def compare(storages: Sequence[Storage]) -> list[Compared]:
     return sorted(made, key=_place)
 
 
-def _place(compared: Compared) -> tuple[int, int, str]:
+def _place(compared: Compared) -> tuple[int, int, int, int, str, str]:
     """Real images first, then by algorithm; pixels before generators."""
     algorithms, generators = list(search_prior.ALGORITHMS), [PIXELS, *search_prior.GENERATORS]
     of = compared.setting
     algorithm = algorithms.index(of.algorithm) if of.algorithm in algorithms else -1
-    return algorithm, generators.index(of.generator), of.space
+    return algorithm, of.images_per_class, of.iterations, generators.index(of.generator), of.space, of.init
 
 
 def plus_minus(value: Interval, sign: str = "") -> str:
@@ -200,6 +200,7 @@ def table(compared: Sequence[Compared]) -> str:
         "images per class",
         "images of",
         "space",
+        "begins at",
         *networks,
         "unseen",
         "less pixels",
@@ -215,6 +216,7 @@ def table(compared: Sequence[Compared]) -> str:
             str(each.setting.images_per_class),
             each.setting.generator,
             each.setting.space,
+            each.setting.init,
             *(f"{each.networks[name]:.1f}" for name in networks),
             plus_minus(each.unseen),
             plus_minus(each.difference, "+") if each.difference else "",
