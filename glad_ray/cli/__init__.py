@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from glad_ray.cli import generators, runs, searches, sweeps
+from glad_ray.cli import first_files, generators, runs, searches, sweeps
 from glad_ray.cli.output import Lasting, open_closed_streams
 from glad_ray.errors import BudgetError, GladRayError, UserError
 from glad_ray.interrupts import first_of_all, raised
@@ -18,11 +18,11 @@ from glad_ray.version import __version__
 app = typer.Typer(
     help="Dataset distillation as one command: a grid of experiments in, a table a reviewer would trust out.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
 for command in (
+    first_files.init,
     sweeps.plan,
     sweeps.sweep,
     searches.search,
