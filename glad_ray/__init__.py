@@ -53,8 +53,14 @@ from glad_ray.spec import (  # noqa: E402
 from glad_ray.version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
-    from glad_ray.api import Results, distill, evaluate, load, run, search
+    from glad_ray.api import Results as Results
+    from glad_ray.api import distill as distill
+    from glad_ray.api import evaluate as evaluate
+    from glad_ray.api import load as load
+    from glad_ray.api import run as run
+    from glad_ray.api import search as search
 
+# Not in __all__: a sweep file that imports everything would have a function search().
 _OF_THE_API = ("Results", "distill", "evaluate", "load", "run", "search")
 
 
@@ -64,6 +70,10 @@ def __getattr__(name: str) -> Any:
     import glad_ray.api
 
     return getattr(glad_ray.api, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_OF_THE_API})
 
 
 def main() -> None:
@@ -76,7 +86,8 @@ def main() -> None:
     from glad_ray.spec.sweep_file import check_main_guard
 
     check_main_guard()
-    command = "search" if hasattr(sys.modules["__main__"], "search") else "sweep"
+    file = vars(sys.modules["__main__"])
+    command = "search" if "search" in file and "sweep" not in file else "sweep"
     sys.exit(main([command, *sys.argv]))
 
 
@@ -111,7 +122,6 @@ __all__ = [
     "RandomReal",
     "RandomStyleGAN",
     "Resources",
-    "Results",
     "Run",
     "Rung",
     "Search",
@@ -121,11 +131,6 @@ __all__ = [
     "WholeDataset",
     "__version__",
     "baselines",
-    "distill",
-    "evaluate",
     "grid",
-    "load",
     "main",
-    "run",
-    "search",
 ]

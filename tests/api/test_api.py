@@ -49,7 +49,7 @@ def test_what_is_loaded_when_it_is_not_needed(used, without):
 
 
 def test_names_of_the_package():
-    assert {"run", "search", "distill", "evaluate", "load", "Results"} <= set(glad_ray.__all__)
+    assert {"run", "search", "distill", "evaluate", "load", "Results"} <= set(dir(glad_ray))
     with pytest.raises(AttributeError, match="no attribute 'runn'"):
         _ = glad_ray.runn
 
