@@ -28,6 +28,8 @@ class Budget:
     augmentation: str
     epochs: str
     schedule: str
+    looked: bool
+    """whether short looks chose which of a run's sets are evaluated"""
     repeats: int
     test_images: str
     learning_rates: str
@@ -55,6 +57,7 @@ def _budget(evaluation_id: str, rows: Sequence[Mapping[str, Any]], runs: Mapping
         augmentation=_either(wording.augmentation(row["augmentation"]) for row in rows),
         epochs=_epochs(rows),
         schedule=_either(row["evaluation_schedule"] for row in rows),
+        looked=any(row["selection"] == "looks" for row in rows),
         repeats=repeats,
         test_images=_test_images(rows, runs),
         learning_rates=_learning_rates(rates),

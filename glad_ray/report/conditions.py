@@ -6,7 +6,7 @@ from typing import Any
 
 from glad_ray.report import wording
 
-_SHORT_TRAITS, _ALL_TRAITS = 4, 8
+_SHORT_TRAITS, _ALL_TRAITS = 4, 9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +54,9 @@ def evaluation_names(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """By evaluation id, what distinguishes an evaluation from the others: `soft labels, no augmentation`.
 
     Empty if there is one evaluation only. They are compared on the runs that all of them scored, if there are any; the
-    whole dataset, whose labels and epochs are its own, does not count. Networks, learning rates, test images
-    and repeats are named only where the rest does not tell them apart, and the id where nothing does.
+    whole dataset, whose labels and epochs are its own, does not count. What chooses a step, networks,
+    learning rates, test images and repeats are named only where the rest does not tell them apart, and the id where
+    nothing does.
     """
     of: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -91,6 +92,7 @@ def _traits(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
         wording.augmentation(*augmentations) if len(augmentations) == 1 else "each run’s augmentation",
         " or ".join(map(wording.count, epochs)) + (" epoch" if epochs == [1] else " epochs"),
         " or ".join(sorted({row["evaluation_schedule"] for row in rows})) + " schedule",
+        "a step chosen by looks" if any(row["selection"] == "looks" for row in rows) else "every kept step",
         "networks " + ", ".join(networks),
         "learning rates " + ", ".join(f"{wording.network_name(network)} {rate:g}" for network, rate in rates),
         " or ".join("all" if images is None else wording.count(images) for images in tested) + " test images",

@@ -9,9 +9,11 @@ from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.errors import UserError
 from glad_ray.plan import make_plan, write_plan
 from glad_ray.plan.cost import evaluate_flops
+from glad_ray.plan.show import plan_tables
 from glad_ray.progress.events import LookTaken, RunFailed, RunFinished, TrainingDone
 from glad_ray.progress.status import read_status
 from glad_ray.progress.sweep_progress import SweepProgress
+from glad_ray.report import write_report
 from glad_ray.results import Look, read_failures, read_results, read_trainings, write_look
 from glad_ray.spec import DM, Looks, Network, Sweep
 from glad_ray.storage import Storage
@@ -209,6 +211,15 @@ def test_looks_are_counted_and_are_in_the_estimate(looked):
     assert evaluate_flops(RUN, WHOLE) * 2 / 3 < evaluate_flops(RUN, LOOKING) < evaluate_flops(RUN, WHOLE)
     write_plan(plan(), storage)
     assert read_status(storage).sweep_progress.trainings_done == counted.trainings_total
+
+
+def test_the_plan_and_the_report_say_what_is_evaluated(looked):
+    storage, _ = looked
+    said = [part for part in plan_tables(plan(), set()) if isinstance(part, str)]
+    assert any("Looks: trainings of 2 epochs on every kept set" in sentence for sentence in said)
+    page = storage.read_bytes(write_report(storage)).decode()
+    assert "Step chosen by short looks on held-out training images" in page
+    assert "<dt>Kept sets</dt><dd>the last, and the one that short looks" in page
 
 
 def test_looks_of_a_run_under_way_are_in_its_status(storage, view):
