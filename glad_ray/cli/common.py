@@ -42,6 +42,22 @@ InProcess = Annotated[
 DeviceInProcess = Annotated[str, typer.Option("--device", help="With --in-process: cpu, cuda, cuda:<n> or auto.")]
 
 
+StopAfterFailures = Annotated[
+    int | None,
+    typer.Option(
+        "--stop-after-failures",
+        metavar="N",
+        min=1,
+        help="Start nothing new once so many runs have failed; what is under way is kept. The same command goes on.",
+    ),
+]
+
+
+def with_failures(assignments: list[str], most: int | None) -> list[str]:
+    """Assignments, with what --stop-after-failures says."""
+    return assignments if most is None else [*assignments, f"resources.failures={most}"]
+
+
 def device_in_process(in_process: bool, name: str) -> str | None:
     """The device of a word with --in-process; None on Ray, where shares of GPUs are asked for instead."""
     if in_process:

@@ -6,12 +6,15 @@ from typing import Annotated
 import typer
 
 from glad_ray.api.commands import search_to_the_end
+from glad_ray.cli.at_the_end import OnEnd, then
 from glad_ray.cli.common import (
     Address,
     DeviceInProcess,
     InProcess,
+    StopAfterFailures,
     device_in_process,
     home_expanded,
+    with_failures,
 )
 from glad_ray.errors import UserError
 from glad_ray.results import SearchTrial, read_trials
@@ -57,19 +60,23 @@ def search(
     best: Annotated[
         bool, typer.Option("--best", help="Only print the best run found so far, ready to paste into a sweep.")
     ] = False,
+    stop_after_failures: StopAfterFailures = None,
+    on_end: OnEnd = None,
     address: Address = None,
     in_process: InProcess = False,
     device: DeviceInProcess = "auto",
 ) -> None:
     """Search runs for the best; the same command again continues where it stopped, and repeats nothing finished."""
-    made = override_search(load_search(search_file), assignments)
+    made = override_search(load_search(search_file), with_failures(assignments, stop_after_failures))
     check_search(made)
     name = storage if storage is not None else f"runs/{made.name}"
     if best:
         typer.echo(as_code(_best(Storage.open(name, create=False)).run))
         return
     where = device_in_process(in_process, device)
-    search_to_the_end(made, Storage.open(name), study, alone, address, where)
+    kept = Storage.open(name)
+    with then(on_end, kept):
+        search_to_the_end(made, kept, study, alone, address, where)
 
 
 def _best(storage: Storage) -> SearchTrial:

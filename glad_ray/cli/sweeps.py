@@ -8,13 +8,16 @@ import typer
 from rich.markup import escape
 
 from glad_ray.api.running import console, run_to_the_end, say
+from glad_ray.cli.at_the_end import OnEnd, then
 from glad_ray.cli.common import (
     Address,
     Assignments,
     DeviceInProcess,
     InProcess,
+    StopAfterFailures,
     device_in_process,
     home_expanded,
+    with_failures,
 )
 from glad_ray.errors import UserError
 from glad_ray.plan import Plan, as_stored, make_plan
@@ -109,14 +112,19 @@ def sweep(
     conditions: Conditions = [],  # noqa: B006
     wanted_first: First = [],  # noqa: B006
     small: Small = False,
+    stop_after_failures: StopAfterFailures = None,
+    on_end: OnEnd = None,
     address: Address = None,
     in_process: InProcess = False,
     device: DeviceInProcess = "auto",
 ) -> None:
     """Run a sweep and report it; the same command again continues where it stopped, and repeats nothing finished."""
+    assignments = with_failures(assignments, stop_after_failures)
     made = _plan(sweep_file, conditions, wanted_first, assignments, small)
     where = device_in_process(in_process, device)
-    run_to_the_end(made, Storage.open(_storage_name(made.sweep, storage)), address, where)
+    kept = Storage.open(_storage_name(made.sweep, storage))
+    with then(on_end, kept):
+        run_to_the_end(made, kept, address, where)
 
 
 def status(

@@ -9,10 +9,11 @@ _SECONDS_PER_HOUR = 3600.0
 
 
 class Budget:
-    """Hours on the clock, and hours of GPUs that units of work held."""
+    """Hours on the clock, hours of GPUs that units of work held, and runs that failed."""
 
     def __init__(self, resources: Resources, clock: Callable[[], float] = time.monotonic) -> None:
         self._hours, self._gpu_hours, self._clock = resources.hours, resources.gpu_hours, clock
+        self._failures, self._failed = resources.failures, set[Hashable]()
         self._began = clock()
         self._held: dict[Hashable, tuple[float, float]] = {}
         """GPUs, and since when, by unit of work"""
@@ -33,6 +34,10 @@ class Budget:
         gpus, since = self._held.pop(unit, (0.0, 0.0))
         self._gpu_seconds += gpus * (self._clock() - since)
 
+    def failed(self, what: Hashable) -> None:
+        """A run, or what it needs, has failed for good; the same one again counts once."""
+        self._failed.add(what)
+
     @property
     def gpu_hours(self) -> float:
         """Held so far."""
@@ -47,4 +52,6 @@ class Budget:
             return f"the {self._hours:g} hours that this command may take (resources.hours)"
         if self._gpu_hours is not None and self.gpu_hours >= self._gpu_hours:
             return f"the {self._gpu_hours:g} GPU hours that this command may take (resources.gpu_hours)"
+        if self._failures is not None and len(self._failed) >= self._failures:
+            return f"the {self._failures} failures that this command may have (resources.failures)"
         return None

@@ -194,6 +194,8 @@ class Scheduler:
         elif fault.kind == "stopped" or (self.ending and fault.kind == "infrastructure"):
             self.policy.interrupted(job)
         else:
+            if not isinstance(job, DriverJob):
+                self.budget.failed(job.run.run_id if hasattr(job, "run") else job.key)
             self._submit_all(self.policy.failed(job, fault.after(each.attempts.number), outcome.step))
 
     def _passes(self, each: _UnderWay, fault: Fault) -> bool:

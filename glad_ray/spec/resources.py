@@ -103,6 +103,8 @@ class Resources(Record):
     trainings under way come to their end, and the report says what is left. None: no bound"""
     gpu_hours: float | None = Field(default=None, gt=0)
     """the same for GPUs that units of work hold, in hours of a whole one, idle replicas left out"""
+    failures: int | None = Field(default=None, ge=1)
+    """the same once so many runs have failed for good, each counted once, with the sets of experts that have"""
     max_trials: int | None = Field(default=None, ge=1)
     """distillations at once, whatever there is room for; None: no such bound"""
     experts_together: int = Field(default=1, ge=1)

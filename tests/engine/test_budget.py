@@ -6,9 +6,10 @@ from glad_ray.engine.budget import Budget
 from glad_ray.engine.in_process import distill_in_process, run_in_process
 from glad_ray.engine.on_ray.run import run_on_ray
 from glad_ray.experts import missing_experts
+from glad_ray.plan import make_plan
 from glad_ray.progress.events import Ending, RunDistilled, RunFailed, RunFinished, RunProgressed, TrainingDone
 from glad_ray.results import read_entry, read_failures
-from glad_ray.spec import Resources
+from glad_ray.spec import Resources, Sweep
 from tests.engine import tiny
 
 
@@ -136,3 +137,32 @@ def test_experts_are_not_begun_on_ray(storage, view, spend):
     experts = tiny.RUNS["mtt"].expert_set
     assert run_on_ray(tiny.experts(experts), storage, address=None, view=view) == "the hours of this test"
     assert missing_experts(storage, experts) == [0, 1]
+
+
+def test_runs_that_failed():
+    budget = Budget(Resources(failures=2), Clock())
+    for _ in range(3):
+        budget.failed("one")
+    assert budget.spent is None
+    budget.failed("two")
+    assert budget.spent == "the 2 failures that this command may have (resources.failures)"
+
+
+def test_nothing_new_begins_after_so_many_failures(storage, view):
+    failing = tiny.RUNS["failing"]
+    runs = tuple(failing.replace(seed=seed) for seed in range(4))
+    sweep = Sweep(
+        name="failing",
+        runs=(*runs, tiny.RUNS["random"]),
+        evaluations=tiny.EVALUATION,
+        resources=Resources(failures=2),
+        first=("seed=0", "seed=1"),
+    )
+    said = run_in_process(make_plan(sweep), storage, device="cpu", view=view)
+    assert said == "the 2 failures that this command may have (resources.failures)"
+    assert len(view.of(Ending)) == 1
+    assert len(read_failures(storage)) == 2
+    # What is wrong is mended, or it is let go on.
+    assert run_in_process(make_plan(sweep.replace(resources=Resources())), storage, device="cpu", view=view) is None
+    assert len(read_failures(storage)) == 4
+    assert {event.run for event in view.of(RunFinished)} == {tiny.RUNS["random"]}
