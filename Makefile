@@ -1,6 +1,6 @@
 # `make demo` runs the quickstart sweep, `make prior` trains the bundled generator. `make test` checks every promise once,
 # `make test-all` in every combination too, `make test-faults` whatever may be killed or filled, `make test-cluster`
-# clusters of hosts that it makes. All set up what they need in .venv, once.
+# clusters of hosts that it makes. `make bench` measures speed. All set up what they need in .venv, once.
 
 PYTHON ?= python3
 VENV := .venv
@@ -23,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PRIOR := glad_ray/stylegan/fashion_mnist_prior
 PRIOR_STEPS := 2800
 
-.PHONY: demo prior test test-all test-gpu test-full test-faults test-cluster setup clean
+.PHONY: demo prior test test-all test-gpu test-full test-faults test-cluster bench setup clean
 
 demo: $(READY)
 	$(BIN)/glad-ray sweep sweeps/quickstart.py
@@ -63,6 +63,12 @@ test-faults: $(READY)
 test-cluster: $(READY_FOR_CLUSTER)
 	tests/cluster/install.sh $(FOR_CLUSTER)
 	$(SUDO) env OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s tests/cluster --page docs/test-cluster.md
+
+# The speed of the core on a CPU, in under 20 minutes on two cores; writes docs/performance.md. REFERENCE=<folder> measures
+# a checkout of the released code too, BEFORE=<folder> another checkout of this package.
+bench: $(READY)
+	$(BIN)/python benchmarks/core_speed.py --page docs/performance.md \
+		$(if $(REFERENCE),--reference $(REFERENCE)) $(if $(BEFORE),--before $(BEFORE))
 
 setup: $(READY)
 

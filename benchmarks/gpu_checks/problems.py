@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property, lru_cache, partial
 
 import numpy as np
 import torch
@@ -147,14 +147,21 @@ class Problem:
 
     def step_seconds(self, device: torch.device, count: int) -> list[float]:
         """Seconds of each of `count` steps, after two that are not timed."""
-        times: list[float] = []
+        return step_seconds(partial(self.steps, device), device, count)
 
-        def note(step: int) -> None:
-            wait(device)
-            times.append(time.perf_counter())
 
-        self.steps(device, count + 2, note)
-        return [after - before for before, after in itertools.pairwise(times[1:])]
+def step_seconds(steps: Callable[[int, Callable[[int], None]], None], device: torch.device, count: int) -> list[float]:
+    """Seconds of each of `count` steps, after two that are not timed; `steps` makes a number of steps and calls a
+    function after each.
+    """
+    times: list[float] = []
+
+    def note(step: int) -> None:
+        wait(device)
+        times.append(time.perf_counter())
+
+    steps(count + 2, note)
+    return [after - before for before, after in itertools.pairwise(times[1:])]
 
 
 def wait(device: torch.device) -> None:

@@ -3,20 +3,19 @@ pixels, its `epoch` and its `evaluate_synset`.
 
 Its scripts are run unchanged on random images. In their place stand: reading the dataset, its looks at the set between
 steps, and packages that only log (wandb) or that it imports and does not use here (kornia); ema_pytorch, where it is
-missing, by an average of the same updates. A step is what lies between two of its calls that log one. Its generator is
-left to `stylegan_speed.py`. Written for commit fe62863.
+missing, by an average of the same updates. A step ends where it logs its loss. Its generator is left to
+`stylegan_speed.py`. Written for commit fe62863.
 """
 
 import contextlib
 import importlib
 import importlib.util
 import io
-import itertools
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -25,12 +24,13 @@ import torch
 from torch import Tensor, nn
 
 from glad_ray.data import Dataset, normalise
-from glad_ray.spec import DSA
+from glad_ray.spec import DC, DM, DSA, MTT
 from glad_ray.spec.networks import ARCHITECTURES
-from gpu_checks.problems import CLASSES, wait
+from glad_ray.spec.networks.convnet import standard_depth
+from gpu_checks.problems import CLASSES, Problem, step_seconds
 
 _OWN = ("networks", "utils", "glad_utils", "reparam_module", "shared_args", "distill_dc", "distill_dm", "distill_mtt")
-_LOGGED = {"dc": "Loss", "dm": "Loss", "mtt": "Progress"}
+_LOGGED = {"dc": "Loss", "dm": "Loss", "mtt": "Grand_Loss"}
 
 
 class _Enough(BaseException):
@@ -83,15 +83,25 @@ class Reference:
             found["ema_pytorch"].EMA = _Average  # type: ignore[attr-defined]
         return found
 
-    def step_seconds(self, name: str, dataset: Dataset, width: int, depth: int, count: int, **more: Any) -> list[float]:
-        """Seconds of each of `count` steps of `dc`, `dm` or `mtt`, after two that are not timed."""
-        times: list[float] = []
+    def step_seconds(self, problem: Problem, count: int) -> list[float]:
+        """Seconds of each of `count` steps, after two that are not timed."""
+        return step_seconds(partial(self.steps, problem), self.device, count)
+
+    def steps(self, problem: Problem, count: int, at_step: Callable[[int], None]) -> None:
+        """Make `count` steps of a problem in pixels, and call `at_step` with how many there are after each."""
+        algorithm, dataset = problem.run.algorithm, problem.dataset
+        name, width, depth = algorithm.name, problem.run.backbone.width or 128, standard_depth(problem.run.pixels)
+        more = {"syn_steps": algorithm.synthetic_steps} if isinstance(algorithm, MTT) else {}
+        if isinstance(algorithm, DC | DM):
+            more = {"batch_real": algorithm.real_batch_size}
+        made = 0
 
         def note(record: dict[str, Any]) -> None:
+            nonlocal made
             if _LOGGED[name] in record:
-                wait(self.device)
-                times.append(time.perf_counter())
-                if len(times) == count + 3:
+                made += 1
+                at_step(made)
+                if made == count:
                     raise _Enough
 
         script, side = self.scripts[name], dataset.train_images.shape[-1]
@@ -110,7 +120,6 @@ class Reference:
             self.on_log = note
             with contextlib.suppress(_Enough), _quiet(self.device):
                 script.main(arguments)
-        return [after - before for before, after in itertools.pairwise(times[2:])]
 
     def _arguments(self, folder: str, dataset: Dataset, width: int, depth: int, more: dict[str, Any]) -> Any:
         arguments = self.arguments.add_shared_args().parse_args([])

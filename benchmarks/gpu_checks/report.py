@@ -1,7 +1,9 @@
 """The outcomes of checks as JSON and as Markdown, with the machine and the versions they were measured with."""
 
 import json
+import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -14,12 +16,19 @@ from glad_ray.machine import device_name
 from glad_ray.results import package_versions
 from gpu_checks.check import Number, Outcome
 
-_ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
+"""this checkout"""
 
 
 def machine(device: torch.device) -> dict[str, Number]:
     """The processor or GPU, and what drives it."""
     facts: dict[str, Number] = {"device": device_name(device), "system": platform.platform()}
+    if device.type == "cpu":
+        facts |= {
+            "processor": _processor(),
+            "cores": os.cpu_count() or 1,
+            "instructions": torch.backends.cpu.get_cpu_capability(),
+        }
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         facts |= {
@@ -32,10 +41,19 @@ def machine(device: torch.device) -> dict[str, Number]:
     return facts
 
 
-def commit() -> str:
-    """The commit of this checkout, with a plus sign where files differ from it; `unknown` without git."""
-    head = _said("git", "-C", str(_ROOT), "rev-parse", "HEAD")
-    return head if head == "unknown" else head + "+" * bool(_said("git", "-C", str(_ROOT), "status", "--porcelain"))
+def _processor() -> str:
+    """Its name, as Linux tells it."""
+    told = Path("/proc/cpuinfo")
+    named = re.search(r"^model name\s*: (.*)$", told.read_text(), re.MULTILINE) if told.exists() else None
+    return platform.processor() if named is None else named[1]
+
+
+def commit(checkout: Path = ROOT) -> str:
+    """The commit of a checkout, with a plus sign where files differ from it; `unknown` without git."""
+    if not (checkout / ".git").exists():
+        return "unknown"
+    head = _said("git", "-C", str(checkout), "rev-parse", "HEAD")
+    return head if head == "unknown" else head + "+" * bool(_said("git", "-C", str(checkout), "status", "--porcelain"))
 
 
 def _said(*command: str) -> str:
@@ -73,7 +91,7 @@ def as_markdown(record: dict[str, Any]) -> str:
     lines = [
         "# What was measured on a GPU" if "cuda" in facts else "# The checks of a GPU, run without one",
         "",
-        ", ".join(f"{name} {_shown(value)}" for name, value in facts.items()) + f"; {record['seconds']:.0f} s.",
+        ", ".join(f"{name} {shown(value)}" for name, value in facts.items()) + f"; {record['seconds']:.0f} s.",
     ]
     for check in record["checks"]:
         columns = list(dict.fromkeys(name for row in check["rows"] for name in row["numbers"]))
@@ -81,11 +99,9 @@ def as_markdown(record: dict[str, Any]) -> str:
         lines += ["", f"## {check['name']}: {verdict}", "", f"{check['claim']} ({check['seconds']:.0f} s)", ""]
         if check["unfinished"]:
             lines += [f"Not finished: {check['unfinished'].strip().splitlines()[-1]}.", ""]
-        lines += [_line("piece", *columns, "verdict"), _line("---", *("---:" for _ in columns), "---")]
+        lines += [line("piece", *columns, "verdict"), line("---", *("---:" for _ in columns), "---")]
         for row in check["rows"]:
-            lines.append(
-                _line(row["name"], *(_shown(row["numbers"].get(name, "")) for name in columns), row["verdict"])
-            )
+            lines.append(line(row["name"], *(shown(row["numbers"].get(name, "")) for name in columns), row["verdict"]))
     return "\n".join(lines) + "\n"
 
 
@@ -96,11 +112,13 @@ def write(record: dict[str, Any], folder: Path) -> None:
     (folder / "on_gpu.md").write_text(as_markdown(record))
 
 
-def _line(*cells: str) -> str:
+def line(*cells: str) -> str:
+    """Of a table."""
     return "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"
 
 
-def _shown(value: Number) -> str:
+def shown(value: Number) -> str:
+    """A number in three digits, or what else it is."""
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -12,7 +12,7 @@ from timing import time_in_turn
 from glad_ray.algorithms import real_batches
 from glad_ray.generators import build_generator
 from glad_ray.machine import fp32_precision
-from glad_ray.spec import DC, DM, MTT, Evaluation, Experts, Network, RandomStyleGAN
+from glad_ray.spec import MTT, Evaluation, Experts, Network, RandomStyleGAN
 from glad_ray.spec.networks import PAPER_NETWORKS
 from glad_ray.spec.networks.convnet import standard_depth
 from gpu_checks.check import Check, Measured, Piece, Setting
@@ -52,11 +52,7 @@ def step(setting: Setting, problem: Problem, steps: int) -> Measured:
     for _ in range(2):
         ours += problem.step_seconds(setting.device, steps)
         if compared and reference is not None:
-            more = {"syn_steps": algorithm.synthetic_steps} if isinstance(algorithm, MTT) else {}
-            if isinstance(algorithm, DC | DM):
-                more = {"batch_real": algorithm.real_batch_size}
-            width, depth = problem.run.backbone.width or 128, standard_depth(problem.run.pixels)
-            theirs += reference.step_seconds(algorithm.name, problem.dataset, width, depth, steps, **more)
+            theirs += reference.step_seconds(problem, steps)
     return beside(statistics.median(ours), statistics.median(theirs) if theirs else None, "ms", 1e3)
 
 
