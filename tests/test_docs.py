@@ -8,11 +8,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-PAGES = ["docs/algorithms.md", "docs/public-functions.md", "docs/generators.md", "docs/datasets.md", "docs/search.md"]
+NAMES = ("algorithms", "public-functions", "generators", "datasets", "search", "tutorial")
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_blocks_run_in_order(page):
+@pytest.mark.parametrize("page", [f"docs/{name}.md" for name in NAMES])
+def test_blocks_run_in_order(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     text = (ROOT / page).read_text()
     names: dict[str, object] = {}
     for block in re.finditer(r"```python\n(.*?)```", text, re.DOTALL):
