@@ -23,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PRIOR := glad_ray/stylegan/fashion_mnist_prior
 PRIOR_STEPS := 2800
 
-.PHONY: demo prior test test-all test-gpu test-full test-faults test-cluster bench setup clean
+.PHONY: demo prior test test-all test-gpu test-full test-faults test-cluster bench site setup clean
 
 demo: $(READY)
 	$(BIN)/glad-ray sweep sweeps/quickstart.py
@@ -69,6 +69,10 @@ test-cluster: $(READY_FOR_CLUSTER)
 bench: $(READY)
 	$(BIN)/python benchmarks/core_speed.py --page docs/performance.md \
 		$(if $(REFERENCE),--reference $(REFERENCE)) $(if $(BEFORE),--before $(BEFORE))
+
+# The documents as a site, in docs/_build/html.
+site: $(READY)
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -d docs/_build/trees docs docs/_build/html
 
 setup: $(READY)
 

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-NAMES = ("algorithms", "public-functions", "generators", "datasets", "search", "tutorial")
+NAMES = ("algorithms", "public-functions", "generators", "datasets", "searching", "tutorial")
 
 
 @pytest.mark.parametrize("page", [f"docs/{name}.md" for name in NAMES])

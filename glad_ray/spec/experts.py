@@ -25,9 +25,13 @@ class Experts(Record):
     epochs: Count = 15
     """epochs of each; epochs + 1 snapshots are kept, or fewer with keep_until"""
     lr: Positive = 0.01
+    """of SGD"""
     batch_size: Count = 256
+    """real images a step"""
     momentum: float = Field(default=0.0, ge=0, lt=1)
+    """of SGD"""
     weight_decay: float = Field(default=0.0, ge=0)
+    """of SGD"""
     augmentation: Augmentation = DSA
     """DSA operations, drawn per sample; empty: none"""
     norm: Literal["instancenorm", "batchnorm"] | None = None

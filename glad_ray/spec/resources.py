@@ -44,6 +44,7 @@ class Share(Record):
     """What one unit of work takes of a machine: what is said here, and of all else as much as others of its unit."""
 
     cpus: float = Field(default=1, gt=0)
+    """of a machine"""
     gpus: Annotated[float | Literal["auto"], PlainValidator(_gpus)] = 0
     """of GPUs; `auto`: of one, as much as the memory of a first step asks for, measured for every kind of work before
     the sweep begins. Where GPUs are only counted, or it cannot be measured, each gets a whole one"""

@@ -55,6 +55,7 @@ class Run(Stored):
     images_per_class: int = Field(default=1, ge=1)
     """synthetic images per class (ipc)"""
     seed: int = Field(default=0, ge=0)
+    """from which, with all else, the run's id and its draws follow"""
     init: Init | None = None
     """pixel space: real (default) or noise; StyleGAN: sampled (a code per image, default), average (the class's mean
     code) or gaussian (F drawn with the sampled one's mean and deviation); autoencoder: real (encoded images, default)

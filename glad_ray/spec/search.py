@@ -104,6 +104,7 @@ class GP(Record):
 
     name: Literal["gp"] = "gp"
     startup: int = Field(default=10, ge=1)
+    """trials at random before it begins to learn"""
 
 
 class CMAES(Record):
@@ -111,6 +112,7 @@ class CMAES(Record):
 
     name: Literal["cma-es"] = "cma-es"
     startup: int = Field(default=1, ge=1)
+    """trials at random before it begins to learn"""
 
 
 class Random(Record):
@@ -124,6 +126,7 @@ class Grid(Record):
 
     name: Literal["grid"] = "grid"
     points: int = Field(default=3, ge=1)
+    """values of each range of numbers"""
 
 
 Sampler = Annotated[TPE | GP | CMAES | Random | Grid, Field(discriminator="name"), BeforeValidator(_by_name)]
@@ -137,6 +140,7 @@ class Rung(Record):
     epochs: int = Field(default=100, ge=1)
     """of the training on the set as it is then"""
     repeats: int = Field(default=1, ge=1)
+    """trainings of each network"""
     networks: int = Field(default=1, ge=1)
     """the first so many of the evaluation's that the run does not distil with"""
 
@@ -149,6 +153,7 @@ class Halving(Record):
 
     name: Literal["halving"] = "halving"
     keep: int = Field(default=3, ge=2)
+    """of so many that came to a rung, one goes on"""
 
 
 class Hyperband(Record):
@@ -156,6 +161,7 @@ class Hyperband(Record):
 
     name: Literal["hyperband"] = "hyperband"
     keep: int = Field(default=3, ge=2)
+    """of so many that came to a rung, one goes on"""
 
 
 class Median(Record):
@@ -163,6 +169,7 @@ class Median(Record):
 
     name: Literal["median"] = "median"
     startup: int = Field(default=5, ge=1)
+    """trials that are never stopped"""
 
 
 class Never(Record):
@@ -184,6 +191,7 @@ class Search(Record):
     """What may vary, what is wanted, and what may be spent on it."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    """of its storage, runs/<name>"""
     base: Run
     """the run that varies; its `held_out` training images tell good from bad, and no test image does"""
     vary: Mapping[str, AnyRange]
@@ -196,6 +204,7 @@ class Search(Record):
     all
     """
     sampler: Sampler = TPE()
+    """of Optuna, or its name: tpe, gp, cma-es, random, grid"""
     rungs: tuple[Rung, ...] = RUNGS
     """at which each run is evaluated, in order; the sampler learns from the last rung that a trial reached"""
     stopping: Stopping = Halving()
@@ -214,7 +223,9 @@ class Search(Record):
     seed: int = Field(default=0, ge=0)
     """of the sampler"""
     resources: Resources = Resources()
+    """what units of work take of machines"""
     description: str = ""
+    """told at the head of the report"""
 
     def step_of(self, run: Run, rung: Rung) -> int:
         """The step after which a run is evaluated at a rung."""

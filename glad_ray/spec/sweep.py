@@ -31,6 +31,7 @@ class Looks(Record):
     """the first so many of the evaluation's that the run does not distil with; its backbone is one more if it is among
     them"""
     epochs: int = Field(default=100, ge=1)
+    """of each training"""
     repeats: int = Field(default=1, ge=1)
     """trainings of each network on each set; the step with the best mean accuracy is chosen, for all networks alike"""
 
@@ -39,9 +40,11 @@ class Evaluation(Record):
     """How a synthetic set is scored: networks trained on it from scratch, tested on real images (section 4.1)."""
 
     networks: tuple[NetworkByName, ...] = tuple(Network(name=name) for name in PAPER_NETWORKS)
+    """which are trained"""
     repeats: int = Field(default=5, ge=1)
     """networks trained per architecture, each from a fresh initialisation"""
     epochs: int = Field(default=1000, ge=1)
+    """of each training"""
     plain_epochs: int | None = Field(default=None, ge=1)
     """epochs where there is no augmentation; None: as many (the original DC: 300, against 1000 with DSA)"""
     whole_dataset_epochs: int = Field(default=30, ge=1)
@@ -50,13 +53,16 @@ class Evaluation(Record):
     """of the learning rate: half linear warm-up and half cosine, as GLaD's code; or a tenth after half the epochs, as
     the original algorithms"""
     batch_size: int = Field(default=256, ge=1)
+    """images a step; a set that is smaller is one batch"""
     learning_rates: Mapping[str, float] = {name: ARCHITECTURES[name].learning_rate for name in PAPER_NETWORKS}
     """base learning rate per architecture name; of one that is not named here, and not one of the paper's five, its own
     standard one, or 0.001 of a foreign one"""
     learned_step_size: bool = False
     """train on the sets of trajectory matching at the step size they learned, as its original does"""
     momentum: float = Field(default=0.9, ge=0, lt=1)
+    """of SGD"""
     weight_decay: float = Field(default=5e-4, ge=0)
+    """of SGD"""
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
     """of the averaged weights that are tested, updated once per epoch; 0: the last weights are tested"""
     augmentation: Augmentation | None = None
@@ -149,14 +155,18 @@ class Sweep(Record):
     """A named list of runs."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    """of its storage, runs/<name>, and in its tables"""
     runs: tuple[Run, ...]
+    """in any order: a plan starts the longest first"""
     evaluations: Annotated[tuple[Evaluation, ...], BeforeValidator(_one_or_several)] = (Evaluation(),)
     """how every run is scored; one or several, each with rows of its own"""
     resources: Resources = Resources()
+    """what units of work take of machines; no part of what they are"""
     first: tuple[str, ...] = ()
     """conditions, each on a field of a run (`algorithm.name=mtt`, `space=f12`): runs that have the first start before
     those that have the second, and so on, all others after them; among equals the longest starts first"""
     description: str = ""
+    """told at the head of the report"""
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

@@ -38,6 +38,7 @@ class CustomAlgorithm(Matching):
     iterations: Count = 1000
     """steps on the images"""
     learning_rates: LearningRates = LearningRates(pixels=1.0, f=1.0, w=0.1)
+    """of what is optimised"""
     options: Annotated[Mapping[str, Option], plain_options("CustomAlgorithm")] = {}
     """keyword arguments of the class, passed on as they are"""
     real_batch_size: Count | None = 256

@@ -33,6 +33,7 @@ class DC(MatchingRealImages):
     rates were made; cosine: one over all parameters, as equation (1) has it: its gradients are some 300 times smaller,
     and want rates as much larger; squared: the squared difference of all parameters"""
     learning_rates: LearningRates = LearningRates(pixels=0.1, f=0.1, w=0.01)
+    """of what is optimised"""
 
     def loops(self, images_per_class: int) -> tuple[int, int]:
         """Outer loops (steps per network) and inner loops (epochs of network training between two of them).

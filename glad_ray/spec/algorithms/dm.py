@@ -18,7 +18,9 @@ class DM(MatchingRealImages):
     paper_layer: ClassVar[str | None] = "f20"
 
     iterations: Count = 20000
+    """steps on the synthetic set"""
     learning_rates: LearningRates = LearningRates(pixels=1.0, f=1.0, w=0.1)
+    """of what is optimised"""
 
     @override
     def smallest_batch(self, images_per_class: int, classes: int) -> int:

@@ -30,6 +30,7 @@ class MTT(Matching):
     paper_layer: ClassVar[str | None] = "f12"
 
     iterations: Count = 5000
+    """steps on the synthetic set"""
     synthetic_steps: Count = 10
     """N: steps of the student on the synthetic images"""
     expert_epochs: Count = 2
@@ -45,10 +46,12 @@ class MTT(Matching):
     gradient: Literal["tesla", "exact"] = "tesla"
     """tesla: each student step's effect through later steps is left out, as TESLA does; exact: it is not"""
     experts: Experts = Experts()
+    """whose trajectories are matched"""
     labels: Literal["hard", "soft"] = "hard"
     """what the student is taught: classes, or the experts' mean class probabilities on the initial images (TESLA's
     option, which GLaD leaves out); soft labels belong to the synthetic set and are counted in its bytes"""
     learning_rates: LearningRates = LearningRates(pixels=1000.0, f=1000.0, w=100.0, g=0.1)
+    """of what is optimised"""
 
     def _decisive(self, content: dict[str, Any]) -> dict[str, Any]:
         if self.soft_labels:
