@@ -25,6 +25,7 @@ for command in (
     first_files.init,
     sweeps.plan,
     sweeps.sweep,
+    sweeps.retry,
     searches.search,
     runs.distill,
     runs.evaluate,

@@ -20,12 +20,13 @@ from glad_ray.cli.common import (
     with_failures,
 )
 from glad_ray.errors import UserError
-from glad_ray.plan import Plan, as_stored, make_plan
+from glad_ray.plan import Plan, as_stored, make_plan, read_plan
 from glad_ray.plan.cluster_file import CLUSTER_VARIABLE, read_node_types
 from glad_ray.plan.machines import NodeType, machines_table
 from glad_ray.plan.show import differences_table, plan_tables
+from glad_ray.progress import formatting
 from glad_ray.progress.driver import look_at_driver
-from glad_ray.results import finished
+from glad_ray.results import finished, read_failures
 from glad_ray.spec import Sweep, dataset_facts
 from glad_ray.spec.overrides import first, only, override_sweep
 from glad_ray.spec.small import small as shrink
@@ -125,6 +126,26 @@ def sweep(
     kept = Storage.open(_storage_name(made.sweep, storage))
     with then(on_end, kept):
         run_to_the_end(made, kept, address, where)
+
+
+def retry(
+    storage: Annotated[str, typer.Argument(metavar="DIR", help="The storage of a sweep: a folder or URI.")],
+    address: Address = None,
+    in_process: InProcess = False,
+    device: DeviceInProcess = "auto",
+) -> None:
+    """Run again the runs of a sweep that failed, and no others, after saying why they did."""
+    kept = Storage.open(storage, create=False)
+    check_ours(kept)
+    plan = read_plan(kept)
+    failed = {failure.run_id: failure for failure in read_failures(kept)}
+    part = plan.only(failed)
+    if not part.runs:
+        raise UserError(f"No run of the sweep in {kept} failed: glad-ray sweep goes on with what is left of it.")
+    where = device_in_process(in_process, device)
+    for run in part.runs:
+        console().print(f"failed     {run.label} {formatting.of_failure(failed[run.run_id])}", markup=False)
+    run_to_the_end(part, kept, address, where)
 
 
 def status(

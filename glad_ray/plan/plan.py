@@ -1,7 +1,7 @@
 """A sweep made concrete: its runs in the order they start, and what they need first."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from glad_ray.errors import DataError, UserError
@@ -29,6 +29,13 @@ class Plan:
     expert_sets: tuple[ExpertSet, ...]
     """networks to be trained on real data before the runs that need them: one set for each id, which serves all runs
     that need some of it"""
+    part_of: "Plan | None" = None
+    """the plan that storage keeps, where this one is a part of it"""
+
+    def only(self, run_ids: Collection[str]) -> "Plan":
+        """The part of it that has some of its runs."""
+        runs = [run for run in self.runs if run.run_id in run_ids]
+        return replace(_plan_of(self.sweep.replace(runs=runs), runs), part_of=self)
 
     def covering(self, expert_set: ExpertSet) -> ExpertSet:
         """The set of this plan that has all experts and epochs of a smaller one."""
@@ -85,7 +92,7 @@ def as_stored(plan: Plan, storage: Storage) -> Plan:
     if not any(run.held_as for run in runs.values()):
         return plan
     sweep = plan.sweep.replace(runs=[runs[run.content_id] for run in plan.sweep.runs])
-    return _plan_of(sweep, runs.values())
+    return replace(_plan_of(sweep, runs.values()), part_of=plan.part_of)
 
 
 def read_plan(storage: Storage) -> Plan:
@@ -109,6 +116,7 @@ def write_plan(plan: Plan, storage: Storage) -> None:
     """Keep the sweep, and the order of its runs, beside what they make; of a plan without runs, there is nothing to
     keep.
     """
+    plan = plan.part_of or plan
     if not plan.runs:
         return
     kept = {
