@@ -13,13 +13,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 from matplotlib.figure import Figure
 
 from glad_ray.errors import UserError
 from glad_ray.report.search.numbers import Interval, interval
-from glad_ray.results import read_results, read_trials
+from glad_ray.results import read_results, read_run, read_trials
 from glad_ray.spec import DM, Run
 from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet
@@ -100,6 +101,8 @@ class Compared(NamedTuple):
     setting: Setting
     networks: Mapping[str, float]
     """mean accuracy in percent, by network"""
+    by_seed: Mapping[int, float]
+    """accuracy in percent, mean of the networks that did not distil, by seed"""
     unseen: Interval
     """accuracy in percent, mean of the networks that did not distil"""
     difference: Interval | None
@@ -113,10 +116,16 @@ class Compared(NamedTuple):
     @property
     def verdict(self) -> str:
         """What the interval says."""
-        if self.difference is None or self.difference.half is None:
-            return ""
-        mean, half, _ = (self.difference.mean, self.difference.half, self.difference.values)
-        return "above" if mean > half else "below" if mean < -half else "undecided"
+        return "" if self.difference is None else verdict_of(self.difference)
+
+
+def verdict_of(difference: Interval) -> str:
+    """Where an interval lies beside 0; empty of a single value, which has none."""
+    if difference.half is None:
+        return ""
+    return (
+        "above" if difference.mean > difference.half else "below" if difference.mean < -difference.half else "undecided"
+    )
 
 
 def setting(run: Run, names: Mapping[str, str]) -> Setting:
@@ -144,7 +153,7 @@ def compare(storages: Sequence[Storage]) -> list[Compared]:
         for row in read_results(storage).to_pylist():
             if row["selection"] == "last":
                 of_run[row["run_id"]][row["network"]].append(row)
-        runs = {run_id: Run.model_validate_json(storage.read_bytes(storage.run_path(run_id))) for run_id in of_run}
+        runs = {run_id: read_run(storage, run_id) for run_id in of_run}
         for run_id, run in sorted(runs.items(), key=lambda item: item[1].seed):
             of, networks = setting(run, names), of_run[run_id]
             means = {network: 100 * fmean(row["accuracy"] for row in rows) for network, rows in networks.items()}
@@ -167,6 +176,7 @@ def compare(storages: Sequence[Storage]) -> list[Compared]:
             Compared(
                 of,
                 {name: fmean(each[name] for each in by_seed.values()) for name in next(iter(by_seed.values()))},
+                unseen[of],
                 interval(list(unseen[of].values())),
                 None if itself else interval(differences),
                 differences,
@@ -183,6 +193,31 @@ def _place(compared: Compared) -> tuple[int, int, int, int, str, str]:
     of = compared.setting
     algorithm = algorithms.index(of.algorithm) if of.algorithm in algorithms else -1
     return algorithm, of.images_per_class, of.iterations, generators.index(of.generator), of.space, of.init
+
+
+def decisions(compared: Sequence[Compared], chosen: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the sweep decides by the first layers that were chosen, a sentence each."""
+    first: dict[str, dict[str, Compared]] = defaultdict(dict)
+    for each in chosen:
+        name, images_of = each["algorithm"], each["generator"] or PIXELS
+        found = [
+            one
+            for one in compared
+            if (one.setting.algorithm, one.setting.generator, one.setting.space) == (name, images_of, each["space"])
+        ]
+        if found:
+            first[name].setdefault(images_of, found[0])
+    said = []
+    for name, of in first.items():
+        for images_of, other in [*((each, PIXELS) for each in of if each != PIXELS), ("bundled", "random weights")]:
+            if images_of in of and other in of:
+                ours, theirs = of[images_of].by_seed, of[other].by_seed
+                difference = interval([ours[seed] - theirs[seed] for seed in ours if seed in theirs])
+                said.append(
+                    f"{name.upper()}: {images_of} ({of[images_of].setting.space}) less {other} "
+                    f"({of[other].setting.space}): {plus_minus(difference, '+')}, {verdict_of(difference)}"
+                )
+    return said
 
 
 def plus_minus(value: Interval, sign: str = "") -> str:
@@ -234,7 +269,7 @@ def draw(compared: Sequence[Compared], path: Path) -> None:
     """Differences from pixels: a dot a seed, the mean and its interval."""
     algorithms = [name for name in search_prior.ALGORITHMS if any(each.setting.algorithm == name for each in compared)]
     figure = Figure(figsize=(9, 3.2), layout="constrained")
-    panels = figure.subplots(1, len(algorithms), sharex=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(algorithms), squeeze=False)[0]
     for axes, algorithm in zip(panels, algorithms, strict=True):
         rows = [each for each in compared if each.setting.algorithm == algorithm and each.difference][::-1]
         for height, each in enumerate(rows):
@@ -252,6 +287,32 @@ def draw(compared: Sequence[Compared], path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
+def draw_images(storage: Storage, chosen: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """A row for each of the first layers: the images of its run with the lowest seed, a class each."""
+    names = generator_names()
+    sets: dict[tuple[str, str, str], tuple[int, SyntheticSet]] = {}
+    for run_id in dict.fromkeys(read_results(storage)["run_id"].to_pylist()):
+        run = read_run(storage, run_id)
+        key = run.algorithm.name, name_of_generator(run, names) or PIXELS, run.space
+        if key not in sets or run.seed < sets[key][0]:
+            made = storage.synthetic_set_path(run_id)
+            sets[key] = run.seed, SyntheticSet.from_bytes(storage.read_bytes(made), made)
+    first: dict[tuple[str, str], str] = {}
+    for each in chosen:
+        first.setdefault((each["algorithm"], each["generator"] or PIXELS), each["space"])
+    rows = [(*key, space) for key, space in first.items() if (*key, space) in sets]
+    figure = Figure(figsize=(6, 0.47 * len(rows)), layout="constrained")
+    panels = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
+    for axes, (algorithm, images_of, space) in zip(panels, rows, strict=True):
+        images = sets[algorithm, images_of, space][1].unit_images()
+        axes.imshow(torch.cat(list(images), dim=2)[0], cmap="gray", vmin=0, vmax=1)
+        label = f"{algorithm.upper()} {images_of}" + ("" if space == "pixel" else f", {space}")
+        axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    figure.savefig(path, dpi=100)
+
+
 def main() -> None:
     """Choose, or compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -261,7 +322,8 @@ def main() -> None:
     choosing.add_argument("--file", type=Path, default=search_prior.CONTROLS / "chosen.json")
     comparing = commands.add_parser("compare", help="the settings in the storages of sweeps, with pixels of the first")
     comparing.add_argument("storages", type=Path, nargs="+")
-    comparing.add_argument("--picture", type=Path)
+    comparing.add_argument("--picture", type=Path, help="of the differences")
+    comparing.add_argument("--images", type=Path, help="a picture of the images of the first storage")
     given = parser.parse_args()
     try:
         carry_out(given)
@@ -280,8 +342,12 @@ def carry_out(given: argparse.Namespace) -> None:
     if not compared:
         raise UserError("There are no results there: name the folder that glad-ray sweep wrote to.")
     print(table(compared))
+    chosen = json.loads((search_prior.CONTROLS / "chosen.json").read_text())
+    print("", *decisions(compared, chosen), sep="\n")
     if given.picture:
         draw(compared, given.picture)
+    if given.images:
+        draw_images(Storage.open(given.storages[0], create=False), chosen, given.images)
 
 
 if __name__ == "__main__":
