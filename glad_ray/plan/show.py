@@ -98,7 +98,9 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
         plain = ", no augmentation" if evaluation.augmentation == "" else ""
         repeats = f"{evaluation.repeats} repeats of {evaluation.epochs} epochs each"
         yield f"Evaluation: {networks}; {repeats}{fewer}{labels}{plain}."
-        if looks := evaluation.looks:
+        if (looks := evaluation.looks) and not any(map(evaluation.looking, plan.runs)):
+            yield "Looks: none, for no run keeps more than one set (snapshots)."
+        elif looks:
             yield (
                 f"Looks: trainings of {looks.epochs} epochs on every kept set, of the backbone and {looks.networks} of "
                 "the other networks, tested on held-out training images; only the best set and the last are evaluated "

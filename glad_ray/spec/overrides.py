@@ -44,7 +44,7 @@ def override_sweep(sweep: Sweep, assignments: Sequence[str]) -> Sweep:
     `resources.<field>`.
     """
     of_evaluation, of_resources = "evaluation.", "resources."
-    shared = [of_evaluation + path for path in field_paths(sweep.evaluations[0])]
+    shared = [of_evaluation + path for evaluation in sweep.evaluations for path in field_paths(evaluation)]
     shared += [of_resources + path for path in field_paths(sweep.resources)]
     for key, value in map(parse_assignment, assignments):
         if key.startswith(of_evaluation) and key in shared:

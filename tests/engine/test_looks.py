@@ -16,6 +16,7 @@ from glad_ray.progress.sweep_progress import SweepProgress
 from glad_ray.report import write_report
 from glad_ray.results import Look, read_failures, read_results, read_trainings, write_look
 from glad_ray.spec import DM, Looks, Network, Sweep
+from glad_ray.spec.overrides import override_sweep
 from glad_ray.storage import Storage
 from tests.engine import tiny
 from tests.recorded import Recorded
@@ -217,9 +218,17 @@ def test_the_plan_and_the_report_say_what_is_evaluated(looked):
     storage, _ = looked
     said = [part for part in plan_tables(plan(), set()) if isinstance(part, str)]
     assert any("Looks: trainings of 2 epochs on every kept set" in sentence for sentence in said)
+    assert "Looks: none, for no run keeps more than one set (snapshots)." in plan_tables(plan(runs=(RANDOM,)), set())
     page = storage.read_bytes(write_report(storage)).decode()
     assert "Step chosen by short looks on held-out training images" in page
     assert "<dt>Kept sets</dt><dd>the last, and the one that short looks" in page
+
+
+def test_a_field_of_looks_is_set_where_there_are_looks():
+    sweep = override_sweep(plan(WHOLE, LOOKING).sweep, ["evaluation.looks.epochs=7"])
+    assert sweep.evaluations == (WHOLE, LOOKING.replace(looks=Looks(epochs=7)))
+    with pytest.raises(UserError, match=r"Unknown key 'evaluation\.looks\.epochs'"):
+        override_sweep(plan(WHOLE).sweep, ["evaluation.looks.epochs=7"])
 
 
 def test_looks_of_a_run_under_way_are_in_its_status(storage, view):
