@@ -1,6 +1,6 @@
 """What a storage holds, as an object: tables, records, sets, pictures, of a sweep or search that ended or goes on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ def load(storage: str | Path) -> "Results":
 class Picture:
     """A picture that a notebook draws."""
 
-    png: bytes
+    png: bytes = field(repr=False)
 
     def save(self, path: str | Path) -> None:
         """Write it to a file."""
