@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 
 from glad_ray import Results, load
 from glad_ray.errors import UserError
-from glad_ray.results import read_look, read_trainings
+from glad_ray.results import read_looks, read_trainings
 from glad_ray.spec import Evaluation, Run
 
 
@@ -61,12 +61,7 @@ def chosen(results: Results, run: Run, evaluation: Evaluation, selection: str) -
         for training in read_trainings(results.storage, run.run_id, evaluation.content_id, network.key)
     )
     if looking := evaluation.looking(run):
-        paths = [
-            results.storage.look_path(run.run_id, step, looking.content_id, network.key)
-            for step in run.snapshot_steps
-            for network in looking.networks
-        ]
-        seconds += sum(read_look(results.storage, path).seconds for path in paths)
+        seconds += sum(look.seconds for look in read_looks(results.storage, run, looking).values())
     spread = (of_network.max() - of_network.min()).max()
     return Chosen(int(rows.step.iloc[0]), 100 * of_network.mean().mean(), 100 * spread, seconds)
 

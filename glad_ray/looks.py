@@ -10,7 +10,7 @@ from typing import NamedTuple
 from glad_ray.errors import RunError, StoppedError
 from glad_ray.evaluation import Inputs, accuracy_on, held_out_images, trained, training_set_of
 from glad_ray.machine import fp32_precision
-from glad_ray.results import Look, evaluated_steps, read_look, write_look
+from glad_ray.results import Look, evaluated_steps, read_look, read_looks, write_look
 from glad_ray.spec import Evaluation, Labels, Run
 from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet
@@ -77,17 +77,14 @@ def looked_step(run: Run, evaluation: Evaluation, storage: Storage) -> int | Non
     if looking is None:
         return None
 
-    def accuracy(step: int) -> float:
-        looks = [
-            read_look(storage, storage.look_path(run.run_id, step, looking.content_id, network.key))
-            for network in looking.networks
-        ]
-        if any(len(each.accuracies) < looking.repeats for each in looks):
-            raise RunError(f"a look at step {step} is missing: give the command again, which takes it")
-        return math.fsum(score for each in looks for score in each.accuracies)
+    looks = read_looks(storage, run, looking)
+    if missing := [step for (step, _), look in looks.items() if len(look.accuracies) < looking.repeats]:
+        raise RunError(f"a look at step {missing[0]} is missing: give the command again, which takes it")
 
-    accuracies = {step: accuracy(step) for step in run.snapshot_steps}
-    return max(accuracies, key=lambda step: (accuracies[step], step))
+    def accuracy(step: int) -> float:
+        return math.fsum(score for network in looking.networks for score in looks[step, network.key].accuracies)
+
+    return max(run.snapshot_steps, key=lambda step: (accuracy(step), step))
 
 
 def steps_in_full(run: Run, evaluation: Evaluation, storage: Storage) -> tuple[int, ...]:

@@ -57,11 +57,10 @@ def runs(seed: int) -> list[Run]:
 
 def sweep() -> Sweep:
     """Seed by seed."""
-    return Sweep(
+    return does_the_prior_help.sweep().replace(
         name="where-a-prior-helps",
         description=__doc__ or "",
         runs=tuple(run for seed in SEEDS for run in runs(seed)),
-        evaluations=search_prior.EVALUATION,
         first=tuple(f"seed={seed}" for seed in SEEDS),
     )
 

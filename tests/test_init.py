@@ -11,10 +11,11 @@ from tests.generator_training.trainings import write_folders
 
 def datasets(tmp_path):
     mine = write_folders(tmp_path / "My Pictures", {"cat": (24, 4), "dog": (24, 4)}, side=48)
-    return ["fashion-mnist-sample", "cifar10", mine]
+    odd = write_folders(tmp_path / "a \"b\" $c \\n 'd'", {"cat": (24, 4), "dog": (24, 4)}, side=48)
+    return ["fashion-mnist-sample", "cifar10", mine, odd]
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(4))
 def test_its_files_are_sound(tmp_path, capsys, number):
     dataset = datasets(tmp_path)[number]
     assert main(["init", str(tmp_path / "new" / "folder"), "--dataset", dataset]) == 0

@@ -53,9 +53,10 @@ def run(
     cuda:<n>, or auto: a GPU if there is one).
     """
     where = _where(address, in_process, device)
+    made = make_plan(sweep)
     kept = Storage.open(f"runs/{sweep.name}" if storage is None else storage)
     with first_of_all():
-        run_to_the_end(make_plan(sweep), kept, address, where)
+        run_to_the_end(made, kept, address, where)
     return Results(kept)
 
 

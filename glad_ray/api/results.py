@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from glad_ray.errors import DataError, UserError
 from glad_ray.plan import Plan, read_plan
@@ -142,9 +142,10 @@ class Results:
         """Go on with the sweep or search where it stopped; as `run` and `search`, which say what these are."""
         from glad_ray.api import commands
 
-        again = commands.search if self.storage.exists(Storage.SEARCH) else commands.run
-        what: Any = self.search if again is commands.search else self.sweep
-        return again(what, self.storage.uri, address=address, in_process=in_process, device=device)
+        where = self.storage.uri
+        if self.storage.exists(Storage.SEARCH):
+            return commands.search(self.search, where, address=address, in_process=in_process, device=device)
+        return commands.run(self.sweep, where, address=address, in_process=in_process, device=device)
 
     def _repr_html_(self) -> str:
         return f"<pre>{self!r}</pre>"

@@ -47,9 +47,10 @@ def _filled(template: str, name: str, facts: DatasetFacts, dataset: str) -> str:
     text = (importlib.resources.files("glad_ray.cli") / "templates" / template).read_text("utf-8")
     resolution = next((each for each in _GENERATOR_RESOLUTIONS if each >= facts.resolution), _GENERATOR_RESOLUTIONS[-1])
     return Template(text).substitute(
-        title=facts.title,
+        # In a docstring, and as text of Python: a folder may have any name.
+        title=facts.title.encode("unicode_escape").decode("ascii").replace('"', "'"),
         file=name,
-        dataset=dataset,
+        dataset=repr(dataset),
         name=re.sub(r"[^a-z0-9]+", "-", dataset.rpartition("/")[2].lower()).strip("-") or "mine",
         generator_resolution=resolution,
         channels=facts.channels,

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from glad_ray.engine.budget import Budget
-from glad_ray.engine.jobs import DistillationJob, DriverJob, Ended, Job, Key, Outcome
+from glad_ray.engine.jobs import DistillationJob, DriverJob, Ended, Job, Key, MeasurementJob, Outcome
 from glad_ray.engine.shares import ShareTable
 from glad_ray.progress.events import (
     Ending,
@@ -194,7 +194,8 @@ class Scheduler:
         elif fault.kind == "stopped" or (self.ending and fault.kind == "infrastructure"):
             self.policy.interrupted(job)
         else:
-            if not isinstance(job, DriverJob):
+            # What cannot be measured is no run that failed.
+            if not isinstance(job, DriverJob | MeasurementJob):
                 self.budget.failed(job.run.run_id if hasattr(job, "run") else job.key)
             self._submit_all(self.policy.failed(job, fault.after(each.attempts.number), outcome.step))
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from glad_ray.progress.events import LookTaken
-from glad_ray.results import read_look
+from glad_ray.results import read_looks
 from glad_ray.spec import Evaluation, Run
 from glad_ray.storage import Storage
 
@@ -13,9 +13,8 @@ def looks_taken(storage: Storage, run: Run, evaluation: Evaluation) -> Iterator[
     looking = evaluation.looking(run)
     if looking is None:
         return
-    for network in looking.networks:
-        for step in run.snapshot_steps:
-            look = read_look(storage, storage.look_path(run.run_id, step, looking.content_id, network.key))
-            for repeat in range(len(look.accuracies)):
-                seconds = look.seconds / len(look.accuracies)
-                yield LookTaken(run, looking.content_id, network, step, repeat, seconds)
+    networks = {network.key: network for network in looking.networks}
+    for (step, key), look in read_looks(storage, run, looking).items():
+        for repeat in range(len(look.accuracies)):
+            seconds = look.seconds / len(look.accuracies)
+            yield LookTaken(run, looking.content_id, networks[key], step, repeat, seconds)

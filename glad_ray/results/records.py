@@ -19,6 +19,7 @@ from glad_ray.results.parquet import Tell, damaged, read_or_tell, read_table, to
 from glad_ray.spec.precision import FP32Precision
 from glad_ray.spec.record import Record
 from glad_ray.spec.run import Run
+from glad_ray.spec.sweep import Evaluation
 from glad_ray.storage import Storage
 from glad_ray.version import __version__
 
@@ -161,6 +162,15 @@ def read_run(storage: Storage, run_id: str) -> Run:
         raise
     except (UserError, ValueError) as error:
         raise damaged(storage, path) from error
+
+
+def read_looks(storage: Storage, run: Run, looking: Evaluation) -> dict[tuple[int, str], Look]:
+    """What was seen so far of a run by the looks at it (`Evaluation.looking`), by step and the network's key."""
+    return {
+        (step, network.key): read_look(storage, storage.look_path(run.run_id, step, looking.content_id, network.key))
+        for step in run.snapshot_steps
+        for network in looking.networks
+    }
 
 
 def package_versions() -> dict[str, str]:

@@ -174,6 +174,12 @@ def test_where_nothing_can_run_is_told_before_anything_is_written(tmp_path, wher
     assert not (tmp_path / "results").exists()
 
 
+def test_a_sweep_that_cannot_be_leaves_nothing(tmp_path):
+    with pytest.raises(UserError, match="has no runs"):
+        glad_ray.run(sweep(), tmp_path / "results", in_process=True, device="cpu")
+    assert not (tmp_path / "results").exists()
+
+
 def test_a_run_alone_and_its_evaluation(tmp_path, monkeypatch):
     synthetic = glad_ray.distill(MATCHING, tmp_path / "distilled", device="cpu")
     assert synthetic.images.shape == (10, 1, 28, 28)
