@@ -105,7 +105,7 @@ class Resources(Record):
     gpu_hours: float | None = Field(default=None, gt=0)
     """the same for GPUs that units of work hold, in hours of a whole one, idle replicas left out"""
     failures: int | None = Field(default=None, ge=1)
-    """the same once so many runs have failed for good, each counted once, with the sets of experts that have"""
+    """runs that may fail for good before the command ends in the same way; a set of experts that fails counts as one"""
     max_trials: int | None = Field(default=None, ge=1)
     """distillations at once, whatever there is room for; None: no such bound"""
     experts_together: int = Field(default=1, ge=1)
