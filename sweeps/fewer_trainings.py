@@ -1,10 +1,10 @@
 """Every kept set evaluated in full, and short looks that choose one: the same runs, both ways.
 
 Question: do looks rank runs as the whole evaluation does, and come to the same accuracies, for how much of its work?
-DC and DM in pixels and two latent spaces, eight kept sets a run, scored by the backbone and two networks that did not
+DC and DM in pixels and two latent spaces, twenty kept sets a run, scored by the backbone and two networks that did not
 distil, twice each; the budget is that of the quickstart.
 
-Cost: about ten minutes on two quiet CPU cores.
+Cost: about fifteen minutes on two quiet CPU cores.
 
     glad-ray sweep sweeps/fewer_trainings.py
     python benchmarks/looks.py runs/fewer-trainings
@@ -18,7 +18,7 @@ from glad_ray import Looks, Network, Run, Sweep, grid
 IN_FULL = quickstart.EVALUATION.replace(
     networks=(quickstart.BACKBONE, Network(name="vgg11", width=16), Network(name="vit", width=32))
 )
-LOOKING = IN_FULL.replace(looks=Looks(epochs=40, networks=1))
+LOOKING = IN_FULL.replace(looks=Looks(epochs=30, networks=1))
 
 
 def sweep() -> Sweep:
@@ -28,7 +28,7 @@ def sweep() -> Sweep:
         resolution=32,
         backbone=quickstart.BACKBONE,
         held_out=40,
-        snapshots=8,
+        snapshots=20,
         checkpoint_every=20,
     )
     spaces = [

@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -57,7 +58,9 @@ def make_generator(
         final: Stage = "adversarial" if training.adversarial_steps else "autoencoder"
         started = time.monotonic()
         scorer = trained_classifier(setting, "scorer", done["scorer"].tensors)
-        scores = tuple(_scored(setting, storage, done, scorer, source, on_scored) for source in _sources(final))
+        scores = tuple(
+            _scored(setting, storage, done, scorer, source, on_scored) for source in _sources(training, final)
+        )
         accuracies = {
             stage: accuracy_on_test_images(setting, trained_classifier(setting, stage, done[stage].tensors))
             for stage in ("features", "scorer")
@@ -69,7 +72,9 @@ def make_generator(
         encoder = done[final].tensors if training.autoencoder_weight else done["autoencoder"].tensors
         sha256 = _write_generator(setting, storage, path, _weights_of(setting, done, final), encoder)
     kept = read_card(storage, storage.generator_card_path(identity))
-    if kept is not None and (kept.training, kept.sha256) == (training, sha256):
+    # Cards of earlier versions lack samples with truncation.
+    whole = kept is not None and [each.source for each in kept.scores] == [each.source for each in scores]
+    if kept is not None and whole and (kept.training, kept.sha256) == (training, sha256):
         return kept
     facts = dataset_facts(training.dataset)
     seconds = {stage: kept.seconds for stage, kept in done.items()} | {"scores": time.monotonic() - started}
@@ -96,9 +101,21 @@ def _controls(final: Stage) -> tuple[str, ...]:
     return ("autoencoder", RANDOM) if final == "adversarial" else (RANDOM,)
 
 
-def _sources(final: Stage) -> tuple[str, ...]:
-    """What is scored: the result first, then what it is to be compared with."""
-    return (final, *_controls(final), REAL)
+class _Source(NamedTuple):
+    """Images that are scored."""
+
+    name: str
+    """in the card"""
+    of: str
+    """the stage whose generator makes them, `RANDOM` or `REAL`"""
+    truncation: float = 1.0
+
+
+def _sources(training: GeneratorTraining, final: Stage) -> list[_Source]:
+    """What is scored: the result first, the same with truncation, then what it is to be compared with."""
+    psi = training.score_truncation
+    truncated = [] if psi == 1 else [_Source(f"{final} at truncation {psi:g}", final, psi)]
+    return [_Source(final, final), *truncated, *(_Source(each, each) for each in (*_controls(final), REAL))]
 
 
 def _scored(
@@ -106,19 +123,19 @@ def _scored(
     storage: Storage,
     done: Mapping[Stage, Checkpoint],
     scorer: Classifier,
-    source: str,
+    source: _Source,
     on_scored: OnScored,
 ) -> GeneratorScores:
     """The scores of one source, and a picture of its images, which are kept."""
     identity = setting.training.stored_id
-    picture = storage.generator_samples_path(identity, source)
-    if source == REAL:
+    picture = storage.generator_samples_path(identity, source.name)
+    if source.of == REAL:
         storage.write_bytes(picture, real_grid(setting))
-        scores = score_real(setting, scorer, source)
+        scores = score_real(setting, scorer, source.name)
     else:
-        weights = _weights_of(setting, done, source)
-        storage.write_bytes(picture, sample_grid(setting, weights))
-        scores = score_weights(setting, scorer, weights, source)
+        weights = _weights_of(setting, done, source.of)
+        storage.write_bytes(picture, sample_grid(setting, weights, source.truncation))
+        scores = score_weights(setting, scorer, weights, source.name, source.truncation)
     on_scored(scores)
     return scores
 

@@ -20,12 +20,12 @@ _SCALED_UP_TO = 40
 
 @torch.no_grad()
 def samples(
-    setting: Setting, weights: Tensors, labels: Int64[Tensor, " n"], rng: torch.Generator
+    setting: Setting, weights: Tensors, labels: Int64[Tensor, " n"], rng: torch.Generator, truncation: float = 1.0
 ) -> UInt8[np.ndarray, "n c h w"]:
-    """An image for each class, 8 bits a channel; `labels` on the CPU."""
+    """An image for each class, 8 bits a channel; `labels` on the CPU; `truncation` as for `generated`."""
     z = torch.randn(len(labels), setting.training.shape.z_dim, generator=rng)
     made = [
-        as_bytes(generated(setting.training, weights, part.to(setting.device), own.to(setting.device)))
+        as_bytes(generated(setting.training, weights, part.to(setting.device), own.to(setting.device), truncation))
         for part, own in zip(z.split(_AT_ONCE), labels.split(_AT_ONCE), strict=True)
     ]
     return np.concatenate(made)
@@ -36,11 +36,11 @@ def as_bytes(images: Float[Tensor, "n c h w"]) -> UInt8[np.ndarray, "n c h w"]:
     return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
 
 
-def sample_grid(setting: Setting, weights: Tensors) -> bytes:
+def sample_grid(setting: Setting, weights: Tensors, truncation: float = 1.0) -> bytes:
     """A PNG with a row of samples for each of the first classes; the same draws at every call."""
     rows = min(setting.training.classes, _MOST_ROWS)
     labels = torch.arange(rows).repeat_interleave(_COLUMNS)
-    return png_grid(samples(setting, weights, labels, setting.rng("sample grid")), _COLUMNS)
+    return png_grid(samples(setting, weights, labels, setting.rng("sample grid"), truncation), _COLUMNS)
 
 
 def real_grid(setting: Setting) -> bytes:

@@ -27,10 +27,13 @@ def images_per_class(setting: Setting) -> int:
     return min(setting.training.score_images_per_class, fewest)
 
 
-def score_weights(setting: Setting, scorer: Classifier, weights: Tensors, source: str) -> GeneratorScores:
+def score_weights(
+    setting: Setting, scorer: Classifier, weights: Tensors, source: str, truncation: float
+) -> GeneratorScores:
     """Scores of samples of a generator."""
     labels = torch.arange(setting.training.classes).repeat_interleave(images_per_class(setting))
-    return score_images(setting, scorer, samples(setting, weights, labels, setting.rng("scored samples")), source)
+    made = samples(setting, weights, labels, setting.rng("scored samples"), truncation)
+    return score_images(setting, scorer, made, source)
 
 
 def score_real(setting: Setting, scorer: Classifier, source: str) -> GeneratorScores:

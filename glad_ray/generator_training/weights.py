@@ -33,11 +33,17 @@ def trained_names(training: GeneratorTraining, weights: Tensors) -> tuple[str, .
 
 
 def generated(
-    training: GeneratorTraining, weights: Tensors, z: Float[Tensor, "n z_dim"], labels: Int64[Tensor, " n"]
+    training: GeneratorTraining,
+    weights: Tensors,
+    z: Float[Tensor, "n z_dim"],
+    labels: Int64[Tensor, " n"],
+    truncation: float = 1.0,
 ) -> Float[Tensor, "n c h w"]:
-    """Images, nominally in [-1, 1]; differentiable in the weights that require it."""
+    """Images, nominally in [-1, 1]; differentiable in the weights that require it. `truncation` is psi: below 1, style
+    codes lie nearer to the mean of their class, which the weights must have (`with_average_codes`).
+    """
     synthesis = training.synthesis_settings
-    codes = MappingNetwork(training.mapping_settings, weights).codes(z, labels, synthesis.codes)
+    codes = MappingNetwork(training.mapping_settings, weights).codes(z, labels, synthesis.codes, truncation)
     return SynthesisNetwork(synthesis, weights)(codes)
 
 

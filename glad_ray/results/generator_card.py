@@ -24,7 +24,8 @@ class GeneratorScores(Record):
     """
 
     source: str
-    """what made the images: a stage of the training, `random weights`, or `real training images` for comparison"""
+    """what made the images: the generator of a stage, without or with truncation; `random weights`; or `real training
+    images` for comparison"""
     images_per_class: int
     as_asked: Share
     """share of images whose class the network that only scores names"""

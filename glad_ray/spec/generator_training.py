@@ -84,6 +84,8 @@ class GeneratorTraining(Stored):
     """that each score is of, or as many as the class has test images; more are not compared"""
     score_epochs: Count = 30
     """of the classifier that is trained on samples alone"""
+    score_truncation: float = Field(default=0.8, gt=0, le=1)
+    """psi of samples that are scored beside those without truncation; 1: none are"""
     seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
@@ -107,12 +109,13 @@ class GeneratorTraining(Stored):
         return self
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:
-        return {*super()._unsaid(identity=identity), *self._at_default("autoencoder_weight")}
+        return {*super()._unsaid(identity=identity), *self._at_default("autoencoder_weight", "score_truncation")}
 
     def _decisive(self, content: dict[str, Any]) -> dict[str, Any]:
         # The scores of a generator do not change it, and more steps of the last stage go on from fewer.
         unchanged = ("score_images_per_class", "score_epochs", "adversarial_steps")
-        return content | {name: type(self).model_fields[name].default for name in unchanged}
+        content = content | {name: type(self).model_fields[name].default for name in unchanged}
+        return {name: value for name, value in content.items() if name != "score_truncation"}
 
     def steps(self, stage: Stage) -> int:
         """Steps of a stage."""

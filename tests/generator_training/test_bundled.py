@@ -1,5 +1,6 @@
 """The generator that comes with the package: what it weighs, what its card says, and that runs know it by name."""
 
+import json
 import re
 from pathlib import Path
 
@@ -38,6 +39,12 @@ def test_a_run_names_it_and_keeps_no_path_of_this_machine(card):
     assert run.generator.sha256 == card.sha256
     assert run.generator.classes_known == 10
     assert "real" in run.generator.inits
+
+
+def test_later_versions_train_it_with_the_same_draws(card):
+    """A field that is added to the recipe must not change the id of a training that does not set it."""
+    settings = json.loads(generator_path(NAME).read_text())
+    assert card.training.stored_id == settings["trained_by"]["id"]
 
 
 def test_its_scores_are_not_those_of_random_weights(card):

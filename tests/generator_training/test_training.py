@@ -161,8 +161,9 @@ def test_latents_start_from_real_images_by_the_encoder(trained):
     images = torch.rand(3, 1, 16, 16, generator=rng) * 2 - 1
     images[1] = images[0]
     codes = generator.init("w+", labels, rng, "real", images)["w"]
-    assert torch.equal(codes[0], codes[1])
-    assert not torch.equal(codes[0], codes[2])
+    # The place in a batch may decide the last bits.
+    torch.testing.assert_close(codes[0], codes[1])
+    assert not torch.allclose(codes[0], codes[2])
     with pytest.raises(UserError, match="needs real images"):
         generator.init("w+", labels, rng, "real")
 
@@ -173,6 +174,7 @@ def test_the_card_says_what_was_done_and_reads_back(trained):
     assert again == card
     assert [scores.source for scores in card.scores] == [
         "adversarial",
+        "adversarial at truncation 0.8",
         "autoencoder",
         "random weights",
         "real training images",
@@ -182,9 +184,8 @@ def test_the_card_says_what_was_done_and_reads_back(trained):
 
 
 def test_without_adversarial_steps_the_autoencoder_is_the_result(tmp_path):
-    card = made(training_of(adversarial_steps=0), tmp_path)
-    assert card.scores[0].source == "autoencoder"
-    assert len(card.scores) == 3
+    card = made(training_of(adversarial_steps=0, score_truncation=1), tmp_path)
+    assert [scores.source for scores in card.scores] == ["autoencoder", "random weights", "real training images"]
 
 
 @pytest.mark.parametrize(
@@ -223,7 +224,7 @@ def test_one_class_is_refused(tmp_path):
 
 
 def test_scores_do_not_make_another_training():
-    assert training_of(score_epochs=7).stored_id == training_of().stored_id
+    assert training_of(score_epochs=7, score_truncation=0.5).stored_id == training_of().stored_id
     assert training_of(seed=1).stored_id != training_of().stored_id
 
 
