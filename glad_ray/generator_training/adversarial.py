@@ -64,7 +64,8 @@ class Discriminator(nn.Module):
 
 class AdversarialStage(TrainingStage):
     """Trains discriminator and generator in turn, from the autoencoder's generator on. With `autoencoder_weight` the
-    generator's loss has the autoencoder's added, and the encoder is trained too.
+    generator's loss has the autoencoder's added, and the encoder is trained too; with `guidance_weight` how well the
+    classifier of the features names the classes that were asked for.
     """
 
     def __init__(self, setting: Setting, features: Features, autoencoder: Mapping[str, Tensor]) -> None:
@@ -120,6 +121,7 @@ class AdversarialStage(TrainingStage):
         return losses
 
     def _generator_step(self, number: int) -> dict[str, float]:
+        training = self.setting.training
         labels, real, made = self._pair("generator step", number)
         with torch.no_grad():
             of_real = self.discriminator(real, labels)
@@ -128,7 +130,10 @@ class AdversarialStage(TrainingStage):
         if self.encoder is not None:
             rng = self.setting.rng("autoencoder in adversarial step", number)
             autoencoder, parts = autoencoder_loss(self.setting, self.encoder, self.features, self.weights, rng)
-            total, losses = loss + self.setting.training.autoencoder_weight * autoencoder, losses | parts
+            total, losses = total + training.autoencoder_weight * autoencoder, losses | parts
+        if training.guidance_weight:
+            guidance = F.cross_entropy(self.features.network(made), labels)
+            total, losses = total + training.guidance_weight * guidance, losses | {"guidance": float(guidance.detach())}
         self._of_generator.step(total)
         return losses
 

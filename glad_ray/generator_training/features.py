@@ -19,6 +19,8 @@ class Features:
     """The maps after every block of a trained ConvNet, of normalised images."""
 
     def __init__(self, network: Classifier) -> None:
+        self.network = network
+        """names classes"""
         self._blocks = cast("ConvNet", network).blocks
 
     def __call__(self, images: Float[Tensor, "n c h w"]) -> list[Tensor]:

@@ -68,6 +68,9 @@ class GeneratorTraining(Stored):
     autoencoder_weight: Weight = 0.0
     """of the autoencoder's loss, added to the generator's in the adversarial stage, which then trains the encoder too;
     0: it is not added"""
+    guidance_weight: Weight = 0.0
+    """of the cross-entropy of samples and the classes they were asked for, by the classifier of the features, added to
+    the generator's loss in the adversarial stage (Sauer et al., 2022, "StyleGAN-XL", classifier guidance); 0: none"""
     generator_lr: Positive = 1e-3
     discriminator_lr: Positive = 3e-4
     discriminator_width: int = Field(default=32, ge=2)
@@ -109,7 +112,10 @@ class GeneratorTraining(Stored):
         return self
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:
-        return {*super()._unsaid(identity=identity), *self._at_default("autoencoder_weight", "score_truncation")}
+        return {
+            *super()._unsaid(identity=identity),
+            *self._at_default("autoencoder_weight", "guidance_weight", "score_truncation"),
+        }
 
     def _decisive(self, content: dict[str, Any]) -> dict[str, Any]:
         # The scores of a generator do not change it, and more steps of the last stage go on from fewer.

@@ -11,8 +11,14 @@ from safetensors.torch import load_file
 
 from glad_ray import Run
 from glad_ray.cli import main
+from glad_ray.data import load_dataset
 from glad_ray.engine.on_ray.train_generator import train_generator_on_ray
 from glad_ray.errors import DataError, StoppedError, UserError
+from glad_ray.generator_training.adversarial import AdversarialStage
+from glad_ray.generator_training.base import Setting
+from glad_ray.generator_training.checkpoint import read_checkpoint
+from glad_ray.generator_training.classifier import trained_classifier
+from glad_ray.generator_training.train import trained_features
 from glad_ray.generators import build_generator
 from glad_ray.progress.events import GeneratorAdvanced, GeneratorScored
 from glad_ray.results.generator_card import GeneratorCard
@@ -69,6 +75,26 @@ def test_more_adversarial_steps_go_on_from_fewer(trained, tmp_path):
     assert again.sha256 == card.sha256
     with pytest.raises(UserError, match="has made 2 steps already, and 1 are asked for"):
         made(training.replace(adversarial_steps=1), tmp_path)
+
+
+def test_guidance_adds_how_badly_the_classifier_of_the_features_names_samples(trained, monkeypatch):
+    storage, before, _ = trained
+    training = before.replace(guidance_weight=3.0)
+    assert training.stored_id != before.stored_id == before.replace(guidance_weight=0.0).stored_id
+    setting = Setting(training, load_dataset(training.dataset, resolution=16), torch.device("cpu"))
+    done = {
+        stage: read_checkpoint(storage, storage.generator_stage_path(before.stored_id, stage))
+        for stage in ("features", "autoencoder")
+    }
+    stage = AdversarialStage(setting, trained_features(setting, done), done["autoencoder"].tensors)
+    labels, _, images = stage._pair("generator step", 0)
+    classifier = trained_classifier(setting, "features", done["features"].tensors)
+    guidance = torch.nn.functional.cross_entropy(classifier(images), labels)
+    minimised = []
+    monkeypatch.setattr(stage._of_generator, "step", minimised.append)
+    losses = stage._generator_step(0)
+    assert losses["guidance"] == pytest.approx(float(guidance.detach()))
+    assert float(minimised[0].detach()) == pytest.approx(losses["generator"] + 3 * losses["guidance"])
 
 
 def test_the_autoencoders_loss_may_stay_and_trains_the_encoder_on(trained, tmp_path):
