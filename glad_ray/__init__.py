@@ -57,11 +57,12 @@ if TYPE_CHECKING:
     from glad_ray.api import distill as distill
     from glad_ray.api import evaluate as evaluate
     from glad_ray.api import load as load
+    from glad_ray.api import remove as remove
     from glad_ray.api import run as run
     from glad_ray.api import search as search
 
 # Not in __all__: a sweep file that imports everything would have a function search().
-_OF_THE_API = ("Results", "distill", "evaluate", "load", "run", "search")
+_OF_THE_API = ("Results", "distill", "evaluate", "load", "remove", "run", "search")
 
 
 def __getattr__(name: str) -> Any:

@@ -25,6 +25,11 @@ class StorageLayout:
     REPORT_SEARCH_TRIALS: ClassVar[str] = "report/search_trials.csv"
 
     @staticmethod
+    def expert_folder(expert_set_id: str) -> str:
+        """The trajectories of a set of experts."""
+        return f"experts/{expert_set_id}"
+
+    @staticmethod
     def expert_path(expert_set_id: str, index: int) -> str:
         """Trajectory number `index` of a set of experts."""
         return f"experts/{expert_set_id}/expert-{index:04d}.arrow"
@@ -152,6 +157,11 @@ class StorageLayout:
     def trainings_path(run_id: str, evaluation_id: str, network_key: str) -> str:
         """The trainings of one network, all steps and repeats of one evaluation."""
         return f"runs/{run_id}/evaluations/{evaluation_id}/{network_key}.parquet"
+
+    @staticmethod
+    def looks_folder(run_id: str) -> str:
+        """What was seen of a run at looks."""
+        return f"runs/{run_id}/looks"
 
     @staticmethod
     def look_path(run_id: str, step: int, evaluation_id: str, network_key: str) -> str:

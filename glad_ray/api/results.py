@@ -83,7 +83,9 @@ class Results:
         if self.storage.exists(Storage.PLAN):
             return self._plan.runs
         ids = [folder.rpartition("/")[2] for folder in self.storage.list(Storage.RUNS)]
-        return tuple(read_run(self.storage, run_id) for run_id in ids)
+        # The folder of a set that was scored by itself has no run.
+        begun = (run_id for run_id in ids if self.storage.exists(self.storage.run_path(run_id)))
+        return tuple(read_run(self.storage, run_id) for run_id in begun)
 
     @property
     def failures(self) -> tuple[Failure, ...]:

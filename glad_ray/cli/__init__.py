@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from glad_ray.cli import first_files, generators, runs, searches, sweeps
+from glad_ray.cli import first_files, generators, removing, runs, searches, sweeps
 from glad_ray.cli.output import Lasting, open_closed_streams
 from glad_ray.errors import BudgetError, GladRayError, UserError
 from glad_ray.interrupts import first_of_all, raised
@@ -33,6 +33,7 @@ for command in (
     runs.experts,
     sweeps.status,
     sweeps.report,
+    removing.remove,
 ):
     app.command()(command)
 app.add_typer(generators.app, name="generator", no_args_is_help=True)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from glad_ray.errors import DataError
 from glad_ray.results.ledger import completed, damage
@@ -188,6 +189,15 @@ def finished(storage: Storage, run_id: str, evaluation_id: str) -> bool:
     """Whether the run has its results under this evaluation, as they were written."""
     there = storage.exists(storage.results_path(run_id, evaluation_id))
     return there and damage(storage, run_id, completed(evaluation_id)) is None
+
+
+def rows_in(storage: Storage, path: str) -> int:
+    """Number of rows of a part, by its footer alone; 0 if it is damaged."""
+    try:
+        with storage.open_file(path) as file:
+            return int(pq.read_metadata(file).num_rows)
+    except (pa.ArrowException, FileNotFoundError):
+        return 0
 
 
 def read_results(storage: Storage, tell: Tell | None = None) -> pa.Table:

@@ -111,9 +111,9 @@ def rank(run: Run, conditions: Sequence[str]) -> int:
     return next((number for number, meets in enumerate(met) if meets), len(conditions))
 
 
-def _parsed_conditions(sweep: Sweep, conditions: Sequence[str], option: str) -> list[tuple[str, Any]]:
+def _parsed_conditions(runs: Sequence[Run], conditions: Sequence[str], option: str) -> list[tuple[str, Any]]:
     """Keys and values; raises `UserError` if a condition is of another form, or no run has such a field."""
-    known = {path for run in sweep.runs for path in field_paths(run)}
+    known = {path for run in runs for path in field_paths(run)}
     pairs = [parse_assignment(condition, option) for condition in conditions]
     for key, _ in pairs:
         if key not in known:
@@ -126,8 +126,8 @@ def first(sweep: Sweep, conditions: Sequence[str]) -> Sweep:
 
     Raises `UserError` if a condition is of another form than `key=value`, or its key no field of any run.
     """
-    _parsed_conditions(sweep, conditions, "--first")
-    _parsed_conditions(sweep, sweep.first, "first")
+    _parsed_conditions(sweep.runs, conditions, "--first")
+    _parsed_conditions(sweep.runs, sweep.first, "first")
     return sweep.replace(first=(*conditions, *sweep.first))
 
 
@@ -136,14 +136,19 @@ def only(sweep: Sweep, conditions: Sequence[str]) -> Sweep:
 
     Raises `UserError` if a key is no field of any run or no run is left.
     """
+    return sweep.replace(runs=runs_with(sweep.runs, conditions, f"the runs of {sweep.name}"))
+
+
+def runs_with(runs: Sequence[Run], conditions: Sequence[str], whose: str) -> tuple[Run, ...]:
+    """Those runs that have `key=value`, as `only`; `whose` names all of them in the errors that are raised."""
     allowed: dict[str, list[Any]] = {}
-    for key, value in _parsed_conditions(sweep, conditions, "--only"):
+    for key, value in _parsed_conditions(runs, conditions, "--only"):
         allowed.setdefault(key, []).append(value)
-    runs = sweep.runs
+    left = tuple(runs)
     for key, values in allowed.items():
-        having = [(run, value_at(run, key)) for run in runs if key in set(field_paths(run))]
-        runs = tuple(run for run, value in having if any(_is(value, wanted) for wanted in values))
-        if not runs:
+        having = [(run, value_at(run, key)) for run in left if key in set(field_paths(run))]
+        left = tuple(run for run, value in having if any(_is(value, wanted) for wanted in values))
+        if not left:
             there = ", ".join(dict.fromkeys(str(_name(value)) for _, value in having))
-            raise UserError(f"--only leaves no run: {key} is {there} in the runs of {sweep.name}.")
-    return sweep.replace(runs=runs)
+            raise UserError(f"--only leaves no run: {key} is {there} in {whose}.")
+    return left

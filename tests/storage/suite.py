@@ -50,6 +50,12 @@ class StorageSuite:
         assert storage.list("runs") == ("runs/ab",)
         storage.delete("runs/a")
 
+    def test_sizes_of_all_files_below_a_folder(self, storage):
+        for path, data in (("runs/a/run.json", b"1"), ("runs/a/sets/x", b"123"), ("runs/ab/run.json", b"")):
+            storage.write_bytes(path, data)
+        assert storage.sizes("runs/a") == {"runs/a/run.json": 1, "runs/a/sets/x": 3}
+        assert storage.sizes("nowhere") == {}
+
     def test_a_missing_file_is_named(self, storage):
         with pytest.raises(DataError, match=r"runs/a/run\.json is missing from "):
             storage.read_bytes("runs/a/run.json")
