@@ -1,7 +1,5 @@
 """`glad-ray search`: what it says, what it leaves, and how it refuses what makes no sense."""
 
-import json
-
 import pytest
 
 import glad_ray
@@ -10,6 +8,7 @@ from glad_ray.errors import UserError
 from glad_ray.results import best_in_full, read_trials
 from glad_ray.spec.search_space import propose
 from glad_ray.storage import Storage
+from tests.documents import read_document
 
 FILE = """
 from glad_ray import *
@@ -58,7 +57,13 @@ def test_best_is_python_to_paste(searched, capsys):
     assert main(["search", file, "--storage", storage, "--best"]) == 0
     code = capsys.readouterr().out
     run = eval(code, vars(glad_ray))
-    assert run.run_id == best_in_full(read_trials(Storage.open(storage, create=False))).run.run_id
+    best = best_in_full(read_trials(Storage.open(storage, create=False)))
+    assert run.run_id == best.run.run_id
+    assert main(["search", file, "--storage", storage, "--best", "--json"]) == 0
+    document = read_document(capsys.readouterr().out, "best-run")
+    assert glad_ray.Run.model_validate(document["run"]).run_id == document["run_id"] == run.run_id
+    assert document["code"] == code.rstrip("\n")
+    assert document["full_accuracy"] == best.full_accuracy
 
 
 def test_status(searched, capsys):
@@ -69,7 +74,7 @@ def test_status(searched, capsys):
     assert "Nobody drives it." in said
     assert "1/1 runs" in said, "the winner with its fresh seed"
     assert main(["status", storage, "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)
+    document = read_document(capsys.readouterr().out, "search-status")
     trials = read_trials(Storage.open(storage, create=False))
     assert [each["looks"] for each in document["trials"]] == [list(trial.rung_accuracies) for trial in trials]
     assert sum(document["counts"].values()) == document["wanted"] == 4
@@ -81,7 +86,10 @@ def test_report(searched, capsys):
     kept = Storage.open(storage, create=False)
     for path in (kept.REPORT_SEARCH, kept.REPORT):
         kept.delete(path)
-    assert main(["report", storage]) == 0
+    assert main(["report", storage, "--json"]) == 0
+    document = read_document(capsys.readouterr().out, "report")
+    assert document["page"]
+    assert document["search_page"]
     assert all(kept.exists(path) for path in (kept.REPORT_SEARCH, kept.REPORT, kept.REPORT_SEARCH_TRIALS))
 
 
@@ -180,7 +188,7 @@ def test_draws_of_which_no_run_can_be_made_are_told_everywhere(tmp_path, capsys,
     assert "1 of 4 trials begun" in shown
     assert "draws made no run" in shown
     assert main(["status", storage, "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)
+    document = read_document(capsys.readouterr().out, "search-status")
     assert sum(document["counts"].values()) == len(document["trials"]) == 1
     assert {draw["parameters"]["images_per_class"] for draw in document["refused"]} <= {2, 3, 4}
     kept = Storage.open(storage, create=False)

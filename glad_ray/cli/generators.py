@@ -14,6 +14,7 @@ from glad_ray.cli.common import (
     device_in_process,
     home_expanded,
 )
+from glad_ray.cli.documents import AsJson, print_document
 from glad_ray.errors import BudgetError, UserError
 from glad_ray.progress.driver import driving
 from glad_ray.spec import DATASETS, Bundle, dataset_facts
@@ -106,21 +107,25 @@ def _usual_side(dataset: str) -> int:
 
 
 @app.command()
-def inspect(file: GeneratorPath) -> None:
+def inspect(file: GeneratorPath, as_json: AsJson = False) -> None:
     """Print what a generator's file holds: resolution, classes, layers and their spaces; no code of it is run."""
     from glad_ray.progress.generator_reporter import scores_table
     from glad_ray.results.generator_card import read_card_beside
     from glad_ray.stylegan.bundled import generator_path
     from glad_ray.stylegan.files import read_settings
-    from glad_ray.stylegan.show import settings_parts
+    from glad_ray.stylegan.show import settings_fields, settings_parts
 
     path = generator_path(file)
     settings = read_settings(path)
+    card = read_card_beside(path, settings.sha256)
+    if as_json:
+        scores = None if card is None else [each.model_dump(mode="json") for each in card.scores]
+        print_document("generator", {"file": str(path)} | settings_fields(settings) | {"scores": scores})
+        return
     for part in settings_parts(file.name, settings):
         console().print(part)
     if settings.licence:
         console().print(settings.licence)
-    card = read_card_beside(path, settings.sha256)
     if card is not None:
         console().print(scores_table(card.scores, card.classifier_accuracies))
 

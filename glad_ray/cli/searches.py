@@ -1,7 +1,7 @@
 """The command of a search: what it found, and how it goes on."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from glad_ray.cli.common import (
     home_expanded,
     with_failures,
 )
+from glad_ray.cli.documents import AsJson, nothing_else_printed, print_document
 from glad_ray.errors import UserError
 from glad_ray.results import SearchTrial, read_trials
 from glad_ray.spec.code import as_code
@@ -60,6 +61,7 @@ def search(
     best: Annotated[
         bool, typer.Option("--best", help="Only print the best run found so far, ready to paste into a sweep.")
     ] = False,
+    as_json: AsJson = False,
     stop_after_failures: StopAfterFailures = None,
     on_end: OnEnd = None,
     address: Address = None,
@@ -67,11 +69,19 @@ def search(
     device: DeviceInProcess = "auto",
 ) -> None:
     """Search runs for the best; the same command again continues where it stopped, and repeats nothing finished."""
-    made = override_search(load_search(search_file), with_failures(assignments, stop_after_failures))
+    if as_json and not best:
+        raise UserError("--json goes with --best: of a search that goes on or ended, glad-ray status --json tells.")
+    with nothing_else_printed(as_json):
+        made = override_search(load_search(search_file), with_failures(assignments, stop_after_failures))
     check_search(made)
     name = storage if storage is not None else f"runs/{made.name}"
     if best:
-        typer.echo(as_code(_best(Storage.open(name, create=False)).run))
+        kept = Storage.open(name, create=False)
+        found = _best(kept)
+        if as_json:
+            print_document("best-run", {"storage": str(kept), "search": made.name} | _fields(found))
+        else:
+            typer.echo(as_code(found.run))
         return
     where = device_in_process(in_process, device)
     kept = Storage.open(name)
@@ -89,3 +99,18 @@ def _best(storage: Storage) -> SearchTrial:
     return max(
         trials, key=lambda trial: (trial.full_accuracy or -1.0, len(trial.rung_accuracies), trial.rung_accuracies[-1])
     )
+
+
+def _fields(trial: SearchTrial) -> dict[str, Any]:
+    """Of a trial, for a JSON document; docs/schemas/best-run.json describes them."""
+    return {
+        "number": trial.number,
+        "state": trial.state,
+        "run_id": trial.run.run_id,
+        "parameters": dict(trial.parameters),
+        "looks": list(trial.rung_accuracies),
+        "full_accuracy": trial.full_accuracy,
+        "full": {network: list(accuracies) for network, accuracies in trial.full.items()},
+        "run": trial.run.model_dump(mode="json"),
+        "code": as_code(trial.run),
+    }

@@ -1,6 +1,5 @@
 """The commands of whole sweeps: plan, sweep, status, report."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -19,10 +18,12 @@ from glad_ray.cli.common import (
     home_expanded,
     with_failures,
 )
+from glad_ray.cli.documents import AsJson, nothing_else_printed, print_document
 from glad_ray.errors import UserError
 from glad_ray.plan import Plan, as_stored, make_plan, read_plan
 from glad_ray.plan.cluster_file import CLUSTER_VARIABLE, read_node_types
-from glad_ray.plan.machines import NodeType, machines_table
+from glad_ray.plan.fields import difference_fields, placement_fields, plan_fields
+from glad_ray.plan.machines import NodeType, machines_table, placements
 from glad_ray.plan.show import differences_table, plan_tables
 from glad_ray.progress import formatting
 from glad_ray.progress.driver import look_at_driver
@@ -82,20 +83,30 @@ def plan(
     explain: Annotated[
         bool, typer.Option("--explain", help="Also print where the paper and its code disagree, and what is done here.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print what a sweep would run, in order, what it needs first and what it would cost; start nothing."""
-    made = _plan(sweep_file, conditions, wanted_first, assignments, small)
-    where = _storage_name(made.sweep, storage)
-    there = storage is not None or Path(where).is_dir()
-    done = set()
-    if there:
-        kept = Storage.open(where, create=False)
-        made = as_stored(made, kept)
-        done = finished_runs(made, kept)
-    machines = () if cluster is None else (machines_table(made, _node_types(cluster), f"of {cluster}"),)
-    for part in (*plan_tables(made, done), *machines):
+    with nothing_else_printed(as_json):
+        made = _plan(sweep_file, conditions, wanted_first, assignments, small)
+        where = _storage_name(made.sweep, storage)
+        there = storage is not None or Path(where).is_dir()
+        done = set()
+        if there:
+            kept = Storage.open(where, create=False)
+            made = as_stored(made, kept)
+            done = finished_runs(made, kept)
+        title = f"of {cluster}"
+        found = None if cluster is None else placements(made, _node_types(cluster), title)
+        missing = _missing_data(made)
+    if as_json:
+        fields = plan_fields(made, done, missing) | {"storage": str(kept) if there else None}
+        fields["machines"] = None if found is None else placement_fields(found)
+        fields["differences"] = difference_fields() if explain else None
+        print_document("plan", fields)
+        return
+    for part in (*plan_tables(made, done), *(() if found is None else (machines_table(found, title),))):
         console().print(part)
-    for sentence in _missing_data(made):
+    for sentence in missing:
         console().print(escape(sentence))
     if explain:
         console().print(differences_table(made))
@@ -150,7 +161,7 @@ def retry(
 
 def status(
     storage: Annotated[str, typer.Argument(metavar="DIR", help="The storage of a sweep: a folder or URI.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what every run of a sweep, or every trial of a search, is doing, while it goes on and after, from its storage
     alone.
@@ -167,8 +178,9 @@ def status(
     if as_json:
         fields = None if sweep is None else status_fields(sweep)
         if search is not None:
-            fields = search_status_fields(search) | {"winner": fields}
-        typer.echo(json.dumps(fields, indent=1))
+            print_document("search-status", search_status_fields(search) | {"winner": fields})
+        else:
+            print_document("status", fields or {})
         return
     for part in () if search is None else search_status_parts(search):
         console().print(part)
@@ -178,17 +190,23 @@ def status(
 
 def report(
     storage: Annotated[str, typer.Argument(metavar="DIR", help="The storage of a sweep: a folder or URI.")],
+    as_json: AsJson = False,
 ) -> None:
     """Write tables and pictures from the results of a sweep or search alone."""
-    from glad_ray.report import write_report, write_search_report
+    from glad_ray.report import report_fields, write_report, write_search_report
 
     kept = Storage.open(storage, create=False)
     check_ours(kept)
     searched = kept.exists(Storage.SEARCH)
-    if searched:
-        console().print(f"The report of the search is {kept}/{write_search_report(kept)}")
-    if not searched or kept.exists(Storage.PLAN):
-        console().print(f"The report is {kept}/{write_report(kept)}")
+    of_search = write_search_report(kept) if searched else None
+    of_sweep = write_report(kept) if not searched or kept.exists(Storage.PLAN) else None
+    if as_json:
+        print_document("report", report_fields(kept, of_sweep, of_search))
+        return
+    if of_search is not None:
+        console().print(f"The report of the search is {kept}/{of_search}")
+    if of_sweep is not None:
+        console().print(f"The report is {kept}/{of_sweep}")
 
 
 def finished_runs(made: Plan, storage: Storage) -> set[str]:

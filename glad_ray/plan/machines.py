@@ -130,25 +130,46 @@ def _unmet(
 _OF_ALL = {"CPU", "GPU", "memory", "object_store_memory"}
 
 
-def machines_table(plan: Plan, types: Sequence[NodeType], title: str) -> Table:
-    """Which kinds of machines can take each kind of work, and how many at once; raises `UserError` where none can."""
+class Placement(NamedTuple):
+    """Where work of a kind can run."""
+
+    unit: Unit
+    name: str
+    """of its algorithm or network"""
+    takes: tuple[str, ...]
+    """what one unit of it takes, in words"""
+    room: tuple[tuple[NodeType, int], ...]
+    """the kinds of machines that can take it, with how many units one machine takes at once"""
+
+
+def placements(plan: Plan, types: Sequence[NodeType], title: str) -> tuple[Placement, ...]:
+    """Which kinds of machines can take each kind of work, and how many at once; raises `UserError` where none can.
+
+    `title`: words for the machines.
+    """
     resources, held = plan.sweep.resources, held_gpus(plan.runs, plan.sweep.resources)
     units = units_of(plan.sweep, plan.runs, (), plan.expert_sets)
     check_machines(resources, units, [each.resources for each in types], held=held, where=title)
+    found = []
+    for unit, name in sorted(units):
+        needed = least_bundle(resources, unit, name)
+        counted = ((each, room_for(each.resources, needed, held_gpus=held)) for each in types)
+        room = tuple((each, count) for each, count in counted if count)
+        found.append(Placement(unit, name, tuple(_takes(resources, unit, name)), room))
+    return tuple(found)
+
+
+def machines_table(found: Iterable[Placement], title: str) -> Table:
+    """Where each kind of work can run, as a table."""
     table = Table(
         "work", "takes", "can run on (at once on one × machines at most)",
         title=f"Machines {title}", title_justify="left",
     )  # fmt: skip
-    for unit, name in sorted(units):
-        needed = least_bundle(resources, unit, name)
+    for each in found:
         table.add_row(
-            f"{_TITLES[unit]} {name}",
-            ", ".join(_takes(resources, unit, name)),
-            ", ".join(
-                f"{each.name} ({count} × {each.at_most})"
-                for each in types
-                if (count := room_for(each.resources, needed, held_gpus=held))
-            ),
+            f"{_TITLES[each.unit]} {each.name}",
+            ", ".join(each.takes),
+            ", ".join(f"{kind.name} ({count} × {kind.at_most})" for kind, count in each.room),
         )
     return table
 

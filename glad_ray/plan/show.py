@@ -169,11 +169,8 @@ def _estimated_counts(plan: Plan) -> Iterator[str]:
 def _total(plan: Plan, done: Set[str]) -> str:
     left = [run for run in plan.runs if run.run_id not in done]
     cost = total(left, plan.sweep)
-    networks = [network for evaluation in plan.sweep.evaluations for network in evaluation.networks]
-    foreign = [network.title for network in networks if network.foreign]
-    foreign += [run.generator_name for run in plan.runs if generator_multiply_adds(run) is None]
-    unknown = ", ".join(dict.fromkeys(foreign))
-    not_counted = f" Not counted, for their cost is not known: {unknown}." if unknown else ""
+    unknown = ", ".join(not_counted(plan))
+    beside = f" Not counted, for their cost is not known: {unknown}." if unknown else ""
     experts = (
         f" Experts take {cost.expert_gpu_hours:,.1f} of these hours, and {decimal(cost.expert_bytes)}."
         if cost.expert_bytes
@@ -182,8 +179,16 @@ def _total(plan: Plan, done: Set[str]) -> str:
     return (
         f"{len(left)} of {len(plan.runs)} runs to do: about {_time(cost.flops)} of one CPU core at "
         f"{GIGAFLOPS_PER_CPU:g} GFLOP/s ({cost.flops / 1e12:.3g} TFLOP), or {cost.gpu_hours:,.1f} hours of a GPU, if "
-        f"it sustains {GIGAFLOPS_PER_GPU / 1000:g} TFLOP/s.{experts}{not_counted} Nothing was started."
+        f"it sustains {GIGAFLOPS_PER_GPU / 1000:g} TFLOP/s.{experts}{beside} Nothing was started."
     )
+
+
+def not_counted(plan: Plan) -> tuple[str, ...]:
+    """Networks and generators of other code, whose cost is not known."""
+    networks = [network for evaluation in plan.sweep.evaluations for network in evaluation.networks]
+    foreign = [network.title for network in networks if network.foreign]
+    foreign += [run.generator_name for run in plan.runs if generator_multiply_adds(run) is None]
+    return tuple(dict.fromkeys(foreign))
 
 
 def _time(flops: float, trains_on: DatasetFacts | None = None) -> str:

@@ -41,7 +41,7 @@ def write_report(storage: Storage) -> str:
     try:
         files = _files(storage, found)
     except Exception:
-        files = _files(storage, _without_odd_runs(storage, found))
+        files = _files(storage, without_odd_runs(storage, found))
     try:
         for path, text in files.items():
             # What is no text, names of files in another encoding, is escaped.
@@ -62,7 +62,7 @@ def _files(storage: Storage, found: Found) -> dict[str, str]:
     }
 
 
-def _without_odd_runs(storage: Storage, found: Found) -> Found:
+def without_odd_runs(storage: Storage, found: Found) -> Found:
     """The same without the runs that break the page; raises what breaks it if that is no run."""
     problems: list[str] = []
     _files(storage, found.only([]))

@@ -1,7 +1,8 @@
-"""What a generator's file holds, for people."""
+"""What a generator's file holds, for people, and as fields of a JSON document (docs/schemas/generator.json)."""
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -50,6 +51,45 @@ def settings_parts(name: str, settings: FileSettings) -> Iterator[Table | str]:
             f"{synthesis.parameters_from(f'f{n}') - _after(settings, n):,}",
         )
     yield table
+
+
+def settings_fields(settings: FileSettings) -> dict[str, Any]:
+    """What `settings_parts` shows; rates and cutoffs in samples and cycles per image width."""
+    mapping, synthesis = settings.mapping, settings.synthesis
+    channels, height, width = synthesis.image_shape
+    return {
+        "family": settings.family,
+        "sha256": settings.sha256,
+        "trained_on": settings.trained_on or None,
+        "channels": channels,
+        "height": height,
+        "width": width,
+        "classes": mapping.classes,
+        "parameters": mapping.parameter_count + synthesis.parameter_count,
+        "codes": synthesis.codes,
+        "w_dim": synthesis.w_dim,
+        "licence": settings.licence or None,
+        "layers": [_layer_fields(settings, n, layer) for n, layer in enumerate(synthesis.layers)],
+    }
+
+
+def _layer_fields(settings: FileSettings, n: int, layer: LayerSettings) -> dict[str, Any]:
+    shapes = settings.synthesis.latent_shapes(f"f{n}")
+    return {
+        "space": f"f{n}",
+        "feature_map": list(shapes["f"]),
+        "numbers_per_image": sum(math.prod(shape) for shape in shapes.values()),
+        "name": layer.name,
+        "kernel_size": layer.kernel_size,
+        "in_channels": layer.in_channels,
+        "out_channels": layer.out_channels,
+        "in_size": layer.in_size,
+        "out_size": layer.out_size,
+        "in_rate": layer.in_rate,
+        "out_rate": layer.out_rate,
+        "cutoff": layer.out_cutoff,
+        "parameters": settings.synthesis.parameters_from(f"f{n}") - _after(settings, n),
+    }
 
 
 def _filters(layer: LayerSettings) -> str:

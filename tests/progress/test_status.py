@@ -25,6 +25,7 @@ from glad_ray.progress.status import read_status
 from glad_ray.progress.status_tables import status_fields, status_parts
 from glad_ray.results import Entry, clear_failure
 from glad_ray.storage import Storage
+from tests.documents import read_document
 from tests.engine import tiny
 from tests.progress.happened import WHICH, replica
 from tests.recorded import Recorded
@@ -226,7 +227,7 @@ def test_from_another_terminal_and_after_the_driver_was_killed(tmp_path, capsys)
 def document(where, capsys):
     capsys.readouterr()
     assert main(["status", str(where), "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
+    return read_document(capsys.readouterr().out, "status")
 
 
 def until(there, seconds=60.0):
