@@ -23,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PRIOR := glad_ray/stylegan/fashion_mnist_prior
 PRIOR_STEPS := 2800
 
-.PHONY: demo prior test test-all test-gpu test-full test-faults test-cluster bench site setup clean
+.PHONY: demo prior test test-all test-gpu test-full test-faults test-cluster test-oldest bench site dist setup clean
 
 demo: $(READY)
 	$(BIN)/glad-ray sweep sweeps/quickstart.py
@@ -64,6 +64,18 @@ test-cluster: $(READY_FOR_CLUSTER)
 	tests/cluster/install.sh $(FOR_CLUSTER)
 	$(SUDO) env OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s tests/cluster --page docs/test-cluster.md
 
+# The oldest packages that pyproject.toml allows, in an environment of their own of some 6 GB: a sweep on Ray, and tests of
+# what other packages do for this one. Continuous integration does not run it; CONTRIBUTING.md says when it was run.
+OLDEST := .venv-oldest
+test-oldest:
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-oldest.txt \
+		--editable . beartype jsonschema pytest pytest-timeout pytest-xdist
+	RAY_ADDRESS= $(OLDEST)/bin/glad-ray sweep sweeps/quickstart.py --small --address local --storage $(OLDEST)/quickstart
+	$(OLDEST)/bin/python -m pytest tests/results tests/storage/test_storage.py tests/spec/test_records.py \
+		tests/test_coresets.py tests/test_sgd.py tests/test_adam.py tests/test_search_command.py tests/test_documents.py \
+		tests/api/test_removal.py
+
 # The speed of the core on a CPU, in under 20 minutes on two cores; writes docs/performance.md. REFERENCE=<folder> measures
 # a checkout of the released code too, BEFORE=<folder> another checkout of this package.
 bench: $(READY)
@@ -73,6 +85,10 @@ bench: $(READY)
 # The documents as a site, in docs/_build/html.
 site: $(READY)
 	$(BIN)/python -m sphinx -q -W --keep-going -b html -d docs/_build/trees docs docs/_build/html
+
+# The wheel and the source archive, in dist; nothing is fetched for it.
+dist: $(READY)
+	$(BIN)/python -m build --no-isolation --outdir dist .
 
 setup: $(READY)
 
@@ -88,4 +104,4 @@ $(READY_FOR_CLUSTER): $(READY)
 	@touch $@
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(OLDEST)
