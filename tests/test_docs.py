@@ -8,10 +8,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-NAMES = ("algorithms", "public-functions", "generators", "datasets", "searching", "tutorial")
+NAMES = ("algorithms", "public-functions", "generators", "datasets", "searching", "sweeps", "tutorial")
 
 
-@pytest.mark.parametrize("page", [f"docs/{name}.md" for name in NAMES])
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{name}.md" for name in NAMES)])
 def test_blocks_run_in_order(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / page).read_text()
