@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from glad_ray.api.removal import Removal, carry_out, find_removal
 from glad_ray.api.results import load
@@ -51,9 +51,10 @@ def _show(removal: Removal) -> None:
     """Print what would go."""
     there = [each for each in removal.runs if each.files]
     if there:
-        table = Table("run", "", "rows", "sets", "checkpoints", "networks scored", "files", "bytes")
+        first, last = Column("run", no_wrap=True), Column("bytes", no_wrap=True)
+        table = Table(first, "", "rows", "sets", "checkpoints", "networks", last)
         for each in there:
-            counts = (each.rows, each.sets, each.checkpoints, each.scored, len(each.files))
+            counts = (each.rows, each.sets, each.checkpoints, each.scored)
             table.add_row(each.run.run_id, escape(each.run.label), *map(str, counts), decimal(each.bytes))
         console().print(table)
     console().print(
