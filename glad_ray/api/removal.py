@@ -19,6 +19,7 @@ from glad_ray.errors import UserError
 from glad_ray.plan import experts_needed, plan_search, read_plan
 from glad_ray.progress.driver import driving
 from glad_ray.results import completed, evaluated, read_run, read_search
+from glad_ray.results.parquet import read_or_tell
 from glad_ray.results.table import rows_in
 from glad_ray.spec import ExpertSet, Run, Sweep
 from glad_ray.spec.experts import merged
@@ -168,7 +169,10 @@ def _runs(storage: Storage, sweep: Sweep | None) -> list[Run]:
     for folder in storage.list(Storage.RUNS):
         run_id = folder.rpartition("/")[2]
         if run_id not in runs and storage.exists(storage.run_path(run_id)):
-            runs[run_id] = read_run(storage, run_id)
+            # Whether a run with a damaged record meets the conditions, nobody can tell.
+            run = read_or_tell(partial(read_run, storage, run_id), say)
+            if run is not None:
+                runs[run_id] = run
     return list(runs.values())
 
 

@@ -104,6 +104,19 @@ def test_runs_of_an_earlier_sweep_can_be_removed(kept):
     assert LEFT_OVER.run_id not in kept.read_bytes(Storage.REPORT).decode()
 
 
+def test_a_damaged_record_of_another_run_is_told_and_stays(kept, capsys):
+    kept.write_bytes(Storage.run_path(LEFT_OVER.run_id), b"{")
+    others = content(kept, MATCHING.run_id)
+    glad_ray.remove(kept.uri, ONLY_DM)
+    assert f"{Storage.run_path(LEFT_OVER.run_id)} in {kept} is damaged" in capsys.readouterr().err
+    assert content(kept) == others
+
+
+def test_a_set_that_was_scored_by_itself_is_no_run(storage):
+    storage.write_bytes(Storage.scored_set_path("0" * 12), b"{}")
+    assert glad_ray.load(storage.uri).runs == ()
+
+
 def test_experts_stay_unless_they_are_asked_for_and_nothing_else_needs_them(kept, capsys):
     (expert_set,) = read_plan(kept).expert_sets
     experts = kept.tree(Storage.EXPERTS)
