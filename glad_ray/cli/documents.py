@@ -8,11 +8,17 @@ is null.
 import contextlib
 import json
 import math
+import statistics
 import sys
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from glad_ray.spec import Evaluation
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VERSION = 1
 """it grows where a field goes away or comes to mean something else; fields are added without"""
@@ -34,6 +40,28 @@ def print_document(kind: Kind, fields: Mapping[str, Any]) -> None:
     """Print one document; a number that is not finite is null."""
     document = {"version": VERSION, "kind": kind} | {name: _plain(value) for name, value in fields.items()}
     typer.echo(json.dumps(document, indent=1, allow_nan=False))
+
+
+def evaluation_fields(evaluation: Evaluation, trainings: "pd.DataFrame") -> dict[str, Any]:
+    """What a set scored, for a JSON document; docs/schemas/evaluation.json describes them."""
+    always = ("repeat", "accuracy", "held_out_accuracy", "learning_rate", "seconds")
+    metrics = [name for name in trainings.columns if name not in ("network", *always)]
+    networks = []
+    for network in evaluation.networks:
+        rows = trainings[trainings.network == network.key].to_dict("records")
+        accuracies = [row["accuracy"] for row in rows]
+        networks.append({
+            "network": network.key,
+            "title": network.title,
+            "mean": statistics.fmean(accuracies),
+            "std": statistics.pstdev(accuracies),
+            "trainings": [_some(row, always) | {"metrics": _some(row, metrics)} for row in rows],
+        })  # fmt: skip
+    return {"epochs": evaluation.epochs, "repeats": evaluation.repeats, "networks": networks}
+
+
+def _some(row: Mapping[Any, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: row[name] for name in names}
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,5 @@
 """The commands of one unit of work in this process: distill, evaluate, experts; and export."""
 
-import statistics
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,7 +17,7 @@ from glad_ray.cli.common import (
     device_in_process,
     home_expanded,
 )
-from glad_ray.cli.documents import AsJson, nothing_else_printed, print_document
+from glad_ray.cli.documents import AsJson, evaluation_fields, nothing_else_printed, print_document
 from glad_ray.errors import UserError
 from glad_ray.plan import as_stored, plan_experts
 from glad_ray.progress.driver import driving
@@ -30,8 +28,6 @@ from glad_ray.spec.overrides import override_experts, override_sweep
 from glad_ray.storage import Storage
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from glad_ray.exchange import LabelKind
     from glad_ray.synthetic_set import SyntheticSet
 
@@ -162,7 +158,8 @@ def evaluate(
     with nothing_else_printed(as_json):
         trainings = score_to_the_end(made, evaluation, storage, device, str(synthetic_set))
     if as_json:
-        print_document("evaluation", {"set": str(synthetic_set), "storage": storage} | _fields(evaluation, trainings))
+        said = {"set": str(synthetic_set), "storage": storage}
+        print_document("evaluation", said | evaluation_fields(evaluation, trainings))
 
 
 def export(
@@ -241,28 +238,6 @@ def experts(
         budget = run_plan(made, kept, address, where)
     check_spent(budget)
     console().print(f"{expert_set.label}: {kept}/experts/{expert_set.stored_id}")
-
-
-def _fields(evaluation: Evaluation, trainings: "pd.DataFrame") -> dict[str, Any]:
-    """What a set scored, for a JSON document; docs/schemas/evaluation.json describes them."""
-    always = ("repeat", "accuracy", "held_out_accuracy", "learning_rate", "seconds")
-    metrics = [name for name in trainings.columns if name not in ("network", *always)]
-    networks = []
-    for network in evaluation.networks:
-        rows = trainings[trainings.network == network.key].to_dict("records")
-        accuracies = [row["accuracy"] for row in rows]
-        networks.append({
-            "network": network.key,
-            "title": network.title,
-            "mean": statistics.fmean(accuracies),
-            "std": statistics.pstdev(accuracies),
-            "trainings": [_some(row, always) | {"metrics": _some(row, metrics)} for row in rows],
-        })  # fmt: skip
-    return {"epochs": evaluation.epochs, "repeats": evaluation.repeats, "networks": networks}
-
-
-def _some(row: Mapping[Any, Any], names: Iterable[str]) -> dict[str, Any]:
-    return {name: row[name] for name in names}
 
 
 def _import_replay_buffers(paths: list[Path], expert_set: ExpertSet, storage: Storage) -> None:
