@@ -19,6 +19,7 @@ from rich.table import Table
 from timing import time_in_turn
 from torch import Tensor
 
+from glad_ray.augment import apply_operation
 from glad_ray.augment import operations as ours
 from glad_ray.machine import device_name, keep_freed_memory, open_device
 
@@ -36,6 +37,10 @@ def kornia_warp(images: Float[Tensor, "n c h w"], matrix: Float[Tensor, "n 3 3"]
 def kornia_flip(images: Float[Tensor, "n c h w"], flipped: Tensor) -> Float[Tensor, "n c h w"]:
     """Mirrored where `flipped`."""
     return torch.where(flipped.view(-1, 1, 1, 1), hflip(images), images)
+
+
+def _ours(name: str, **draws: Tensor) -> Operation:
+    return lambda images: apply_operation(name, images, draws)
 
 
 def pairs(images: int, side: int, device: torch.device) -> dict[str, tuple[Operation, Operation]]:
@@ -57,16 +62,16 @@ def pairs(images: int, side: int, device: torch.device) -> dict[str, tuple[Opera
     translation = torch.stack([-shift_w, -shift_h], 1)
     return {
         "brightness": (
-            partial(ours.brightness, offset=u - 0.5),
+            _ours("brightness", offset=u - 0.5),
             partial(adjust_brightness, factor=u - 0.5, clip_output=False),
         ),
         "crop": (
-            partial(ours.crop, shift_h=shift_h.long(), shift_w=shift_w.long()),
+            _ours("crop", shift_h=shift_h.long(), shift_w=shift_w.long()),
             partial(translate, translation=translation),
         ),
-        "flip": (partial(ours.flip, flipped=u < 0.5), partial(kornia_flip, flipped=u < 0.5)),
-        "scale": (partial(ours.scale, sx=sx, sy=sy), partial(kornia_warp, matrix=scaling)),
-        "rotate": (partial(ours.rotate, angle_rad=angle), partial(kornia_warp, matrix=rotation)),
+        "flip": (_ours("flip", flipped=u < 0.5), partial(kornia_flip, flipped=u < 0.5)),
+        "scale": (_ours("scale", sx=sx, sy=sy), partial(kornia_warp, matrix=scaling)),
+        "rotate": (_ours("rotate", angle_rad=angle), partial(kornia_warp, matrix=rotation)),
     }
 
 

@@ -7,7 +7,7 @@ import platform
 import re
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,8 @@ from glad_ray.spec.precision import FP32Precision
 _CUDNN: Any = torch.backends.cudnn
 _FP32_SETTINGS: tuple[Any, ...] = (torch.backends.cuda.matmul, _CUDNN.conv, _CUDNN.rnn)
 """where PyTorch has a precision to set: products of matrices, convolutions, recurrent layers"""
+_ALIGNED_BYTES = 256
+"""where a tensor begins that is copied with others: at a multiple of this, as one of its own would"""
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(\d{1,4}))?")
 
 
@@ -90,6 +92,13 @@ def _set_fp32_precision(values: tuple[str, ...]) -> None:
         setting.fp32_precision = value
 
 
+def few_operations_are_fast(device: torch.device) -> bool:
+    """Whether forms of few operations are to be used on a device: on a GPU, which takes some ten microseconds for each,
+    however small it is. A CPU is faster with PyTorch's forms; both come to the same numbers but for rounding.
+    """
+    return device.type not in ("cpu", "meta")
+
+
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
     """A tensor of the CPU on `device`, itself if that is the CPU. The CPU does not wait for a GPU: it goes on while the
     copy, from memory that stays in place, queues behind the work that the GPU was given.
@@ -97,6 +106,21 @@ def upload(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type != "cuda" or tensor.device.type != "cpu":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def upload_together(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """The same of several tensors, of any kinds of numbers, in one copy."""
+    if device.type != "cuda" or any(tensor.device.type != "cpu" for tensor in tensors):
+        return [upload(tensor, device) for tensor in tensors]
+    bytes_of_each = [tensor.detach().contiguous().view(-1).view(torch.uint8) for tensor in tensors]
+    sizes = [-(-len(each) // _ALIGNED_BYTES) * _ALIGNED_BYTES for each in bytes_of_each]
+    together = torch.zeros(sum(sizes), dtype=torch.uint8)
+    for place, each in zip(together.split(sizes), bytes_of_each, strict=True):
+        place[: len(each)] = each
+    return [
+        place[: len(each)].view(tensor.dtype).view(tensor.shape)
+        for place, each, tensor in zip(upload(together, device).split(sizes), bytes_of_each, tensors, strict=True)
+    ]
 
 
 def device_name(device: torch.device) -> str:

@@ -30,7 +30,7 @@ def test_warps(warp, shape):
     rng = torch.Generator().manual_seed(0)
     images = torch.randn(shape, generator=rng, dtype=torch.float64)
     by = torch.tensor([-0.2, 0.0, 0.26], dtype=torch.float64)
-    usual, deterministic = in_both_ways(lambda images: warp(images, by), images)
+    usual, deterministic = in_both_ways(lambda images: warp(images, by)(images), images)
     torch.testing.assert_close(deterministic, usual, rtol=1e-10, atol=1e-10)
 
 

@@ -9,7 +9,6 @@ code's, and the default, for which the usual learning rates were made.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from typing import Literal
 
 import torch
@@ -49,6 +48,22 @@ def gradient_distance(
             s, r = s.flatten(1), r.flatten(1)
             distance = distance + (1 - (s * r).sum(1) / (s.norm(dim=1) * r.norm(dim=1) + _EPS)).sum()
     return distance
+
+
+def distance_of_classes(
+    synthetic: Sequence[Tensor], real: Sequence[Tensor], form: Literal["layerwise", "cosine", "squared"]
+) -> Float[Tensor, ""]:
+    """The sum over classes of their gradients' distances; the gradients have the classes in front."""
+    if form == "cosine":
+        flat_s, flat_r = (torch.cat([g.flatten(1) for g in gradients], 1) for gradients in (synthetic, real))
+        return (1 - (flat_s * flat_r).sum(1) / (flat_s.norm(dim=1) * flat_r.norm(dim=1) + _EPS)).sum()
+    # Both are sums over rows of parameters.
+    return gradient_distance([g.flatten(0, 1) for g in synthetic], [g.flatten(0, 1) for g in real], form)
+
+
+def is_compared(parameter: Tensor, form: Literal["layerwise", "cosine", "squared"]) -> bool:
+    """Whether the distance of gradients depends on that of this parameter."""
+    return form != "layerwise" or parameter.ndim in (2, 4)
 
 
 class GradientMatching:
@@ -114,18 +129,17 @@ class GradientMatching:
         draws: Draw,
     ) -> Iterator[tuple[Float[Tensor, "m c h w"], Float[Tensor, ""]]]:
         """The same, of `together` classes at once."""
-        distances = torch.vmap(partial(gradient_distance, form=self.settings.matching))
-        # Gradients that are batched over classes take up to 1.8 times the memory of those of one class.
-        at_once = self.real.at_once // 2
-        of_real = self.real.of_classes_together(step, draws, augmented.dtype, classes=together, at_once=at_once)
+        form = self.settings.matching
+        compared = [is_compared(parameter, form) for parameter in network.parameters()]
+        of_real = self.real.of_classes_together(step, draws, augmented.dtype, classes=together)
         parts = augmented.unflatten(0, (-1, images_per_class)).split(together)
         for part, (labels, real) in zip(parts, of_real, strict=True):
-            with torch.no_grad():
-                targets = _sum(class_gradients(network, *images, labels) for images in real)
+            parameters = of_classes(network, len(labels), compared)
+            targets = _sum(class_gradients(network, parameters, *images, labels) for images in real)
             leaf = part.flatten(0, 1).detach().requires_grad_()
-            equal = torch.full(part.shape[:2], 1 / images_per_class, dtype=leaf.dtype, device=self.device)
-            gradients = class_gradients(network, leaf.view_as(part), equal, labels)
-            yield leaf, distances(gradients, targets).sum()
+            equal = leaf.new_full((images_per_class, len(labels)), 1 / images_per_class)
+            gradients = class_gradients(network, parameters, leaf.view_as(part).transpose(0, 1), equal, labels)
+            yield leaf, distance_of_classes(gradients, targets, form)
 
     def _network_for(self, step: int, images: Tensor, labels: Tensor) -> Classifier:
         """A new network at the first outer loop; at later ones the last, trained on the images as they are now."""
@@ -172,23 +186,31 @@ def classes_at_once(real: RealBatches, network: Classifier, images_per_class: Se
     return min(real.at_once // (_SECOND_ORDER_IMAGES * images_per_class[0]), len(images_per_class))
 
 
+def of_classes(network: nn.Module, classes: int, compared: Sequence[bool]) -> dict[str, Tensor]:
+    """The parameters by name, as `class_gradients` takes them: those that are compared seen once for each class."""
+    return {
+        name: parameter.detach().expand(classes, *parameter.shape).requires_grad_() if seen else parameter.detach()
+        for (name, parameter), seen in zip(network.named_parameters(), compared, strict=True)
+    }
+
+
 def class_gradients(
     network: nn.Module,
-    images: Float[Tensor, "k b c h w"],
-    weights: Float[Tensor, "k b"],
+    parameters: dict[str, Tensor],
+    images: Float[Tensor, "b k c h w"],
+    weights: Float[Tensor, "b k"],
     labels: Int64[Tensor, " k"],
 ) -> list[Tensor]:
-    """For each parameter the gradients of every class's sum of its images' cross-entropies times their weights, with
-    the classes in front; can be differentiated in the images.
+    """For each parameter that is there for each class, the gradients of every class's sum of its images'
+    cross-entropies times their weights, with the classes in front; can be differentiated in the images.
     """
-
-    def loss(parameters: dict[str, Tensor], images: Tensor, weights: Tensor, label: Tensor) -> Tensor:
-        logits = torch.func.functional_call(network, parameters, (images,))
-        return F.cross_entropy(logits, label.expand(len(images)), reduction="none") @ weights
-
-    parameters = {name: parameter.detach() for name, parameter in network.named_parameters()}
-    of_each = torch.vmap(torch.func.grad(loss), in_dims=(None, 0, 0, 0))
-    return list(of_each(parameters, images, weights, labels).values())
+    with torch.enable_grad():
+        logits = torch.func.functional_call(network, parameters, (images.flatten(0, 1),))
+        truth = F.one_hot(labels.repeat(len(images)), logits.shape[1]).to(logits.dtype)
+        # The gradient of the logits, written out: it is differentiated in fewer operations than that of the loss.
+        of_logits = (logits.softmax(1) - upload(truth, logits.device)) * weights.reshape(-1, 1)
+        compared = [parameter for parameter in parameters.values() if parameter.requires_grad]
+        return list(torch.autograd.grad(logits, compared, of_logits, create_graph=images.requires_grad))
 
 
 def _mean_gradient(

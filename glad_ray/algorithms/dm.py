@@ -61,12 +61,14 @@ class DistributionMatching:
                 for count, parts in self.real.of_step(network, step, draws, dtype)
             ])  # fmt: skip
         classes = len(self.dataset.class_names)
-        ((_, parts),) = self.real.of_classes_together(step, draws, dtype, classes=classes, at_once=self.real.at_once)
-        of_parts = [
-            (network.embed(images.flatten(0, 1)).unflatten(0, weights.shape) * weights.unsqueeze(2)).sum(1)
-            for images, weights in parts
-        ]
-        return torch.stack(of_parts).sum(0)
+        ((_, parts),) = self.real.of_classes_together(step, draws, dtype, classes=classes)
+        means: Tensor | None = None
+        for images, weights in parts:
+            features = network.embed(images.flatten(0, 1)).unflatten(0, weights.shape).transpose(0, 1)
+            of_class = weights.T.unsqueeze(1)
+            means = of_class @ features if means is None else means.baddbmm(of_class, features)
+        assert means is not None, "every class has images"
+        return means.squeeze(1)
 
     def state(self) -> dict[str, Tensor]:
         """Nothing outlives a step."""

@@ -30,7 +30,7 @@ from glad_ray.algorithms.base import SOFT_LABELS, Match
 from glad_ray.algorithms.drawn import build_backbone
 from glad_ray.augment import Draw, apply, draw
 from glad_ray.data import Dataset
-from glad_ray.machine import SavedBytes, upload
+from glad_ray.machine import SavedBytes, upload, upload_together
 from glad_ray.networks import batch_sizes, set_dropout_rng, split_parameters
 from glad_ray.randomness import rng_for
 from glad_ray.spec import MTT, Run
@@ -85,19 +85,20 @@ def trajectory_gradient(
     changes nothing but rounding. The step size is best on the CPU: to read it from a GPU waits for it.
     """
 
-    def graph(theta: Tensor, step: StudentStep, *, kept: bool = True) -> _Graph:
+    def graph(theta: Tensor, step: StudentStep, targets: Targets, *, kept: bool = True) -> _Graph:
         theta = theta.detach().requires_grad_()
         leaf = images[step.images].detach().requires_grad_(kept)
-        loss = student_loss(theta, step.augment(leaf), labels[step.images])
+        loss = student_loss(theta, step.augment(leaf), targets)
         return _Graph(theta, leaf, *torch.autograd.grad(loss, theta, create_graph=kept))
 
+    taught = labels[torch.cat([step.images for step in steps])].split([len(step.images) for step in steps])
     thetas, graphs = [start], list[_Graph]()
     saved = SavedBytes()
     with saved:
-        first = graph(start, steps[0])
+        first = graph(start, steps[0], taught[0])
     kept = graph_bytes // max(1, saved.total)
     for number, step in enumerate(steps):
-        made = first if number == 0 else graph(thetas[-1], step, kept=number < kept)
+        made = first if number == 0 else graph(thetas[-1], step, taught[number], kept=number < kept)
         thetas.append(thetas[-1] - step_size * made.g.detach())
         if number < kept:
             graphs.append(made)
@@ -111,9 +112,9 @@ def trajectory_gradient(
     step_size_grad = images.new_zeros(())
     for number in reversed(range(len(steps))):
         step = steps[number]
-        theta, leaf, g = graphs.pop() if number < kept else graph(thetas[number], step)
+        theta, leaf, g = graphs.pop() if number < kept else graph(thetas[number], step, taught[number])
         inputs = (leaf, theta) if gradient == "exact" else (leaf,)
-        image_grad, *theta_grad = torch.autograd.grad(g @ adjoint, inputs)
+        image_grad, *theta_grad = torch.autograd.grad(g, inputs, adjoint)
         image_grads.index_add_(0, step.images, image_grad, alpha=-rate)
         step_size_grad -= g.detach() @ adjoint
         if theta_grad:
@@ -141,10 +142,11 @@ class TrajectoryMatching:
         if self.settings.labels == "soft" and self.soft_labels is None:
             assert step == 0, "soft labels are those of the initial images, and part of the state"
             self.soft_labels = class_probabilities(self.trajectories, images)
+        start, target = upload_together([start.to(images.dtype), target.to(images.dtype)], self.device)
         outcome = trajectory_gradient(
             functional_loss(self.network.to(images.dtype)),
-            upload(start.to(images.dtype), self.device),
-            upload(target.to(images.dtype), self.device),
+            start,
+            target,
             images,
             upload(labels, self.device) if self.soft_labels is None else self.soft_labels,
             step_size.cpu().to(images.dtype),
@@ -168,11 +170,12 @@ class TrajectoryMatching:
         batches: list[Tensor] = []
         while len(batches) < self.settings.synthetic_steps:
             batches.extend(torch.randperm(len(images), generator=rng).split(sizes))
-        steps = []
-        for number, batch in enumerate(batches[: self.settings.synthetic_steps]):
-            draws = draw(self.run.augmentation, len(batch), rng, shared_operation=True)
-            steps.append(StudentStep(upload(batch, self.device), partial(self._augment, draws, (step, number))))
-        return steps
+        batches = batches[: self.settings.synthetic_steps]
+        draws = [draw(self.run.augmentation, len(batch), rng, shared_operation=True) for batch in batches]
+        return [
+            StudentStep(batch, partial(self._augment, draws[number], (step, number)))
+            for number, batch in enumerate(upload_together(batches, self.device))
+        ]
 
     def _augment(self, draws: Draw, names: tuple[int, int], images: Float[Tensor, "b c h w"]) -> Tensor:
         set_dropout_rng(self.network, rng_for(self.run.run_id, "dropout", *names))

@@ -56,31 +56,29 @@ class RealBatches:
             yield len(index), self._parts(network, index, draws.only(label), dtype)
 
     def of_classes_together(
-        self, step: int, draws: Draw, dtype: torch.dtype, *, classes: int, at_once: int
-    ) -> Iterator[tuple[Int64[Tensor, " k"], Iterator[tuple[Float[Tensor, "k b c h w"], Float[Tensor, "k b"]]]]]:
-        """The same images, of `classes` classes at a time: the labels of these, and their images in parts.
+        self, step: int, draws: Draw, dtype: torch.dtype, *, classes: int
+    ) -> Iterator[tuple[Int64[Tensor, " k"], Iterator[tuple[Float[Tensor, "b k c h w"], Float[Tensor, "b k"]]]]]:
+        """The same images, of `classes` classes at a time: the labels of these, on the CPU, and their images in parts.
 
         A part has as many images of one class as of another, at most `at_once` in all, and a weight for each image: the
         weighted sum over a class's parts is the mean over its images. A class with fewer images than another is filled
-        up with images of weight 0. All tensors are on the device.
+        up with images of weight 0.
         """
         members = draw_class_members(self.dataset, self.per_class, rng_for(self.run_id, "real", step))
         most = max(map(len, members))
-        index = torch.stack([torch.cat([own, own[:1].expand(most - len(own))]) for own in members])
+        index = torch.stack([torch.cat([own, own[:1].expand(most - len(own))]) for own in members], 1)
         counts = torch.tensor([len(own) for own in members])
-        weights = (torch.arange(most) < counts[:, None]).to(dtype) / counts[:, None]
+        weights = (torch.arange(most)[:, None] < counts).to(dtype) / counts
 
         def parts(labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-            several, size = (max(1, count // len(labels)) for count in (self._augmented_at_once, at_once))
-            for chosen, weight in zip(index[labels].split(several, 1), weights[labels].split(several, 1), strict=True):
-                images = apply(
-                    self._images(chosen.flatten()).to(dtype), draws, labels.repeat_interleave(chosen.shape[1])
-                )
-                split = images.unflatten(0, chosen.shape).split(size, 1)
-                yield from zip(split, upload(weight, self.device).split(size, 1), strict=True)
+            several, size = (max(1, count // len(labels)) for count in (self._augmented_at_once, self.at_once))
+            for chosen, weight in zip(index[:, labels].split(several), weights[:, labels].split(several), strict=True):
+                images = apply(self._images(chosen.flatten()).to(dtype), draws, labels.repeat(len(chosen)))
+                split = images.unflatten(0, chosen.shape).split(size)
+                yield from zip(split, upload(weight, self.device).split(size), strict=True)
 
         for labels in torch.arange(len(members)).split(classes):
-            yield upload(labels, self.device), parts(labels)
+            yield labels, parts(labels)
 
     def _parts(
         self, network: nn.Module, index: Tensor, draws: Draw, dtype: torch.dtype

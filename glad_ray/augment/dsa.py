@@ -5,15 +5,18 @@ for its real and synthetic images alike ("siamese"); training draws the operatio
 for each image. Draws come from an explicit rng on the CPU, so that they are the same wherever the images are.
 """
 
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from glad_ray.augment import operations as ops
-from glad_ray.machine import upload
+from glad_ray.machine import upload_together
 from glad_ray.spec.augmentation import parse_strategy
 
 
@@ -64,19 +67,24 @@ def apply(
     operations, uniforms = draws.operations[index], draws.uniforms[index]
     present, counts = operations.unique(return_counts=True)
     if len(present) == 1:
-        return _apply_one(draws.names[int(present)], images, uniforms)
+        return _prepared(draws.names[int(present)], images, uniforms)(images)
     # Side by side those of one operation.
     order = operations.argsort(stable=True)
     pieces = [
-        _apply_one(draws.names[operation], part, own)
-        for operation, part, own in zip(
-            present.tolist(),
-            images[upload(order, images.device)].split(counts.tolist()),
-            uniforms[order].split(counts.tolist()),
-            strict=True,
-        )
+        _prepared(draws.names[operation], images, own)
+        for operation, own in zip(present.tolist(), uniforms[order].split(counts.tolist()), strict=True)
     ]
-    return torch.cat(pieces)[upload(order.argsort(), images.device)]
+    merged = [_merged(list(alike)) for _, alike in itertools.groupby(pieces, key=lambda piece: piece.compute)]
+    needed = [tensor for piece in merged for tensor in piece.tensors]
+    order_there, back, *there = upload_together([order, order.argsort(), *needed], images.device)
+    parts = _Permuted.apply(images, order_there, back).split([len(piece.tensors[0]) for piece in merged])
+    given = iter(there)
+    done = [
+        piece.compute(part, *itertools.islice(given, len(piece.tensors)))
+        for piece, part in zip(merged, parts, strict=True)
+    ]
+    permuted: Tensor = _Permuted.apply(torch.cat(done), back, order_there)
+    return permuted
 
 
 def augment(images: Float[Tensor, "n c h w"], strategy: str, rng: torch.Generator) -> Float[Tensor, "n c h w"]:
@@ -84,7 +92,34 @@ def augment(images: Float[Tensor, "n c h w"], strategy: str, rng: torch.Generato
     return apply(images, draw(strategy, len(images), rng, shared_operation=True))
 
 
-def _apply_one(name: str, images: Float[Tensor, "n c h w"], uniforms: Float[Tensor, "n 3"]) -> Float[Tensor, "n c h w"]:
+def _merged(pieces: Sequence[ops.Prepared]) -> ops.Prepared:
+    """Operations that compute the same with other draws, as scale and rotate do, as one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    return ops.Prepared(
+        pieces[0].compute, tuple(map(torch.cat, zip(*(piece.tensors for piece in pieces), strict=True)))
+    )
+
+
+class _Permuted(torch.autograd.Function):
+    """Images in another order, `back` being that of the gradients: one operation, where an index makes zeros first."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, images: Float[Tensor, "n c h w"], order: Int64[Tensor, " n"], back: Int64[Tensor, " n"]
+    ) -> Float[Tensor, "n c h w"]:
+        ctx.save_for_backward(order, back)
+        return images[order]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n c h w"], None, None]:
+        order, back = ctx.saved_tensors
+        permuted: Tensor = _Permuted.apply(grad, back, order)
+        return permuted, None, None
+
+
+def _prepared(name: str, images: Float[Tensor, "n c h w"], uniforms: Float[Tensor, "m 3"]) -> ops.Prepared:
+    """An operation for `m` images that are like these."""
     height, width = images.shape[-2:]
     u, v, t = uniforms.unbind(1)
 

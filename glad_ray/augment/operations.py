@@ -2,22 +2,27 @@
 
 Zhao and Bilen, "Dataset Condensation with Differentiable Siamese Augmentation", 2021, as GLaD's code executes them.
 Images are normalised, so 0 (what crop, cutout, scale and rotate fill with) is the dataset's mean. Every draw is a
-vector with one entry an image, on the CPU or where the images are; what follows from the draws alone is computed where
-they are, so that a GPU is asked for little. Not built on kornia, whose saturation and contrast are other functions and
-whose `homography_warp` gives the same samples in 1.5 to 3.5 times the time of `affine_grid` and `grid_sample` (measured
-on CPU, 10 to 2,560 images of 32 pixels and 10 of 128).
+vector with one entry an image, on the CPU or where the images are. An operation is prepared first: what follows from
+the draws alone is computed where they are, so that a GPU is asked for little.
+
+Not built on kornia, whose saturation and contrast are other functions and whose `homography_warp` gives the same
+samples in 1.5 to 3.5 times the time of `affine_grid` and `grid_sample` (measured on CPU, 10 to 2,560 images of 32
+pixels and 10 of 128).
 """
 
 import itertools
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from glad_ray import machine
 from glad_ray.errors import unknown
-from glad_ray.machine import upload
+from glad_ray.machine import upload_together
 
 CROP_SHARE = 0.125
 """largest shift of a crop, as a share of the side"""
@@ -29,73 +34,168 @@ ROTATE_DEGREES = 15.0
 """angles lie in [-degrees, degrees)"""
 
 
-def brightness(images: Float[Tensor, "n c h w"], offset: Float[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
+@dataclass(frozen=True)
+class Prepared:
+    """An operation whose draws are made."""
+
+    compute: Callable[..., Float[Tensor, "n c h w"]]
+    """called with the images and then these tensors, on the device of the images"""
+    tensors: tuple[Tensor, ...]
+    """what it needs beside the images, with an entry for each image"""
+
+    def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """The images after the operation."""
+        return self.compute(images, *upload_together(self.tensors, images.device))
+
+
+def brightness(images: Float[Tensor, "n c h w"], offset: Float[Tensor, " n"]) -> Prepared:
     """Add `offset`, from [-0.5, 0.5)."""
-    return images + _of_images(offset, images)
+    return Prepared(_brightness, (offset,))
 
 
-def saturation(images: Float[Tensor, "n c h w"], factor: Float[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
+def saturation(images: Float[Tensor, "n c h w"], factor: Float[Tensor, " n"]) -> Prepared:
     """Scale each pixel's distance from its mean over channels by `factor`, from [0, 2)."""
-    mean = images.mean(1, keepdim=True)
-    return (images - mean) * _of_images(factor, images) + mean
+    return Prepared(_saturation, (factor,))
 
 
-def contrast(images: Float[Tensor, "n c h w"], factor: Float[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
+def contrast(images: Float[Tensor, "n c h w"], factor: Float[Tensor, " n"]) -> Prepared:
     """Scale each image's distance from its mean by `factor`, from [0.5, 1.5)."""
-    mean = images.mean((1, 2, 3), keepdim=True)
-    return (images - mean) * _of_images(factor, images) + mean
+    return Prepared(_contrast, (factor,))
 
 
-def crop(
-    images: Float[Tensor, "n c h w"], shift_h: Int64[Tensor, " n"], shift_w: Int64[Tensor, " n"]
-) -> Float[Tensor, "n c h w"]:
+def color(
+    images: Float[Tensor, "n c h w"],
+    offset: Float[Tensor, " n"],
+    saturation_factor: Float[Tensor, " n"],
+    contrast_factor: Float[Tensor, " n"],
+) -> Prepared:
+    """Brightness, then saturation, then contrast."""
+    if not machine.few_operations_are_fast(images.device):
+        return Prepared(_color, (offset, saturation_factor, contrast_factor))
+    # The three multiplied out.
+    own = contrast_factor * saturation_factor
+    return Prepared(_mixed, (offset, own, contrast_factor - own, 1 - contrast_factor))
+
+
+def crop(images: Float[Tensor, "n c h w"], shift_h: Int64[Tensor, " n"], shift_w: Int64[Tensor, " n"]) -> Prepared:
     """Output pixel (i, j) is input pixel (i + shift_h, j + shift_w), 0 outside."""
-    for dim, shift in ((2, shift_h), (3, shift_w)):
-        side = images.shape[dim]
+    tensors = []
+    for side, shift in zip(images.shape[2:], (shift_h, shift_w), strict=True):
         source = torch.arange(side, device=shift.device) + shift.view(-1, 1)
-        inside = (source >= 0) & (source < side)
-        shape = (len(images), 1, side, 1) if dim == 2 else (len(images), 1, 1, side)
-        index = upload(source.clamp(0, side - 1), images.device).view(shape).expand_as(images)
-        images = images.gather(dim, index) * upload(inside, images.device).view(shape)
-    return images
+        tensors += [source.clamp(0, side - 1), (source >= 0) & (source < side)]
+    return Prepared(_moved, tuple(tensors))
 
 
-def cutout(
-    images: Float[Tensor, "n c h w"], center_h: Int64[Tensor, " n"], center_w: Int64[Tensor, " n"]
-) -> Float[Tensor, "n c h w"]:
+def cutout(images: Float[Tensor, "n c h w"], center_h: Int64[Tensor, " n"], center_w: Int64[Tensor, " n"]) -> Prepared:
     """Set a square of half the side around a centre to 0, clipped to the image."""
     kept = []
-    for dim, center in ((2, center_h), (3, center_w)):
-        side = images.shape[dim]
+    for side, center in zip(images.shape[2:], (center_h, center_w), strict=True):
         size = cutout_size(side)
         first = (center - size // 2).view(-1, 1)
         position = torch.arange(side, device=center.device)
-        kept.append(upload((position < first) | (position >= first + size), images.device))
-    return images * (kept[0].view(-1, 1, images.shape[2], 1) | kept[1].view(-1, 1, 1, images.shape[3]))
+        kept.append((position < first) | (position >= first + size))
+    return Prepared(_kept_in_either, tuple(kept))
 
 
-def flip(images: Float[Tensor, "n c h w"], flipped: Bool[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
+def flip(images: Float[Tensor, "n c h w"], flipped: Bool[Tensor, " n"]) -> Prepared:
     """Mirror left and right where `flipped`."""
-    return torch.where(upload(flipped, images.device).view(-1, 1, 1, 1), images.flip(3), images)
+    return Prepared(_flip, (flipped,))
 
 
-def scale(
-    images: Float[Tensor, "n c h w"], sx: Float[Tensor, " n"], sy: Float[Tensor, " n"]
-) -> Float[Tensor, "n c h w"]:
+def scale(images: Float[Tensor, "n c h w"], sx: Float[Tensor, " n"], sy: Float[Tensor, " n"]) -> Prepared:
     """Sample at (sx u, sy v) for the output's normalised coordinates (u, v); above 1 the content shrinks."""
     zero = torch.zeros_like(sx)
-    return _warp(images, torch.stack([sx, zero, zero, sy], 1).view(-1, 2, 2))
+    return _warping(torch.stack([sx, zero, zero, sy], 1))
 
 
-def rotate(images: Float[Tensor, "n c h w"], angle_rad: Float[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
+def rotate(images: Float[Tensor, "n c h w"], angle_rad: Float[Tensor, " n"]) -> Prepared:
     """Rotate by `angle_rad` in normalised coordinates, which shears an image that is not square."""
     cos, sin = angle_rad.cos(), angle_rad.sin()
-    return _warp(images, torch.stack([cos, -sin, sin, cos], 1).view(-1, 2, 2))
+    return _warping(torch.stack([cos, -sin, sin, cos], 1))
 
 
-def _warp(images: Float[Tensor, "n c h w"], matrix: Float[Tensor, "n 2 2"]) -> Float[Tensor, "n c h w"]:
-    """Bilinear samples at matrix (u, v), 0 outside, with corners at +-1."""
-    theta = upload(F.pad(matrix, (0, 1)), images.device)
+def _warping(matrix: Float[Tensor, "n 4"]) -> Prepared:
+    return Prepared(_warp, (F.pad(matrix.view(-1, 2, 2), (0, 1)),))
+
+
+def _brightness(images: Float[Tensor, "n c h w"], offset: Float[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
+    return images + offset.view(-1, 1, 1, 1)
+
+
+def _saturation(images: Float[Tensor, "n c h w"], factor: Float[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
+    mean = images.mean(1, keepdim=True)
+    return (images - mean) * factor.view(-1, 1, 1, 1) + mean
+
+
+def _contrast(images: Float[Tensor, "n c h w"], factor: Float[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
+    mean = images.mean((1, 2, 3), keepdim=True)
+    return (images - mean) * factor.view(-1, 1, 1, 1) + mean
+
+
+def _color(
+    images: Float[Tensor, "n c h w"],
+    offset: Float[Tensor, " n"],
+    saturation_factor: Float[Tensor, " n"],
+    contrast_factor: Float[Tensor, " n"],
+) -> Float[Tensor, "n c h w"]:
+    return _contrast(_saturation(_brightness(images, offset), saturation_factor), contrast_factor)
+
+
+def _mixed(
+    images: Float[Tensor, "n c h w"],
+    offset: Float[Tensor, " n"],
+    own: Float[Tensor, " n"],
+    of_pixel: Float[Tensor, " n"],
+    of_image: Float[Tensor, " n"],
+) -> Float[Tensor, "n c h w"]:
+    """The sum of `offset`, each value times `own`, the mean of its pixel times `of_pixel`, and that of its image times
+    `of_image`.
+    """
+    mixed: Tensor = _Mixed.apply(images, *(each.view(-1, 1, 1, 1) for each in (offset, own, of_pixel, of_image)))
+    return mixed
+
+
+class _Mixed(torch.autograd.Function):
+    """But for the offset, images are mixed by a symmetric matrix, and their gradients by the same."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, images: Tensor, offset: Tensor | None, own: Tensor, of_pixel: Tensor, of_image: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(own, of_pixel, of_image)
+        pixel = images.mean(1, keepdim=True)
+        image = pixel.mean((2, 3), keepdim=True)
+        mixed = of_image * image if offset is None else torch.addcmul(offset, of_image, image)
+        return torch.addcmul(torch.addcmul(mixed, of_pixel, pixel), own, images)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
+        return _Mixed.apply(grad, None, *ctx.saved_tensors), None, None, None, None
+
+
+def _moved(
+    images: Float[Tensor, "n c h w"],
+    rows: Int64[Tensor, "n h"],
+    rows_inside: Bool[Tensor, "n h"],
+    columns: Int64[Tensor, "n w"],
+    columns_inside: Bool[Tensor, "n w"],
+) -> Float[Tensor, "n c h w"]:
+    moved = images.gather(2, rows[:, None, :, None].expand_as(images)) * rows_inside[:, None, :, None]
+    return moved.gather(3, columns[:, None, None].expand_as(images)) * columns_inside[:, None, None]
+
+
+def _kept_in_either(
+    images: Float[Tensor, "n c h w"], rows: Bool[Tensor, "n h"], columns: Bool[Tensor, "n w"]
+) -> Float[Tensor, "n c h w"]:
+    return images * (rows[:, None, :, None] | columns[:, None, None])
+
+
+def _flip(images: Float[Tensor, "n c h w"], flipped: Bool[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
+    return torch.where(flipped.view(-1, 1, 1, 1), images.flip(3), images)
+
+
+def _warp(images: Float[Tensor, "n c h w"], theta: Float[Tensor, "n 2 3"]) -> Float[Tensor, "n c h w"]:
+    """Bilinear samples at theta (u, v, 1), 0 outside, with corners at +-1."""
     grid = F.affine_grid(theta, list(images.shape), align_corners=True)
     if torch.are_deterministic_algorithms_enabled():
         return _gathered(images, grid)
@@ -116,23 +216,6 @@ def _gathered(images: Float[Tensor, "n c h w"], grid: Float[Tensor, "n h w 2"]) 
     return total
 
 
-def color(
-    images: Float[Tensor, "n c h w"],
-    offset: Float[Tensor, " n"],
-    saturation_factor: Float[Tensor, " n"],
-    contrast_factor: Float[Tensor, " n"],
-) -> Float[Tensor, "n c h w"]:
-    """Brightness, then saturation, then contrast."""
-    if offset.device != images.device:
-        drawn = upload(torch.stack([offset, saturation_factor, contrast_factor]), images.device)
-        offset, saturation_factor, contrast_factor = drawn.unbind(0)
-    return contrast(saturation(brightness(images, offset), saturation_factor), contrast_factor)
-
-
-def _of_images(draws: Float[Tensor, " n"], images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 1 1 1"]:
-    return upload(draws, images.device).view(-1, 1, 1, 1)
-
-
 def cutout_size(side: int) -> int:
     """Side in pixels of the square that cutout sets to 0."""
     return int(CUTOUT_SHARE * side + 0.5)
@@ -143,7 +226,7 @@ def crop_reach(side: int) -> int:
     return int(CROP_SHARE * side + 0.5)
 
 
-_OPERATIONS: dict[str, Callable[..., Tensor]] = {
+_OPERATIONS: dict[str, Callable[..., Prepared]] = {
     "brightness": brightness,
     "saturation": saturation,
     "contrast": contrast,
@@ -162,4 +245,4 @@ def apply_operation(
     """One operation by name with its draws by name, as the function of that name takes them."""
     if name not in _OPERATIONS:
         raise unknown("augmentation", name, _OPERATIONS)
-    return _OPERATIONS[name](images, **draws)
+    return _OPERATIONS[name](images, **draws)(images)

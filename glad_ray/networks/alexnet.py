@@ -1,4 +1,9 @@
-"""AlexNet as `glad_ray.spec.networks.alexnet` has it."""
+"""AlexNet as `glad_ray.spec.networks.alexnet` has it.
+
+Tried and left: maps in channels_last. An epoch of evaluation on ten images took 0.92 of the CPU seconds with the images
+alone in that layout (quartiles of five rounds on a busy machine: 0.86 to 1.00) and 0.95 with the weights too (0.93 to
+0.97). It rounds otherwise, so that sweeps begun before would end with other numbers.
+"""
 
 import torch.nn.functional as F
 from jaxtyping import Float

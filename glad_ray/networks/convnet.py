@@ -1,10 +1,9 @@
 """ConvNet and its global-average-pooling variant, as `glad_ray.spec.networks.convnet` has them."""
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from glad_ray.networks.layers import Classifier, average_pool, convolution, linear, norm
+from glad_ray.networks.layers import Classifier, convolution, linear, norm, relu_then_average_pool
 from glad_ray.spec.networks import convnet
 from glad_ray.spec.networks.layers import Convolution
 
@@ -19,7 +18,7 @@ class Block(nn.Module):
 
     def forward(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h2 w2"]:
         """One block."""
-        return average_pool(F.relu(self.norm(self.conv(maps))))
+        return relu_then_average_pool(self.norm(self.conv(maps)))
 
 
 class ConvNet(Classifier):

@@ -6,10 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from glad_ray.machine import upload
-
-_ALIGNED = 128
-"""Tensors begin at multiples of so many numbers, which is a multiple of 256 bytes for numbers of two bytes or more."""
+from glad_ray.machine import upload, upload_together
 
 
 def flat_parameters(network: nn.Module) -> Float[Tensor, " p"]:
@@ -42,15 +39,8 @@ def move(network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
         network.to(device)
         return
     held = [*network.parameters(), *(buffer for buffer in network.buffers() if buffer.is_floating_point())]
-    sizes = [-(-tensor.numel() // _ALIGNED) * _ALIGNED for tensor in held]
-    flat = torch.zeros(sum(sizes), dtype=dtype)
-    for piece, tensor in zip(flat.split(sizes), held, strict=True):
-        piece[: tensor.numel()] = tensor.detach().reshape(-1)
     # `data`, since autograd takes a change in place of one view for a change of all views of the same tensor.
-    pieces = {
-        id(tensor): piece[: tensor.numel()].view(tensor.shape).data
-        for piece, tensor in zip(upload(flat, device).split(sizes), held, strict=True)
-    }
+    pieces = {id(old): new.data for old, new in zip(held, upload_together(held, device), strict=True)}
     for module in list(network.modules()):
         for name, parameter in list(module.named_parameters(recurse=False)):
             setattr(module, name, nn.Parameter(pieces[id(parameter)], parameter.requires_grad))

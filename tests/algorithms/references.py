@@ -69,7 +69,7 @@ def augmented(image, augmentation):
         "scale": lambda: (real(u * stretch + 1 / 1.2), real(v * stretch + 1 / 1.2)),
         "rotate": lambda: (real((u - 0.5) * 2 * 15 * math.pi / 180),),
     }
-    return getattr(dsa, name)(image[None], *draws[name]())[0]
+    return getattr(dsa, name)(image[None], *draws[name]())(image[None])[0]
 
 
 # ---- equation (1)

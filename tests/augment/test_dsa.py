@@ -4,6 +4,7 @@ import pytest
 import torch
 from kornia.geometry.transform import homography_warp
 
+from glad_ray import machine
 from glad_ray.augment import OPERATIONS, Draw, apply, apply_operation, augment, draw, parse_strategy
 from glad_ray.errors import UserError
 from glad_ray.spec import DSA
@@ -80,6 +81,20 @@ def test_gradient(operation, x):
     draws = draw(operation, 3, _rng(5))
     assert torch.autograd.gradcheck(lambda images: apply(images, draws), x)
     assert torch.autograd.gradgradcheck(lambda images: apply(images, draws), x)
+
+
+def test_colors_in_few_operations_are_the_three_steps(x, monkeypatch):
+    draws = draw("color", 12, _rng(5))
+
+    def outcome():
+        leaf = x.clone().requires_grad_()
+        out = apply(leaf, draws)
+        return out, *torch.autograd.grad((out**3).sum(), leaf)
+
+    steps = outcome()
+    monkeypatch.setattr(machine, "few_operations_are_fast", lambda device: True)
+    torch.testing.assert_close(outcome(), steps, rtol=1e-12, atol=1e-12)
+    assert torch.autograd.gradgradcheck(lambda images: apply(images, draws), x[:, :, :3, :2].clone().requires_grad_())
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

@@ -1,13 +1,12 @@
 """Each module of this folder is one test, which runs it in a process of its own where there seem to be GPUs."""
 
 import pytest
-import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from glad_ray import machine
 from glad_ray.algorithms import real_batches
 from glad_ray.experts import ExpertFiles, train_experts
 from glad_ray.generators.stylegan_xl import activation
-from glad_ray.networks import convnet, instance_norm
 from glad_ray.storage import Storage
 from tests.gpu_rehearsal import runs
 from tests.gpu_rehearsal.process import PLUGIN, rehearse
@@ -60,8 +59,7 @@ def experts(sample, tmp_path_factory):
 def forms_for_gpus():
     """A GPU takes other forms of some computations than a CPU; the CPU takes these as well, so no rounding differs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(convnet, "average_pool", lambda maps: F.avg_pool2d(maps, 2))
-        patch.setattr(instance_norm, "is_fast_for", lambda maps: True)
+        patch.setattr(machine, "few_operations_are_fast", lambda device: True)
         patch.setattr(real_batches, "together_is_fast", lambda device: True)
         patch.setattr(real_batches, "CPU_IMAGES", 10_000)
         patch.setattr(activation, "depthwise_is_fast", lambda x: False)

@@ -64,7 +64,7 @@ DEVICES = (
     ),
     Mutation(
         "positions that stay on the CPU", "augment/operations.py",
-        "upload(source.clamp(0, side - 1), images.device)", "source.clamp(0, side - 1)",
+        "self.compute(images, *upload_together(self.tensors, images.device))", "self.compute(images, *self.tensors)",
         "test_waits.py test_a_step",
     ),
     Mutation(
@@ -145,9 +145,9 @@ WAITS = (
         "test_waits.py batch",
     ),
     Mutation(
-        "draws that are uploaded by waiting", "augment/operations.py",
-        "drawn = upload(torch.stack([offset, saturation_factor, contrast_factor]), images.device)",
-        "drawn = torch.stack([offset, saturation_factor, contrast_factor]).to(images.device)",
+        "draws that are uploaded by waiting", "augment/dsa.py",
+        "upload_together([order, order.argsort(), *needed], images.device)",
+        "[each.to(images.device) for each in (order, order.argsort(), *needed)]",
         "test_waits.py test_a_step",
     ),
     Mutation(

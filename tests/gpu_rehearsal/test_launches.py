@@ -18,10 +18,10 @@ from tests.gpu_rehearsal.large import Untrained, black_images
 GPU = torch.device("cuda:0")
 MATCHING_EXPERTS = {"synthetic_steps": 10, "expert_epochs": 1, "experts": Experts(count=1, epochs=2)}
 STEPS = {
-    "dc": (DC(iterations=2, outer_loops=1), 1000),
-    "dm": (DM(iterations=2), 220),
-    "mtt": (MTT(iterations=2, **MATCHING_EXPERTS), 1830),
-    "exact mtt": (MTT(iterations=2, gradient="exact", **MATCHING_EXPERTS), 1950),
+    "dc": (DC(iterations=2, outer_loops=1), 400),
+    "dm": (DM(iterations=2), 145),
+    "mtt": (MTT(iterations=2, **MATCHING_EXPERTS), 1490),
+    "exact mtt": (MTT(iterations=2, gradient="exact", **MATCHING_EXPERTS), 1610),
 }
 """each with the operations of a step: 10 classes, 256 real images of each, one synthetic one of 32 pixels, a ConvNet of
 width 128, 10 student steps"""

@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from torch.func import functional_call
 
 from glad_ray.networks import build_network, flat_parameters, load_flat_parameters, split_parameters
-from glad_ray.networks.instance_norm import instance_norm
-from glad_ray.networks.layers import average_pool, relu_then_max_pool
+from glad_ray.networks.few_operations.instance_norm import instance_norm
+from glad_ray.networks.few_operations.pooling import pooled_relu
+from glad_ray.networks.layers import relu_then_average_pool, relu_then_max_pool
 from glad_ray.spec import Network
 from glad_ray.spec.networks import NETWORK_NAMES
 from tests.golden_numbers import images
@@ -27,17 +28,19 @@ def value_and_gradient(function, x, v):
     return y.detach(), *torch.autograd.grad(y, x, v)
 
 
+@pytest.mark.parametrize("function", [relu_then_average_pool, pooled_relu])
 @pytest.mark.parametrize("shape", [(2, 3, 8, 8), (2, 3, 7, 9), (1, 1, 2, 3)])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_average_pool(shape, layout):
+def test_relu_then_average_pool(function, shape, layout):
     x = torch.randn(shape, generator=rng(), dtype=torch.float64).to(memory_format=layout)
     v = torch.randn(F.avg_pool2d(x, 2).shape, generator=rng(1), dtype=torch.float64)
     for ours, plain in zip(
-        value_and_gradient(average_pool, x, v),
-        value_and_gradient(lambda x: F.avg_pool2d(x, 2), x, v),
+        value_and_gradient(function, x, v),
+        value_and_gradient(lambda x: F.avg_pool2d(F.relu(x), 2), x, v),
         strict=True,
     ):
         torch.testing.assert_close(ours, plain, rtol=0, atol=1e-15)
+    assert torch.autograd.gradgradcheck(function, x.requires_grad_())
 
 
 def _norm_arguments(*shape):
@@ -58,11 +61,6 @@ def test_instance_norms_of_several_networks_at_once():
     """Each with a scale and a shift of its own; and of several classes with the same."""
     maps, scale, shift = _norm_arguments(2, 3, 4)
     scales, shifts = torch.stack([scale, 2 * scale]), torch.stack([shift, -shift])
-
-    def second_order(outcome):
-        (first,) = torch.autograd.grad((outcome**3).sum(), maps, create_graph=True)
-        return outcome, first, torch.autograd.grad((first**2).sum(), maps)[0]
-
     for of_each in (0, None):
         given = (scales, shifts) if of_each == 0 else (scale, shift)
         ours = torch.vmap(instance_norm, (0, of_each, of_each))(maps, *given)
@@ -70,8 +68,12 @@ def test_instance_norms_of_several_networks_at_once():
             F.group_norm(each, 4, *(of[number] if of_each == 0 else of for of in given))
             for number, each in enumerate(maps)
         ])  # fmt: skip
-        for mine, other in zip(second_order(ours), second_order(plain), strict=True):
-            torch.testing.assert_close(mine, other)
+        torch.testing.assert_close(ours, plain)
+        gradients = [
+            torch.autograd.grad((outcome**3).sum(), (maps, scale, shift), retain_graph=True)
+            for outcome in (ours, plain)
+        ]
+        torch.testing.assert_close(*gradients)
 
 
 def test_relu_then_max_pool():
