@@ -12,10 +12,10 @@ from typing_extensions import override
 
 from glad_ray.trackers.base import Outcome, Point, RunRecord, TrackedRun, Tracker
 
-# A server that does not answer is left alone after half a minute, not after the minutes that MLflow itself takes. Set
+# A server that does not answer is left alone after 20 seconds, not after the minutes that MLflow itself takes. Set
 # before MLflow is imported; what a user has set stays.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 
 from mlflow.entities import Metric, Param, Run
 from mlflow.tracking import MlflowClient
@@ -82,5 +82,5 @@ class MlflowRun(RunRecord):
 
     @override
     def close(self, outcome: Outcome | None) -> None:
-        if outcome is not None:
+        if outcome is not None and not (self.finished and outcome == "finished"):
             self._client.set_terminated(self._id, _STATES[outcome])

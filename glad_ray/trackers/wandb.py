@@ -6,7 +6,8 @@ be uploaded by `wandb sync`: those of another machine are not known.
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -47,7 +48,9 @@ class WeightsAndBiases(Tracker):
     @override
     def record_of(self, run: TrackedRun) -> RunRecord:
         return WandbRun(
-            wandb.init(
+            run.run_id,
+            partial(
+                wandb.init,
                 entity=self._entity or None,
                 project=self._project or wandb.setup().settings.project or "glad-ray",
                 group=run.sweep,
@@ -58,24 +61,24 @@ class WeightsAndBiases(Tracker):
                 resume="allow",
                 reinit="create_new",
                 settings=self._settings,
-            )
+            ),
         )
 
 
 @final
 class WandbRun(RunRecord):
-    """A run of W&B."""
+    """A run of W&B; `begin` makes it, or finds it."""
 
-    def __init__(self, run: wandb.Run) -> None:
-        self._run = run
+    def __init__(self, run_id: str, begin: Callable[[], wandb.Run]) -> None:
+        self._id, self._begin = run_id, begin
+        self._run: wandb.Run | None = None
+        self._rows = 0
         self.last_steps: dict[str, int] = {}
-        self._rows = int(run.step)
         for row in self._rows_held():
             self._rows = max(self._rows, int(row[_ROW]) + 1)
             for name in row.keys() - {_STEP}:
                 self.last_steps[name] = max(int(row.get(_STEP, 0)), self.last_steps.get(name, 0))
         self.has_images, self.finished = _IMAGES in self.last_steps, _OUTCOME in self.last_steps
-        run.define_metric("*", step_metric=_STEP)
 
     @override
     def add(self, name: str, points: Sequence[Point]) -> None:
@@ -90,18 +93,31 @@ class WandbRun(RunRecord):
     def close(self, outcome: Outcome | None) -> None:
         if outcome == "finished" and not self.finished:
             self._log({_OUTCOME: outcome, _STEP: max(self.last_steps.values(), default=0)})
-        self._run.finish(exit_code=1 if outcome == "failed" else 0)
+        if outcome == "failed":
+            self._begun()
+        if self._run is not None:
+            self._run.finish(exit_code=1 if outcome == "failed" else 0)
 
     def _log(self, values: Mapping[str, Any]) -> None:
-        self._run.log(dict(values), step=self._rows, commit=True)
+        self._begun().log(dict(values), step=self._rows, commit=True)
         self._rows += 1
 
+    def _begun(self) -> wandb.Run:
+        if self._run is None:
+            self._run = self._begin()
+            self._run.define_metric("*", step_metric=_STEP)
+        return self._run
+
     def _rows_held(self) -> Iterator[Mapping[str, Any]]:
-        if not self._run.offline:
-            if self._run.resumed:
-                yield from wandb.Api().run(self._run.path).scan_history(use_cache=False)
+        settings = wandb.setup().settings
+        if settings.mode == "offline":
+            # Without a run, whose files would be empty where there is nothing to add.
+            for record in records_of_run(Path(settings.wandb_dir), self._id):
+                if record.HasField("history"):
+                    row = {each.key or each.nested_key[0]: json.loads(each.value_json) for each in record.history.item}
+                    yield {_ROW: record.history.step.num} | row
             return
-        for record in records_of_run(Path(self._run.settings.wandb_dir), self._run.id):
-            if record.HasField("history"):
-                row = {each.key or each.nested_key[0]: json.loads(each.value_json) for each in record.history.item}
-                yield {_ROW: record.history.step.num} | row
+        run = self._begun()
+        self._rows = int(run.step)
+        if run.resumed:
+            yield from wandb.Api().run(run.path).scan_history(use_cache=False)

@@ -3,11 +3,7 @@ that are installed hold of it. Of each run one record, with every step once and 
 """
 
 import importlib.util
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +11,7 @@ from glad_ray.api import load
 from glad_ray.spec.trackers import TRACKERS
 from glad_ray.trackers.kept import kept_accuracies
 from tests.trackers import stores
-from tests.trackers.tiny_sweep import NETWORKS, RUNS, STEPS, SWEEP
+from tests.trackers.tiny_sweep import NETWORKS, RUNS, STEPS, SWEEP, driven, rows_of, untracked
 
 pytestmark = [pytest.mark.fault, pytest.mark.full]
 INSTALLED = [name for name in TRACKERS if importlib.util.find_spec(name)]
@@ -40,11 +36,9 @@ def places(tmp_path_factory):
 
         MlflowClient(where["mlflow"]).search_experiments()
     named = [f"{name}:{where[name]}" if name in ("tensorboard", "mlflow") else name for name in INSTALLED]
-    of_trackers = {"WANDB_MODE": "offline", "WANDB_DIR": str(where["wandb"]), "TRACKIO_DIR": str(where["trackio"])}
-    env = os.environ | of_trackers | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    env = {"WANDB_MODE": "offline", "WANDB_DIR": str(where["wandb"]), "TRACKIO_DIR": str(where["trackio"])}
     for killed_at, code in ((KILLED_AT, -signal.SIGKILL), (0, 0)):
-        command = [sys.executable, "-m", "tests.trackers.tiny_sweep", str(where["storage"]), str(killed_at), *named]
-        ended = subprocess.run(command, env=env, cwd=root, capture_output=True, text=True)
+        ended = driven(where["storage"], killed_at, named, env, root)
         assert ended.returncode == code, ended.stderr
         assert "did not take" not in ended.stderr
         assert "untracked" not in ended.stdout
@@ -112,18 +106,4 @@ def test_settings_and_images_are_there_once(held):
 
 
 def test_rows_are_those_of_an_untracked_sweep(places, tmp_path):
-    from glad_ray.engine.in_process import run_in_process
-    from glad_ray.plan import make_plan
-    from glad_ray.storage import Storage
-    from tests.recorded import Recorded
-
-    run_in_process(make_plan(SWEEP), Storage.open(tmp_path), device="cpu", view=Recorded())
-    alone, tracked = (rows_of(load(each)) for each in (tmp_path, places["storage"]))
-    assert alone.equals(tracked)
-
-
-def rows_of(results):
-    """The rows without what they took of a machine, in one order."""
-    table = results.to_pandas()
-    measured = [name for name in table if "seconds" in name or "bytes" in name or name.endswith("_at")]
-    return table.drop(columns=measured).sort_values(["run_id", "network", "step", "repeat"]).reset_index(drop=True)
+    assert rows_of(places["storage"]).equals(rows_of(untracked(tmp_path)))
