@@ -27,6 +27,7 @@ END_SECONDS = 30.0
 SLOW_SECONDS = 60.0
 """after which a tracker that has not answered is said not to"""
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 10.0, 300.0
+_LAST_TRIES = 3
 _MOST_EVENTS = 10_000
 
 
@@ -87,9 +88,8 @@ class Sender(threading.Thread):
     def missing(self) -> list[str]:
         """Labels of the runs of which something was not sent."""
         behind = {key: each.run for key, each in list(self._news.items())} | dict(self._overflowed)
-        for event in list(self._events.queue):
-            if isinstance(event, RUN_EVENTS):
-                behind[event.run.run_id] = event.run
+        with self._events.mutex:
+            behind |= {event.run.run_id: event.run for event in self._events.queue if isinstance(event, RUN_EVENTS)}
         return [run.label for run in behind.values()]
 
     def run(self) -> None:
@@ -102,7 +102,9 @@ class Sender(threading.Thread):
             if time.monotonic() >= self._next_try:
                 self._send_all()
         self._note_all()
-        self._send_all()
+        for _ in range(_LAST_TRIES):
+            if self._send_all():
+                break
         for run_id in list(self._records):
             with contextlib.suppress(Exception):
                 self._records.pop(run_id).close(None)
@@ -121,7 +123,9 @@ class Sender(threading.Thread):
                 for run in (*finished, *distilled):
                     news = self._news_of(run)
                     news.distilled, news.networks = True, self._all_networks()
-                    news.earlier, news.outcome = run in finished, "finished" if run in finished else None
+                for run in finished:
+                    news = self._news_of(run)
+                    news.earlier, news.outcome = True, "finished"
             case _ if isinstance(event, RUN_EVENTS):
                 # Told of late, after the end of its run.
                 if not (isinstance(event, RunProgressed) and event.run.run_id in self._ended):
@@ -133,7 +137,8 @@ class Sender(threading.Thread):
     def _all_networks(self) -> set[tuple[str, str]]:
         return {(each.content_id, network.key) for each in self._evaluations for network in each.networks}
 
-    def _send_all(self) -> None:
+    def _send_all(self) -> bool:
+        """Send what is new of all runs; false: something went wrong, and some of it is left."""
         for run_id in list(self._news):
             self._busy_since = time.monotonic()
             try:
@@ -141,16 +146,20 @@ class Sender(threading.Thread):
                     self._tracker = self._make()
                 self._send(self._news[run_id])
             except Exception as error:
-                # What it holds is asked for anew: part of what was sent may have come.
-                self._records.pop(run_id, None)
+                # What it holds is asked for anew, as part of what was sent may have come; other runs come first.
+                if (record := self._records.pop(run_id, None)) is not None:
+                    with contextlib.suppress(Exception):
+                        record.close(None)
+                self._news[run_id] = self._news.pop(run_id)
                 self._failures += 1
                 pause = min(_LONGEST_PAUSE_SECONDS, _PAUSE_SECONDS * 2 ** (self._failures - 1))
                 self._next_try = time.monotonic() + pause
                 self._tell(error_line(error))
-                return
+                return False
             finally:
                 self._busy_since = None
             self._failures = 0
+        return True
 
     def _tell(self, why: str) -> None:
         if not self._told:
