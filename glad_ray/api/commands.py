@@ -6,6 +6,7 @@ anything is started; `BudgetError` where a budget ended it, and `GladRayError` w
 is kept (`load`).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from glad_ray.api.running import (
     run_to_the_end,
     say,
     say_licences,
+    with_trackers,
 )
 from glad_ray.engine.cluster.addresses import check_address
 from glad_ray.errors import GladRayError, RunError, UserError
@@ -29,6 +31,7 @@ from glad_ray.spec import Evaluation, Run, Search, Sweep
 from glad_ray.spec.search_check import check_search
 from glad_ray.spec.search_space import representatives
 from glad_ray.storage import Storage
+from glad_ray.trackers import tracked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,16 +47,18 @@ def run(
     address: str | None = None,
     in_process: bool = False,
     device: str = "auto",
+    trackers: Sequence[str] = (),
 ) -> Results:
     """Run a sweep and report it; called again, it goes on where it stopped, and repeats nothing finished.
 
     `storage`: a folder or URI; runs/<name of the sweep> if not given. `address`: a Ray cluster (auto, HOST:PORT, or
     local for a new one on this machine); if not given, the one that RAY_ADDRESS names or that ray start started here,
     else a new one. `in_process`: everything in this process, one after another, without Ray, on `device` (cpu, cuda,
-    cuda:<n>, or auto: a GPU if there is one).
+    cuda:<n>, or auto: a GPU if there is one). `trackers`: beside those of its resources, which are sent what goes on:
+    tensorboard, mlflow, wandb, trackio, alone or with a place (mlflow:URI).
     """
     where = _where(address, in_process, device)
-    made = make_plan(sweep)
+    made = make_plan(with_trackers(sweep, trackers))
     kept = Storage.open(f"runs/{sweep.name}" if storage is None else storage)
     with first_of_all():
         run_to_the_end(made, kept, address, where)
@@ -69,6 +74,7 @@ def search(
     address: str | None = None,
     in_process: bool = False,
     device: str = "auto",
+    trackers: Sequence[str] = (),
 ) -> Results:
     """Search for the best run, and test it with fresh seeds; called again, it goes on where it stopped.
 
@@ -78,6 +84,7 @@ def search(
     """
     where = _where(address, in_process, device)
     check_search(search)
+    search = with_trackers(search, trackers)
     kept = Storage.open(f"runs/{search.name}" if storage is None else storage)
     with first_of_all():
         search_to_the_end(search, kept, study, alone, address, where)
@@ -94,7 +101,7 @@ def search_to_the_end(
 
     with driving(storage, say):
         say_licences(representatives(search))
-        view = make_search_view(search, storage)
+        view = tracked(make_search_view(search, storage), search.name, (), search.resources, storage, say)
         found = run_search(search, storage, where=study, alone=alone, address=address, device=device, view=view)
         budget = found.budget
         if budget is None and found.winner is not None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from typing import TypeVar
 
 from rich.console import Console
 
@@ -12,8 +13,18 @@ from glad_ray.plan import Plan, as_stored
 from glad_ray.progress import formatting
 from glad_ray.progress.driver import driving
 from glad_ray.results import read_failures
-from glad_ray.spec import Run
+from glad_ray.spec import Run, Search, Sweep
 from glad_ray.storage import Storage
+from glad_ray.trackers import check_trackers, tracked
+
+Tracked = TypeVar("Tracked", Sweep, Search)
+
+
+def with_trackers(of: Tracked, trackers: Iterable[str]) -> Tracked:
+    """A sweep or search with some trackers beside its own; raises `UserError` if one is not known or not installed."""
+    named = (*of.resources.trackers, *trackers)
+    check_trackers(named)
+    return of.replace(resources=of.resources.replace(trackers=tuple(dict.fromkeys(named)))) if named else of
 
 
 def console() -> Console:
@@ -59,7 +70,9 @@ def run_plan(made: Plan, storage: Storage, address: str | None, device: str | No
     """
     from glad_ray.progress.sweep_reporter import make_view
 
-    with make_view(made) as view:
+    sweep = made.sweep
+    check_trackers(sweep.resources.trackers)
+    with tracked(make_view(made), sweep.name, sweep.evaluations, sweep.resources, storage, say) as view:
         if device is None:
             from glad_ray.engine.on_ray.run import run_on_ray
 

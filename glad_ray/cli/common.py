@@ -40,8 +40,15 @@ InProcess = Annotated[
     bool, typer.Option("--in-process", help="Run everything in this process, one after another, without Ray.")
 ]
 DeviceInProcess = Annotated[str, typer.Option("--device", help="With --in-process: cpu, cuda, cuda:<n> or auto.")]
-
-
+Trackers = Annotated[
+    list[str],
+    typer.Option(
+        "--track",
+        metavar="NAME[:WHERE]",
+        help="Send settings, losses, accuracies and images of every run to a tracker: tensorboard[:FOLDER], "
+        "mlflow[:URI], wandb[:PROJECT] or trackio[:PROJECT]. May be repeated.",
+    ),
+]
 StopAfterFailures = Annotated[
     int | None,
     typer.Option(

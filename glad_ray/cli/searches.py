@@ -6,12 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from glad_ray.api.commands import search_to_the_end
+from glad_ray.api.running import with_trackers
 from glad_ray.cli.at_the_end import OnEnd, then
 from glad_ray.cli.common import (
     Address,
     DeviceInProcess,
     InProcess,
     StopAfterFailures,
+    Trackers,
     device_in_process,
     home_expanded,
     with_failures,
@@ -64,6 +66,7 @@ def search(
     as_json: AsJson = False,
     stop_after_failures: StopAfterFailures = None,
     on_end: OnEnd = None,
+    trackers: Trackers = [],  # noqa: B006
     address: Address = None,
     in_process: InProcess = False,
     device: DeviceInProcess = "auto",
@@ -83,6 +86,7 @@ def search(
         else:
             typer.echo(as_code(found.run))
         return
+    made = with_trackers(made, trackers)
     where = device_in_process(in_process, device)
     kept = Storage.open(name)
     with then(on_end, kept):

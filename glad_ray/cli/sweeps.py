@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from glad_ray.api.running import console, run_to_the_end, say
+from glad_ray.api.running import console, run_to_the_end, say, with_trackers
 from glad_ray.cli.at_the_end import OnEnd, then
 from glad_ray.cli.common import (
     Address,
@@ -14,6 +14,7 @@ from glad_ray.cli.common import (
     DeviceInProcess,
     InProcess,
     StopAfterFailures,
+    Trackers,
     device_in_process,
     home_expanded,
     with_failures,
@@ -126,13 +127,14 @@ def sweep(
     small: Small = False,
     stop_after_failures: StopAfterFailures = None,
     on_end: OnEnd = None,
+    trackers: Trackers = [],  # noqa: B006
     address: Address = None,
     in_process: InProcess = False,
     device: DeviceInProcess = "auto",
 ) -> None:
     """Run a sweep and report it; the same command again continues where it stopped, and repeats nothing finished."""
     assignments = with_failures(assignments, stop_after_failures)
-    made = _plan(sweep_file, conditions, wanted_first, assignments, small)
+    made = _plan(sweep_file, conditions, wanted_first, assignments, small, trackers)
     where = device_in_process(in_process, device)
     kept = Storage.open(_storage_name(made.sweep, storage))
     with then(on_end, kept):
@@ -216,10 +218,17 @@ def finished_runs(made: Plan, storage: Storage) -> set[str]:
 
 
 def _plan(
-    sweep_file: Path, conditions: list[str], wanted_first: list[str], assignments: list[str], small: bool
+    sweep_file: Path,
+    conditions: list[str],
+    wanted_first: list[str],
+    assignments: list[str],
+    small: bool,
+    trackers: list[str] | None = None,
 ) -> Plan:
+    """The plan of a sweep file with all that a command says of it; `trackers` None: nothing is started."""
     chosen = only(first(load_sweep(sweep_file), wanted_first), conditions)
-    return make_plan(override_sweep(shrink(chosen) if small else chosen, assignments))
+    made = override_sweep(shrink(chosen) if small else chosen, assignments)
+    return make_plan(made if trackers is None else with_trackers(made, trackers))
 
 
 def _node_types(cluster: Path) -> tuple[NodeType, ...]:

@@ -113,6 +113,9 @@ class RunProgressed:
 
     run: Run
     progress: Progress
+    losses: tuple[float, ...] = ()
+    """of the steps since the last such event of the same process, up to the one of `progress`; none: of that one
+    alone"""
 
 
 @dataclass(frozen=True)
@@ -263,6 +266,15 @@ class Retried:
 
 
 @dataclass(frozen=True)
+class TrackerFailed:
+    """A tracker does not take what it is sent; the sweep goes on without it, and what is missing is sent later."""
+
+    tracker: str
+    """which one, with its place"""
+    why: str
+
+
+@dataclass(frozen=True)
 class ReplicaHealth:
     """How the generator replicas are that are loaded and have answered within some seconds."""
 
@@ -295,5 +307,6 @@ Event = (
     | ShareGivenBack
     | SharePacked
     | Ending
+    | TrackerFailed
     | ReplicaHealth
 )

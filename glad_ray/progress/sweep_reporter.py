@@ -23,6 +23,7 @@ from glad_ray.progress.events import (
     RunFailed,
     RunFinished,
     SharePacked,
+    TrackerFailed,
     Waiting,
 )
 from glad_ray.progress.replica_stats import ReplicaStats
@@ -185,6 +186,10 @@ def notice(event: Event) -> str | None:
             return f"packed     {what}: a whole GPU each ({unmeasured})"
         case SharePacked(what, size, at_once) if size is not None:
             return f"packed     {what}: {size / GIB:.1f} GiB, {at_once} on a GPU"
+        case TrackerFailed(tracker, why):
+            return (
+                f"untracked  {tracker}: {why}; the sweep goes on, and what is missing is sent when it is possible again"
+            )
         case Ending(budget):
             ended = formatting.spent(budget)
             return f"ending     {ended}: nothing new is started, and distillations are kept at their step"

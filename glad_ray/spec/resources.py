@@ -10,6 +10,7 @@ from glad_ray.errors import UserError, unknown
 from glad_ray.spec.algorithms import ALGORITHM_NAMES
 from glad_ray.spec.networks import NETWORK_NAMES
 from glad_ray.spec.record import Record
+from glad_ray.spec.trackers import parse_tracker
 
 Unit = Literal["trial", "evaluation", "expert"]
 
@@ -121,6 +122,13 @@ class Resources(Record):
     many as the machine runs. Of a trial with its own generator: where all its images have room, it decodes once a step,
     not twice"""
 
+    trackers: tuple[str, ...] = ()
+    """experiment trackers that are sent the settings, losses, accuracies and images of every run: tensorboard, mlflow,
+    wandb, trackio, each alone or with a place, as in mlflow:http://127.0.0.1:5000"""
+
+    def _unsaid(self, *, identity: bool) -> Collection[str]:
+        return self._at_default("trackers")
+
     @model_validator(mode="before")
     @classmethod
     def _of_before(cls, fields: Any) -> Any:
@@ -148,6 +156,13 @@ class Resources(Record):
             if name not in names and ":" not in name:
                 raise unknown("algorithm or network in resources.by_name", name, names)
         return shares
+
+    @field_validator("trackers")
+    @classmethod
+    def _trackers_exist(cls, trackers: tuple[str, ...]) -> tuple[str, ...]:
+        for text in trackers:
+            parse_tracker(text)
+        return trackers
 
     def share_of(self, unit: Unit, name: str) -> Share:
         """What a unit of work takes whose algorithm (a trial) or network (the others) has a name."""

@@ -72,22 +72,24 @@ class DistillationTrial(tune.Trainable):
     @override
     def step(self) -> dict[str, Any]:
         ends = time.monotonic() + self._report_seconds
+        losses: list[float] = []
         ending = self._last is not None and self._context.is_ending()
         try:
             while True:
                 # The first one is told at once.
                 first = self._last is None
                 self._last = self._steps.send(None if first else ending)
+                losses.append(self._last.loss)
                 if first or time.monotonic() >= ends:
-                    return asdict(self._last) | {"done": False}
+                    return asdict(self._last) | {"losses": losses, "done": False}
         except StopIteration:
-            return self._result(None)
+            return self._result(None, losses)
         except Exception as error:
             fault = Fault.of(error)
             if fault.kind == "infrastructure":
                 # Its process is not passed on.
                 raise
-            return self._result(fault)
+            return self._result(fault, losses)
 
     @override
     def cleanup(self) -> None:
@@ -99,9 +101,9 @@ class DistillationTrial(tune.Trainable):
         self._job, self._last = job, None
         self._steps = self._distil(job, self._context)
 
-    def _result(self, fault: Fault | None) -> dict[str, Any]:
+    def _result(self, fault: Fault | None, losses: list[float]) -> dict[str, Any]:
         last = {"step": None} if self._last is None else asdict(self._last)
-        return last | {"done": True, "fault": None if fault is None else fault._asdict()}
+        return last | {"losses": losses, "done": True, "fault": None if fault is None else fault._asdict()}
 
     def __repr__(self) -> str:
         # Ray asks for it too where the process could not be set up, whose error it would tell otherwise.
@@ -251,7 +253,8 @@ class _Callback(tune.Callback):
     ) -> None:
         if result["step"] is not None:
             progress = Progress(*(result[each.name] for each in fields(Progress)))
-            self._trials.told.append(RunProgressed(self._trials.under_way[trial.trial_id].run, progress))
+            run = self._trials.under_way[trial.trial_id].run
+            self._trials.told.append(RunProgressed(run, progress, tuple(result["losses"])))
 
     @override
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
