@@ -36,14 +36,19 @@ from glad_ray.storage_contents import check_ours
 
 SweepFile = Annotated[
     Path,
-    typer.Argument(metavar="SWEEP", help="A sweep file: Python that has a function sweep().", callback=home_expanded),
+    typer.Argument(
+        metavar="SWEEP",
+        help="A sweep file, Python that has a function sweep(); or the plan.json of a storage: the sweep it was.",
+        callback=home_expanded,
+    ),
 ]
 Conditions = Annotated[
     list[str],
     typer.Option(
         "--only",
         metavar="KEY=VALUE",
-        help="Take only the runs that have it. Repeated: one of the values of a key, and so for every key.",
+        help="Take only the runs that have it; run_id=<id> is one run. Repeated: one of the values of a key, and so "
+        "for every key.",
     ),
 ]
 First = Annotated[

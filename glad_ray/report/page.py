@@ -19,11 +19,19 @@ from glad_ray.report.published import Comparison, Published, context, shortfalls
 from glad_ray.report.ranking import Ranked, lacking
 from glad_ray.report.rendering import render
 from glad_ray.report.report_data import Found, ReportData, make_report_data, read_found
-from glad_ray.report.runs import losses, network_costs, pictures, run_views
+from glad_ray.report.run_pages import run_pages
+from glad_ray.report.run_pages.kept_pictures import KEPT_PICTURES_BYTES, MOST_KEPT_PICTURES, kept_pictures
+from glad_ray.report.runs import losses, network_costs, pictures, read_curves, run_views
 from glad_ray.report.size_figure import accuracy_by_bytes
 from glad_ray.report.sizes import COUNTED, sizes
 from glad_ray.report.tables import Row, Section, Table
 from glad_ray.storage import Storage
+
+_STAGES = {
+    "experts": "while its experts were trained",
+    "distill": "while distilling",
+    "evaluate": "while being evaluated",
+}
 
 
 def write_report(storage: Storage) -> str:
@@ -108,6 +116,9 @@ class _SectionView:
 def _context(storage: Storage, data: ReportData) -> dict[str, Any]:
     problems = list(data.problems)
     views = run_views(data.rows, data.identities, data.variants, data.runs)
+    curves = read_curves(storage, views, problems.append)
+    kept = kept_pictures(storage, views, data.runs, problems.append)
+    shown = pictures(storage, [view for view in views if _is_shown(data, view.identity.place)], problems.append)
     scored = {row["run_id"] for row in data.rows}
     failed = {failure.run_id for failure in data.failures}
     return {
@@ -125,12 +136,17 @@ def _context(storage: Storage, data: ReportData) -> dict[str, Any]:
             (of, Markup(accuracy_by_bytes(of, f"bytes-{number}"))) for number, of in enumerate(sizes(data.sections), 1)
         ],
         "bytes_counted": COUNTED,
-        "pictures": pictures(
-            storage, [view for view in views if _is_shown(data, view.identity.place)], problems.append
-        ),
-        "losses": losses(storage, views, problems.append),
+        "pictures": shown,
+        "pictured": {view.run_id for _, of_place, _ in shown for view, _ in of_place},
+        "losses": losses(views, curves),
         "problems": problems,
         "views": [view for view in views if view.row is not None],
+        "run_pages": run_pages(storage, data, views, curves, kept),
+        "pages_of": {view.run_id for view in views},
+        "pictures_left_out": len(kept.left_out),
+        "most_kept": MOST_KEPT_PICTURES,
+        "kept_bytes": KEPT_PICTURES_BYTES,
+        "stages": _STAGES,
         "networks": network_costs(data.rows),
         "versions_used": _versions(data.rows),
         "packages": sorted({package for versions, _ in _versions(data.rows) for package in versions}),
