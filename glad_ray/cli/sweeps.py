@@ -182,13 +182,24 @@ def status(
 
 
 def report(
-    storage: Annotated[str, typer.Argument(metavar="DIR", help="The storage of a sweep: a folder or URI.")],
+    storages: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DIR",
+            help="The storage of a sweep or search, a folder or URI; of two, a comparison is written to the first.",
+        ),
+    ],
 ) -> None:
-    """Write tables and pictures from the results of a sweep or search alone."""
-    from glad_ray.report import write_report, write_search_report
+    """Write tables and pictures from the results of a sweep or search alone; of two storages, their differences."""
+    from glad_ray.report import write_comparison, write_report, write_search_report
 
-    kept = Storage.open(storage, create=False)
+    if len(storages) > 2:
+        raise UserError(f"glad-ray report takes one storage, or two to compare, not {len(storages)}.")
+    kept, *others = [Storage.open(storage, create=False) for storage in storages]
     check_ours(kept)
+    if others:
+        console().print(f"The comparison is {kept}/{write_comparison(kept, *others)}")
+        return
     searched = kept.exists(Storage.SEARCH)
     if searched:
         console().print(f"The report of the search is {kept}/{write_search_report(kept)}")

@@ -267,7 +267,7 @@ def _row(variant: str, rows: Sequence[Mapping[str, Any]]) -> Row:
         trainings=len(rows) // len(scores),
         steps=tuple(sorted({row["step"] for row in rows})),
         scores=scores,
-        unseen=_mean_of_unseen(scores),
+        unseen=mean_of_unseen(scores),
         intervals={network: interval(list(of_seed.values())) for network, of_seed in by_seed.items()},
         unseen_interval=_interval_of_unseen(scores, by_seed),
     )
@@ -327,10 +327,11 @@ def scores_of(rows: Sequence[Mapping[str, Any]], column: str = "accuracy") -> di
 
 def headline(scores: Mapping[str, Score]) -> Score | None:
     """The mean over unseen networks, or the score of the backbone where no other was trained."""
-    return _mean_of_unseen(scores) or next(iter(scores.values()), None)
+    return mean_of_unseen(scores) or next(iter(scores.values()), None)
 
 
-def _mean_of_unseen(scores: Mapping[str, Score]) -> Score | None:
+def mean_of_unseen(scores: Mapping[str, Score]) -> Score | None:
+    """The mean over the networks that did not distil, with the mean of their deviations; None if there are none."""
     unseen = [score for score in scores.values() if not score.seen]
     if not unseen:
         return None

@@ -54,10 +54,9 @@ class Page(HTMLParser):
 
     @property
     def foreign_scripts(self):
-        """The scripts that are not the page's own."""
-        return [
-            "".join(e["text"]) for e in self.elements if e["tag"] == "script" and "".join(e["text"]) != page_script()
-        ]
+        """The scripts that are not the page's own; what has the type of HTML is none, and is kept for the page's."""
+        scripts = [e for e in self.elements if e["tag"] == "script" and e["attributes"] != {"type": "text/html"}]
+        return [text for text in ("".join(e["text"]) for e in scripts) if text != page_script()]
 
     def within(self, element, *tags):
         return [e for e in self.elements if e["tag"] in tags and any(parent is element for parent in e["parents"])]

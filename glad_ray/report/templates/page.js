@@ -283,6 +283,16 @@ function equipSteps(run) {
   show();
 }
 
+function equipCommand(run) {
+  const button = run.querySelector(".copy[hidden]");
+  if (!button) return;
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const text = button.previousElementSibling.textContent;
+    button.textContent = (await copyText(text)) ? "Copied" : "Select it by hand";
+  });
+}
+
 // The picture that stands among all synthetic images already, and is in the file once.
 function borrowPictures(run) {
   for (const figure of run.querySelectorAll("figure[data-picture]")) {
@@ -303,10 +313,13 @@ function showView() {
     document.title = PAGE_TITLE;
     return;
   }
+  const kept = run.querySelector("script");
+  if (kept) run.innerHTML = kept.textContent;
   const heading = run.querySelector("h2");
   document.title = `${clean(textOf(heading))}: ${PAGE_TITLE}`;
   borrowPictures(run);
   equipSteps(run);
+  equipCommand(run);
   run.querySelectorAll("table").forEach(equipTable);
   window.scrollTo(0, 0);
   heading.focus({ preventScroll: true });
@@ -314,13 +327,6 @@ function showView() {
 
 if (typeof document !== "undefined") {
   document.querySelectorAll("main > section table").forEach(equipTable);
-  document.querySelectorAll(".copy").forEach((button) => {
-    button.hidden = false;
-    button.addEventListener("click", async () => {
-      const text = button.previousElementSibling.textContent;
-      button.textContent = (await copyText(text)) ? "Copied" : "Select it by hand";
-    });
-  });
   window.addEventListener("hashchange", showView);
   showView();
 }
