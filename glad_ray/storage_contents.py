@@ -39,6 +39,7 @@ _TELLING: Mapping[str, Callable[[bytes], bool]] = {
     "search/search.json": partial(_has_key, "vary"),
     "report/index.html": _is_page,
     "report/search.html": _is_page,
+    "report/compare.html": _is_page,
 }
 """files whose content tells whether they are ours"""
 _BESIDE_THEM = (
@@ -46,6 +47,7 @@ _BESIDE_THEM = (
     "report/table.csv",
     "report/published.csv",
     "report/scores.csv",
+    "report/compare.csv",
     "report/search_trials.csv",
     "search/study.journal",
     "search/trials.parquet",

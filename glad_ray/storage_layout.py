@@ -16,6 +16,8 @@ class StorageLayout:
     REPORT_TABLE: ClassVar[str] = "report/table.csv"
     REPORT_PUBLISHED: ClassVar[str] = "report/published.csv"
     REPORT_SCORES: ClassVar[str] = "report/scores.csv"
+    REPORT_COMPARISON: ClassVar[str] = "report/compare.html"
+    REPORT_COMPARISON_TABLE: ClassVar[str] = "report/compare.csv"
     SEARCH: ClassVar[str] = "search/search.json"
     SEARCH_OWNER: ClassVar[str] = "search/owner"
     SEARCH_STUDY: ClassVar[str] = "search/study.journal"

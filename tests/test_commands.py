@@ -1,5 +1,8 @@
 """The commands as a user types them, small: each does its work, and a second call repeats nothing."""
 
+import html
+import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -212,6 +215,24 @@ def test_experts_of_the_older_code(capsys):
     # They are there for good: nothing is trained beside them.
     assert main([*words[:-2], "--set", "network.width=4"]) == 0
     assert _files("kept") == before
+
+
+@pytest.mark.full
+def test_the_command_on_the_page_of_a_run_makes_it_again():
+    Path("small.py").write_text(SWEEP)
+    here = ["--in-process", "--device", "cpu"]
+    assert main(["sweep", "small.py", *here]) == 0
+    page = html.unescape(Path("runs/small/report/index.html").read_text())
+    before = read_results(Storage.open("runs/small", create=False)).to_pylist()
+    run_id = before[-1]["run_id"]
+    (command,) = re.findall(rf"glad-ray (sweep .*run_id={run_id} .*)</pre>", page)
+    words = shlex.split(command)
+    assert main([*words, *here]) == 0
+    again = read_results(Storage.open(words[-1], create=False)).to_pylist()
+    kept = ("run_id", "evaluation_id", "selection", "step", "network", "repeat", "accuracy")
+    rows = [[{name: row[name] for name in kept} for row in of if row["run_id"] == run_id] for of in (before, again)]
+    assert rows[0] == rows[1]
+    assert len(again) == len(rows[1]) > 0
 
 
 def test_sweep_in_process_then_report(capsys):

@@ -38,14 +38,19 @@ from glad_ray.storage_contents import check_ours
 
 SweepFile = Annotated[
     Path,
-    typer.Argument(metavar="SWEEP", help="A sweep file: Python that has a function sweep().", callback=home_expanded),
+    typer.Argument(
+        metavar="SWEEP",
+        help="A sweep file, Python that has a function sweep(); or the plan.json of a storage: the sweep it was.",
+        callback=home_expanded,
+    ),
 ]
 Conditions = Annotated[
     list[str],
     typer.Option(
         "--only",
         metavar="KEY=VALUE",
-        help="Take only the runs that have it. Repeated: one of the values of a key, and so for every key.",
+        help="Take only the runs that have it; run_id=<id> is one run. Repeated: one of the values of a key, and so "
+        "for every key.",
     ),
 ]
 First = Annotated[
@@ -191,14 +196,27 @@ def status(
 
 
 def report(
-    storage: Annotated[str, typer.Argument(metavar="DIR", help="The storage of a sweep: a folder or URI.")],
+    storages: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DIR",
+            help="The storage of a sweep or search, a folder or URI; of two, a comparison is written to the first.",
+        ),
+    ],
     as_json: AsJson = False,
 ) -> None:
-    """Write tables and pictures from the results of a sweep or search alone."""
-    from glad_ray.report import report_fields, write_report, write_search_report
+    """Write tables and pictures from the results of a sweep or search alone; of two storages, their differences."""
+    from glad_ray.report import report_fields, write_comparison, write_report, write_search_report
 
-    kept = Storage.open(storage, create=False)
+    if len(storages) > 2:
+        raise UserError(f"glad-ray report takes one storage, or two to compare, not {len(storages)}.")
+    if as_json and len(storages) > 1:
+        raise UserError("--json is of one storage: leave it out to compare two, or name them one by one.")
+    kept, *others = [Storage.open(storage, create=False) for storage in storages]
     check_ours(kept)
+    if others:
+        console().print(f"The comparison is {kept}/{write_comparison(kept, *others)}")
+        return
     searched = kept.exists(Storage.SEARCH)
     of_search = write_search_report(kept) if searched else None
     of_sweep = write_report(kept) if not searched or kept.exists(Storage.PLAN) else None

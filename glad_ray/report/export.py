@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from glad_ray.report.intervals import Interval
 from glad_ray.report.published import Comparison
 from glad_ray.report.ranking import Ranked
 from glad_ray.report.tables import Row, Section
@@ -18,7 +19,7 @@ def accuracies_csv(sections: Iterable[Section]) -> str:
     """A line per cell of the tables, and one per mean over the unseen networks."""
     columns = (
         *_PLACE, "selection", *_ROW, "set_bytes", "generator_bytes", "seeds", "trainings", "steps", "network", "seen",
-        "accuracy_percent", "std_percent",
+        "accuracy_percent", "std_percent", "interval_low_percent", "interval_high_percent",
     )  # fmt: skip
     return as_csv(
         columns,
@@ -36,6 +37,7 @@ def accuracies_csv(sections: Iterable[Section]) -> str:
                 "yes" if score.seen else "no",
                 in_percent(score.mean),
                 in_percent(score.std),
+                *_ends(row.interval(None if network == _UNSEEN else network)),
             )
             for section in sections
             for table in section.tables
@@ -112,6 +114,11 @@ def _of(row: Row) -> tuple[Any, ...]:
         row.conditions.augmentation,
         row.conditions.epochs,
     )
+
+
+def _ends(of_seeds: Interval | None) -> tuple[str, str]:
+    """The ends of an interval over seeds; empty of a single seed."""
+    return ("", "") if of_seeds is None else (in_percent(of_seeds.low), in_percent(of_seeds.high))
 
 
 def in_percent(share: float | None) -> str:

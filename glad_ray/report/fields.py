@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from glad_ray.report.page import without_odd_runs
+from glad_ray.report.odd_runs import without_odd_runs
 from glad_ray.report.report_data import ReportData, make_report_data, read_found
 from glad_ray.report.tables import Row, Score, Section, Table
 from glad_ray.storage import Storage
@@ -17,7 +17,7 @@ def report_fields(storage: Storage, page: str | None, search_page: str | None) -
     try:
         data = make_report_data(found)
     except Exception:
-        data = make_report_data(without_odd_runs(storage, found))
+        data = make_report_data(without_odd_runs(found, make_report_data))
     return {
         "storage": str(storage),
         "page": None if page is None else f"{storage}/{page}",

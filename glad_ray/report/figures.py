@@ -60,7 +60,7 @@ def accuracy_by_space(table: Table, name: str) -> str | None:
 
 def loss_panel(curves: Sequence[LossCurve], algorithm: str, name: str, description: str) -> str:
     """Matching loss against the step, a line per curve; long curves are drawn as means of equal stretches."""
-    drawn = [_thinned(curve) for curve in curves]
+    drawn = [thinned(curve, _LOSS_POINTS) for curve in curves]
     values = [loss for _, losses in drawn for loss in losses]
     many = len(curves) > 1
     with matplotlib.rc_context(STYLE | {"font.size": 8.5}):
@@ -135,8 +135,9 @@ def _points(axes: Axes, rows: Sequence[Row], spaces: Sequence[str]) -> None:
         )
 
 
-def _thinned(curve: LossCurve) -> tuple[list[float], list[float]]:
-    stretch = math.ceil(len(curve.losses) / _LOSS_POINTS)
+def thinned(curve: LossCurve, points: int) -> tuple[list[float], list[float]]:
+    """Steps and losses of a curve; of one with more points than asked for, the means of equal stretches."""
+    stretch = math.ceil(len(curve.losses) / points)
     starts = range(0, len(curve.losses), stretch)
     return (
         [statistics.fmean(curve.steps[start : start + stretch]) for start in starts],

@@ -110,7 +110,7 @@ def variants(known: Mapping[str, Identity], runs: Mapping[str, Run]) -> dict[str
         alike[replace(identity, seed=0)].add(run_id)
     labels = {}
     for identity, run_ids in alike.items():
-        fields = {run_id: _fields(runs[run_id]) for run_id in run_ids if run_id in runs}
+        fields = {run_id: settings(runs[run_id]) for run_id in run_ids if run_id in runs}
         telling = _telling([(_title(runs[run_id]), of_run) for run_id, of_run in fields.items()], identity.space)
         if _WHITENING not in telling:
             telling.append(_WHITENING)
@@ -126,7 +126,8 @@ def variants(known: Mapping[str, Identity], runs: Mapping[str, Run]) -> dict[str
     return labels
 
 
-def _fields(run: Run) -> dict[str, str]:
+def settings(run: Run) -> dict[str, str]:
+    """All that decides the result of a run but its seed, by the paths of fields: `algorithm.learning_rates.f`."""
     flat: dict[str, str] = {}
 
     def walk(value: Any, path: str) -> None:

@@ -15,15 +15,28 @@ from glad_ray.report.export import accuracies_csv, published_csv, scores_csv
 from glad_ray.report.figures import accuracy_by_space
 from glad_ray.report.identity import Place, is_baseline
 from glad_ray.report.metrics import MetricTable
+from glad_ray.report.odd_runs import without_odd_runs
 from glad_ray.report.published import Comparison, Published, context, shortfalls
 from glad_ray.report.ranking import Ranked, lacking
 from glad_ray.report.rendering import render
 from glad_ray.report.report_data import Found, ReportData, make_report_data, read_found
-from glad_ray.report.runs import losses, network_costs, pictures, run_views
+from glad_ray.report.run_pages import run_pages
+from glad_ray.report.run_pages.kept_pictures import KEPT_PICTURES_BYTES, MOST_KEPT_PICTURES, kept_pictures
+from glad_ray.report.runs import losses, network_costs, pictures, read_curves, run_views
 from glad_ray.report.size_figure import accuracy_by_bytes
 from glad_ray.report.sizes import COUNTED, sizes
 from glad_ray.report.tables import Row, Section, Table
 from glad_ray.storage import Storage
+
+MOST_STANDING = 500
+"""runs whose pages stand in the document; of more, a script puts each there when it is asked for, for a browser takes
+many seconds over a million elements
+"""
+_STAGES = {
+    "experts": "while its experts were trained",
+    "distill": "while distilling",
+    "evaluate": "while being evaluated",
+}
 
 
 def write_report(storage: Storage) -> str:
@@ -41,7 +54,7 @@ def write_report(storage: Storage) -> str:
     try:
         files = _files(storage, found)
     except Exception:
-        files = _files(storage, without_odd_runs(storage, found))
+        files = _files(storage, without_odd_runs(found, lambda some: _files(storage, some)))
     try:
         for path, text in files.items():
             # What is no text, names of files in another encoding, is escaped.
@@ -60,28 +73,6 @@ def _files(storage: Storage, found: Found) -> dict[str, str]:
         storage.REPORT_SCORES: scores_csv(zip(data.sections, data.ranked, strict=True)),
         storage.REPORT: render("index.html.j2", _context(storage, data)),
     }
-
-
-def without_odd_runs(storage: Storage, found: Found) -> Found:
-    """The same without the runs that break the page; raises what breaks it if that is no run."""
-    problems: list[str] = []
-    _files(storage, found.only([]))
-
-    def sound(run_ids: list[str], beside: list[str]) -> list[str]:
-        """Those that the page can show beside others, found by halving."""
-        try:
-            _files(storage, found.only({*beside, *run_ids}))
-        except Exception as error:
-            if len(run_ids) == 1:
-                reason = f"{type(error).__name__}: {error}"
-                problems.append(f"Run {run_ids[0]} is left out, for it cannot be shown ({reason}).")
-                return []
-            half = len(run_ids) // 2
-            first = sound(run_ids[:half], beside)
-            return first + sound(run_ids[half:], beside + first)
-        return run_ids
-
-    return found.only(sound(found.run_ids, []), problems)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +99,10 @@ class _SectionView:
 def _context(storage: Storage, data: ReportData) -> dict[str, Any]:
     problems = list(data.problems)
     views = run_views(data.rows, data.identities, data.variants, data.runs)
+    curves = read_curves(storage, views, problems.append)
+    kept = kept_pictures(storage, views, data.runs, problems.append)
+    places = _shown_places(data)
+    shown = pictures(storage, [view for view in views if view.identity.place in places], problems.append)
     scored = {row["run_id"] for row in data.rows}
     failed = {failure.run_id for failure in data.failures}
     return {
@@ -125,12 +120,18 @@ def _context(storage: Storage, data: ReportData) -> dict[str, Any]:
             (of, Markup(accuracy_by_bytes(of, f"bytes-{number}"))) for number, of in enumerate(sizes(data.sections), 1)
         ],
         "bytes_counted": COUNTED,
-        "pictures": pictures(
-            storage, [view for view in views if _is_shown(data, view.identity.place)], problems.append
-        ),
-        "losses": losses(storage, views, problems.append),
+        "pictures": shown,
+        "pictured": {view.run_id for _, of_place, _ in shown for view, _ in of_place},
+        "losses": losses(views, curves),
         "problems": problems,
         "views": [view for view in views if view.row is not None],
+        "run_pages": run_pages(storage, data, views, curves, kept),
+        "most_standing": MOST_STANDING,
+        "pages_of": {view.run_id for view in views},
+        "pictures_left_out": len(kept.left_out),
+        "most_kept": MOST_KEPT_PICTURES,
+        "kept_bytes": KEPT_PICTURES_BYTES,
+        "stages": _STAGES,
         "networks": network_costs(data.rows),
         "versions_used": _versions(data.rows),
         "packages": sorted({package for versions, _ in _versions(data.rows) for package in versions}),
@@ -151,20 +152,21 @@ def _label(data: ReportData, run_id: str) -> str:
     return f"{identity.algorithm} {identity.space} {identity.dataset}" if identity else ""
 
 
-def _is_shown(data: ReportData, place: Place) -> bool:
-    """Whether a dataset, resolution and images per class have a part of the page.
+def _shown_places(data: ReportData) -> set[Place]:
+    """The datasets, resolutions and images per class that have a part of the page.
 
     Not those with nothing but baselines beside others where something is distilled: baselines of as many bytes have
     images per class of their own, and are in the files and in the part on bytes.
     """
+    places = {of.place for of in data.identities.values()}
     distilled = {of.place for of in data.identities.values() if not is_baseline(of.algorithm)}
-    return place in distilled or place[:2] not in {other[:2] for other in distilled}
+    of_distilled = {place[:2] for place in distilled}
+    return {place for place in places if place in distilled or place[:2] not in of_distilled}
 
 
 def _views(data: ReportData) -> list[_SectionView]:
-    shown = [
-        number for number, section in enumerate(data.sections) if section.ipc is None or _is_shown(data, section.place)
-    ]
+    places = _shown_places(data)
+    shown = [number for number, section in enumerate(data.sections) if section.ipc is None or section.place in places]
     return [
         _SectionView(
             section=data.sections[number],

@@ -107,18 +107,26 @@ def pictures(
     return found
 
 
-def losses(storage: Storage, views: Sequence[RunView], tell: Tell) -> list[tuple[Place, list[tuple[str, str, Markup]]]]:
-    """A panel per place, algorithm and space, its settings and seeds together; of damaged files `tell` is told."""
+def read_curves(storage: Storage, views: Sequence[RunView], tell: Tell) -> dict[str, LossCurve]:
+    """The losses of the runs that have any, by run id; of damaged files `tell` is told."""
+    with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+        read = pool.map(lambda view: read_or_tell(partial(read_losses, storage, view.run_id), tell), views)
+    curves = zip((view.run_id for view in views), read, strict=True)
+    return {run_id: curve for run_id, curve in curves if curve is not None and curve.losses}
+
+
+def losses(
+    views: Sequence[RunView], curves: Mapping[str, LossCurve]
+) -> list[tuple[Place, list[tuple[str, str, Markup]]]]:
+    """A panel per place, algorithm and space, its settings and seeds together; `curves` are by run id."""
     found = []
     for group, (place, of_place) in enumerate(_by_place(views).items(), 1):
-        curves: dict[tuple[str, str], list[LossCurve]] = defaultdict(list)
-        with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
-            read = pool.map(lambda view: read_or_tell(partial(read_losses, storage, view.run_id), tell), of_place)
-        for view, curve in zip(of_place, read, strict=True):
-            if curve is not None and curve.losses:
-                curves[view.identity.algorithm, view.identity.space].append(curve)
+        of_panels: dict[tuple[str, str], list[LossCurve]] = defaultdict(list)
+        for view in of_place:
+            if view.run_id in curves:
+                of_panels[view.identity.algorithm, view.identity.space].append(curves[view.run_id])
         panels = []
-        for number, ((algorithm, space), of_panel) in enumerate(curves.items(), 1):
+        for number, ((algorithm, space), of_panel) in enumerate(of_panels.items(), 1):
             name = wording.run_name(algorithm, space)
             runs = wording.counted(len(of_panel), "run") if len(of_panel) > 1 else ""
             drawn = loss_panel(

@@ -1,8 +1,9 @@
 """Rows of results pooled into tables: a section per dataset, images per class and evaluation, a table per selection.
 
 A cell pools the repeats of all seeds: their mean and population deviation. The deviation of a mean over networks is the
-mean of the networks' deviations, as in the paper (its Table 3 shows both). Two evaluations, two kinds of
-labels, and whitened images and others are never pooled.
+mean of the networks' deviations, as in the paper (its Table 3 shows both). Beside them stand 95 % intervals of the
+means of seeds, by Student's t, where there are two seeds or more. Two evaluations, two kinds of labels, and whitened
+images and others are never pooled.
 """
 
 import itertools
@@ -16,6 +17,7 @@ from typing import Any, get_args
 
 from glad_ray.report.conditions import Conditions, conditions
 from glad_ray.report.identity import Place, ipc_order, is_baseline, space_order
+from glad_ray.report.intervals import Interval, interval
 from glad_ray.spec import Selection
 from glad_ray.spec.algorithms import algorithm_order
 
@@ -55,6 +57,10 @@ class Row:
     """per network key"""
     unseen: Score | None
     """mean over the networks that did not distill"""
+    intervals: Mapping[str, Interval]
+    """per network key, of the means of seeds"""
+    unseen_interval: Interval | None
+    """of the seeds' means over the networks that did not distill"""
 
     @property
     def is_baseline(self) -> bool:
@@ -74,6 +80,11 @@ class Row:
     def score(self, network: str | None) -> Score | None:
         """The score on a network; None: the mean over the unseen ones."""
         return self.unseen if network is None else self.scores.get(network)
+
+    def interval(self, network: str | None) -> Interval | None:
+        """The interval over seeds on a network (None: of the mean over the unseen ones); None of a single seed."""
+        found = self.unseen_interval if network is None else self.intervals.get(network)
+        return None if found is None or found.half is None else found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +116,16 @@ class Table:
     def has_unseen(self) -> bool:
         """Whether any network is new to the synthetic sets."""
         return any(row.unseen is not None for row in self.rows)
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether any row has several seeds."""
+        return any(row.interval(network) is not None for row in self.rows for network in row.scores)
+
+    @property
+    def has_deviations(self) -> bool:
+        """Whether any network was trained several times."""
+        return any(score.std is not None for row in self.rows for score in row.scores.values())
 
     @property
     def groups(self) -> list[tuple[str, list[Row]]]:
@@ -231,7 +252,7 @@ def _table(selection: Selection, rows: Sequence[Mapping[str, Any]], variant_of: 
 
 
 def _row(variant: str, rows: Sequence[Mapping[str, Any]]) -> Row:
-    scores = scores_of(rows)
+    scores, by_seed = scores_of(rows), by_network_and_seed(rows)
     return Row(
         algorithm=rows[0]["algorithm"],
         space=rows[0]["space"],
@@ -246,8 +267,33 @@ def _row(variant: str, rows: Sequence[Mapping[str, Any]]) -> Row:
         trainings=len(rows) // len(scores),
         steps=tuple(sorted({row["step"] for row in rows})),
         scores=scores,
-        unseen=_mean_of_unseen(scores),
+        unseen=mean_of_unseen(scores),
+        intervals={network: interval(list(of_seed.values())) for network, of_seed in by_seed.items()},
+        unseen_interval=_interval_of_unseen(scores, by_seed),
     )
+
+
+def _interval_of_unseen(scores: Mapping[str, Score], by_seed: Mapping[str, Mapping[int, float]]) -> Interval | None:
+    unseen = [by_seed[network] for network, score in scores.items() if not score.seen]
+    means = mean_by_seed(unseen)
+    return interval(list(means.values())) if means else None
+
+
+def by_network_and_seed(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[int, float]]:
+    """The mean accuracy over the repeats of each seed, by network; seeds ascend."""
+    of_network: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        of_network[row["network"]][row["seed"]].append(row["accuracy"])
+    return {
+        network: {seed: statistics.fmean(of_seed[seed]) for seed in sorted(of_seed)}
+        for network, of_seed in of_network.items()
+    }
+
+
+def mean_by_seed(of_networks: Sequence[Mapping[int, float]]) -> dict[int, float]:
+    """The mean over several networks of each seed that all of them have."""
+    seeds = [seed for seed in (of_networks[0] if of_networks else ()) if all(seed in each for each in of_networks)]
+    return {seed: statistics.fmean(each[seed] for each in of_networks) for seed in seeds}
 
 
 def _seen(row: Row) -> frozenset[str]:
@@ -281,10 +327,11 @@ def scores_of(rows: Sequence[Mapping[str, Any]], column: str = "accuracy") -> di
 
 def headline(scores: Mapping[str, Score]) -> Score | None:
     """The mean over unseen networks, or the score of the backbone where no other was trained."""
-    return _mean_of_unseen(scores) or next(iter(scores.values()), None)
+    return mean_of_unseen(scores) or next(iter(scores.values()), None)
 
 
-def _mean_of_unseen(scores: Mapping[str, Score]) -> Score | None:
+def mean_of_unseen(scores: Mapping[str, Score]) -> Score | None:
+    """The mean over the networks that did not distil, with the mean of their deviations; None if there are none."""
     unseen = [score for score in scores.values() if not score.seen]
     if not unseen:
         return None

@@ -103,6 +103,11 @@ def signed(share: float) -> str:
     return f"{100 * share:+.1f}".replace("-", "−")
 
 
+def between(low: float, high: float) -> str:
+    """`61.2 to 64.8` of an interval of shares, with true minus signs."""
+    return f"{percent(low)} to {percent(high)}".replace("-", "−")
+
+
 def decimal(number: float) -> str:
     """`−0.33`, with a true minus sign."""
     return f"{number:.2f}".replace("-", "−")

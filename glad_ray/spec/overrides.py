@@ -13,12 +13,18 @@ from glad_ray.spec.run import Run
 from glad_ray.spec.search import Search
 from glad_ray.spec.sweep import Sweep
 
+_RUN_ID = "run_id"
+"""what `--only` and `--first` also know of a run: it is no field of it"""
+
 
 def parse_assignment(text: str, option: str = "--set") -> tuple[str, Any]:
     """`algorithm.iterations=20` as a key and a value; values are JSON where they can be read as it, else text."""
     key, separator, value = text.partition("=")
     if not separator or not key.strip():
         raise UserError(f"{option} takes key=value, for example algorithm.iterations=20; {text!r} is not of that form.")
+    if key.strip() == _RUN_ID:
+        # Twelve digits, some of which read as a number.
+        return _RUN_ID, value.strip()
     try:
         return _of_today(key.strip()), json.loads(value)
     except json.JSONDecodeError:
@@ -106,14 +112,23 @@ def _name(value: Any) -> Any:
 
 def rank(run: Run, conditions: Sequence[str]) -> int:
     """Which of the conditions `key=value` a run meets, the first one; their number if it meets none."""
-    paths = set(field_paths(run))
-    met = (key in paths and _is(value_at(run, key), value) for key, value in map(parse_assignment, conditions))
+    paths = _known_of(run)
+    met = (key in paths and _is(_value_of(run, key), value) for key, value in map(parse_assignment, conditions))
     return next((number for number, meets in enumerate(met) if meets), len(conditions))
+
+
+def _known_of(run: Run) -> set[str]:
+    """The keys of conditions on a run: the paths of its fields, and its id."""
+    return {*field_paths(run), _RUN_ID}
+
+
+def _value_of(run: Run, key: str) -> Any:
+    return run.run_id if key == _RUN_ID else value_at(run, key)
 
 
 def _parsed_conditions(runs: Sequence[Run], conditions: Sequence[str], option: str) -> list[tuple[str, Any]]:
     """Keys and values; raises `UserError` if a condition is of another form, or no run has such a field."""
-    known = {path for run in runs for path in field_paths(run)}
+    known = {path for run in runs for path in _known_of(run)}
     pairs = [parse_assignment(condition, option) for condition in conditions]
     for key, _ in pairs:
         if key not in known:
@@ -146,7 +161,7 @@ def runs_with(runs: Sequence[Run], conditions: Sequence[str], whose: str) -> tup
         allowed.setdefault(key, []).append(value)
     left = tuple(runs)
     for key, values in allowed.items():
-        having = [(run, value_at(run, key)) for run in left if key in set(field_paths(run))]
+        having = [(run, _value_of(run, key)) for run in left if key in _known_of(run)]
         left = tuple(run for run, value in having if any(_is(value, wanted) for wanted in values))
         if not left:
             there = ", ".join(dict.fromkeys(str(_name(value)) for _, value in having))

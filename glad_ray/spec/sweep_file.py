@@ -1,10 +1,12 @@
-"""A sweep file: Python that exposes `sweep()`, or `search()`. It is the user's own code and runs as such.
+"""A sweep file: Python that exposes `sweep()`, or `search()`. It is the user's own code and runs as such. Or the
+`plan.json` of a storage, which keeps the sweep as it was run.
 
 Whatever that code raises becomes one sentence with its line. An exit of the process itself (`os._exit`) cannot be met.
 """
 
 import contextlib
 import inspect
+import json
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -24,12 +26,13 @@ _OTHER = {"sweep": "search", "search": "sweep"}
 
 
 def load_sweep(path: Path) -> Sweep:
-    """The sweep a file describes; raises `UserError` naming the file, and the line where it went wrong.
+    """The sweep a file describes, a Python file or a `plan.json`; raises `UserError` naming the file, and the line
+    where it went wrong.
 
     Modules beside it can be imported from then on, here and in processes that this one starts, unless a library has
     their name.
     """
-    return _load(path, "sweep", Sweep)
+    return _kept(path) if path.suffix == ".json" and path.is_file() else _load(path, "sweep", Sweep)
 
 
 def load_search(path: Path) -> Search:
@@ -47,6 +50,17 @@ def check_main_guard() -> None:
                 'call of glad_ray.main() under the line if __name__ == "__main__":.'
             )
         frame = frame.f_back
+
+
+def _kept(path: Path) -> Sweep:
+    """The sweep that a `plan.json` keeps, with all that was set when it was run."""
+    try:
+        return Sweep.model_validate(json.loads(path.read_bytes())["sweep"])
+    except (GladRayError, ValueError, TypeError, LookupError) as error:
+        raise UserError(
+            f"{path} keeps no sweep that this version can read: name the plan.json of a storage, or a Python file that "
+            "has a function sweep()."
+        ) from error
 
 
 def _load(path: Path, name: str, kind: type[Made]) -> Made:

@@ -3,12 +3,16 @@
 from html.parser import HTMLParser
 
 from glad_ray.report import write_report
+from glad_ray.report.rendering import page_script
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
 
 class Page(HTMLParser):
-    """The parsed page: elements with their attributes and text, tables as grids; not well-formed raises."""
+    """The parsed page: elements with their attributes and text, tables as grids; not well-formed raises.
+
+    `all` and `words` are of the report, without the pages of runs within it; `run` gives one of these.
+    """
 
     def __init__(self, text):
         super().__init__()
@@ -37,11 +41,22 @@ class Page(HTMLParser):
     def handle_data(self, data):
         for element in self.open:
             element["text"].append(data)
-        if not any(element["tag"] in ("style", "script") for element in self.open):
+        if not any(element["tag"] in ("style", "script") or is_run(element) for element in self.open):
             self.text.append(data)
 
     def all(self, tag):
-        return [element for element in self.elements if element["tag"] == tag]
+        return [e for e in self.elements if e["tag"] == tag and not any(map(is_run, [e, *e["parents"]]))]
+
+    def run(self, run_id):
+        (article,) = [e for e in self.elements if e["attributes"].get("id") == f"run-{run_id}"]
+        assert is_run(article)
+        return article
+
+    @property
+    def foreign_scripts(self):
+        """The scripts that are not the page's own; what has the type of HTML is none, and is kept for the page's."""
+        scripts = [e for e in self.elements if e["tag"] == "script" and e["attributes"] != {"type": "text/html"}]
+        return [text for text in ("".join(e["text"]) for e in scripts) if text != page_script()]
 
     def within(self, element, *tags):
         return [e for e in self.elements if e["tag"] in tags and any(parent is element for parent in e["parents"])]
@@ -52,6 +67,10 @@ class Page(HTMLParser):
     @property
     def words(self):
         return " ".join("".join(self.text).split())
+
+
+def is_run(element):
+    return element["tag"] == "article" and element["attributes"].get("class") == "run"
 
 
 def said(element):

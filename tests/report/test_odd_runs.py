@@ -140,7 +140,7 @@ def test_odd_errors_are_told(storage):
         record = json.loads(failure.model_dump_json()) | {"error": text, "traceback": text}
         storage.write_bytes(Storage.failure_path(run.run_id), json.dumps(record).encode())
     page = others_are_shown(storage)
-    assert not page.all("script")
+    assert not page.foreign_scripts
     assert "<script>alert(1)</script>" in page.words
 
 
@@ -154,7 +154,7 @@ def test_odd_names_of_classes_are_shown(storage):
         record = json.loads(run.model_dump_json()) | {"dataset": "folder:/own", "own_dataset": own}
         storage.write_bytes(Storage.run_path(run.run_id), json.dumps(record).encode())
         page = others_are_shown(storage)
-        assert not page.all("script")
+        assert not page.foreign_scripts
         assert ("<script>alert(1)</script>" in page.words) is (names is NAMES)
         assert run.run_id in page.words
 

@@ -1,4 +1,6 @@
+import base64
 import csv
+import hashlib
 import io
 import json
 import re
@@ -92,7 +94,7 @@ class TestAccuracyTables:
         _, _, page = swept
         for table in accuracy_tables(page):
             marked = [cell for cell in page.within(table, "th") if "seen: distills" in said(cell)]
-            assert [said(cell) for cell in marked] == ["ConvNetwidth 32seen: distills"]
+            assert [said(cell) for cell in marked] == ["ConvNetwidth 32seen: distillsmean ± SD"]
 
     def test_seeds_are_pooled_and_settings_are_not(self, storage):
         run = Run(algorithm=DM(iterations=20))
@@ -170,13 +172,31 @@ class TestPage:
     def test_it_needs_nothing_but_itself(self, swept):
         storage, _, page = swept
         for element in page.elements:
-            assert element["tag"] not in ("script", "iframe", "object", "video", "audio", "base", "form")
+            assert element["tag"] not in ("iframe", "object", "video", "audio", "base", "form")
             for name, value in element["attributes"].items():
                 if name in ("src", "href", "xlink:href", "srcset", "action", "data", "poster"):
                     assert value.startswith(("data:", "#")), f"<{element['tag']} {name}={value[:60]}>"
                 assert not name.startswith("on")
+        (script,) = (e for e in page.elements if e["tag"] == "script")
+        assert script["attributes"] == {}
+        assert not page.foreign_scripts
+        assert not re.search(r"fetch|XMLHttpRequest|WebSocket|import\(|sendBeacon|//[a-z]", "".join(script["text"]))
         text = storage.read_bytes(Storage.REPORT).decode()
         assert not re.search(r"@import|url\((?!#)", text)
+
+    def test_the_browser_is_told_to_ask_nobody_and_to_run_no_other_script(self, swept):
+        _, _, page = swept
+        (policy,) = (
+            e["attributes"]["content"]
+            for e in page.all("meta")
+            if e["attributes"].get("http-equiv") == "Content-Security-Policy"
+        )
+        (script,) = ("".join(e["text"]) for e in page.elements if e["tag"] == "script")
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert policy.split("; ") == [
+            "default-src 'none'", "img-src data:", "style-src 'unsafe-inline'", f"script-src 'sha256-{digest}'",
+            "base-uri 'none'", "form-action 'none'",
+        ]  # fmt: skip
 
     def test_ids_are_unique_and_links_lead_somewhere(self, swept):
         _, _, page = swept
@@ -237,8 +257,9 @@ class TestPage:
                 assert name in captions
         costs = next(page.grid(table) for table in page.all("table") if "Devices" in page.grid(table)[0])
         assert costs[2] == ["DC pixel", "60", "18 s", "0.3 s", "900 MiB", "3.5 s", "1.1 GiB", "cpu"]
-        records = [json.loads("".join(pre["text"])) for pre in page.all("pre")[-len(scored) :]]
-        assert {Run(**record).run_id for record in records} == {run.run_id for run in scored}
+        for run in sweep.runs:
+            record, *_ = [pre for pre in page.within(page.run(run.run_id), "pre") if "record" in str(pre["attributes"])]
+            assert Run(**json.loads("".join(record["text"]))).run_id == run.run_id
         assert "torch" in page.words
 
     def test_a_page_with_many_runs_has_the_pictures_of_their_first_seeds(self, storage, monkeypatch):

@@ -55,7 +55,7 @@ def test_a_run_whose_record_and_pictures_are_gone(storage):
     storage.delete(Storage.run_folder(run.run_id))
     page = page_of(storage)
     assert facts(page)["DM distillation"] == "20 steps"
-    assert "Its record is not on storage." in page.words
+    assert "Its record is not on storage." in said(page.run(run.run_id))
     assert not page.all("img")
 
 
@@ -108,7 +108,7 @@ def test_names_that_look_like_html(storage, monkeypatch):
     write_run(storage, run, Evaluation(networks=("vit",), repeats=1), evil)
     write_failure(storage, Failure(run_id="a" * 12, stage="distill", error=evil, traceback=f"</pre></details>{evil}"))
     page = page_of(storage)
-    assert not page.all("script")
+    assert not page.foreign_scripts
     assert page.words.count(evil) >= 5
     assert f"</pre></details>{evil}" in page.words
     assert [said(item) for item in page.all("li")][-2:] == [evil, "b'\"<"]

@@ -4,7 +4,7 @@ import pytest
 
 from glad_ray.errors import UserError
 from glad_ray.spec import DC, DM, MTT, RandomReal, RandomStyleGAN, Run, Sweep, grid
-from glad_ray.spec.overrides import only, override_sweep
+from glad_ray.spec.overrides import first, only, override_sweep, parse_assignment, rank
 
 SWEEP = Sweep(
     name="s",
@@ -65,9 +65,20 @@ def test_only_some_runs():
     assert {run.algorithm.name for run in only(SWEEP, ["algorithm.iterations=5000"]).runs} == {"mtt"}
 
 
+def test_one_run_by_its_id():
+    for run in SWEEP.runs:
+        assert only(SWEEP, [f"run_id={run.run_id}"]).runs == (run,)
+        assert first(SWEEP, [f"run_id={run.run_id}"]).first[0] == f"run_id={run.run_id}"
+        assert [each for each in SWEEP.runs if rank(each, [f"run_id={run.run_id}"]) == 0] == [run]
+    # An id of digits alone, or with an e among them, is no number.
+    assert parse_assignment("run_id=1234567890e1") == ("run_id", "1234567890e1")
+    assert parse_assignment("run_id=012345678901") == ("run_id", "012345678901")
+
+
 @pytest.mark.parametrize(
     ("conditions", "sentence"),
     [
+        (["run_id=0123"], "--only leaves no run: run_id is "),
         (["algorithm.nam=dc"], "Did you mean 'algorithm.name'?"),
         (["seed"], "--only takes key=value"),
         (["space=f9"], "--only leaves no run: space is pixel, f2 in the runs of s."),

@@ -1,5 +1,6 @@
 """What a sweep file may do wrong is one sentence with its line, and never an exit code of its own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -116,6 +117,22 @@ def test_what_is_no_python_file(write, tmp_path, name, sentence):
     write("", "mine.txt")
     with pytest.raises(UserError, match=sentence):
         load_search(tmp_path / name)
+
+
+def test_the_plan_of_a_storage_is_the_sweep_as_it_was_run(write, tmp_path):
+    sweep = load_sweep(write(GOOD)).replace(name="kept")
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps({"sweep": sweep.model_dump(mode="json"), "runs": []}))
+    assert load_sweep(path) == sweep
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"sweep": 1}', '{"sweep": {"name": "x", "no": 1}}', "\x00"])
+def test_json_that_is_no_plan_is_one_sentence(tmp_path, content):
+    path = tmp_path / "plan.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match="keeps no sweep that this version can read") as caught:
+        load_sweep(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_script_that_starts_without_a_guard_is_refused(write):

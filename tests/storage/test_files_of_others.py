@@ -15,6 +15,8 @@ FOREIGN = {
     "replicas.json": "[]",
     "report/index.html": "<title>Annual report</title>",
     "report/table.csv": "a,b",
+    "report/compare.html": "<title>Two offers</title>",
+    "report/compare.csv": "a,b",
     "search/owner": "me",
     "search/search.json": "[1]",
     "search/study.journal": "Dear diary",

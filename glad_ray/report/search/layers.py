@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from glad_ray.report.identity import space_order
-from glad_ray.report.search.numbers import Interval, interval
+from glad_ray.report.intervals import Interval, interval
 from glad_ray.results import SearchTrial
 
 
