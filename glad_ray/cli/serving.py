@@ -1,5 +1,6 @@
 """`glad-ray serve`: a page on sweeps and searches that goes on while they do."""
 
+import webbrowser
 from typing import Annotated
 
 import typer
@@ -37,17 +38,14 @@ def serve(
     through it. Ctrl-C ends it.
     """
     try:
-        from glad_ray.serve.server import serve as serve_until_interrupted
+        from glad_ray.serve.server import ready
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in ("starlette", "uvicorn"):
             raise
         raise UserError("The page needs starlette and uvicorn: pip install 'glad-ray[serve]'.") from error
-    serve_until_interrupted(
-        [Storage.open(each, create=False) for each in storages],
-        host=host,
-        port=port,
-        token=token,
-        open_browser=open_browser,
-        announce=lambda address: print(f"Open {address} in a browser; Ctrl-C ends it.", flush=True),
-        tell=say,
-    )
+    shown = [Storage.open(each, create=False) for each in storages]
+    with ready(shown, host=host, port=port, token=token, tell=say) as server:
+        print(f"Open {server.address} in a browser; Ctrl-C ends it.", flush=True)
+        if open_browser:
+            webbrowser.open(server.address)
+        server.run()

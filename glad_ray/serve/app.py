@@ -24,14 +24,13 @@ from glad_ray.serve.access import Access, Guard
 from glad_ray.serve.figures import Figures, large_panel, read_curve
 from glad_ray.serve.pages import render
 from glad_ray.serve.pictures import final_picture, picture_at
-from glad_ray.serve.watch import REFRESH_SECONDS, Snapshot, Watch
+from glad_ray.serve.watch import REFRESH_SECONDS, WRITTEN_REPORTS, Snapshot, Watch
 from glad_ray.spec import Run
 from glad_ray.storage import Storage
 
-_WRITTEN_REPORTS = {"sweep": Storage.REPORT, "search": Storage.REPORT_SEARCH}
 _REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
 _IDLE_SECONDS = 20.0
-_OVERVIEW_ROWS = 20
+_OVERVIEW_ROWS, _OVERVIEW_TABLES = 20, 2
 _TRIALS_A_PAGE = 100
 
 
@@ -60,7 +59,7 @@ def make_app(watches: Sequence[Watch], access: Access) -> Starlette:
 
         return Route(path, of_place)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", pages.index),
             Route("/static/{name}", _static),
@@ -79,6 +78,9 @@ def make_app(watches: Sequence[Watch], access: Access) -> Starlette:
         middleware=[Middleware(Guard, access=access), Middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)],
         exception_handlers={HTTPException: _refuse, 500: _broke},
     )
+    # It would send on to an address that is made of the Host header.
+    app.router.redirect_slashes = False
+    return app
 
 
 class _Pages:
@@ -105,10 +107,10 @@ class _Pages:
         snapshot = place.watch.snapshot()
         results = place.watch.results.of(SELECTIONS[0])
         cards, under_way = views.cards(snapshot, place.storage, place.figures)
-        tables = [
-            views.table_view(results, number, 1, _OVERVIEW_ROWS, place.figures, figure=False)
-            for number in range(min(len(results.sections), 2))
-        ]
+        tables = []
+        if results is not None:
+            numbers = range(min(len(results.sections), _OVERVIEW_TABLES))
+            tables = [views.table_view(results, number, 1, _OVERVIEW_ROWS, place.figures) for number in numbers]
         context = {
             "experts": views.experts(snapshot),
             "cards": cards,
@@ -117,7 +119,7 @@ class _Pages:
             "results": results,
             "tables": tables,
             "pictures": views.latest_pictures(snapshot),
-            "winner": best_in_full(snapshot.trials.values()),
+            "winner": None if snapshot.search is None else best_in_full(snapshot.search.trials),
         }
         return self._page(request, place, snapshot, "overview", context)
 
@@ -133,13 +135,14 @@ class _Pages:
             "words": words,
             "fields": {"state": state, "words": words},
             "states": views.BAR_ORDER,
+            "accuracies": views.headlines(snapshot, place.watch.results.of(SELECTIONS[0])),
         }
         return self._page(request, place, snapshot, "runs", context)
 
     def trials(self, request: Request, place: Place) -> Response:
         """Trials of the search, and what was drawn and made no run."""
         snapshot = place.watch.snapshot()
-        trials = list(snapshot.trials.values())
+        trials = () if snapshot.search is None else snapshot.search.trials
         context = {
             "part": views.Part.of(trials, _number(request), _TRIALS_A_PAGE),
             "fields": {},
@@ -153,17 +156,15 @@ class _Pages:
         snapshot = place.watch.snapshot()
         asked = request.query_params.get("selection", "")
         selection = next((each for each in SELECTIONS if each == asked), SELECTIONS[0])
-        results = place.watch.results.of(selection)
-        section = min(max(_number(request, "section"), 1), max(len(results.sections), 1))
-        table = None
-        if results.sections:
-            page = _number(request)
-            table = views.table_view(results, section - 1, page, views.ROWS_A_PAGE, place.figures, figure=True)
+        results, table, section = place.watch.results.of(selection), None, 1
+        if results is not None and results.sections:
+            section = min(max(_number(request, "section"), 1), len(results.sections))
+            table = views.table_view(results, section - 1, _number(request), views.ROWS_A_PAGE, place.figures)
         context = {
             "results": results,
             "table": table,
             "section": section,
-            "fields": {"selection": selection, "section": section},
+            "fields": {"selection": "" if results is None else results.selection, "section": section},
         }
         return self._page(request, place, snapshot, "results", context)
 
@@ -203,6 +204,7 @@ class _Pages:
             "trainings": trainings,
             "curve": curve,
             "figure": figure,
+            "scored": place.watch.results.of_run(run.run_id),
             "kept": _kept_steps(place.storage, run),
             "ledger": [] if status is None else sorted(status.entries.items(), key=lambda named: named[1].at),
             "record": run.model_dump_json(indent=1),
@@ -223,7 +225,7 @@ class _Pages:
 
     def report(self, request: Request, place: Place) -> Response:
         """A report as it was written last, in a sandbox: whoever wrote the storage may have written anything there."""
-        path = _WRITTEN_REPORTS.get(request.path_params["kind"])
+        path = WRITTEN_REPORTS.get(request.path_params["kind"])
         if path is None:
             raise HTTPException(404, "There is no such report.")
         answer = _with_tag(request, place.storage.read_bytes(path), "text/html; charset=utf-8")
@@ -246,11 +248,10 @@ class _Pages:
             "search": snapshot.search,
             "at": snapshot.at,
             "phase": phase,
-            "driver": driver_words(snapshot.driver, snapshot.at, kind),
+            "driver": "" if snapshot.driver is None else driver_words(snapshot.driver, snapshot.at, kind),
             "bar": _bar(snapshot),
             "page": name,
             "failed_runs": 0 if snapshot.status is None else snapshot.status.counts.get("failed", 0),
-            "reports": [each for each, path in _WRITTEN_REPORTS.items() if each == kind or snapshot.status is not None],
             "refresh": REFRESH_SECONDS if phase == "running" else _IDLE_SECONDS,
         }
         return _page(request, f"{name}.html.j2", common | dict(context))

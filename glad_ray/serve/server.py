@@ -4,8 +4,8 @@ import contextlib
 import ipaddress
 import secrets
 import socket
-import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import uvicorn
 
@@ -19,23 +19,34 @@ _AT_ONCE = 100
 _GRACE_SECONDS = 2
 
 
-def serve(
+class Ready(NamedTuple):
+    """A server that is about to answer."""
+
+    server: uvicorn.Server
+    listening: socket.socket
+    address: str
+    """what to open in a browser"""
+
+    def run(self) -> None:
+        """Answer until this process is interrupted, or the server is told to end."""
+        self.server.run(sockets=[self.listening])
+
+
+@contextlib.contextmanager
+def ready(
     storages: Sequence[Storage],
     *,
     host: str,
     port: int,
-    token: str | None,
-    open_browser: bool,
-    announce: Callable[[str], None],
-    tell: Callable[[str], None],
-) -> None:
-    """Show some storages until this process is interrupted.
+    token: str | None = None,
+    tell: Callable[[str], None] = lambda sentence: None,
+) -> Iterator[Ready]:
+    """A server of a page on some storages, which have been read once and are read on until the end.
 
-    `port` 0: any that is free. `announce` is told the address once it answers, `tell` what is waited for before. Raises
-    `UserError` if a storage has no sweep or search, or the address cannot be listened at.
+    `port` 0: any that is free. `tell` is told what is waited for. Raises `UserError` if a storage has no sweep or
+    search, or the address cannot be listened at.
     """
-    listening = listen(host, port)
-    with contextlib.closing(listening), contextlib.ExitStack() as stack:
+    with contextlib.closing(listen(host, port)) as listening, contextlib.ExitStack() as stack:
         access = make_access(listening, host, token)
         watches = [Watch(storage) for storage in storages]
         for watch in watches:
@@ -54,11 +65,7 @@ def serve(
             limit_concurrency=_AT_ONCE,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
-        address = address_of(listening, host, access)
-        announce(address)
-        if open_browser:
-            webbrowser.open(address)
-        uvicorn.Server(config).run(sockets=[listening])
+        yield Ready(uvicorn.Server(config), listening, address_of(listening, host, access))
 
 
 def listen(host: str, port: int) -> socket.socket:

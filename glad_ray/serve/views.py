@@ -12,7 +12,7 @@ from glad_ray.progress.status import RunStatus, State
 from glad_ray.report import wording
 from glad_ray.report.figures import accuracy_by_space
 from glad_ray.report.identity import space_order
-from glad_ray.report.tables import Row, Section, Table
+from glad_ray.report.tables import Row, Score, Section, Table
 from glad_ray.results import TrialState
 from glad_ray.serve.figures import Figures, read_curve, small_panel
 from glad_ray.serve.results import Results
@@ -58,7 +58,7 @@ def phase(snapshot: Snapshot) -> Phase:
     if snapshot.status is not None:
         states = set(snapshot.status.counts)
         return "stopped" if states - {"finished", "failed"} else "failed" if "failed" in states else "finished"
-    states_of_trials = {trial.state for trial in snapshot.trials.values()}
+    states_of_trials = set() if snapshot.search is None else set(snapshot.search.counts)
     return "stopped" if "running" in states_of_trials or not states_of_trials else "finished"
 
 
@@ -103,8 +103,8 @@ class Card:
 
     status: RunStatus
     done: int
+    """steps, or trainings once it is distilled"""
     wanted: int
-    words: str
     figure: Markup | None
 
 
@@ -121,14 +121,12 @@ def cards(snapshot: Snapshot, storage: Storage, figures: Figures) -> tuple[list[
     ], len(under_way)  # fmt: skip
 
 
-def _done(each: RunStatus, snapshot: Snapshot) -> tuple[int, int, str]:
-    """Steps or trainings made, all of them, and that in words."""
+def _done(each: RunStatus, snapshot: Snapshot) -> tuple[int, int]:
+    """Steps or trainings made, and all of them."""
     assert snapshot.status is not None
-    trainings = snapshot.status.sweep_progress.trainings_of(each.run)
     if each.distilled:
-        return each.trained, trainings, each.words(trainings)
-    step = 0 if each.progress is None else each.progress.step
-    return step, each.run.steps, each.words(trainings)
+        return each.trained, snapshot.status.sweep_progress.trainings_of(each.run)
+    return 0 if each.progress is None else each.progress.step, each.run.steps
 
 
 @dataclass(frozen=True)
@@ -219,6 +217,14 @@ def filtered(snapshot: Snapshot, state: str, words: str) -> list[RunStatus]:
     ]
 
 
+def headlines(snapshot: Snapshot, results: Results | None) -> dict[str, Score]:
+    """By run id what runs scored under the first evaluation of their sweep."""
+    if snapshot.status is None or results is None:
+        return {}
+    first = snapshot.status.plan.sweep.evaluations[0].content_id
+    return {run_id: score for (run_id, evaluation), score in results.headlines.items() if evaluation == first}
+
+
 def failures(snapshot: Snapshot) -> list[RunStatus]:
     """Runs that failed, the last first."""
     failed = [each for each in snapshot.statuses.values() if each.failure is not None]
@@ -266,19 +272,15 @@ class TableView:
             yield name or "", group
 
 
-def table_view(results: Results, place: int, page: int, size: int, figures: Figures, figure: bool) -> TableView:
+def table_view(results: Results, place: int, page: int, size: int, figures: Figures) -> TableView:
     """The table of a section."""
     section = results.sections[place]
     table = section.tables[0]
     part = Part.of(table.rows, page, size)
-    drawn = None
-    if figure:
-        drawn = figures.draw(
-            ("accuracy", results.number, place), lambda: accuracy_by_space(table, f"accuracy-{place}")
-        )  # fmt: skip
+    figure = figures.draw(("accuracy", results.number, place), lambda: accuracy_by_space(table, f"accuracy-{place}"))
     name = results.evaluation_names.get(section.evaluation_id, "")
     title = wording.place(*section.place) + (f", {name}" if name else "")
-    return TableView(section, title, table, part, _best(table, part), drawn)
+    return TableView(section, title, table, part, _best(table, part), figure)
 
 
 def _best(table: Table, part: Part[Row]) -> frozenset[tuple[int, str | None]]:

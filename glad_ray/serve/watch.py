@@ -1,5 +1,6 @@
 """A storage that is read again and again while somebody looks at it, and what was read of it last."""
 
+import contextlib
 import functools
 import threading
 import time
@@ -20,6 +21,7 @@ from glad_ray.storage import Storage
 
 REFRESH_SECONDS = 3.0
 """from the end of one reading to the begin of the next, at least"""
+WRITTEN_REPORTS = {"sweep": Storage.REPORT, "search": Storage.REPORT_SEARCH}
 _SHARE = 0.1
 """of the time is spent on reading, at most"""
 _OLD_SECONDS = 20.0
@@ -36,6 +38,8 @@ class Snapshot:
     search: SearchStatus | None
     runs: Mapping[str, Run]
     """all that are known, by id: those of the sweep and of the trials"""
+    reports: tuple[str, ...]
+    """of `sweep` and `search`, those that are written"""
     at: datetime
     trouble: str | None = None
     """why it could not be read since"""
@@ -104,6 +108,7 @@ class Watch:
             return self._snapshot
 
     def _loop(self, took: float) -> None:
+        self._refresh_results()
         while not self._ended.wait(max(REFRESH_SECONDS, took * (1 - _SHARE) / _SHARE)):
             if time.monotonic() - self._asked_at > _LOOKED_AT_SECONDS:
                 self._asked.clear()
@@ -117,6 +122,13 @@ class Watch:
                 took = time.monotonic() - began
                 assert self._snapshot is not None, "started"
                 self._show(replace(self._snapshot, trouble=printable(str(error))))
+            self._refresh_results()
+
+    def _refresh_results(self) -> None:
+        """Read new rows of the table; where storage does not give them, they come another time."""
+        assert self._snapshot is not None, "started"
+        with contextlib.suppress(GladRayError, OSError, pa.ArrowException):
+            self.results.refresh(self._snapshot.runs)
 
     def _refresh(self, tell: Callable[[str], None] = lambda sentence: None) -> float:
         """Read it; returns the seconds that this took, those of watching a driver apart."""
@@ -129,9 +141,9 @@ class Watch:
                 "given."
             )
         status = self._reader.read(driver) if self.storage.exists(Storage.PLAN) else None
+        reports = tuple(kind for kind, path in WRITTEN_REPORTS.items() if self.storage.exists(path))
         runs = self._known(status, search)
-        self.results.refresh(runs)
-        self._show(Snapshot(status=status, search=search, runs=runs, at=datetime.now(UTC)))
+        self._show(Snapshot(status=status, search=search, runs=runs, reports=reports, at=datetime.now(UTC)))
         return time.monotonic() - began
 
     def _show(self, snapshot: Snapshot) -> None:

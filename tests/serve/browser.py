@@ -41,7 +41,9 @@ class Page:
     def errors(self):
         """What the console told of errors, and exceptions that nothing caught."""
         said = [event["exceptionDetails"]["text"] for event in self.events["Runtime.exceptionThrown"]]
-        said += [str(event) for event in self.events["Runtime.consoleAPICalled"] if event["type"] in ("error", "assert")]
+        said += [
+            str(event) for event in self.events["Runtime.consoleAPICalled"] if event["type"] in ("error", "assert")
+        ]
         entries = [event["entry"] for event in self.events["Log.entryAdded"]]
         return said + [f"{each['text']} {each.get('url')}" for each in entries if each["level"] == "error"]
 
@@ -69,6 +71,10 @@ class Page:
     def colours(self, scheme):
         """Prefer light or dark."""
         self._ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def scripts(self, allowed):
+        """Whether pages that are opened next may run scripts."""
+        self._ask("Emulation.setScriptExecutionDisabled", value=not allowed)
 
     def picture(self, path, width=1280, height=None):
         """The page as a PNG, all of it unless a height is given."""
