@@ -8,9 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-import pyarrow as pa
-
-from glad_ray.errors import GladRayError, UserError, printable
+from glad_ray.errors import GladRayError, UserError, error_line, printable
 from glad_ray.progress.driver import Driver, Seen, look_at_driver, read_driver
 from glad_ray.progress.search_status import SearchStatus, read_search_status
 from glad_ray.progress.status import RunStatus, Status, StatusReader
@@ -99,11 +97,16 @@ class Watch:
         self._asked.set()
 
     def snapshot(self) -> Snapshot:
-        """What was read last, if that is not old; else it waits a second for something newer."""
-        self._asked_at = time.monotonic()
+        """What was read last; where nobody has looked for a while, and it was not read since, what is read within a
+        second.
+        """
+        now = time.monotonic()
+        idle = now - self._asked_at > _LOOKED_AT_SECONDS
+        self._asked_at = now
         self._asked.set()
         with self._read:
-            self._read.wait_for(lambda: time.monotonic() - self._read_at < _OLD_SECONDS, _WAIT_SECONDS)
+            if idle:
+                self._read.wait_for(lambda: time.monotonic() - self._read_at < _OLD_SECONDS, _WAIT_SECONDS)
             assert self._snapshot is not None, "started"
             return self._snapshot
 
@@ -118,16 +121,17 @@ class Watch:
             began = time.monotonic()
             try:
                 took = self._refresh()
-            except (GladRayError, OSError, pa.ArrowException) as error:
+            except Exception as error:  # whatever a storage has in it, the next reading may find another
                 took = time.monotonic() - began
                 assert self._snapshot is not None, "started"
-                self._show(replace(self._snapshot, trouble=printable(str(error))))
+                told = str(error) if isinstance(error, GladRayError | OSError) else error_line(error)
+                self._show(replace(self._snapshot, trouble=printable(told)))
             self._refresh_results()
 
     def _refresh_results(self) -> None:
         """Read new rows of the table; where storage does not give them, they come another time."""
         assert self._snapshot is not None, "started"
-        with contextlib.suppress(GladRayError, OSError, pa.ArrowException):
+        with contextlib.suppress(Exception):
             self.results.refresh(self._snapshot.runs)
 
     def _refresh(self, tell: Callable[[str], None] = lambda sentence: None) -> float:
