@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from glad_ray.cli import first_files, generators, removing, runs, searches, sweeps
+from glad_ray.cli import first_files, generators, removing, runs, searches, serving, sweeps
 from glad_ray.cli.output import Lasting, open_closed_streams
 from glad_ray.errors import BudgetError, GladRayError, UserError
 from glad_ray.interrupts import first_of_all, raised
@@ -32,6 +32,7 @@ for command in (
     runs.export,
     runs.experts,
     sweeps.status,
+    serving.serve,
     sweeps.report,
     removing.remove,
 ):

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from glad_ray.errors import DataError, UserError
 from glad_ray.plan import Plan, experts_needed, read_plan
@@ -118,45 +118,106 @@ def read_status(storage: Storage, driver: Seen | None = None) -> Status:
 
     `driver`: who drives it, if the caller has looked already.
     """
-    if not storage.exists(Storage.PLAN):
-        raise UserError(f"There is no sweep in {storage}: name the storage that glad-ray sweep was given.")
-    reading = _Reading(storage, read_plan(storage), driver or look_at_driver(storage))
-    with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
-        runs = tuple(pool.map(reading.run_status, reading.plan.runs))
-    sweep_progress = SweepProgress(reading.plan)
-    for event in reading.events(runs):
-        sweep_progress.add(event)
-    return Status(
-        storage,
-        reading.plan,
-        reading.driver,
-        datetime.now(UTC),
-        runs,
-        reading.replicas(),
-        sweep_progress,
-        reading.at_once(runs),
-    )
+    return StatusReader(storage).read(driver or look_at_driver(storage))
+
+
+class StatusReader:
+    """Reads the status of a sweep again and again. The plan, and the files of runs that have ended, are read once."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self._plan: tuple[tuple[float | None, int], Plan, SweepProgress] | None = None
+        """with when it was written and its bytes, and the progress of a sweep of which nothing is done"""
+        self._ended: dict[str, _Ended] = {}
+        """by the ids of runs"""
+        self._sampled: dict[str, tuple[tuple[str, Training], ...]] = {}
+        """trainings of some finished runs, by their ids"""
+
+    def read(self, driver: Seen | None) -> Status:
+        """What the sweep is doing now; raises `UserError` if the storage has none. `driver`: who drives it."""
+        if not self.storage.exists(Storage.PLAN):
+            raise UserError(f"There is no sweep in {self.storage}: name the storage that glad-ray sweep was given.")
+        plan, untouched = self._read_plan()
+        reading = _Reading(self.storage, plan, driver, self._ended, self._sampled)
+        with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+            runs = tuple(pool.map(reading.run_status, plan.runs))
+        sweep_progress = untouched.with_nothing_done()
+        for event in reading.events(runs):
+            sweep_progress.add(event)
+        return Status(
+            self.storage,
+            plan,
+            driver,
+            datetime.now(UTC),
+            runs,
+            reading.replicas(),
+            sweep_progress,
+            reading.at_once(runs),
+        )
+
+    def _read_plan(self) -> tuple[Plan, SweepProgress]:
+        written = self.storage.modified(Storage.PLAN), self.storage.size(Storage.PLAN)
+        if self._plan is None or written[0] is None or self._plan[0] != written:
+            plan = read_plan(self.storage)
+            self._plan = (written, plan, SweepProgress(plan))
+            self._ended.clear()
+            self._sampled.clear()
+        return self._plan[1:]
+
+
+class _Ended(NamedTuple):
+    """A run that has ended, and when its files were written."""
+
+    files: Mapping[str, float | None]
+    status: RunStatus
 
 
 class _Reading:
     """One look at a storage: its files are listed once, and only those that tell something are read."""
 
-    def __init__(self, storage: Storage, plan: Plan, driver: Seen | None) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        plan: Plan,
+        driver: Seen | None,
+        ended: dict[str, _Ended],
+        sampled: dict[str, tuple[tuple[str, Training], ...]],
+    ) -> None:
         self.storage, self.plan, self.driver = storage, plan, driver
+        self.ended, self.sampled = ended, sampled
         self.paths: dict[str, float | None] = {}
         for folder in (Storage.RUNS, Storage.RESULTS):
             self.paths |= storage.times(folder)
         self.entry_names: defaultdict[str, list[str]] = defaultdict(list)
-        for path in self.paths:
+        self.files: defaultdict[str, dict[str, float | None]] = defaultdict(dict)
+        """when the files of each run were written, by its id"""
+        for path, written in self.paths.items():
             folder, _, file = path.rpartition("/")
             self.entry_names[folder].append(file.removesuffix(".json"))
+            self.files[path.split("/", 2)[1].partition("-")[0]][path] = written
+        self.newest = max((each for each in self.paths.values() if each is not None), default=0.0)
         missing = {each.stored_id: len(missing_experts(storage, each)) for each in plan.expert_sets}
         self.experts = {each.stored_id: each.experts.count - missing[each.stored_id] for each in plan.expert_sets}
         """trained, by the ids of expert sets"""
         self.untrained = {each for each, count in missing.items() if count}
 
     def run_status(self, run: Run) -> RunStatus:
-        """What one run is doing."""
+        """What one run is doing; read only if it had not ended, or its files have changed."""
+        files = self.files.get(run.run_id, {})
+        before = self.ended.get(run.run_id)
+        if before is not None and before.files == files:
+            return before.status
+        status = self._read_run_status(run)
+        if status.state in ("finished", "failed") and self._settled(files):
+            self.ended[run.run_id] = _Ended(files, status)
+        return status
+
+    def _settled(self, files: Mapping[str, float | None]) -> bool:
+        """Whether a file that is written again has another time then."""
+        times = [each for each in files.values() if each is not None]
+        return len(times) == len(files) and max(times, default=0.0) < self.newest - _CLOCK_SECONDS
+
+    def _read_run_status(self, run: Run) -> RunStatus:
         entries = self._entries(run)
         evaluations = self.plan.sweep.evaluations
         finished = all(self.storage.results_path(run.run_id, each.content_id) in self.paths for each in evaluations)
@@ -230,7 +291,9 @@ class _Reading:
             if each.failure is not None:
                 yield RunFailed(each.run, each.failure)
         for each in finished[:_SAMPLED_RUNS]:
-            for evaluation_id, training in self._trainings(each.run):
+            if each.run.run_id not in self.sampled:
+                self.sampled[each.run.run_id] = tuple(self._trainings(each.run))
+            for evaluation_id, training in self.sampled[each.run.run_id]:
                 yield TrainingDone(each.run, evaluation_id, training)
 
     def _unfinished(self, run: Run, entries: Mapping[str, Entry], distilled: bool) -> State:

@@ -37,7 +37,7 @@ class SweepProgress:
     With every run that ends one asks for the time left, so what is left is kept and not added up anew.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, works: Mapping[str, "_Work"] | None = None) -> None:
         self.plan = plan
         self.started = time.monotonic()
         self.running: dict[str, tuple[Run, Progress]] = {}
@@ -51,7 +51,9 @@ class SweepProgress:
         """as they were last"""
         self.distilled: set[str] = set()
         """evaluated or not"""
-        self._works = {work.run_id: work for work in (_Work.of(run, plan.sweep) for run in plan.runs)}
+        if works is None:
+            works = {work.run_id: work for work in (_Work.of(run, plan.sweep) for run in plan.runs)}
+        self._works = works
         self.trainings_total = sum(work.trainings_total for work in self._works.values())
         """trainings that the evaluation of all runs takes"""
         self._trainings: defaultdict[str, set[_Training]] = defaultdict(set)
@@ -64,6 +66,10 @@ class SweepProgress:
         """what each run has in it, by id"""
         self._changed = set(self._works)
         """runs of which that is out of date"""
+
+    def with_nothing_done(self) -> Self:
+        """The same plan before the first event; what its runs take is not worked out again."""
+        return type(self)(self.plan, self._works)
 
     def add(self, event: Event) -> None:
         """Count one event."""

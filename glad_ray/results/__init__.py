@@ -38,7 +38,7 @@ from glad_ray.results.search_trials import (
     write_trials,
 )
 from glad_ray.results.selection import evaluated_steps, select
-from glad_ray.results.table import SCHEMA, finished, read_results, write_results
+from glad_ray.results.table import SCHEMA, finished, read_part, read_results, write_results
 from glad_ray.results.trained_experts import missing_experts
 
 __all__ = [
@@ -69,6 +69,7 @@ __all__ = [
     "read_look",
     "read_looks",
     "read_losses",
+    "read_part",
     "read_refused_draws",
     "read_results",
     "read_run",

@@ -207,13 +207,14 @@ def read_results(storage: Storage, tell: Tell | None = None) -> pa.Table:
     """
     parts = [path for path in storage.list(storage.RESULTS) if path.endswith(".parquet")]
     with ThreadPoolExecutor(_PARALLEL_READS) as pool:
-        tables = list(pool.map(lambda path: read_or_tell(lambda: _read_part(storage, path), tell), parts))
+        tables = list(pool.map(lambda path: read_or_tell(lambda: read_part(storage, path), tell), parts))
     there = [SCHEMA.empty_table().replace_schema_metadata(), *(each for each in tables if each is not None)]
     # A run that a metric was not asked for has no value of it.
     return pa.concat_tables(there, promote_options="default").combine_chunks()
 
 
-def _read_part(storage: Storage, path: str) -> pa.Table:
+def read_part(storage: Storage, path: str) -> pa.Table:
+    """The rows of one part; raises `DataError` if it is damaged."""
     table = read_table(storage, path, SCHEMA, more=METRIC)
     try:
         table.validate(full=True)

@@ -21,7 +21,7 @@ from glad_ray.plan import write_plan
 from glad_ray.progress.driver import Driver, driving
 from glad_ray.progress.events import RunProgressed
 from glad_ray.progress.replica_stats import write_replicas
-from glad_ray.progress.status import read_status
+from glad_ray.progress.status import StatusReader, read_status
 from glad_ray.progress.status_tables import status_fields, status_parts
 from glad_ray.results import Entry, clear_failure
 from glad_ray.storage import Storage
@@ -53,10 +53,16 @@ def seen(tmp_path_factory):
     """A sweep in this process, and its status at every event, of steps some."""
     storage, seen = Storage.open(tmp_path_factory.mktemp("status")), []
     write_plan(PLAN, storage)
+    reader = StatusReader(storage)
 
     def look(event):
         if not isinstance(event, RunProgressed) or event.progress.step % 5 < 2:
-            seen.append((event, read_status(storage)))
+            seen.append((event, status := read_status(storage)))
+            again = reader.read(status.driver)
+            # What it kept of runs that had ended is what a first reading finds.
+            assert (again.runs, again.counts) == (status.runs, status.counts)
+            assert again.sweep_progress.trainings_done == status.sweep_progress.trainings_done
+            assert again.sweep_progress.work_seconds_left == pytest.approx(status.sweep_progress.work_seconds_left)
 
     with driving(storage):
         run_in_process(PLAN, storage, device="cpu", view=Recorded(look))
@@ -245,6 +251,29 @@ def test_a_storage_without_a_sweep(storage, capsys):
     storage.write_bytes(Storage.PLAN, b'{"sweep": ')
     assert main(["status", str(storage)]) == 2
     assert "plan.json" in capsys.readouterr().err
+
+
+def test_what_has_ended_is_read_once_and_again_if_it_changes(seen, tmp_path, monkeypatch):
+    shutil.copytree(seen[0][1].storage.uri, tmp_path / "copy")
+    storage, then = Storage.open(tmp_path / "copy"), time.time() - 60
+    for path in storage.tree(""):
+        os.utime(storage.local_path(path), (then, then))
+    # Something is newer, or what was written last might be written again at the same time.
+    storage.write_bytes("runs/newer", b"")
+    reader, read, real = StatusReader(storage), [], Storage.read_bytes
+    assert reader.read(None).counts == {"failed": 1, "finished": 3}
+    monkeypatch.setattr(Storage, "read_bytes", lambda self, path: read.append(path) or real(self, path))
+    assert reader.read(None).counts == {"failed": 1, "finished": 3}
+    assert read == []
+    clear_failure(storage, RUN_ID["failing"])
+    assert reader.read(None).counts == {"interrupted": 1, "finished": 3}
+    assert read
+    assert all(RUN_ID["failing"] in path for path in read)
+    storage.delete(storage.results_path(RUN_ID["dm"], tiny.EVALUATION.content_id))
+    assert reader.read(None).counts == {"interrupted": 2, "finished": 2}
+    storage.write_bytes(Storage.PLAN, b'{"sweep": ')
+    with pytest.raises(UserError, match=r"plan\.json"):
+        reader.read(None)
 
 
 def test_damaged_entries_are_passed_over(seen, tmp_path):
