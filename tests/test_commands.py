@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import ray
 import torch
 
 from glad_ray.cli import main
@@ -252,6 +253,7 @@ def test_more_than_the_machine_has_is_told_before_anything_starts(capsys):
     assert "resources.trial.gpus=64" in captured.err
     assert len(captured.err.strip().splitlines()) == 1
     assert not _files("runs")
+    assert not ray.is_initialized()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ from glad_ray.cli.common import (
     Address,
     DeviceInProcess,
     InProcess,
+    Profile,
     StopAfterFailures,
+    begun_timeline,
     device_in_process,
     home_expanded,
     with_failures,
@@ -62,11 +64,13 @@ def search(
     ] = False,
     stop_after_failures: StopAfterFailures = None,
     on_end: OnEnd = None,
+    profile: Profile = False,
     address: Address = None,
     in_process: InProcess = False,
     device: DeviceInProcess = "auto",
 ) -> None:
     """Search runs for the best; the same command again continues where it stopped, and repeats nothing finished."""
+    timeline = begun_timeline(profile)
     made = override_search(load_search(search_file), with_failures(assignments, stop_after_failures))
     check_search(made)
     name = storage if storage is not None else f"runs/{made.name}"
@@ -75,8 +79,10 @@ def search(
         return
     where = device_in_process(in_process, device)
     kept = Storage.open(name)
+    if timeline is not None:
+        timeline.reached("plan")
     with then(on_end, kept):
-        search_to_the_end(made, kept, study, alone, address, where)
+        search_to_the_end(made, kept, study, alone, address, where, timeline)
 
 
 def _best(storage: Storage) -> SearchTrial:
