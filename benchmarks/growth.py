@@ -65,7 +65,7 @@ AXES = (
         (1, 2, 5, 10, 20, 50),
         (1, 2),
         [piece for piece in STEPS if "MTT" in piece],
-        {"": (1, 1, 1)},
+        1,
     ),
 )
 _TRIALS = (2, 4, 6)
@@ -83,8 +83,8 @@ def main() -> int:
     if chosen.output is not None and not chosen.output.is_dir():
         print(f"No folder {chosen.output} for the page: make it first.", file=sys.stderr)
         return 2
-    measured = {axis.title: measure_axis(axis, small=chosen.small) for axis in AXES}
     trials = [] if chosen.small else _trials()
+    measured = {axis.title: measure_axis(axis, small=chosen.small) for axis in AXES}
     page = as_page(measured, trials, time.monotonic() - began, small=chosen.small)
     print(page)
     if chosen.output is not None:
@@ -104,7 +104,7 @@ def _trials() -> list["Memory"]:
 
 def measure_axis(axis: Axis, *, small: bool) -> Series:
     """All pieces at all sizes of an axis."""
-    base = Size(width=4, real_images=2) if small else Size()
+    base = Size(width=4, real_images=2, repeated_seconds=0) if small else Size()
     found: dict[str, dict[int, Taken]] = {piece: {} for piece in axis.pieces}
     for piece, taken in found.items():
         for value in axis.small if small else axis.values:

@@ -32,7 +32,7 @@ IMPORTED = (
     "matplotlib.figure",
 )
 """what every measurement imports"""
-_MEASURED_SECONDS, _MOST_REPEATS = 0.5, 5
+_MOST_REPEATS = 5
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class Size:
     width: int = 16
     real_images: int = 16
     """a class, of a step of DC and DM"""
+    repeated_seconds: float = 0.5
+    """that repeats take, about"""
 
 
 class Taken(NamedTuple):
@@ -67,7 +69,7 @@ def measure(piece: str, size: Size) -> Taken:
     began = time.process_time()
     work()
     pilot, peak = time.process_time() - began, memory.peak_bytes
-    repeats = min(_MOST_REPEATS, max(1, round(_MEASURED_SECONDS / max(pilot, 1e-3))))
+    repeats = min(_MOST_REPEATS, max(1, round(size.repeated_seconds / max(pilot, 1e-3))))
     taken = statistics.median(seconds(work, CPU) for _ in range(repeats))
     return Taken(taken, float(peak), float(_saved_bytes(work)))
 
