@@ -3,7 +3,7 @@
 import ctypes
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,16 @@ from glad_ray.machine import keep_freed_memory
 _STATUS = Path("/proc/self/status")
 
 
-def fresh(threads: int, task: Callable[..., Any], *arguments: Any, keep_freed: bool = True) -> Any:
-    """The result of a task in a process that has computed nothing before; see `keep_freed_memory`."""
-    context = multiprocessing.get_context("spawn")
+def fresh(
+    threads: int, task: Callable[..., Any], *arguments: Any, keep_freed: bool = True, imported: Sequence[str] = ()
+) -> Any:
+    """The result of a task in a process that has computed nothing before; see `keep_freed_memory`.
+
+    `imported`: what it has imported already, as the copy of a process that did so once and computes nothing.
+    """
+    context: Any = multiprocessing.get_context("forkserver" if imported else "spawn")
+    if imported:
+        context.set_forkserver_preload(list(imported))
     with ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(threads, keep_freed)) as pool:
         return pool.submit(task, *arguments).result()
 

@@ -6,6 +6,7 @@ workers by their titles, and how many different ones there were.
 
     python benchmarks/starting.py
     python benchmarks/starting.py --checkouts . ../before --repeats 3
+    python benchmarks/starting.py --address auto   # on a cluster that stands, whose processes are not counted
 """
 
 import argparse
@@ -44,22 +45,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkouts", nargs="+", type=Path, default=[Path(__file__).parent.parent])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--address", default="local", help="of a Ray cluster")
     parser.add_argument("--only", nargs="*", default=[], metavar="KEY=VALUE", help="take only these runs")
     given = parser.parse_args()
 
     starts: dict[Path, list[Start]] = {checkout: [] for checkout in given.checkouts}
     for number in range(given.repeats + 1):
         for checkout, of_it in starts.items():
-            start = measure(checkout.resolve(), given.only)
+            start = measure(checkout.resolve(), given.only, given.address)
             if number > 0:
                 of_it.append(start)
     print_table(starts)
 
 
-def measure(checkout: Path, only: Sequence[str]) -> Start:
+def measure(checkout: Path, only: Sequence[str], address: str) -> Start:
     """Run the sweep of a checkout once; raises `RuntimeError` if it fails."""
     with tempfile.TemporaryDirectory() as storage:
         words = [sys.executable, "-u", "-m", "glad_ray", "sweep", SWEEP, "--small", "--storage", storage]
+        words += ["--address", address]
         words += [word for each in only for word in ("--only", each)]
         began = time.monotonic()
         process = subprocess.Popen(

@@ -9,6 +9,7 @@ class StorageLayout:
     PLAN: ClassVar[str] = "plan.json"
     DRIVER: ClassVar[str] = "driver.json"
     REPLICAS: ClassVar[str] = "replicas.json"
+    PROFILE: ClassVar[str] = "profile.json"
     RUNS: ClassVar[str] = "runs"
     RESULTS: ClassVar[str] = "results"
     EXPERTS: ClassVar[str] = "experts"

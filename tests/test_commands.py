@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import ray
 import torch
 
 from glad_ray.cli import main
@@ -268,11 +269,13 @@ def test_a_failed_run_is_told_and_the_others_go_on(capsys):
 
 def test_more_than_the_machine_has_is_told_before_anything_starts(capsys):
     Path("small.py").write_text(SWEEP)
+    before = ray.is_initialized()
     assert main(["sweep", "small.py", "--set", "resources.trial.gpus=64"]) == 2
     captured = capsys.readouterr()
     assert "resources.trial.gpus=64" in captured.err
     assert len(captured.err.strip().splitlines()) == 1
     assert not _files("runs")
+    assert ray.is_initialized() == before, "a Ray of its own has ended"
 
 
 @pytest.mark.parametrize(

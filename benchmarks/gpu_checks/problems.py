@@ -270,15 +270,16 @@ class Training:
 
 @dataclass(frozen=True, eq=False)
 class EvaluationTraining:
-    """A network trained on one image a class as evaluation does it."""
+    """A network trained on some images a class as evaluation does it."""
 
     dataset: Dataset
     network: Network
+    images_per_class: int = 1
 
     def trained(self, device: torch.device, dtype: torch.dtype, epochs: int) -> tuple[torch.nn.Module, Tensor]:
         """The averaged network, and the parameters it began with."""
         rng = rng_for("on gpu", "evaluate")
-        labels = torch.arange(CLASSES)
+        labels = torch.arange(CLASSES).repeat_interleave(self.images_per_class)
         images = real_images(self.dataset, labels, rng).to(device, dtype)
         network = _network(self.network, self.dataset, rng).to(device, dtype)
         before = flat_parameters(network)

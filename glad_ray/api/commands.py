@@ -6,6 +6,7 @@ anything is started; `BudgetError` where a budget ended it, and `GladRayError` w
 is kept (`load`).
 """
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +17,13 @@ from glad_ray.api.running import (
     check_spent,
     console,
     device_named,
+    early_connection,
+    profiled,
     run_plan,
     run_to_the_end,
     say,
     say_licences,
+    timed,
     with_trackers,
 )
 from glad_ray.engine.cluster.addresses import check_address
@@ -27,6 +31,7 @@ from glad_ray.errors import GladRayError, RunError, UserError
 from glad_ray.interrupts import first_of_all
 from glad_ray.plan import as_stored, make_plan
 from glad_ray.progress.driver import driving
+from glad_ray.progress.timeline import Timeline
 from glad_ray.spec import Evaluation, Run, Search, Sweep
 from glad_ray.spec.search_check import check_search
 from glad_ray.spec.search_space import representatives
@@ -92,21 +97,35 @@ def search(
 
 
 def search_to_the_end(
-    search: Search, storage: Storage, study: str | None, alone: bool, address: str | None, device: str | None
+    search: Search,
+    storage: Storage,
+    study: str | None,
+    alone: bool,
+    address: str | None,
+    device: str | None,
+    timeline: Timeline | None = None,
 ) -> None:
-    """Search on Ray at `address`, or in this process on `device`; then test what is best, and report both."""
-    from glad_ray.engine.search.run_search import plan_winner, run_search
+    """Search on Ray at `address`, or in this process on `device`; then test what is best, and report both.
+    `timeline`: see `profiled`.
+    """
     from glad_ray.progress.search_reporter import make_search_view
-    from glad_ray.report import write_report, write_search_report
 
-    with driving(storage, say):
+    with driving(storage, say), profiled(timeline, storage):
         say_licences(representatives(search))
         view = tracked(make_search_view(search, storage), search.name, (), search.resources, storage, say)
-        found = run_search(search, storage, where=study, alone=alone, address=address, device=device, view=view)
+        view = timed(view, timeline)
+        early = device is None and not storage.exists(Storage.SEARCH)
+        with early_connection(None, address, view) if early else contextlib.nullcontext():
+            from glad_ray.engine.search.run_search import plan_winner, run_search
+
+            found = run_search(search, storage, where=study, alone=alone, address=address, device=device, view=view)
+        # Reports take half a second to import, which nothing before waits for.
+        from glad_ray.report import write_report, write_search_report
+
         budget = found.budget
         if budget is None and found.winner is not None:
             plan = as_stored(plan_winner(search, found.winner.run), storage)
-            budget = run_plan(plan, storage, address, device)
+            budget = run_plan(plan, storage, address, device, timeline)
             console().print(f"The report of the winner is {storage}/{write_report(storage)}")
         console().print(f"The report of the search is {storage}/{write_search_report(storage)}")
     check_spent(budget)

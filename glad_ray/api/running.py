@@ -1,7 +1,8 @@
 """Plans brought to their end, on Ray or in this process, with a view of how it goes and a report at the end."""
 
+import contextlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
@@ -12,6 +13,8 @@ from glad_ray.paths import check_home
 from glad_ray.plan import Plan, as_stored
 from glad_ray.progress import formatting
 from glad_ray.progress.driver import driving
+from glad_ray.progress.timeline import TimedView, Timeline
+from glad_ray.progress.view import View
 from glad_ray.results import read_failures
 from glad_ray.spec import Run, Search, Sweep
 from glad_ray.storage import Storage
@@ -44,17 +47,20 @@ def say_licences(runs: Iterable[Run]) -> None:
             console().print(note)
 
 
-def run_to_the_end(made: Plan, storage: Storage, address: str | None, device: str | None) -> None:
-    """Run a plan on Ray at `address`, or in this process on `device`, then report it.
+def run_to_the_end(
+    made: Plan, storage: Storage, address: str | None, device: str | None, timeline: Timeline | None = None
+) -> None:
+    """Run a plan on Ray at `address`, or in this process on `device`, then report it; `timeline`: see `profiled`.
 
     Raises `GladRayError` if a run failed, `BudgetError` if a budget ended it.
     """
-    from glad_ray.report import write_report
-
-    with driving(storage, say):
+    with driving(storage, say), profiled(timeline, storage):
         made = as_stored(made, storage)
         say_licences(made.runs)
-        budget = run_plan(made, storage, address, device)
+        budget = run_plan(made, storage, address, device, timeline)
+        # It takes half a second to import, which nothing before waits for.
+        from glad_ray.report import write_report
+
         console().print(f"The report is {storage}/{write_report(storage)}")
     check_spent(budget)
     damaged: list[str] = []
@@ -64,22 +70,52 @@ def run_to_the_end(made: Plan, storage: Storage, address: str | None, device: st
         raise GladRayError(f"{failed} of {len(made.runs)} runs failed; the report says why.")
 
 
-def run_plan(made: Plan, storage: Storage, address: str | None, device: str | None) -> str | None:
+@contextlib.contextmanager
+def profiled(timeline: Timeline | None, storage: Storage) -> Iterator[None]:
+    """At the end, print when a command reached the points of its start, and keep that in its storage; what is refused
+    leaves nothing there. None: nothing.
+    """
+    yield
+    if timeline is not None:
+        timeline.reached("end")
+        timeline.write(storage)
+        console().print(timeline.line)
+
+
+def run_plan(
+    made: Plan, storage: Storage, address: str | None, device: str | None, timeline: Timeline | None = None
+) -> str | None:
     """Run a plan through Ray, or in this process on `device`, and show how it goes; returns the budget that ended it,
-    if one did.
+    if one did. `timeline` is told what is reached.
     """
     from glad_ray.progress.sweep_reporter import make_view
 
     sweep = made.sweep
     check_trackers(sweep.resources.trackers)
-    with tracked(make_view(made), sweep.name, sweep.evaluations, sweep.resources, storage, say) as view:
+    view = tracked(make_view(made), sweep.name, sweep.evaluations, sweep.resources, storage, say)
+    with timed(view, timeline) as view:
         if device is None:
-            from glad_ray.engine.on_ray.run import run_on_ray
+            begun = storage.exists(Storage.PLAN)
+            with contextlib.nullcontext() if begun else early_connection(made, address, view):
+                from glad_ray.engine.on_ray.run import run_on_ray
 
-            return run_on_ray(made, storage, address=address, view=view)
+                return run_on_ray(made, storage, address=address, view=view)
         from glad_ray.engine.in_process import run_in_process
 
         return run_in_process(made, storage, device=device, view=view)
+
+
+def timed(view: View, timeline: Timeline | None) -> View:
+    """A view whose events reach a timeline too, if there is one."""
+    return view if timeline is None else TimedView(view, timeline)
+
+
+def early_connection(made: Plan | None, address: str | None, view: View) -> contextlib.AbstractContextManager[None]:
+    """A connection to Ray before what computes is imported, for a plan or search that has something left to do."""
+    # Importing Ray takes its time, which commands in this process need not.
+    from glad_ray.engine.cluster.early_connection import connected_early, first_tasks
+
+    return connected_early(address, view, () if made is None else first_tasks(made))
 
 
 def check_spent(budget: str | None) -> None:

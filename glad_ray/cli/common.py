@@ -9,6 +9,7 @@ from glad_ray.api.running import check_for_ray, device_named
 from glad_ray.engine.cluster.addresses import check_address
 from glad_ray.errors import UserError
 from glad_ray.paths import expanded
+from glad_ray.progress.timeline import Timeline
 
 Assignments = Annotated[
     list[str],
@@ -58,6 +59,25 @@ StopAfterFailures = Annotated[
         help="Start nothing new once so many runs have failed; what is under way is kept. The same command goes on.",
     ),
 ]
+
+
+Profile = Annotated[
+    bool,
+    typer.Option(
+        "--profile",
+        help="At the end, print when this command reached the points of its start: seconds since it began, and CPU "
+        "seconds of its process.",
+    ),
+]
+
+
+def begun_timeline(profile: bool) -> Timeline | None:
+    """The timeline that --profile asks for; the command itself is imported by now."""
+    if not profile:
+        return None
+    timeline = Timeline()
+    timeline.reached("command")
+    return timeline
 
 
 def with_failures(assignments: list[str], most: int | None) -> list[str]:

@@ -12,8 +12,10 @@ from glad_ray.cli.common import (
     Address,
     DeviceInProcess,
     InProcess,
+    Profile,
     StopAfterFailures,
     Trackers,
+    begun_timeline,
     device_in_process,
     home_expanded,
     with_failures,
@@ -67,11 +69,13 @@ def search(
     stop_after_failures: StopAfterFailures = None,
     on_end: OnEnd = None,
     trackers: Trackers = [],  # noqa: B006
+    profile: Profile = False,
     address: Address = None,
     in_process: InProcess = False,
     device: DeviceInProcess = "auto",
 ) -> None:
     """Search runs for the best; the same command again continues where it stopped, and repeats nothing finished."""
+    timeline = begun_timeline(profile)
     if as_json and not best:
         raise UserError("--json goes with --best: of a search that goes on or ended, glad-ray status --json tells.")
     with nothing_else_printed(as_json):
@@ -89,8 +93,10 @@ def search(
     made = with_trackers(made, trackers)
     where = device_in_process(in_process, device)
     kept = Storage.open(name)
+    if timeline is not None:
+        timeline.reached("plan")
     with then(on_end, kept):
-        search_to_the_end(made, kept, study, alone, address, where)
+        search_to_the_end(made, kept, study, alone, address, where, timeline)
 
 
 def _best(storage: Storage) -> SearchTrial:

@@ -13,8 +13,10 @@ from glad_ray.cli.common import (
     Assignments,
     DeviceInProcess,
     InProcess,
+    Profile,
     StopAfterFailures,
     Trackers,
+    begun_timeline,
     device_in_process,
     home_expanded,
     with_failures,
@@ -133,17 +135,21 @@ def sweep(
     stop_after_failures: StopAfterFailures = None,
     on_end: OnEnd = None,
     trackers: Trackers = [],  # noqa: B006
+    profile: Profile = False,
     address: Address = None,
     in_process: InProcess = False,
     device: DeviceInProcess = "auto",
 ) -> None:
     """Run a sweep and report it; the same command again continues where it stopped, and repeats nothing finished."""
+    timeline = begun_timeline(profile)
     assignments = with_failures(assignments, stop_after_failures)
     made = _plan(sweep_file, conditions, wanted_first, assignments, small, trackers)
     where = device_in_process(in_process, device)
     kept = Storage.open(_storage_name(made.sweep, storage))
+    if timeline is not None:
+        timeline.reached("plan")
     with then(on_end, kept):
-        run_to_the_end(made, kept, address, where)
+        run_to_the_end(made, kept, address, where, timeline)
 
 
 def retry(

@@ -14,6 +14,7 @@ from glad_ray.engine.shares import ShareTable
 from glad_ray.engine.sweep_policy import SweepPolicy
 from glad_ray.errors import StoppedError
 from glad_ray.plan import Plan, write_plan
+from glad_ray.progress.events import PointReached
 from glad_ray.progress.faults import Fault
 from glad_ray.progress.view import View
 from glad_ray.run_evaluation import finish_run
@@ -68,7 +69,9 @@ def _checked(plan: Plan, storage: Storage, device: str, view: View, *, evaluated
     """What is left of a plan; it is shown first, and then checked."""
     remaining = remaining_work(plan, storage)
     show_begun(plan, remaining, storage, view)
-    return check_plan(plan, remaining, device=device, evaluated=evaluated)
+    checked = check_plan(plan, remaining, device=device, evaluated=evaluated)
+    view.show(PointReached("checks"))
+    return checked
 
 
 def _schedule(
@@ -86,6 +89,7 @@ def _schedule(
     budget = Budget(sweep.resources)
     budget.taken("this process", 0.0 if device == "cpu" else 1.0)
     data = {key: key.load(view) for key in checked.remaining.data}
+    view.show(PointReached("images"))
     context = LocalContext(sweep, storage, device, data, checked.files, all_cpus)
     executor = LocalExecutor(lambda job, on_event: do(job, context.telling(on_event)))
     Scheduler(executor, policy, ShareTable(sweep.resources), budget, view).run()

@@ -25,6 +25,13 @@ class ClusterJoined:
 
 
 @dataclass(frozen=True)
+class PointReached:
+    """The start of work has come to a point."""
+
+    point: Literal["Ray connected", "imports", "checks", "first process", "images"]
+
+
+@dataclass(frozen=True)
 class Waiting:
     """A process that Ray is to start has not come for some seconds."""
 
@@ -283,6 +290,7 @@ class ReplicaHealth:
 
 Event = (
     ClusterJoined
+    | PointReached
     | Waiting
     | Begun
     | ImagesPrepared

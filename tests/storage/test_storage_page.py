@@ -64,7 +64,7 @@ def test_every_file_of_a_sweep_search_or_evaluation_is_listed_and_every_one_list
     written, write, upload = set(), Storage.write_bytes, Storage.upload
     monkeypatch.setattr(Storage, "write_bytes", lambda self, path, data: (written.add(path), write(self, path, data)))
     monkeypatch.setattr(Storage, "upload", lambda self, source, path: (written.add(path), upload(self, source, path)))
-    words = ["sweep", str(tmp_path / "small.py"), "--storage", str(tmp_path / "results"), "--in-process"]
+    words = ["sweep", str(tmp_path / "small.py"), "--storage", str(tmp_path / "results"), "--in-process", "--profile"]
     assert main([*words, "--device", "cpu"]) == 1
     words = ["search", str(tmp_path / "few.py"), "--storage", str(tmp_path / "search"), "--in-process"]
     assert main([*words, "--device", "cpu"]) == 0

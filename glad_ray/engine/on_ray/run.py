@@ -25,7 +25,7 @@ from glad_ray.engine.shares import ShareTable
 from glad_ray.engine.sweep_policy import SweepPolicy
 from glad_ray.plan import Plan, write_plan
 from glad_ray.plan.machines import NodeType, held_gpus
-from glad_ray.progress.events import ClusterJoined
+from glad_ray.progress.events import ClusterJoined, PointReached
 from glad_ray.progress.view import View
 from glad_ray.storage import Storage
 
@@ -57,6 +57,7 @@ def run_on_ray(
         write_plan(plan, storage)
         return None
     checked = check_plan(plan, remaining, device=None)
+    view.show(PointReached("checks"))
     policy = SweepPolicy(remaining, plan.sweep, storage, view, work.finish)
     with cluster_for(checked, storage, address, view, partial(write_plan, plan, storage)) as cluster:
         _schedule(policy, checked, cluster, budget, view, work, callbacks)
@@ -114,16 +115,19 @@ def cluster_for(
     remaining, sweep = checked.remaining, checked.plan.sweep
     resources = sweep.resources
     with connected(address) as joined:
+        view.show(PointReached("Ray connected"))
         if joined is not None:
             has = ray.cluster_resources()
             view.show(ClusterJoined(joined, len(alive_nodes()), has.get("CPU", 0), has.get("GPU", 0)))
         check_first_process(view)
+        view.show(PointReached("first process"))
         held, types = held_gpus(remaining.to_distill, resources), node_types(joined)
         check_resources(resources, remaining.units(sweep), types, held=held)
         on_found()
         shares = ShareTable(resources, _most_gpus(held, types))
         # The object store holds the only copy: a driver that kept another would double it.
         data = {key: ray.put(key.load(view, partial(decode_on_cluster, view))) for key in remaining.data}
+        view.show(PointReached("images"))
         with sharing(sweep, remaining, storage, data, checked.files) as (context, actors):
             yield Cluster(context, shares, actors, types, alone=joined is None)
 

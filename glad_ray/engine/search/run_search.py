@@ -8,6 +8,7 @@ from glad_ray.engine.remaining import RemainingWork
 from glad_ray.engine.search.study import Study
 from glad_ray.engine.search.study_storage import told_in_a_sentence
 from glad_ray.plan import Plan, make_plan, plan_search
+from glad_ray.progress.events import PointReached
 from glad_ray.progress.view import View
 from glad_ray.results import RefusedDraw, SearchTrial, write_search
 from glad_ray.spec import Run, Sweep
@@ -53,6 +54,7 @@ def run_search(
     plan = plan_search(search, storage)
     remaining = RemainingWork((), plan.runs, (), plan.expert_sets, ())
     checked = check_plan(plan, remaining, device=device)
+    view.show(PointReached("checks"))
     with view, told_in_a_sentence():
         study = Study(search, storage, where, alone, view.show)
         write_search(storage, search)
