@@ -1,8 +1,8 @@
 """What a view of `glad-ray serve` costs on a storage of thousands of runs: seconds of the server, and bytes.
 
 The storage is that of `scale_storage.py`: all its runs are finished. Each view is asked for over a socket, as by a
-browser that takes gzip: for the first time, and three times more, of which the quickest is told. CPU seconds are those of
-this process, which may read the storage again meanwhile, as the server does while somebody looks at it.
+browser that takes gzip: for the first time, and three times more, of which the quickest is told. CPU seconds are those
+of this process, which may read the storage again meanwhile, as the server does while somebody looks at it.
 
     python benchmarks/serve_views.py --runs 4000
     python benchmarks/serve_views.py --storage runs/mine
