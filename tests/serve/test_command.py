@@ -53,10 +53,9 @@ def test_an_address_that_cannot_be_listened_at(planned, capsys):
 
 @pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
 def test_without_what_it_needs(missing, planned, capsys, monkeypatch):
-    for name in [
-        name for name in sys.modules if name.partition(".")[0] == missing or name.startswith("glad_ray.serve")
-    ]:
-        monkeypatch.delitem(sys.modules, name)
+    of_it = [name for name in sys.modules if name.partition(".")[0] == missing]
+    for name in (*of_it, *(f"glad_ray.serve.{each}" for each in ("server", "app", "access"))):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, missing, None)
     said = refused(capsys, str(planned))
     assert said == "glad-ray: The page needs starlette and uvicorn: pip install 'glad-ray[serve]'.\n"

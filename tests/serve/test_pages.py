@@ -15,7 +15,7 @@ from glad_ray.progress.driver import driving
 from glad_ray.report import wording
 from glad_ray.report.report_data import make_report_data, read_found
 from glad_ray.results import write_search, write_trials
-from glad_ray.serve import watch
+from glad_ray.serve import results, watch
 from glad_ray.storage import Storage
 from tests.object_store import object_store
 from tests.report import sample
@@ -214,7 +214,7 @@ def quick(monkeypatch):
     """Storages are read again at once."""
     monkeypatch.setattr(watch, "REFRESH_SECONDS", 0.05)
     monkeypatch.setattr(watch, "_SHARE", 1.0)
-    monkeypatch.setattr("glad_ray.serve.results._PAUSES", 0)
+    monkeypatch.setattr(results, "_PAUSES", 0)
 
 
 @pytest.mark.parametrize("where", ["folder", "object store"])
