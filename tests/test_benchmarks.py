@@ -149,3 +149,10 @@ def test_starting(benchmark, capsys):
     *_, distilled, finished, whole, workers, _ = row.split("│")
     assert 0 < float(distilled) < float(finished) < float(whole)
     assert int(workers) >= 2
+
+
+def test_views_of_the_page(benchmark, capsys):
+    module = benchmark("serve_views", "--runs", "4")
+    module.main()
+    printed = capsys.readouterr().out
+    assert all(title in printed for title in module.VIEWS)

@@ -23,7 +23,7 @@ def _run(capsys, *words):
 
 
 @pytest.mark.parametrize(
-    "command", ["plan", "sweep", "distill", "evaluate", "experts", "export", "report", "generator"]
+    "command", ["plan", "sweep", "distill", "evaluate", "experts", "export", "serve", "report", "generator"]
 )
 def test_help(capsys, command):
     code, out, _ = _run(capsys, command, "--help")
