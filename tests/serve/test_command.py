@@ -61,7 +61,10 @@ def test_without_what_it_needs(missing, planned, capsys, monkeypatch):
     assert said == "glad-ray: The page needs starlette and uvicorn: pip install 'glad-ray[serve]'.\n"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.full)],
+)
 def test_it_answers_until_it_is_interrupted(number, code, planned):
     """It loads neither PyTorch nor Ray, which would keep it from beginning at once."""
     words = f"['serve', {planned.uri!r}, '--port', '0']"
