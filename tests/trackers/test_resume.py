@@ -21,6 +21,8 @@ KILLED_AT = 13
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
     """Where each tracker wrote, after the second process, and the storage."""
+    if not INSTALLED:
+        pytest.skip("no tracker is installed")
     root = tmp_path_factory.mktemp("tracked")
     where = {
         "storage": root / "kept",
