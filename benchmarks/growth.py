@@ -183,7 +183,13 @@ def trials_part(trials: Sequence["Memory"]) -> str:
     lines = [report.line("trials", "all processes, MiB", "a trial, MiB"), report.line("---:", "---:", "---:")]
     lines += [report.line(str(each.trials), f"{each.machine:,.0f}", f"{each.trial:,.0f}") for each in trials]
     return "\n".join(
-        [*lines, "", f"A trial more takes {added:,.0f} MiB: the slope of the line through these.", "", _TRIALS_PICTURE]
+        [
+            *lines,
+            "",
+            f"A trial more takes {added:,.0f} MiB, other processes of Ray among it (slope of a line through these).",
+            "",
+            _TRIALS_PICTURE,
+        ]
     )
 
 
@@ -249,7 +255,8 @@ epoch of training. Time is CPU seconds, user and system, the median of up to fiv
 above what it had before the first step. What graphs save is added up over all graphs of a step, whether they are there
 at once or not. Images are random, of ten classes and three channels; networks are ConvNets of 16 channels, of the depth
 that is standard at the resolution (3 blocks at 32 pixels, 5 at 128); DC and DM see 16 real images a class. What does
-not grow is as small as this: one image a class, 32 pixels, N of 2.
+not grow is as small as this: one image a class, 32 pixels, N of 2. Which augmentation a step draws follows from the
+run, and so differs from size to size.
 
 ## Exponents
 
