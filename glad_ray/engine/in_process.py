@@ -70,7 +70,8 @@ def _checked(plan: Plan, storage: Storage, device: str, view: View, *, evaluated
     remaining = remaining_work(plan, storage)
     show_begun(plan, remaining, storage, view)
     checked = check_plan(plan, remaining, device=device, evaluated=evaluated)
-    view.show(PointReached("checks"))
+    if remaining.data:
+        view.show(PointReached("checks"))
     return checked
 
 
@@ -89,7 +90,8 @@ def _schedule(
     budget = Budget(sweep.resources)
     budget.taken("this process", 0.0 if device == "cpu" else 1.0)
     data = {key: key.load(view) for key in checked.remaining.data}
-    view.show(PointReached("images"))
+    if data:
+        view.show(PointReached("images"))
     context = LocalContext(sweep, storage, device, data, checked.files, all_cpus)
     executor = LocalExecutor(lambda job, on_event: do(job, context.telling(on_event)))
     Scheduler(executor, policy, ShareTable(sweep.resources), budget, view).run()
