@@ -15,7 +15,7 @@ from glad_ray.data import Dataset, by_index
 from glad_ray.errors import RunError
 from glad_ray.experts.files import parameter_shapes, write_trajectory
 from glad_ray.machine import fp32_precision
-from glad_ray.networks import Classifier, Ensemble, build_network, flat_parameters
+from glad_ray.networks import Classifier, Ensemble, build_network, flat_parameters, fuse
 from glad_ray.randomness import rng_for
 from glad_ray.results import missing_experts
 from glad_ray.sgd import SGD
@@ -82,6 +82,8 @@ def _epochs(
     """
     settings, identity = expert_set.experts, expert_set.stored_id
     networks = [_begun(expert_set, index, dataset).to(target) for index in indices]
+    for each in networks:
+        fuse(each)
     # One by itself is not batched, which would only take it longer.
     network = networks[0] if len(networks) == 1 else Ensemble(networks)
     images = by_index(dataset.train_images, dataset, target)

@@ -5,19 +5,22 @@ from glad_ray.networks.batches import batch_sizes, takes_one_image
 from glad_ray.networks.build import build_network, check_network, set_dropout_rng
 from glad_ray.networks.ensemble import Ensemble
 from glad_ray.networks.flat import flat_parameters, load_flat_parameters, move, split_parameters
-from glad_ray.networks.layers import Classifier
+from glad_ray.networks.layers import Classifier, DrawingClassifier, MaskedClassifier, fuse
 from glad_ray.networks.reference import REFERENCE_NETWORKS, build_reference_network
 
 __all__ = [
     "REFERENCE_NETWORKS",
     "Classifier",
+    "DrawingClassifier",
     "Ensemble",
+    "MaskedClassifier",
     "activation_bytes",
     "batch_sizes",
     "build_network",
     "build_reference_network",
     "check_network",
     "flat_parameters",
+    "fuse",
     "load_flat_parameters",
     "move",
     "set_dropout_rng",

@@ -50,6 +50,36 @@ class DrawingClassifier(Classifier):
         return int(torch.randint(2**62, (), generator=self.dropout_rng))
 
 
+class MaskedClassifier(DrawingClassifier):
+    """A classifier whose forward pass in training mode can be given all that it would draw: masks of dropout."""
+
+    @abstractmethod
+    def forward(self, images: Float[Tensor, "n c h w"], masks: Tensor | None = None) -> Float[Tensor, "n classes"]:
+        """Logits of normalised images; in training mode masks that are not given are drawn."""
+
+    @abstractmethod
+    def empty_masks(self, images: int, device: torch.device) -> Tensor:
+        """Room for the masks of a pass of so many images."""
+
+    @abstractmethod
+    def draw_masks(self, masks: Tensor) -> None:
+        """Draw the masks of a pass, each 0 for a tenth of the values, else what scales the others up."""
+
+
+class Fusible(nn.Module):
+    """A part of a network that has a form of fewer operations, whose gradient has no gradient of its own."""
+
+    fused = False
+    """whether that form may be used (`fuse`)"""
+
+
+def fuse(network: nn.Module) -> None:
+    """Let a network use forms of fewer operations, as training may, which asks for no gradients of gradients."""
+    for module in network.modules():
+        if isinstance(module, Fusible):
+            module.fused = True
+
+
 def convolution(shape: Convolution) -> nn.Conv2d:
     """A convolution without the norm and the pooling that follow it."""
     maps, kernel = shape.maps, shape.kernel

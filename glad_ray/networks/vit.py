@@ -1,18 +1,23 @@
-"""The vision transformer as `glad_ray.spec.networks.vit` has it. Dropout is drawn from the network's own generator."""
+"""The vision transformer as `glad_ray.spec.networks.vit` has it. Dropout is drawn from the network's own generator.
+
+All masks of a forward pass are drawn before it. So a pass can be given its masks, and then draws nothing.
+"""
+
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from glad_ray.networks.layers import DrawingClassifier, linear
+from glad_ray.networks.layers import Fusible, MaskedClassifier, linear
 from glad_ray.spec.networks import vit
 from glad_ray.spec.networks.layers import Linear
 
 DROPOUT = 0.1
 
 
-class Attention(nn.Module):
+class Attention(Fusible):
     """Multi-head self-attention."""
 
     def __init__(self, shape: vit.EncoderLayer, *, normed: bool) -> None:
@@ -23,13 +28,16 @@ class Attention(nn.Module):
         self.qkv = linear(shape.qkv)
         self.out = linear(shape.attended)
 
-    def forward(self, tokens: Float[Tensor, "n t d"], rng: torch.Generator | None) -> Float[Tensor, "n t d"]:
+    def forward(self, tokens: Float[Tensor, "n t d"], masks: Iterator[Tensor]) -> Float[Tensor, "n t d"]:
         """The residual branch."""
-        # Written out: on CPU the fused kernel has neither a second derivative nor a forward-mode one, and is no faster.
-        qkv = self.qkv(self.norm(tokens)).unflatten(2, (3, self.heads, self.head_dim))
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        weights = (q * self.head_dim**-0.5 @ k.transpose(-2, -1)).softmax(-1)
-        return dropout(self.out((weights @ v).transpose(1, 2).flatten(2)), rng)
+        thirds = self.qkv(self.norm(tokens)).chunk(3, 2)
+        q, k, v = (each.unflatten(2, (self.heads, self.head_dim)).transpose(1, 2) for each in thirds)
+        if self.fused and fused_is_fast_for(tokens):
+            attended = F.scaled_dot_product_attention(q, k, v)
+        else:
+            # Written out: the fused kernels have neither a second derivative nor a forward-mode one.
+            attended = (q * self.head_dim**-0.5 @ k.transpose(-2, -1)).softmax(-1) @ v
+        return _dropped(self.out(attended.transpose(1, 2).flatten(2)), masks)
 
 
 class FeedForward(nn.Module):
@@ -41,12 +49,13 @@ class FeedForward(nn.Module):
         self.hidden = linear(shape.hidden)
         self.out = linear(shape.hidden)
 
-    def forward(self, tokens: Float[Tensor, "n t d"], rng: torch.Generator | None) -> Float[Tensor, "n t d"]:
+    def forward(self, tokens: Float[Tensor, "n t d"], masks: Iterator[Tensor]) -> Float[Tensor, "n t d"]:
         """The residual branch."""
-        return dropout(self.out(dropout(F.gelu(self.hidden(self.norm(tokens))), rng)), rng)
+        hidden = _dropped(F.gelu(self.hidden(self.norm(tokens))), masks)
+        return _dropped(self.out(hidden), masks)
 
 
-class ViT(DrawingClassifier):
+class ViT(MaskedClassifier):
     """The network; positions are learned and the class token is classified."""
 
     def __init__(self, shape: vit.ViT) -> None:
@@ -68,36 +77,66 @@ class ViT(DrawingClassifier):
         nn.init.normal_(self.positions, generator=rng)
         nn.init.normal_(self.class_token, generator=rng)
 
-    def embed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n features"]:
+    def forward(
+        self, images: Float[Tensor, "n c h w"], masks: Float[Tensor, "m n t d"] | None = None
+    ) -> Float[Tensor, "n classes"]:
+        """Logits of normalised images; in training mode masks that are not given are drawn."""
+        logits: Tensor = self.classifier(self.embed(images, masks))
+        return logits
+
+    def embed(
+        self, images: Float[Tensor, "n c h w"], masks: Float[Tensor, "m n t d"] | None = None
+    ) -> Float[Tensor, "n features"]:
         """The class token after the last layer, normalised where the network has norms."""
-        rng = self._dropout_rng_of_this_pass(images.device)
+        if masks is None and self.training:
+            masks = self.empty_masks(len(images), images.device)
+            self.draw_masks(masks)
+        left = iter(()) if masks is None else iter(masks.unbind(0))
         tokens = self.patch_embedding(self._patches(images))
         tokens = torch.cat([self.class_token.expand(len(images), -1, -1), tokens], dim=1)
-        tokens = dropout(tokens + self.positions, rng)
+        tokens = _dropped(tokens + self.positions, left)
         for branch in self.branches:
-            tokens = tokens + branch(tokens, rng)
+            tokens = tokens + branch(tokens, left)
         return self.norm(tokens[:, 0])
+
+    def empty_masks(self, images: int, device: torch.device) -> Float[Tensor, "m n t d"]:
+        """Room for the masks of a pass of so many images."""
+        attentions = len(self.branches) // 2
+        shape = (1 + 3 * attentions, images, *self.positions.shape[1:])
+        return torch.empty(shape, dtype=self.positions.dtype, device=device)
+
+    def draw_masks(self, masks: Float[Tensor, "m n t d"]) -> None:
+        """Draw the masks of a pass, each 0 for a tenth of the values, else what scales the others up.
+
+        They come from a generator on their device, seeded by one draw on the CPU: drawing them there is slow.
+        """
+        device, seed = masks.device, self.draw_seed()
+        rng = torch.Generator(device).manual_seed(seed)
+        for part in [masks] if drawn_at_once_on(device) else masks:
+            part.bernoulli_(1 - DROPOUT, generator=rng)
+        masks.div_(1 - DROPOUT)
 
     def _patches(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n t p"]:
         """Patches in row-major order; inside each, rows, then columns, then channels."""
         split = images.unflatten(3, (-1, self.patch)).unflatten(2, (-1, self.patch))
         return split.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
 
-    def _dropout_rng_of_this_pass(self, device: torch.device) -> torch.Generator | None:
-        """A generator on the images' device, seeded by one draw on CPU: drawing the masks themselves there is slow."""
-        if not self.training:
-            return None
-        seed = self.draw_seed()
-        return torch.Generator(device).manual_seed(seed)
+
+def fused_is_fast_for(tokens: Tensor) -> bool:
+    """Whether attention to these tokens is to be one operation: on a CPU that is no faster."""
+    return tokens.device.type != "cpu"
+
+
+def drawn_at_once_on(device: torch.device) -> bool:
+    """Whether all masks are one draw there. On a CPU each is one of its own, which gives other numbers."""
+    return device.type != "cpu"
 
 
 def _norm(tokens: Linear, *, normed: bool) -> nn.Module:
     return nn.LayerNorm(tokens.features_in) if normed else nn.Identity()
 
 
-def dropout(values: Float[Tensor, "*shape"], rng: torch.Generator | None) -> Float[Tensor, "*shape"]:
-    """Zero a tenth of the values and scale the others up; None: leave them."""
-    if rng is None:
-        return values
-    kept = torch.empty_like(values).bernoulli_(1 - DROPOUT, generator=rng)
-    return values * kept.div_(1 - DROPOUT)
+def _dropped(values: Float[Tensor, "*shape"], masks: Iterator[Tensor]) -> Float[Tensor, "*shape"]:
+    """The values times the next mask, if there are masks."""
+    mask = next(masks, None)
+    return values if mask is None else values * mask

@@ -7,6 +7,7 @@ from glad_ray import machine
 from glad_ray.algorithms import real_batches
 from glad_ray.experts import ExpertFiles, train_experts
 from glad_ray.generators.stylegan_xl import activation
+from glad_ray.networks import vit
 from glad_ray.storage import Storage
 from tests.gpu_rehearsal import runs
 from tests.gpu_rehearsal.process import PLUGIN, rehearse
@@ -60,6 +61,8 @@ def forms_for_gpus():
     """A GPU takes other forms of some computations than a CPU; the CPU takes these as well, so no rounding differs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(machine, "few_operations_are_fast", lambda device: True)
+        patch.setattr(vit, "fused_is_fast_for", lambda tokens: True)
+        patch.setattr(vit, "drawn_at_once_on", lambda device: True)
         patch.setattr(real_batches, "together_is_fast", lambda device: True)
         patch.setattr(real_batches, "CPU_IMAGES", 10_000)
         patch.setattr(activation, "depthwise_is_fast", lambda x: False)

@@ -33,6 +33,11 @@ _IN_ANY_ORDER = (
     aten.upsample_bilinear2d_backward,
     aten.upsample_bicubic2d_backward,
 )
+# Each is computed by one of another name on a GPU.
+_NAMED_OTHERWISE = (
+    aten._scaled_dot_product_flash_attention_for_cpu,
+    aten._scaled_dot_product_flash_attention_for_cpu_backward,
+)
 _WITHOUT_KERNELS = (
     aten.detach,
     aten.empty,
@@ -54,13 +59,16 @@ _KERNELS = (
 @cache
 def has_kernel(func):
     """Whether this build of PyTorch has an operation for GPUs, as a kernel or made of others."""
+    if func.overloadpacket in _NAMED_OTHERWISE:
+        return True
     return any(func.has_kernel_for_dispatch_key(getattr(torch._C.DispatchKey, key)) for key in _KERNELS)
 
 
 @cache
 def draws(func):
     """Whether an operation draws random numbers."""
-    return torch.Tag.nondeterministic_seeded in func.tags
+    # Attention draws where it has dropout of its own, which is used nowhere here.
+    return torch.Tag.nondeterministic_seeded in func.tags and func.overloadpacket not in _NAMED_OTHERWISE
 
 
 @cache
@@ -78,6 +86,9 @@ def _number_by_number(func):
 @cache
 def written(func):
     """Which arguments an operation writes into."""
+    if func.overloadpacket is aten.native_batch_norm:
+        # The running mean and variance, which its schema does not tell.
+        return [False] * 3 + [True] * 2
     return [bool(each.alias_info and each.alias_info.is_write) for each in func._schema.arguments]
 
 

@@ -25,6 +25,17 @@ for _name in ("silu_backward", "mish_backward", "_fused_rms_norm"):
     _KERNELS.impl(_name, _not_reached, "PrivateUse1")
 
 
+def _attention(q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False, *, scale=None, enable_gqa=False):
+    """On a GPU attention is one operation, unless that is turned off; for other backends PyTorch takes it apart."""
+    fused = torch.backends.cuda.flash_sdp_enabled()
+    aten = torch.ops.aten
+    attend = aten._scaled_dot_product_flash_attention_for_cpu if fused else aten._scaled_dot_product_attention_math
+    return attend(q, k, v, dropout_p=dropout_p, is_causal=is_causal, attn_mask=attn_mask, scale=scale)[0]
+
+
+_KERNELS.impl("scaled_dot_product_attention", _attention, "AutogradPrivateUse1")
+
+
 def gpu_index(device):
     """The number of the GPU that is meant, None for other devices; `cuda` alone means the current one."""
     device = torch.device(device)

@@ -111,9 +111,16 @@ def test_pinned_memory_is_not_written_into_before_it_is_uploaded(gpu):
 
 
 def test_an_operation_that_gpus_lack_is_listed_in_the_end():
-    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    with pytest.raises(NotImplementedError, match=r"aten\._scaled_dot_product_flash_attention_for_cpu"), PretendedGPU():
-        attention(*[numbers(1, 1, 4, 8)] * 3)
+    histogram = torch.ops.aten._histogramdd_from_bin_cts
+    with pytest.raises(NotImplementedError, match=r"aten\._histogramdd_from_bin_cts"), PretendedGPU():
+        histogram(numbers(4, 2), [2, 2])
+
+
+def test_attention_is_one_operation(gpu):
+    q, k, v = (numbers(1, 1, 4, 8) for _ in range(3))
+    before = gpu.launches.copy()
+    torch.nn.functional.scaled_dot_product_attention(q, k, v)
+    assert (gpu.launches - before).total() == 1
 
 
 def test_gradients_and_modules(gpu):
