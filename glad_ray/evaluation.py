@@ -6,7 +6,7 @@ cosine, DSA drawn per mini-batch, weights averaged once per epoch, the averaged 
 
 import math
 import time
-from copy import deepcopy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,10 +14,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from glad_ray.averages import AveragedWeights
+from glad_ray.captured import EPOCHS_UNREAD, CapturedTraining, can_be_captured
 from glad_ray.data import Dataset, by_index, test_subset
 from glad_ray.data.dataset import Split
 from glad_ray.errors import RunError, UserError
 from glad_ray.machine import (
+    current_device,
     device_name,
     fp32_precision,
     fp32_precision_on,
@@ -26,13 +29,14 @@ from glad_ray.machine import (
     upload,
 )
 from glad_ray.metrics import measured
-from glad_ray.networks import batch_sizes, build_network, move
+from glad_ray.networks import batch_sizes, build_network, fuse, move
 from glad_ray.randomness import rng_for
 from glad_ray.results import (
     Training,
 )
 from glad_ray.sgd import SGD
 from glad_ray.spec import Evaluation, Labels, Network, Run
+from glad_ray.spec.augmentation import OPERATIONS
 from glad_ray.synthetic_set import SyntheticSet
 from glad_ray.training import Images, Targets, train_epoch
 from glad_ray.trajectories import Trajectories, class_probabilities
@@ -77,29 +81,49 @@ def train_network(
     augmentation = evaluation.augmentation
     if augmentation is None:
         raise UserError("This evaluation takes the augmentation of a run: give it one, or an empty text for none.")
+    fuse(network)
     get = _getter(images)
     optimiser = SGD(network.parameters(), lr, evaluation.momentum, evaluation.weight_decay)
-    averaged = deepcopy(network).requires_grad_(False)
-    pairs = list(zip(*(module.state_dict().values() for module in (averaged, network)), strict=True))
-    means, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
-    counts = [pair for pair in pairs if not pair[0].is_floating_point()]
-    for epoch in range(evaluation.epochs):
-        rate = lr * learning_rate_factor(epoch, evaluation.epochs, evaluation.schedule)
-        if evaluation.schedule == "step" and rate < optimiser.lr:
-            # The originals go on with a new optimiser.
-            optimiser = SGD(network.parameters(), rate, evaluation.momentum, evaluation.weight_decay)
-        optimiser.lr = rate
-        loss = train_epoch(
-            network, optimiser, get, labels, batch_size=evaluation.batch_size, augmentation=augmentation, rng=rng
-        )
+    averages = AveragedWeights(network)
+    with current_device(labels.device):
+        captured = None
+        if can_be_captured(images, network):
+            captured = CapturedTraining(
+                network,
+                optimiser,
+                averages,
+                images,
+                labels,
+                batch_size=evaluation.batch_size,
+                augmentation=augmentation,
+            )
+        before = lr
+        for epoch in range(evaluation.epochs):
+            rate = lr * learning_rate_factor(epoch, evaluation.epochs, evaluation.schedule)
+            weight = 1 - ema_decay(epoch + 1, evaluation.ema_decay)
+            if evaluation.schedule == "step" and rate < before:
+                # The originals go on with a new optimiser.
+                optimiser.forget()
+            before = rate
+            if captured is not None:
+                captured.epoch(rate, weight, rng)
+                if captured.unread == EPOCHS_UNREAD or epoch == evaluation.epochs - 1:
+                    _assert_finite(captured.read_losses(), epoch)
+                continue
+            optimiser.lr = rate
+            loss = train_epoch(
+                network, optimiser, get, labels, batch_size=evaluation.batch_size, augmentation=augmentation, rng=rng
+            )
+            _assert_finite([loss], epoch)
+            averages.update(weight)
+    return averages.network
+
+
+def _assert_finite(losses: Sequence[float], last: int) -> None:
+    """Raise `RunError` if a loss of the epochs up to `last` is not finite."""
+    for epoch, loss in enumerate(losses, start=last + 1 - len(losses)):
         if not math.isfinite(loss):
             raise RunError(f"the training loss is {loss} in epoch {epoch} of the evaluation: lower its learning rate")
-        with torch.no_grad():
-            weight = 1 - ema_decay(epoch + 1, evaluation.ema_decay)
-            torch._foreach_lerp_(means, values, weight)
-            for kept, count in counts:
-                kept.copy_(count)
-    return averaged
 
 
 def _getter(images: Float[Tensor, "n c h w"] | Images) -> Images:
@@ -124,8 +148,8 @@ def accuracy(network: nn.Module, images: Float[Tensor, "n c h w"] | Images, labe
 class TrainingSet:
     """What networks are trained on."""
 
-    images: Images
-    """normalised, by index"""
+    images: Tensor | Images
+    """normalised, or a function that gives them by index"""
     labels: Targets
     step: int
     """of the distillation"""
@@ -204,14 +228,15 @@ def held_out_images(dataset: Dataset) -> Split:
 
 
 def try_epoch(run: Run, evaluation: Evaluation, network: Network, dataset: Dataset, device: torch.device) -> None:
-    """Train a network for one epoch on a set of a run's size, test it, and keep nothing: for the memory that takes."""
+    """Train a network for few epochs on a set of a run's size, test it, and keep nothing: for the memory that takes."""
     if run.ipc is None:
         training_set = whole_dataset(dataset, device)
     else:
         labels = torch.arange(len(dataset.class_names), device=device).repeat_interleave(run.ipc)
         images = torch.zeros(len(labels), *dataset.train_images.shape[1:], device=device)
-        training_set = TrainingSet(_getter(images), labels, step=0)
-    decided = evaluation.decided_for(run).replace(epochs=1)
+        training_set = TrainingSet(images, labels, step=0)
+    # Some more where the second mini-batch of a kind is made a graph: most kinds come up twice.
+    decided = evaluation.decided_for(run).replace(epochs=1 if run.ipc is None else 2 * len(OPERATIONS) + 1)
     evaluate_set(training_set, Inputs(run.run_id, decided, network, dataset, device), 0)
 
 
@@ -230,7 +255,7 @@ def training_set_of(
             assert teachers is not None, "the plan trains the teachers a run needs"
             with fp32_precision("float32", device):
                 taught = class_probabilities(teachers, images)
-    return TrainingSet(_getter(images), taught.to(device), synthetic.step, synthetic.step_size)
+    return TrainingSet(images, taught.to(device), synthetic.step, synthetic.step_size)
 
 
 def whole_dataset(dataset: Dataset, device: torch.device) -> TrainingSet:

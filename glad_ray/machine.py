@@ -123,6 +123,13 @@ def upload_together(tensors: Sequence[Tensor], device: torch.device) -> list[Ten
     ]
 
 
+def upload_into(into: Tensor, tensor: Tensor) -> None:
+    """Copy a tensor of the CPU into one that stays in its place on a device; as with `upload`, nobody waits."""
+    if into.device.type == "cuda":
+        tensor = tensor.pin_memory()
+    into.copy_(tensor, non_blocking=True)
+
+
 def device_name(device: torch.device) -> str:
     """The name of the processor or GPU, for the results."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"

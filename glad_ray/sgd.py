@@ -11,10 +11,14 @@ from torch import Tensor
 
 
 class SGD:
-    """With momentum (no dampening, not Nesterov's) and weight decay; parameters without a gradient stay as they are."""
+    """With momentum (no dampening, not Nesterov's) and weight decay; parameters without a gradient stay as they are.
+
+    As a tensor, on the device of the parameters (on a GPU: float32), the learning rate `lr` may be another one whenever
+    a CUDA graph of a step is replayed.
+    """
 
     def __init__(
-        self, parameters: Iterable[Tensor], lr: float, momentum: float = 0.0, weight_decay: float = 0.0
+        self, parameters: Iterable[Tensor], lr: float | Tensor, momentum: float = 0.0, weight_decay: float = 0.0
     ) -> None:
         self.parameters, self.lr = list(parameters), lr
         self.momentum, self.weight_decay = momentum, weight_decay
@@ -46,6 +50,16 @@ class SGD:
                 maximize=False,
                 is_first_step=False,
             )
+
+    @torch.no_grad()
+    def forget(self) -> None:
+        """Set the momenta to zero, as those of a new optimiser are."""
+        for velocity in self._velocities.values():
+            velocity.zero_()
+
+    def momenta(self) -> list[Tensor]:
+        """Those of parameters that had a gradient."""
+        return list(self._velocities.values())
 
     def _velocity(self, parameter: Tensor) -> Tensor:
         if parameter not in self._velocities:

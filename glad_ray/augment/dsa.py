@@ -92,6 +92,15 @@ def augment(images: Float[Tensor, "n c h w"], strategy: str, rng: torch.Generato
     return apply(images, draw(strategy, len(images), rng, shared_operation=True))
 
 
+def apply_drawn(
+    images: Float[Tensor, "n c h w"], operation: str, uniforms: Float[Tensor, "n 3"]
+) -> Float[Tensor, "n c h w"]:
+    """Augment normalised images by one operation, given by its name; `uniforms` as a `Draw` has them, an own set for
+    each image, on the CPU or where the images are.
+    """
+    return _prepared(operation, images, uniforms)(images)
+
+
 def _merged(pieces: Sequence[ops.Prepared]) -> ops.Prepared:
     """Operations that compute the same with other draws, as scale and rotate do, as one."""
     if len(pieces) == 1:

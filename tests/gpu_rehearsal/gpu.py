@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import glad_ray
 from tests.gpu_rehearsal import rules
 from tests.gpu_rehearsal.driver import Driver
+from tests.gpu_rehearsal.graphs import Graphs
 from tests.gpu_rehearsal.memory import Memory
 from tests.gpu_rehearsal.rules import aten
 from tests.gpu_rehearsal.tensors import CudaTensor, GeneratorOfAnyDevice, gpu_index
@@ -48,6 +49,7 @@ class PretendedGPU(Mode):
         self.fp32_precisions = {}
         """a line of the package for each way in which PyTorch was set to make convolutions and other products"""
         self._driver = Driver(self.memories, self._wait)
+        self._graphs, self._aside = Graphs(self), False
         self._uploading, self._downloading, self._generators = [], [], {}
 
     @property
@@ -87,6 +89,8 @@ class PretendedGPU(Mode):
 
     def run(self, func, args, kwargs):
         """Compute an operation, as a GPU would if its result or an argument is there."""
+        if self._aside:
+            return func(*args, **kwargs)
         if func is aten.is_pinned.default:
             return _is_pinned(args[0])
         if func is aten._pin_memory.default:
@@ -106,6 +110,8 @@ class PretendedGPU(Mode):
         if (wrong := rules.refusal(func, args, tensors, target, draws)) is not None:
             raise RuntimeError(f"{wrong} ({func}, {self._line()})")
         copy, goes_on = rules.copy_between(func, args, kwargs, target)
+        if copy is not None or rules.wait(func, args, kwargs) is not None or (target is not None and rules.draws(func)):
+            self._graphs.refuse(func)
         if copy == "upload" and goes_on and _is_pinned(source := rules.copied(func, args)):
             self._uploading.append((source, source._version))
         elif copy == "upload" or (copy == "download" and not goes_on):
@@ -117,8 +123,8 @@ class PretendedGPU(Mode):
                 out = self._compute(func, args, kwargs, tensors, target)
         else:
             out = self._compute(func, args, kwargs, tensors, target)
-        if target is not None and rules.launches(func):
-            self.launches[self._line()] += 1
+        if target is not None and rules.launches(func) and self._graphs.recording is None:
+            self.count_launch()
         if copy == "download" and goes_on:
             # Until the GPU is waited for, the CPU reads what is not there yet.
             self._downloading.append((out, out.clone()))
@@ -133,12 +139,17 @@ class PretendedGPU(Mode):
         if target is not None and func.overloadpacket in _SUMS_OF_PRODUCTS and given[0].dtype == torch.float32:
             backends = torch.backends
             self.fp32_precisions[backends.cudnn.conv.fp32_precision, backends.cuda.matmul.fp32_precision] = self._line()
+        recording = None if target is None else self._graphs.recording
+        if recording is not None:
+            recording.before(func, args)
         if func.overloadpacket in _SUMS_OF_PRODUCTS and (half := _half_precision(given)) is not None:
             out = _rounded(func(*_float32(args), **kwargs), half)
         else:
             out = func(*args, **kwargs)
         if target is None:
             return out
+        if recording is not None:
+            recording.after(func, args, kwargs, out)
         own = {id(each.held if isinstance(each, CudaTensor) else each): each for each in given}
         return self._placed(out, target, own)
 
@@ -154,7 +165,19 @@ class PretendedGPU(Mode):
         self.memories[index].hold(made, self._line)
         return made
 
+    def count_launch(self):
+        """A GPU is given something to do."""
+        self.launches[self._line()] += 1
+
+    @contextlib.contextmanager
+    def aside(self):
+        """Operations within are no operations of a GPU."""
+        before, self._aside = self._aside, True
+        yield
+        self._aside = before
+
     def _wait(self, how):
+        self._graphs.refuse(how)
         self.waits[how, self._line()] += 1
         self.finish()
 
@@ -190,7 +213,7 @@ class PretendedGPU(Mode):
         """Let there be GPUs; what computes on them does so within this context, too."""
         assert CudaTensor.gpu is None, "one pretence at a time"
         with contextlib.ExitStack() as around:
-            for name, replacement in self._driver.replacements().items():
+            for name, replacement in (self._driver.replacements() | self._graphs.replacements()).items():
                 around.enter_context(mock.patch.object(torch.cuda, name, replacement))
             around.enter_context(mock.patch.object(torch, "Generator", GeneratorOfAnyDevice))
             around.enter_context(mock.patch.object(CudaTensor, "gpu", self))

@@ -53,7 +53,7 @@ DEVICES = (
         "test_waits.py test_a_step and w+",
     ),
     Mutation(
-        "averaged weights on the CPU", "evaluation.py",
+        "averaged weights on the CPU", "averages.py",
         "deepcopy(network).requires_grad_(False)", "deepcopy(network).cpu().requires_grad_(False)",
         "test_given_back.py test_an_evaluation",
     ),
@@ -140,8 +140,8 @@ WAITS = (
     ),
     Mutation(
         "a loss that is read after every mini-batch", "training.py",
-        "total = total + losses.detach() * len(batches[0])",
-        "total = total + losses.new_tensor(losses.tolist()) * len(batches[0])",
+        "total = total + losses * len(batches[0].index)",
+        "total = total + losses.new_tensor(losses.tolist()) * len(batches[0].index)",
         "test_waits.py batch",
     ),
     Mutation(
@@ -154,6 +154,11 @@ WAITS = (
         "an upload that is asked not to wait, from memory that is not pinned", "machine.py",
         "tensor.pin_memory().to(device", "tensor.to(device",
         "test_waits.py test_a_step",
+    ),
+    Mutation(
+        "a learning rate that a graph would keep for good", "captured.py",
+        "self._optimiser.lr = numbers.rate\n", "self._optimiser.lr = float(numbers.rate)\n",
+        "test_captured.py same_bits and convnet",
     ),
     Mutation(
         "a wait for the GPU in every step", "distillation.py",

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from glad_ray.algorithms import build_algorithm
+from glad_ray.captured import CapturedTraining
 from glad_ray.evaluation import train_network
 from glad_ray.networks import build_network
 from glad_ray.spec import DC, DM, MTT, Evaluation, Experts, Network, Run
@@ -25,7 +26,7 @@ STEPS = {
 }
 """each with the operations of a step: 10 classes, 256 real images of each, one synthetic one of 32 pixels, a ConvNet of
 width 128, 10 student steps"""
-EPOCHS = {"convnet": 60, "alexnet": 65, "vgg11": 95, "resnet18": 175, "vit": 345}
+EPOCHS = {"convnet": 55, "alexnet": 57, "vgg11": 88, "resnet18": 167, "vit": 250}
 """the operations of an epoch of evaluation: 10 images of 32 pixels, in one batch"""
 
 
@@ -55,7 +56,9 @@ def test_a_step(name, images):
 
 
 @pytest.mark.parametrize("name", EPOCHS)
-def test_an_epoch_of_an_evaluation(name):
+def test_an_epoch_of_an_evaluation(name, monkeypatch):
+    # What its CUDA graph consists of, and what is there beside it (test_captured.py has the launches with graphs).
+    monkeypatch.setattr(CapturedTraining, "_capture", lambda training, kind: training.advance(kind))
     launches = []
     for epochs in (2, 14):
         rng = torch.Generator().manual_seed(0)

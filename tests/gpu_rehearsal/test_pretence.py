@@ -123,6 +123,44 @@ def test_attention_is_one_operation(gpu):
     assert (gpu.launches - before).total() == 1
 
 
+def capture(work):
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        made = work()
+    return graph, made
+
+
+def test_a_capture_computes_nothing_and_a_replay_reads_the_same_memory(gpu):
+    given, total = numbers(3), torch.zeros(3, device=GPU)
+    graph, doubled = capture(lambda: (total.add_(given), given * 2)[1])
+    assert total.tolist() == [0, 0, 0]
+    assert doubled.isnan().all()
+    given.fill_(5)
+    before = gpu.launches.copy()
+    graph.replay()
+    graph.replay()
+    assert (gpu.launches - before).total() == 2
+    assert total.tolist() == [10, 10, 10]
+    assert doubled.tolist() == [10, 10, 10]
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda x: x.sum().item(),
+        lambda x: x.cpu(),
+        lambda x: x + torch.ones(3).pin_memory().to(GPU, non_blocking=True),
+        lambda x: torch.rand(3, device=GPU),
+        lambda x: torch.cuda.synchronize(),
+    ],
+)
+def test_a_capture_refuses_what_a_replay_could_not_do(work, gpu):
+    x = numbers(3)
+    with pytest.raises(RuntimeError, match="not permitted when stream is capturing"):
+        capture(lambda: work(x))
+    assert (x + 1).tolist() == [2, 3, 4], "and goes on afterwards"
+
+
 def test_gradients_and_modules(gpu):
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(8, 2))
     other = copy.deepcopy(network).to(GPU)
