@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
+from glad_ray import machine
 from glad_ray.averages import AveragedWeights
 from glad_ray.captured import CapturedTraining, Kind, can_be_captured
-from glad_ray.networks import build_network, fuse, instance_norm, vit
+from glad_ray.networks import build_network, fuse, vit
 from glad_ray.sgd import SGD
 from glad_ray.spec import Network
 from glad_ray.spec.augmentation import OPERATIONS
@@ -31,7 +32,7 @@ def training_of(network, images, labels, batch_size=256):
 
 @pytest.fixture
 def forms_for_gpus(monkeypatch):
-    monkeypatch.setattr(instance_norm, "is_fast_for", lambda maps: True)
+    monkeypatch.setattr(machine, "few_operations_are_fast", lambda device: True)
     monkeypatch.setattr(vit, "fused_is_fast_for", lambda tokens: True)
 
 
