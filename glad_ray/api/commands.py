@@ -6,7 +6,6 @@ anything is started; `BudgetError` where a budget ended it, and `GladRayError` w
 is kept (`load`).
 """
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,6 @@ from glad_ray.api.running import (
     check_spent,
     console,
     device_named,
-    early_connection,
     profiled,
     run_plan,
     run_to_the_end,
@@ -108,17 +106,14 @@ def search_to_the_end(
     """Search on Ray at `address`, or in this process on `device`; then test what is best, and report both.
     `timeline`: see `profiled`.
     """
+    from glad_ray.engine.search.run_search import plan_winner, run_search
     from glad_ray.progress.search_reporter import make_search_view
 
     with driving(storage, say), profiled(timeline, storage):
         say_licences(representatives(search))
         view = tracked(make_search_view(search, storage), search.name, (), search.resources, storage, say)
         view = timed(view, timeline)
-        early = device is None and not storage.exists(Storage.SEARCH)
-        with early_connection(None, address, view) if early else contextlib.nullcontext():
-            from glad_ray.engine.search.run_search import plan_winner, run_search
-
-            found = run_search(search, storage, where=study, alone=alone, address=address, device=device, view=view)
+        found = run_search(search, storage, where=study, alone=alone, address=address, device=device, view=view)
         # Reports take half a second to import, which nothing before waits for.
         from glad_ray.report import write_report, write_search_report
 

@@ -95,11 +95,9 @@ def run_plan(
     view = tracked(make_view(made), sweep.name, sweep.evaluations, sweep.resources, storage, say)
     with timed(view, timeline) as view:
         if device is None:
-            begun = storage.exists(Storage.PLAN)
-            with contextlib.nullcontext() if begun else early_connection(made, address, view):
-                from glad_ray.engine.on_ray.run import run_on_ray
+            from glad_ray.engine.on_ray.run import run_on_ray
 
-                return run_on_ray(made, storage, address=address, view=view)
+            return run_on_ray(made, storage, address=address, view=view)
         from glad_ray.engine.in_process import run_in_process
 
         return run_in_process(made, storage, device=device, view=view)
@@ -108,14 +106,6 @@ def run_plan(
 def timed(view: View, timeline: Timeline | None) -> View:
     """A view whose events reach a timeline too, if there is one."""
     return view if timeline is None else TimedView(view, timeline)
-
-
-def early_connection(made: Plan | None, address: str | None, view: View) -> contextlib.AbstractContextManager[None]:
-    """A connection to Ray before what computes is imported, for a plan or search that has something left to do."""
-    # Importing Ray takes its time, which commands in this process need not.
-    from glad_ray.engine.cluster.early_connection import connected_early, first_tasks
-
-    return connected_early(address, view, () if made is None else first_tasks(made))
 
 
 def check_spent(budget: str | None) -> None:

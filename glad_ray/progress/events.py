@@ -28,7 +28,7 @@ class ClusterJoined:
 class PointReached:
     """The start of work has come to a point."""
 
-    point: Literal["Ray connected", "imports", "checks", "first process", "images"]
+    point: Literal["checks", "Ray connected", "first process", "images"]
 
 
 @dataclass(frozen=True)

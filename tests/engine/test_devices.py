@@ -8,10 +8,9 @@ import pytest
 import ray
 import torch
 
-from glad_ray.engine.cluster.ray_settings import ALL_SEEN
 from glad_ray.engine.jobs import Outcome
 from glad_ray.engine.local_executor import LocalExecutor
-from glad_ray.engine.on_ray.devices import free_frames, job_device
+from glad_ray.engine.on_ray.devices import ALL_SEEN, free_frames, job_device
 from glad_ray.errors import GladRayError, UserError
 from glad_ray.progress.faults import Fault
 from glad_ray.spec import Resources

@@ -16,8 +16,9 @@ from glad_ray.engine.cluster.addresses import Address, check_address, check_answ
 from glad_ray.engine.cluster.authentication import authenticated
 from glad_ray.engine.cluster.head_watch import watching_head
 from glad_ray.engine.cluster.ray_job import job_config
-from glad_ray.engine.cluster.ray_settings import ALL_SEEN, environment, unless_set, uv_run_ignored
+from glad_ray.engine.cluster.ray_settings import environment, unless_set, uv_run_ignored
 from glad_ray.engine.cluster.start_errors import check_python_path, start_error
+from glad_ray.engine.on_ray.devices import ALL_SEEN, job_device
 from glad_ray.errors import UserError
 from glad_ray.interrupts import found_again, hangups_ignored
 from glad_ray.paths import expanded
@@ -56,13 +57,6 @@ _JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """what ray job gives its driver"""
 
 
-class _Made:
-    """The connection that `connected` made, of which a process has one at a time."""
-
-    joined: str | None = None
-    """address of a cluster that others started"""
-
-
 @contextlib.contextmanager
 def connected(address: str | None) -> Iterator[str | None]:
     """A connection to the cluster at `address` (`auto`, or host:port), or to a new one on this machine (`local`);
@@ -70,8 +64,8 @@ def connected(address: str | None) -> Iterator[str | None]:
 
     None: the cluster that RAY_ADDRESS names, as a submitted job has it, or the one that `ray start` started on this
     machine, as it does on every machine of a cluster, or else a new one. A connection that this process has already is
-    used and left open; what it yielded is yielded again. On a cluster of others, a terminal that goes away ends
-    nothing. Raises `UserError` if there is no such cluster, or Ray cannot start or join it.
+    used and left open. On a cluster of others, a terminal that goes away ends nothing. Raises `UserError` if there is
+    no such cluster, or Ray cannot start or join it.
     """
     if address is not None:
         check_address(address)
@@ -79,7 +73,7 @@ def connected(address: str | None) -> Iterator[str | None]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(environment(unless_set(_OF_DRIVER)))
         if ray.is_initialized():
-            yield _Made.joined
+            yield None
             return
         found = find_address(address)
         try:
@@ -100,11 +94,7 @@ def connected(address: str | None) -> Iterator[str | None]:
             raise start_error(error, found) from error
         head = str(ray.get_runtime_context().gcs_address)
         stack.enter_context(watching_head(head, end=ray.shutdown))
-        _Made.joined = None if found.local else head
-        try:
-            yield _Made.joined
-        finally:
-            _Made.joined = None
+        yield None if found.local else head
 
 
 def _init(found: Address) -> None:
@@ -174,9 +164,6 @@ def check_resources(
     used = {resources.generator_gpus, *(least_bundle(resources, unit, name).gpus for unit, name in units)}
     gpus = min(used - {0}, default=0)
     if gpus and any(node.get("GPU", 0) >= gpus for node in there):
-        # It imports PyTorch, and a connection is made while that is imported.
-        from glad_ray.engine.on_ray.devices import job_device
-
         result(ray.remote(job_device).options(num_cpus=0, num_gpus=gpus, max_retries=0).remote(resources, gpus))
 
 

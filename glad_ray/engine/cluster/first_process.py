@@ -18,8 +18,6 @@ SAID_AFTER_SECONDS = 15.0
 AT_MOST_SECONDS = 300.0
 _LOOK_SECONDS = 0.5
 _LONGEST = 400
-_answered: tuple[str, str] | None = None
-"""the connection, by machine and job, a process of which has answered"""
 """characters that are told of what Ray says"""
 
 
@@ -62,14 +60,7 @@ class FirstProcess:
 def check_first_process(
     view: View, said_after_seconds: float = SAID_AFTER_SECONDS, at_most_seconds: float = AT_MOST_SECONDS
 ) -> None:
-    """Return once a process of the cluster has answered, at once where one had; raises `UserError` if none does, or Ray
-    says why it cannot.
-    """
-    global _answered
-    context = ray.get_runtime_context()
-    connection = context.get_node_id(), context.get_job_id()
-    if connection == _answered:
-        return
+    """Return once a process of the cluster has answered; raises `UserError` if none does, or Ray says why it cannot."""
     first = FirstProcess("a first process of Ray", view, said_after_seconds, at_most_seconds)
     # It needs no CPU, so it waits for no other work.
     answer: ray.ObjectRef[Any] = ray.remote(_answer).options(num_cpus=0, max_retries=0).remote()
@@ -80,7 +71,6 @@ def check_first_process(
     except RayError as error:
         said = " ".join(str(error).split())[:_LONGEST].rstrip(". ")
         raise UserError(f"Ray could not start a process: {said}: {_why()}.") from error
-    _answered = connection
 
 
 def _answer() -> None:

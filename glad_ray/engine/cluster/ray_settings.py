@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping
 
 from glad_ray.errors import UserError
 
-ALL_SEEN = "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"
-"""a variable of Ray's: if it is 1, Ray does not set CUDA_VISIBLE_DEVICES, and its processes see all GPUs"""
 _UV = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"
 _OF_RAY_ITSELF = "RAY_CLIENT_MODE"
 """which it sets in every process that uses it"""

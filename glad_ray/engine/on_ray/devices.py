@@ -14,13 +14,14 @@ from collections.abc import Iterator
 import ray
 import torch
 
-from glad_ray.engine.cluster.ray_settings import ALL_SEEN
 from glad_ray.errors import UserError
 from glad_ray.gpu_errors import gpu_failed
 from glad_ray.interrupts import exit_soon
 from glad_ray.machine import current_device
 from glad_ray.spec import Resources
 
+ALL_SEEN = "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"
+"""a variable of Ray's: if it is 1, Ray does not set CUDA_VISIBLE_DEVICES, and its processes see all GPUs"""
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 _ended = threading.Event()
