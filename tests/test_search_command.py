@@ -71,7 +71,7 @@ def test_status(searched, capsys):
     assert main(["status", storage]) == 0
     said = capsys.readouterr().out
     assert "search tiny: 4 of 4 trials begun" in said
-    assert "Nobody drives it." in said
+    assert "No driver is running." in said
     assert "1/1 runs" in said, "the winner with its fresh seed"
     assert main(["status", storage, "--json"]) == 0
     document = read_document(capsys.readouterr().out, "search-status")

@@ -80,7 +80,7 @@ def _run_fields(each: RunStatus, trainings_total: int) -> dict[str, Any]:
 def driver_words(seen: Seen | None, at: datetime, kind: str) -> str:
     """Who drives it, at a time, and how it goes on, by the command `kind`, if nobody does any more."""
     if seen is None:
-        return "Nobody drives it."
+        return "No driver is running."
     driver = seen.driver
     who, last = f"process {driver.process} on {driver.host}", f"last sign {_ago(at, driver.renewed)}"
     if seen.alive:

@@ -104,7 +104,7 @@ def test_when_all_is_done(seen):
     assert "3/4 runs  2/2 experts  20/28 evaluation trainings  1 failed" in text
     assert "2 of 2 experts trained" in text
     assert re.search(r"failed\W+\(distill after step \d+\): the ", text)
-    assert "Nobody drives it." in text
+    assert "No driver is running." in text
 
 
 def test_an_estimate_while_it_runs(seen):
