@@ -44,7 +44,7 @@ from glad_ray.storage import Storage
 from tests.engine import tiny
 from tests.recorded import Recorded
 
-plan = tiny.plan("mtt", evaluations=(tiny.EVALUATION,))
+plan = tiny.plan("dc", "mtt", evaluations=(tiny.EVALUATION,))
 run_in_process(plan, Storage.open(sys.argv[1]), device="cpu", view=Recorded())
 print(*sorted({"sympy", "torch._dynamo", "torch._inductor", "torchvision", "kornia", "ray"} & sys.modules.keys()))
 """

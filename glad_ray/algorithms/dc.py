@@ -27,6 +27,7 @@ from glad_ray.randomness import rng_for
 from glad_ray.sgd import SGD
 from glad_ray.spec import DC, Run
 from glad_ray.training import train_epoch
+from glad_ray.vector_jacobian import vector_jacobian
 
 _EPS = 1e-6
 _SECOND_ORDER_IMAGES = 4
@@ -94,7 +95,7 @@ class GradientMatching:
             augmented_grads += torch.autograd.grad(distance, leaf)
             loss += distance.detach()
         in_order = upload(order.argsort(), self.device)
-        (image_grads,) = torch.autograd.grad(augmented, synthetic, torch.cat(augmented_grads)[in_order])
+        (image_grads,) = vector_jacobian(augmented, torch.cat(augmented_grads)[in_order], (synthetic,))
         return Match(loss=loss, image_grads=image_grads)
 
     def _distances(

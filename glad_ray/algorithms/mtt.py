@@ -36,6 +36,7 @@ from glad_ray.randomness import rng_for
 from glad_ray.spec import MTT, Run
 from glad_ray.training import Targets
 from glad_ray.trajectories import Trajectories, class_probabilities
+from glad_ray.vector_jacobian import vector_jacobian
 
 GRAPH_BYTES = 2**30
 """memory for graphs of student steps that are kept until the way back"""
@@ -114,7 +115,7 @@ def trajectory_gradient(
         step = steps[number]
         theta, leaf, g = graphs.pop() if number < kept else graph(thetas[number], step, taught[number])
         inputs = (leaf, theta) if gradient == "exact" else (leaf,)
-        image_grad, *theta_grad = torch.autograd.grad(g, inputs, adjoint)
+        image_grad, *theta_grad = vector_jacobian(g, adjoint, inputs)
         image_grads.index_add_(0, step.images, image_grad, alpha=-rate)
         step_size_grad -= g.detach() @ adjoint
         if theta_grad:

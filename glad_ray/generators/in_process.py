@@ -20,6 +20,7 @@ from glad_ray.generators.base import WEIGHTS, DifferentiableGenerator, ForetoldM
 from glad_ray.machine import SavedBytes, fp32_precision
 from glad_ray.spec.generators import Init, images_at_once
 from glad_ray.spec.precision import FP32Precision
+from glad_ray.vector_jacobian import vector_jacobian
 
 _TRANSIENT = 1.25
 """memory of a pullback beyond what its graph keeps, for gradients under way"""
@@ -185,9 +186,7 @@ def _gradients(images: Tensor, leaves: Latents, image_grads: Tensor) -> Latents:
     """Of sum(images * image_grads), computed at a scale that half precision can hold: a power of two changes no bit."""
     largest = image_grads.abs().max().clamp(min=torch.finfo(image_grads.dtype).tiny)
     scale = torch.exp2(-torch.floor(torch.log2(largest)))
-    grads = torch.autograd.grad(
-        images, tuple(leaves.values()), image_grads * scale, allow_unused=True, materialize_grads=True
-    )
+    grads = vector_jacobian(images, image_grads * scale, tuple(leaves.values()), unused_as_zero=True)
     return {kind: grad / scale for kind, grad in zip(leaves, grads, strict=True)}
 
 

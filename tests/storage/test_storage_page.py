@@ -71,6 +71,7 @@ def test_every_file_of_a_sweep_search_or_evaluation_is_listed_and_every_one_list
     (made, *_) = (tmp_path / "results").rglob("synthetic_set.safetensors")
     words = ["evaluate", str(made), "--storage", str(tmp_path / "scored"), "--network", "alexnet", "--repeats", "1"]
     assert main([*words, "--epochs", "1", "--set", "evaluation.test_images=20", "--device", "cpu"]) == 0
+    assert main(["report", str(tmp_path / "results"), str(tmp_path / "search")]) == 0
     training = training_of()
     words = ["generator", "train", "--dataset", training.dataset, "--resolution", "16", "--in-process"]
     words += ["--storage", str(tmp_path / "generators"), "--device", "cpu", *assignments(training)]
