@@ -20,7 +20,7 @@ def vector_jacobian(
     if machine.few_operations_are_fast(outputs.device):
         along = direction
     else:
-        # The same bits; and where PyTorch is given a direction, it imports SymPy: a second of CPU time for each process.
+        # The same bits; where PyTorch is given a direction it imports SymPy, a second of CPU time for each process.
         outputs = (outputs * direction.detach()).sum()
     gradients: tuple[Tensor, ...] = torch.autograd.grad(
         outputs, tuple(inputs), along, allow_unused=unused_as_zero, materialize_grads=unused_as_zero
