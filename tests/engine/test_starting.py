@@ -22,8 +22,10 @@ from tests.telling import told_by
 pytestmark = [pytest.mark.cluster, pytest.mark.full]
 ROOT = Path(__file__).parents[2]
 TOKEN = "0123456789abcdef" * 4
+# Where gRPC can be imported, Ray starts its client server too, by a line for the shell with a path that is not quoted.
 START = """
 import sys
+sys.modules["grpc"] = None
 from ray.scripts.scripts import main
 sys.argv = ["ray", "start", "--head", "--block", "--port=0", "--num-cpus=1", "--object-store-memory=100000000",
             "--include-dashboard=false", "--disable-usage-stats"]

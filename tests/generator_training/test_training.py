@@ -324,7 +324,7 @@ def test_a_task_on_ray_makes_the_same_generator(trained, ray_session, storage, v
     again = task(hours=None)
     assert again.sha256 == card.sha256
     assert {event.stage for event in view.of(GeneratorAdvanced)} == set(STAGES)
-    assert len(view.of(GeneratorScored)) == 4
+    assert len(view.of(GeneratorScored)) == 5
     with pytest.raises(UserError, match="ask for no more with --cpus and --gpus"):
         train_generator_on_ray(training, storage, share=Bundle(1.0, 1.0, 0.0), address=None, hours=None, view=view)
 
