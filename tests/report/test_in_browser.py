@@ -9,7 +9,7 @@ import pytest
 from glad_ray.report import write_report
 from glad_ray.spec import DC
 from glad_ray.storage import Storage
-from tests.report.browser import browser, find_browser
+from tests.browser import browser, find_browser
 from tests.report.kept_sets import write_kept_sets
 from tests.report.sample import BASE, EVALUATION, small_sweep, write_run, write_sweep
 
@@ -34,14 +34,14 @@ def page(tmp_path_factory):
     with browser(path) as tab:
         tab.run_id = run.run_id
         tab.url = f"file://{storage.local_path(Storage.REPORT)}"
-        tab.open(tab.url)
+        tab.go(tab.url)
         yield tab
 
 
 @pytest.fixture(autouse=True)
 def _nothing_asked_and_nothing_wrong(page):
     yield
-    assert set(page.requests) == {page.url}
+    assert set(page.asked_for) == {page.url}
     assert page.errors == []
 
 
@@ -123,9 +123,9 @@ def test_a_run_has_a_view_with_a_slider_for_the_keyboard(page):
     assert page.run(shown) == ["60 of 60"]
     assert page.run(f"{run}.querySelector('figure[data-picture] img').naturalWidth") > 0, "borrowed"
     page.run(f"{run}.querySelector('.steps input').focus()")
-    page.key("ArrowLeft", 37)
+    page.press("ArrowLeft", 37)
     assert page.run(shown) == ["40 of 60"]
-    page.key("Home", 36)
+    page.press("Home", 36)
     assert page.run(shown) == ["20 of 60"]
     assert page.run(f"{run}.querySelector('.steps input').getAttribute('aria-valuetext')") == "20 of 60"
     page.run("location.hash = 'runs'; new Promise((done) => setTimeout(done, 200))")
@@ -142,8 +142,8 @@ def test_every_control_has_a_name(page):
 
 
 def test_on_paper_there_are_no_controls(page):
-    page.media(media="print")
+    page.medium("print")
     tools = "getComputedStyle(document.querySelector('.tools')).display"
     assert page.run(tools) == "none"
-    page.media()
+    page.medium("")
     assert page.run(tools) == "flex"

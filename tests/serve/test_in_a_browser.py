@@ -8,7 +8,7 @@ import pytest
 
 from glad_ray.serve import app, watch
 from glad_ray.storage import Storage
-from tests.serve.browser import browser, find_browser
+from tests.browser import browser, find_browser
 from tests.serve.serving import serving
 
 pytestmark = [

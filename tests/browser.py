@@ -49,8 +49,9 @@ class Page:
 
     @property
     def asked_for(self):
-        """Addresses of all requests."""
-        return [event["request"]["url"] for event in self.events["Network.requestWillBeSent"]]
+        """Addresses of all requests; what stands in the page itself is none."""
+        addresses = [event["request"]["url"] for event in self.events["Network.requestWillBeSent"]]
+        return [each for each in addresses if not each.startswith("data:")]
 
     def go(self, url):
         """Open an address and wait until it is shown."""
@@ -64,13 +65,19 @@ class Page:
 
     def run(self, script):
         """The value of an expression on the page."""
-        answer = self._ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        answer = self._ask(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True, userGesture=True
+        )
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
     def colours(self, scheme):
         """Prefer light or dark."""
         self._ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def medium(self, name):
+        """Be shown on `print`, or on the screen: an empty name."""
+        self._ask("Emulation.setEmulatedMedia", media=name)
 
     def scripts(self, allowed):
         """Whether pages that are opened next may run scripts."""
@@ -84,10 +91,10 @@ class Page:
         data = self._ask("Page.captureScreenshot", captureBeyondViewport=height is None)["data"]
         Path(path).write_bytes(base64.b64decode(data))
 
-    def press(self, key):
-        """A key."""
+    def press(self, key, number=0):
+        """A key; those that move something are known by a number."""
         for kind in ("keyDown", "keyUp"):
-            self._ask("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+            self._ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=number)
 
     def until(self, there, seconds=_PATIENCE_SECONDS):
         """Wait for something."""
