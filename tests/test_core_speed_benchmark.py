@@ -52,15 +52,44 @@ def ratio(cell):
     return found
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("candidate", ["ours", "layers"])
+@pytest.mark.parametrize("piece", PIECES)
+def test_every_piece_makes_one_unit_after_another(piece, candidate, monkeypatch):
+    import core_pieces
+
+    monkeypatch.setattr(core_pieces, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
+    made = []
+
+    def after_unit():
+        made.append(piece)
+        if len(made) == 2:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        core_pieces.work(piece, candidate, None, quick=True)(after_unit)
+
+
+class EnoughError(BaseException):
+    """Ends a piece that would go on."""
+
+
+def test_all_pieces_are_measured():
+    import core_pieces
+
+    assert [*core_pieces.pieces(core_pieces.Setting(torch.device("cpu"), quick=True))] == PIECES == [*core_pieces.SHARES]
+
+
 @pytest.mark.cluster
 @pytest.mark.full
-def test_all_pieces(command, tmp_path, capsys):
-    page = tmp_path / "performance.md"
-    assert command("--quick", "--page", page) == 0
+def test_the_page(command, tmp_path, capsys):
+    page, some = tmp_path / "performance.md", ["DM", "ConvNet"]
+    assert command("--quick", "--only", *some, "--page", page) == 0
     text = page.read_text()
     assert capsys.readouterr().out == f"{text}\n"
     rows = rows_of(text)
-    assert [row["piece"] for row in rows] == PIECES
+    assert [row["piece"] for row in rows] == some
     for row in rows:
         assert re.fullmatch(r"\S+ \(\S+\)", row["ours"])
         assert ratio(row["ours / layers"]) > 0
