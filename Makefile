@@ -32,7 +32,7 @@ demo: $(READY)
 # one in the package was: other numbers of threads add in another order.
 prior: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/glad-ray generator train --dataset fashion-mnist --storage runs/prior --in-process \
-		--device cpu --set adversarial_steps=$(PRIOR_STEPS) --set autoencoder_weight=2
+		--device cpu --set adversarial_steps=$(PRIOR_STEPS) --set autoencoder_weight=2 --set guidance_weight=1
 	cp runs/prior/generators/*/generator.json runs/prior/generators/*/generator.safetensors \
 		runs/prior/generators/*/card.json $(PRIOR)
 
