@@ -11,8 +11,10 @@ module_path.arrange_at_import()
 
 from glad_ray.spec import (  # noqa: E402
     CMAES,
+    DATM,
     DC,
     DM,
+    FTD,
     GP,
     MTT,
     TPE,
@@ -23,6 +25,7 @@ from glad_ray.spec import (  # noqa: E402
     DiffusersAutoencoder,
     Evaluation,
     Experts,
+    Flatness,
     FloatRange,
     Grid,
     Halving,
@@ -94,8 +97,10 @@ def main() -> None:
 
 __all__ = [
     "CMAES",
+    "DATM",
     "DC",
     "DM",
+    "FTD",
     "GP",
     "MTT",
     "TPE",
@@ -106,6 +111,7 @@ __all__ = [
     "DiffusersAutoencoder",
     "Evaluation",
     "Experts",
+    "Flatness",
     "FloatRange",
     "Grid",
     "Halving",

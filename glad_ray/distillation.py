@@ -18,7 +18,7 @@ from torch import Tensor
 from glad_ray.algorithms import SOFT_LABELS, Algorithm, Match, build_algorithm
 from glad_ray.checkpoints import DistillationState, newest_checkpoint, save_checkpoint
 from glad_ray.coresets import choose_images
-from glad_ray.data import Dataset, real_images
+from glad_ray.data import Dataset
 from glad_ray.errors import RunError, StoppedError
 from glad_ray.generators import Generator as ImagePrior
 from glad_ray.generators import GeneratorSpace, Latents, PixelSpace, Space
@@ -35,6 +35,7 @@ from glad_ray.results import (
     write_losses,
 )
 from glad_ray.spec import Matching, Run
+from glad_ray.starting_images import starting_images
 from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet
 from glad_ray.trajectories import Trajectories
@@ -66,19 +67,25 @@ class Inputs:
         return torch.arange(len(self.dataset.class_names)).repeat_interleave(self.run.images_per_class)
 
 
-def build_space(run: Run, dataset: Dataset, generator: ImagePrior | None, device: torch.device) -> Space:
-    """The space a run optimises in; `generator` is its prior, here or behind a handle."""
+def build_space(
+    run: Run,
+    dataset: Dataset,
+    generator: ImagePrior | None,
+    device: torch.device,
+    trajectories: Trajectories | None = None,
+) -> Space:
+    """The space a run optimises in; `generator` is its prior, here or behind a handle, and `trajectories` are those of
+    its experts, if it has some.
+    """
     assert run.init is not None, "filled in by the record"
-
-    def real(labels: Tensor, rng: torch.Generator) -> Tensor:
-        return real_images(dataset, labels, rng)
-
+    real = starting_images(run, dataset, trajectories, device)
+    init = "real" if run.init == "correct" else run.init
     if generator is None or run.generator is None:
-        return PixelSpace(dataset.train_images.shape[1:], run.init, real, device)
+        return PixelSpace(dataset.train_images.shape[1:], init, real, device)
     return GeneratorSpace(
         generator,
         run.space,
-        init=run.init,
+        init=init,
         mean=dataset.mean,
         std=dataset.std,
         whitening=dataset.whitening,
@@ -236,11 +243,11 @@ def _step(
     rates = settings.learning_rates.model_dump()
     match = algorithm.match(space.decode(state.latents), labels, state.step, state.step_size)
     grads = space.pullback(state.latents, match.image_grads)
-    loss, step_size_grad = _finite(match, grads, state.step)
-    for name, grad in grads.items():
+    loss, step_size_grad, moves = _finite(match, grads, state.step)
+    for name, grad in grads.items() if moves else ():
         state.momenta[name].mul_(_MOMENTUM).add_(grad)
         state.latents[name].sub_(state.momenta[name], alpha=rates[name])
-    if (learned := settings.learned_step_size) is not None:
+    if moves and (learned := settings.learned_step_size) is not None:
         state.step_size_momentum.mul_(_MOMENTUM).add_(step_size_grad)
         state.step_size.sub_(state.step_size_momentum, alpha=learned.lr).clamp_(min=MIN_STEP_SIZE)
     state.step += 1
@@ -248,20 +255,22 @@ def _step(
     return loss
 
 
-def _finite(match: Match, grads: Latents, step: int) -> tuple[float, float]:
-    """The loss and the gradient of the step size (0 if there is none), read at once with whether all gradients are
-    finite; raises `RunError` with the first quantity that is not.
+def _finite(match: Match, grads: Latents, step: int) -> tuple[float, float, bool]:
+    """The loss, the gradient of the step size (0 if there is none) and whether the step moves anything, read at once
+    with whether all gradients are finite; raises `RunError` with the first quantity that is not.
     """
     step_size_grad = torch.zeros_like(match.loss) if match.step_size_grad is None else match.step_size_grad
     numbers = {"loss": match.loss, "gradient of the step size": step_size_grad}
     # A sum over 0 * x is 0 where all of x are finite, else not a number.
     numbers |= {f"gradient of {name}": (grad * 0).sum().to(match.loss) for name, grad in grads.items()}
+    if match.moves is not None:
+        numbers["choice to move"] = match.moves.to(match.loss)
     # The one wait for the device in a step.
     read = dict(zip(numbers, torch.stack(list(numbers.values())).tolist(), strict=True))
     for quantity, value in read.items():
         if not math.isfinite(value):
             raise RunError(f"the {quantity} is not finite at step {step}: lower the learning rates of the run")
-    return read["loss"], read["gradient of the step size"]
+    return read["loss"], read["gradient of the step size"], bool(read.get("choice to move", True))
 
 
 def _save_set(inputs: Inputs, state: DistillationState, storage: Storage) -> None:

@@ -13,9 +13,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from glad_ray.augment import apply_drawn, draw
+from glad_ray.flat_minima import set_flat_gradients
 from glad_ray.machine import upload
 from glad_ray.networks import batch_sizes
 from glad_ray.sgd import SGD
+from glad_ray.spec.experts import Flatness
 
 Images = Callable[[Int64[Tensor, " b"]], Float[Tensor, "b c h w"]]
 """Normalised images, on the device of the labels, by their indices, which are on the CPU."""
@@ -54,16 +56,17 @@ def train_epoch_together(
     batch_size: int,
     augmentation: str,
     rngs: Sequence[torch.Generator],
+    flat: Flatness | None = None,
 ) -> list[float]:
     """The same for the networks of an `Ensemble`, with the mean loss of each: a batch is a mini-batch for every one of
-    them, each drawn from an `rngs` of its own.
+    them, each drawn from an `rngs` of its own. With `flat` every step leads towards flat minima, by two passes.
     """
     network.train()
     total = torch.zeros(len(rngs), device=labels.device)
     first = torch.zeros(len(rngs), dtype=torch.int64, device="cpu")
     sizes = batch_sizes(network, lambda: images(first), len(labels), batch_size)
     for batches in zip(*(draw_epoch(len(labels), sizes, augmentation, rng) for rng in rngs), strict=True):
-        losses = train_batch(network, optimiser, images, labels, batches)
+        losses = train_batch(network, optimiser, images, labels, batches, flat)
         total = total + losses * len(batches[0].index)
     # The one wait for the device in an epoch.
     losses_of_all: list[float] = (total / len(labels)).tolist()
@@ -93,10 +96,15 @@ def draw_epoch(images: int, sizes: Sequence[int], augmentation: str, rng: torch.
 
 
 def train_batch(
-    network: nn.Module, optimiser: SGD, images: Images, labels: Targets, batches: Sequence[Batch]
+    network: nn.Module,
+    optimiser: SGD,
+    images: Images,
+    labels: Targets,
+    batches: Sequence[Batch],
+    flat: Flatness | None = None,
 ) -> Float[Tensor, " e"]:
     """A step along the gradients of a mini-batch for each network of an `Ensemble`, or for a network alone; returns the
-    losses, on the device.
+    losses, on the device: before the step, and with `flat` those of the first pass.
 
     Everything that is random stands in `batches`, so that a CUDA graph can be made of it: what is computed follows from
     their tensors, whose values Python never sees.
@@ -108,12 +116,21 @@ def train_batch(
         for part, batch in zip(parts, batches, strict=True)
     ])  # fmt: skip
     masks = batches[0].masks
-    logits = network(inputs) if masks is None else network(inputs, masks)
-    losses = [F.cross_entropy(each, truth) for each, truth in zip(_split(logits, len(batches)), truths, strict=True)]
-    optimiser.zero_grad()
-    sum(losses[1:], losses[0]).backward()
+
+    def gradients() -> Tensor:
+        logits = network(inputs) if masks is None else network(inputs, masks)
+        of_each = zip(_split(logits, len(batches)), truths, strict=True)
+        losses = [F.cross_entropy(outputs, truth) for outputs, truth in of_each]
+        optimiser.zero_grad()
+        sum(losses[1:], losses[0]).backward()
+        return _joined([loss.detach().view(1) for loss in losses])
+
+    losses = gradients()
+    if flat is not None:
+        parameters = list(network.parameters())
+        set_flat_gradients(parameters, len(batches), gradients, **flat.model_dump())
     optimiser.step()
-    return _joined([loss.detach().view(1) for loss in losses])
+    return losses
 
 
 # A single part is the whole, and not copied, not as a gradient either.

@@ -34,11 +34,20 @@ class Trajectories(Protocol):
 def class_probabilities(trajectories: Trajectories, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
     """Mean softmax output of all experts, as they are after their last epoch, on normalised images."""
     total: Tensor | None = None
-    for network in _trained(trajectories, images):
+    for network in trained_networks(trajectories, images):
         outputs = torch.cat([network(chunk).softmax(1) for chunk in images.split(_IMAGES_AT_ONCE)])
         total = outputs if total is None else total + outputs
     assert total is not None, "an expert set has experts"
     return total / trajectories.expert_set.experts.count
+
+
+@torch.no_grad()
+def expert_logits(trajectories: Trajectories, images: Float[Tensor, "n c h w"]) -> list[Float[Tensor, "n k"]]:
+    """What each expert says of normalised images after its last epoch."""
+    return [
+        torch.cat([network(chunk) for chunk in images.split(_IMAGES_AT_ONCE)])
+        for network in trained_networks(trajectories, images)
+    ]
 
 
 @torch.no_grad()
@@ -47,13 +56,13 @@ def features(trajectories: Trajectories, images: Float[Tensor, "n c h w"]) -> Fl
     return torch.cat(
         [
             torch.cat([network.embed(chunk) for chunk in images.split(_IMAGES_AT_ONCE)])
-            for network in _trained(trajectories, images)
+            for network in trained_networks(trajectories, images)
         ],
         dim=1,
     )
 
 
-def _trained(trajectories: Trajectories, images: Float[Tensor, "n c h w"]) -> Iterator[Classifier]:
+def trained_networks(trajectories: Trajectories, images: Float[Tensor, "n c h w"]) -> Iterator[Classifier]:
     """The experts after their last epoch, in evaluation mode, in the images' precision and on their device."""
     expert_set = trajectories.expert_set
     network = build_network(

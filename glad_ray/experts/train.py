@@ -99,6 +99,7 @@ def _epochs(
             batch_size=settings.batch_size,
             augmentation=settings.augmentation,
             rngs=[rng_for(identity, "expert epoch", index, epoch) for index in indices],
+            flat=settings.flat,
         )
         for index, loss in zip(indices, losses, strict=True):
             if not math.isfinite(loss):

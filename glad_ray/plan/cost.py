@@ -76,7 +76,8 @@ def expert_flops(expert_set: ExpertSet) -> float:
     """Operations of training every expert of a set."""
     facts, experts = dataset_facts(expert_set.dataset), expert_set.experts
     images = facts.train_images - facts.classes * expert_set.held_out
-    of_image = TRAINING * network_multiply_adds(expert_set.network, facts, expert_set.resolution)
+    passes = 1 if experts.flat is None else 2
+    of_image = passes * TRAINING * network_multiply_adds(expert_set.network, facts, expert_set.resolution)
     of_image += whitening_multiply_adds(expert_set.whitening, facts, expert_set.resolution)
     return 2.0 * of_image * images * experts.last_epoch * experts.count
 

@@ -3,13 +3,16 @@
 from glad_ray.spec.algorithms import REAL_BATCH_BYTES, Algorithm, AlgorithmSettings, LearningRates, Matching
 from glad_ray.spec.algorithms.baselines import Herding, KMeans, RandomReal, WholeDataset
 from glad_ray.spec.algorithms.custom import CustomAlgorithm
+from glad_ray.spec.algorithms.datm import DATM
 from glad_ray.spec.algorithms.dc import DC
 from glad_ray.spec.algorithms.dm import DM
+from glad_ray.spec.algorithms.ftd import FTD
 from glad_ray.spec.algorithms.mtt import MTT
+from glad_ray.spec.algorithms.trajectories import MatchingTrajectories
 from glad_ray.spec.augmentation import DSA
 from glad_ray.spec.baselines import baselines
 from glad_ray.spec.datasets import DATASETS, DatasetFacts, NamedDataset, dataset_facts
-from glad_ray.spec.experts import Experts, ExpertSet
+from glad_ray.spec.experts import Experts, ExpertSet, Flatness
 from glad_ray.spec.generators import (
     CustomGenerator,
     DiffusersAutoencoder,
@@ -42,9 +45,11 @@ from glad_ray.spec.sweep import Evaluation, Labels, Looks, Selection, Sweep, gri
 __all__ = [
     "CMAES",
     "DATASETS",
+    "DATM",
     "DC",
     "DM",
     "DSA",
+    "FTD",
     "GP",
     "MTT",
     "REAL_BATCH_BYTES",
@@ -60,6 +65,7 @@ __all__ = [
     "Evaluation",
     "ExpertSet",
     "Experts",
+    "Flatness",
     "FloatRange",
     "GeneratorRecord",
     "Grid",
@@ -73,6 +79,7 @@ __all__ = [
     "LearningRates",
     "Looks",
     "Matching",
+    "MatchingTrajectories",
     "Median",
     "NamedDataset",
     "Network",

@@ -17,6 +17,20 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
+class Flatness(Record):
+    """Training towards flat minima, of two passes a step (FTD): the gradient is taken where the loss nearby is high.
+
+    That gradient is GSAM's (Zhuang et al., 2022) at the point of adaptive SAM (Kwon et al., 2021).
+    """
+
+    rho: Positive = 0.01
+    """how far away the second gradient is taken; with `adaptive` in units of the parameters' sizes"""
+    alpha: float = Field(default=0.3, ge=0)
+    """share of the first gradient's part across the second one that is taken away"""
+    adaptive: bool = True
+    """every parameter is moved in proportion to its size"""
+
+
 class Experts(Record):
     """Networks trained on the real data, whose parameters after every epoch are the trajectories MTT matches."""
 
@@ -36,6 +50,8 @@ class Experts(Record):
     """DSA operations, drawn per sample; empty: none"""
     norm: Literal["instancenorm", "batchnorm"] | None = None
     """normalisation layer of the experts where it is not the backbone's; their parameters are the same"""
+    flat: Flatness | None = None
+    """train towards flat minima, as FTD does, which takes two passes a step; None: plain SGD"""
     keep_until: Count | None = None
     """last epoch whose parameters are kept, as far as the segments of MTT reach; None: all epochs are kept"""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -54,7 +70,7 @@ class Experts(Record):
         return self
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:
-        return self._at_default("keep_until", "dtype", "precision")
+        return self._at_default("flat", "keep_until", "dtype", "precision")
 
     def _decisive(self, content: dict[str, Any]) -> dict[str, Any]:
         # Only how much is stored.
@@ -110,7 +126,8 @@ class ExpertSet(Stored):
     @property
     def label(self) -> str:
         """One line for people."""
-        experts = f"{self.experts.count} expert" + ("s" if self.experts.count > 1 else "")
+        flat = "" if self.experts.flat is None else " flat"
+        experts = f"{self.experts.count}{flat} expert" + ("s" if self.experts.count > 1 else "")
         until = None if self.experts.keep_until is None else f"kept until {self.experts.keep_until}"
         stored = None if self.experts.dtype == "float32" else self.experts.dtype
         kept = ", ".join(filter(None, (until, stored)))

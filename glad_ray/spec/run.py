@@ -41,7 +41,7 @@ class Run(Stored):
     """how images are whitened before networks see them: none (they are normalised per channel), or zca as in the code
     of MTT, up to 3 x 64 x 64"""
     algorithm: Algorithm
-    """DC, DM or MTT with its hyper-parameters; or a baseline: RandomReal, Herding, KMeans, WholeDataset"""
+    """DC, DM, MTT, FTD or DATM with its hyper-parameters; or a baseline: RandomReal, Herding, KMeans, WholeDataset"""
     space: str = "pixel"
     """what is optimised: pixel, or a latent space of the generator: of StyleGAN w+ or f<n> (input of synthesis layer n
     and the style codes from n on)"""
@@ -57,9 +57,10 @@ class Run(Stored):
     seed: int = Field(default=0, ge=0)
     """from which, with all else, the run's id and its draws follow"""
     init: Init | None = None
-    """pixel space: real (default) or noise; StyleGAN: sampled (a code per image, default), average (the class's mean
-    code) or gaussian (F drawn with the sampled one's mean and deviation); autoencoder: real (encoded images, default)
-    or gaussian (F drawn with their mean and deviation)"""
+    """pixel space: real (default), noise, or correct (real images that the run's experts classify correctly, as many as
+    there are; DATM's default); StyleGAN: sampled (a code per image, default), average (the class's mean
+    code) or gaussian (F drawn with the sampled one's mean and deviation); autoencoder: real (encoded images, default),
+    correct or gaussian (F drawn with their mean and deviation)"""
     backbone: BackboneByName = Network()
     """the network that distils"""
     augmentation: Augmentation = DSA
@@ -89,8 +90,8 @@ class Run(Stored):
         else:
             self._check_latents()
         if self.init is None:
-            inits = _PIXEL_INITS if self.generator is None else self.generator.inits
-            self._fill_in("init", inits[0])
+            usual = (_PIXEL_INITS if self.generator is None else self.generator.inits)[0]
+            self._fill_in("init", self.algorithm.start_from_real if usual == "real" else usual)
         if self.resolution is None:
             self._fill_in("resolution", self.generator.resolution if self.generator else self.facts.resolution)
         check_whitening(self.whitening, self.facts.channels, self.pixels)
@@ -98,7 +99,11 @@ class Run(Stored):
             raise UserError(f"Baseline {self.algorithm.name} is real images: use space='pixel' and init='real' with it")
         if self.algorithm.whole_dataset and self.images_per_class != 1:
             raise UserError("The whole dataset has no images_per_class to set: leave it out with WholeDataset()")
-        if self.expert_set is not None and (self.soft_labels or not self.distils):
+        if self.init == "correct" and self.expert_set is None:
+            raise UserError(
+                f"Init correct asks the run's experts about images, and {self.algorithm.name} has none: use real."
+            )
+        if self.expert_set is not None and (self.soft_labels or not self.distils or self.init == "correct"):
             check_judges(self.expert_set)
         return self
 
@@ -109,7 +114,11 @@ class Run(Stored):
         return unsaid | known | set(super()._unsaid(identity=identity))
 
     def _decisive(self, content: dict[str, Any]) -> dict[str, Any]:
-        return content | {"checkpoint_every": Run.model_fields["checkpoint_every"].default}
+        decisive = content | {"checkpoint_every": Run.model_fields["checkpoint_every"].default}
+        if self.init == "correct" and (experts := self.algorithm.experts_needed):
+            # Which images those are decides the last epoch, which else may not count.
+            decisive["init"] = f"correct after {experts.epochs} epochs"
+        return decisive
 
     def _fill_in(self, field: str, value: Any) -> None:
         """Of a field that is left open, be it by None: a changed copy implies it anew."""
@@ -121,8 +130,10 @@ class Run(Stored):
             raise UserError("Pixel space takes no generator: leave generator out, or name a space of it")
         if self.learn_generator or self.generator_classes:
             raise UserError("Pixel space has no generator: leave learn_generator and generator_classes out")
-        if self.init not in (None, *_PIXEL_INITS):
-            raise UserError(f"Init {self.init!r} is for latents: in pixel space use {' or '.join(_PIXEL_INITS)}")
+        if self.init not in (None, "correct", *_PIXEL_INITS):
+            raise UserError(
+                f"Init {self.init!r} is for latents: in pixel space use {', '.join(_PIXEL_INITS)} or correct"
+            )
 
     def _check_latents(self) -> None:
         generator, facts = self.generator, self.facts
@@ -142,7 +153,7 @@ class Run(Stored):
             raise UserError(
                 f"The generator has no layer {self.space}: it has {', '.join(('pixel', *generator.spaces))}"
             )
-        if self.init not in (None, *generator.inits):
+        if self.init not in (None, *generator.inits, *(("correct",) if "real" in generator.inits else ())):
             raise UserError(f"Init {self.init!r} is not one of {self.space}: use {', '.join(generator.inits)}")
         if self.init == "gaussian" and "f" not in generator.latent_shapes(self.space):
             raise UserError(f"Init gaussian draws a feature map, which {self.space} has not: use another.")

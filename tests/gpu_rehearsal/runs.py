@@ -74,8 +74,5 @@ def distil(run, dataset, experts, storage, on_progress=lambda progress: None, *,
     prior = run.generator and build_generator(
         run.generator, device=gpu, keep_graph=keep_graph, learn=run.learn_generator
     )
-    distill(
-        Inputs(run, build_space(run, dataset, prior, gpu), dataset, experts if run.expert_set else None, gpu),
-        storage,
-        on_progress,
-    )
+    experts = experts if run.expert_set else None
+    distill(Inputs(run, build_space(run, dataset, prior, gpu, experts), dataset, experts, gpu), storage, on_progress)
