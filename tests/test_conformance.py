@@ -10,11 +10,14 @@ from glad_ray.generators import build_generator
 from glad_ray.randomness import rng_for
 from glad_ray.results import read_losses
 from glad_ray.spec import (
+    DATM,
     DC,
     DM,
+    FTD,
     MTT,
     CustomAlgorithm,
     Experts,
+    Flatness,
     Herding,
     KMeans,
     Network,
@@ -37,6 +40,19 @@ ALGORITHMS = {
     "mtt": MTT(iterations=4, synthetic_steps=2, expert_epochs=1, batch_size=6, experts=EXPERTS),
     "mtt-soft": MTT(iterations=4, synthetic_steps=2, expert_epochs=1, labels="soft", experts=EXPERTS),
     "mtt-exact": MTT(iterations=4, synthetic_steps=2, expert_epochs=1, gradient="exact", experts=EXPERTS),
+    "ftd": FTD(iterations=4, synthetic_steps=2, expert_epochs=1, experts=EXPERTS.replace(flat=Flatness())),
+    "datm": DATM(
+        iterations=4,
+        synthetic_steps=3,
+        expert_epochs=1,
+        batch_size=4,
+        rest_first=True,
+        first_max_start_epoch=1,
+        max_start_epoch=2,
+        growth_iterations=2,
+        threshold=1e6,
+        experts=EXPERTS,
+    ),
     "own": CustomAlgorithm(name="tests.own_algorithms:Drifting", iterations=4, real_batch_size=4),
 }
 SPACES = {
@@ -54,7 +70,8 @@ SPACES = {
 }
 # The quick suite has every algorithm in three kinds of space, its other forms in one, and one algorithm in every space.
 QUICK_SPACES, QUICK_ALGORITHM = ("pixel-real", "f2-gaussian", "own"), "dm"
-OTHER_FORMS = ("dc-loops", "mtt-soft", "mtt-exact")
+OTHER_FORMS = ("dc-loops", "mtt-soft", "mtt-exact", "ftd")
+LEARNS_STEP_SIZE, HAS_SOFT_LABELS = ("mtt", "mtt-soft", "mtt-exact", "ftd", "datm"), ("mtt-soft", "datm")
 
 
 def quick(algorithm, space):
@@ -103,7 +120,7 @@ def trajectories(sample, tmp_path_factory):
 
 def _distill(run, sample, trajectories, storage, on_progress=lambda progress: None):
     generator = build_generator(run.generator, learn=run.learn_generator) if run.generator else None
-    space = build_space(run, sample, generator, torch.device("cpu"))
+    space = build_space(run, sample, generator, torch.device("cpu"), trajectories)
     distill(Inputs(run, space, sample, trajectories, torch.device("cpu")), storage, on_progress)
     path = storage.synthetic_set_path(run.run_id)
     return SyntheticSet.from_bytes(storage.read_bytes(path), path), space
@@ -117,8 +134,8 @@ def test_run(algorithm, space, sample, trajectories, storage, tmp_path):
     assert synthetic.images.shape == (10, 1, 32, 32)
     assert torch.isfinite(synthetic.images).all()
     assert synthetic.labels.tolist() == list(range(10))
-    assert (synthetic.step_size is not None) == algorithm.startswith("mtt")
-    assert (synthetic.soft_labels is not None) == (algorithm == "mtt-soft")
+    assert (synthetic.step_size is not None) == (algorithm in LEARNS_STEP_SIZE)
+    assert (synthetic.soft_labels is not None) == (algorithm in HAS_SOFT_LABELS)
     assert storage.exists(storage.images_path(run.run_id))
     assert len(read_losses(storage, run.run_id).losses) == run.steps
     assert all(storage.exists(storage.set_path(run.run_id, step)) for step in run.snapshot_steps)

@@ -162,10 +162,10 @@ def check_judges(expert_set: ExpertSet) -> None:
     if expert_set.network.norm == "batchnorm":
         raise UserError(
             "Trajectories keep parameters and not the statistics of batch norm, so that such experts can give neither "
-            "soft labels nor features: use another norm, or hard labels and features=None."
+            "soft labels nor features: use another norm, or hard labels, features=None and init=real."
         )
     if expert_set.experts.keep_until is not None:
         raise UserError(
-            "Soft labels and features are those of experts after their last epoch, which keep_until leaves out: leave "
-            "keep_until out, or use hard labels and features=None."
+            "Soft labels, features and init correct are of experts after their last epoch, which keep_until leaves "
+            "out: leave keep_until out, or use hard labels, features=None and init=real."
         )

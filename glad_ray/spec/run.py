@@ -131,9 +131,8 @@ class Run(Stored):
         if self.learn_generator or self.generator_classes:
             raise UserError("Pixel space has no generator: leave learn_generator and generator_classes out")
         if self.init not in (None, "correct", *_PIXEL_INITS):
-            raise UserError(
-                f"Init {self.init!r} is for latents: in pixel space use {', '.join(_PIXEL_INITS)} or correct"
-            )
+            *others, last = (*self.real_inits, "noise")
+            raise UserError(f"Init {self.init!r} is for latents: in pixel space use {', '.join(others)} or {last}")
 
     def _check_latents(self) -> None:
         generator, facts = self.generator, self.facts
@@ -276,6 +275,11 @@ class Run(Stored):
             experts=experts,
             held_as=self.held_as,
         )
+
+    @property
+    def real_inits(self) -> tuple[Init, ...]:
+        """The ways to start from real images, in spaces that can."""
+        return ("real",) if self.algorithm.experts_needed is None else ("real", "correct")
 
     @property
     def latent_kinds(self) -> tuple[str, ...]:

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from glad_ray.algorithms import build_algorithm, dc, real_batches
+from glad_ray.algorithms.learned_labels import initial_logits
 from glad_ray.networks import flat_parameters
 from glad_ray.randomness import rng_for
-from glad_ray.spec import DC, DM, MTT, Experts, Network, Run
+from glad_ray.spec import DATM, DC, DM, MTT, Experts, Network, Run
+from glad_ray.trajectories import expert_logits
 from tests.algorithms import references
 
 TOLERANCE = 1e-10
@@ -135,6 +137,59 @@ def test_trajectory_matching(gradient, batch_size, labels, augmentation, sample)
         for actual, expected in zip((match.loss, match.image_grads, match.step_size_grad), reference, strict=True):
             _close(actual, expected)
         images = images + 0.1  # soft labels stay those of the first images
+
+
+@pytest.mark.parametrize(
+    ("gradient", "rest_first"),
+    [("tesla", True), pytest.param("exact", False, marks=pytest.mark.full)],
+)
+def test_learned_labels_in_a_window_that_grows(gradient, rest_first, sample):
+    """Three iterations, of which the second has a loss above the threshold."""
+    algorithm = DATM(
+        gradient=gradient,
+        batch_size=8,
+        rest_first=rest_first,
+        synthetic_steps=5,
+        min_start_epoch=1,
+        first_max_start_epoch=2,
+        max_start_epoch=4,
+        growth_iterations=2,
+        expert_epochs=1,
+        label_lr=3.0,
+        label_momentum=0.7,
+        threshold=2.0,
+        experts=Experts(count=2, epochs=4),
+    )
+    run, images = _run(algorithm, DSA), _images(sample)
+    ours = build_algorithm(run, sample, Trajectories(run), _device())
+    logits = torch.stack(references.learned_labels(run, Trajectories(run), images, LABELS.tolist()))
+    velocity, moved = torch.zeros_like(logits), []
+    for step, step_size in enumerate((0.1, 4.0, 0.1)):
+        reference = references.mtt_step(run, Trajectories(run), images, list(logits), step_size, step)
+        match = ours.match(images, LABELS, step, torch.tensor(step_size, dtype=torch.float64))
+        for actual, expected in zip((match.loss, match.image_grads, match.step_size_grad), reference, strict=False):
+            _close(actual, expected)
+        moved.append(float(reference[0]) <= 2.0)
+        assert bool(match.moves) == moved[-1]
+        if moved[-1]:
+            velocity = 0.7 * velocity + reference[3]
+            logits = logits - 3.0 * velocity
+        state = ours.state()
+        _close(state["label_logits"], logits)
+        _close(state["soft_labels"], logits.exp() / logits.exp().sum(1, keepdim=True))
+        images = images + 0.1
+    assert moved == [True, False, True]
+
+
+def test_initial_labels_of_images_that_no_expert_or_some_classify_correctly(sample):
+    run = _run(DATM(experts=Experts(count=2, epochs=4), max_start_epoch=2), "")
+    images = _images(sample)
+    expected = references.learned_labels(run, Trajectories(run), images, LABELS.tolist())
+    said = expert_logits(Trajectories(run), images)
+    right = torch.stack([each.argmax(1) == LABELS for each in said]).sum(0)
+    assert {0, 1} <= set(right.tolist())
+    _close(initial_logits(said, LABELS), torch.stack(expected))
+    assert torch.equal(torch.stack(expected).argmax(1), LABELS)
 
 
 def test_biases_before_instance_norm_have_no_gradient(sample):

@@ -15,8 +15,8 @@ from glad_ray.experts import (
     write_trajectory,
 )
 from glad_ray.networks import Ensemble, build_network, flat_parameters
-from glad_ray.spec import DSA, Experts, ExpertSet, Network
-from glad_ray.training import train_epoch, train_epoch_together
+from glad_ray.spec import DSA, Experts, ExpertSet, Flatness, Network
+from glad_ray.training import train_epoch_together
 
 NORMS = ("instancenorm", "batchnorm", "layernorm", "groupnorm", "none")
 NETWORKS = {
@@ -29,8 +29,16 @@ NETWORKS = {
 NUMBERS = (0, 1, 2)
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-def test_an_ensemble_is_trained_as_each_of_its_networks_is(network):
+FLAT = Flatness(rho=0.2, alpha=0.5)
+TRAINED = [
+    *((network, None) for network in NETWORKS),
+    ("convnet instancenorm", FLAT),
+    *(pytest.param(network, FLAT, marks=pytest.mark.full) for network in NETWORKS if network != "convnet instancenorm"),
+]
+
+
+@pytest.mark.parametrize(("network", "flat"), TRAINED)
+def test_an_ensemble_is_trained_as_each_of_its_networks_is(network, flat):
     rng = torch.Generator().manual_seed(0)
     images = torch.randn(20, 1, 32, 32, generator=rng, dtype=torch.float64)
     labels = torch.randint(10, (20,), generator=rng)
@@ -41,19 +49,21 @@ def test_an_ensemble_is_trained_as_each_of_its_networks_is(network):
             build_network(NETWORKS[network], channels=1, resolution=32, classes=10, rng=rng).double() for rng in rngs
         ]
 
-    def trained(network, epoch, **rngs):
+    def trained(network, *rngs):
         optimiser = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.5, weight_decay=1e-3)
         # The last of three batches is smaller; every expert augments by an operation of its own.
         get = images.__getitem__
-        losses = epoch(network, optimiser, get, labels, batch_size=8, augmentation=DSA, **rngs)
+        losses = train_epoch_together(
+            network, optimiser, get, labels, batch_size=8, augmentation=DSA, rngs=rngs, flat=flat
+        )
         return flat_parameters(network), losses
 
     rngs = [torch.Generator().manual_seed(10 + number) for number in NUMBERS]
-    flat, losses = trained(Ensemble(networks()), train_epoch_together, rngs=rngs)
-    for number, (each, own) in enumerate(zip(networks(), flat.view(len(NUMBERS), -1), strict=True)):
+    together, losses = trained(Ensemble(networks()), *rngs)
+    for number, (each, own) in enumerate(zip(networks(), together.view(len(NUMBERS), -1), strict=True)):
         start = flat_parameters(each)
         rng = torch.Generator().manual_seed(10 + number)
-        alone, loss = trained(each, train_epoch, rng=rng)
+        alone, (loss,) = trained(each, rng)
         torch.testing.assert_close(own, alone, rtol=0, atol=1e-10)
         assert abs(losses[number] - loss) < 1e-10
         assert not torch.allclose(own, start, atol=1e-4)

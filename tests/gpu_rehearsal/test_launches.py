@@ -11,7 +11,7 @@ from glad_ray.algorithms import build_algorithm
 from glad_ray.captured import CapturedTraining
 from glad_ray.evaluation import train_network
 from glad_ray.networks import build_network
-from glad_ray.spec import DC, DM, MTT, Evaluation, Experts, Network, Run
+from glad_ray.spec import DATM, DC, DM, MTT, Evaluation, Experts, Network, Run
 from glad_ray.spec.augmentation import DSA
 from tests.gpu_rehearsal.gpu import PretendedGPU
 from tests.gpu_rehearsal.large import Untrained, black_images
@@ -23,6 +23,10 @@ STEPS = {
     "dm": (DM(iterations=2), 145),
     "mtt": (MTT(iterations=2, **MATCHING_EXPERTS), 1490),
     "exact mtt": (MTT(iterations=2, gradient="exact", **MATCHING_EXPERTS), 1610),
+    "datm": (
+        DATM(iterations=2, batch_size=10, max_start_epoch=2, first_max_start_epoch=None, **MATCHING_EXPERTS),
+        1750,
+    ),
 }
 """each with the operations of a step: 10 classes, 256 real images of each, one synthetic one of 32 pixels, a ConvNet of
 width 128, 10 student steps"""

@@ -2,7 +2,7 @@
 
 Defaults are those of the profile `paper`: GLaD's, and where it says nothing those of the original algorithms, DC and
 DSA (Zhao et al., 2021), DM (Zhao and Bilen, 2023), MTT (Cazenavette et al., 2022). `glad_ray.spec.profiles` has what
-GLaD's released code does instead.
+GLaD's released code does instead. Of algorithms that GLaD does not have they are their authors'.
 """
 
 from collections.abc import Mapping

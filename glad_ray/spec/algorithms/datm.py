@@ -106,6 +106,8 @@ class DATM(MatchingTrajectories):
     """synthetic images per student step; None: all"""
     step_size_lr: float = 1e-7
     """learning rate of the step size"""
+    gradient: Literal["tesla", "exact"] = "exact"
+    """exact: through all student steps; tesla: each one's effect through later steps is left out"""
     experts: Experts = Experts(epochs=100, flat=Flatness())
     """whose trajectories are matched: trained towards flat minima, as FTD does"""
     labels: Literal["hard", "soft", "learned"] = "learned"

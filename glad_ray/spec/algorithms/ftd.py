@@ -2,8 +2,11 @@
 CVPR 2023.
 """
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
+from pydantic import model_validator
+
+from glad_ray.errors import UserError
 from glad_ray.spec.algorithms.base import FigureStyle
 from glad_ray.spec.algorithms.trajectories import MatchingTrajectories
 from glad_ray.spec.experts import Experts, Flatness
@@ -18,3 +21,12 @@ class FTD(MatchingTrajectories):
 
     experts: Experts = Experts(flat=Flatness())
     """whose trajectories are matched: trained towards flat minima"""
+
+    @model_validator(mode="after")
+    def _flat(self) -> Self:
+        if self.experts.flat is None:
+            raise UserError(
+                "The experts of FTD are trained towards flat minima, and these are not: add flat=Flatness() to them "
+                "(algorithm.experts.flat), or use MTT."
+            )
+        return self
