@@ -8,6 +8,9 @@ from glad_ray.spec.algorithms import ALGORITHM_NAMES
 from glad_ray.spec.algorithms.datm import RELEASED, released
 from glad_ray.spec.code import as_code
 from glad_ray.spec.record import replace_at
+from glad_ray.spec.search import Choice, FloatRange, IntRange, Search
+from glad_ray.spec.search_check import check_search
+from glad_ray.spec.search_space import propose
 
 
 def test_ftd_is_mtt_on_flat_experts():
@@ -93,6 +96,33 @@ def test_small_ones_keep_what_they_are():
         assert settings.experts.flat == Flatness()
         assert settings.start_epochs(9) == range(2)
     assert FTD().small().experts.flat == Flatness()
+
+
+def test_their_options_can_be_searched():
+    search = Search(
+        name="windows",
+        base=Run(algorithm=DATM(), images_per_class=10, held_out=5),
+        vary={
+            "algorithm": Choice(values=[MTT(), DATM()]),
+            "algorithm.threshold": FloatRange(low=0.5, high=2),
+            "algorithm.label_lr": FloatRange(low=0.5, high=20, log=True),
+            "algorithm.max_start_epoch": IntRange(low=3, high=9),
+            "algorithm.experts.flat.rho": Choice(values=[0.01, 1.0]),
+            "init": Choice(values=["real", "correct"]),
+        },
+    )
+    check_search(search)
+
+    def drawn(end):
+        def ask(parameter):
+            among = parameter.range
+            return among.values[end] if isinstance(among, Choice) else (among.low, among.high)[end]
+
+        return propose(search, ask).algorithm
+
+    low, high = drawn(0), drawn(1)
+    assert (low.name, low.threshold, low.max_start_epoch, low.experts.flat) == ("mtt", 0.5, 3, None)
+    assert (high.name, high.label_lr, high.start_epochs(0), high.experts.flat.rho) == ("datm", 20, range(9), 1)
 
 
 def test_a_record_is_written_as_code():
