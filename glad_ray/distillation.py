@@ -20,9 +20,10 @@ from glad_ray.checkpoints import DistillationState, newest_checkpoint, save_chec
 from glad_ray.coresets import choose_images
 from glad_ray.data import Dataset, real_images
 from glad_ray.errors import RunError, StoppedError
+from glad_ray.generators import WEIGHTS, GeneratorSpace, Latents, PixelSpace, Space
 from glad_ray.generators import Generator as ImagePrior
-from glad_ray.generators import GeneratorSpace, Latents, PixelSpace, Space
 from glad_ray.interrupts import kept_back
+from glad_ray.latent_steps import Plateau, step_latents
 from glad_ray.machine import device_name, fp32_precision, fp32_precision_on, peak_memory_bytes, reset_peak_memory
 from glad_ray.randomness import rng_for
 from glad_ray.results import (
@@ -39,7 +40,7 @@ from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet
 from glad_ray.trajectories import Trajectories
 
-_MOMENTUM = 0.5  # of the latents and the step size, in every algorithm's original code and in GLaD's
+_MOMENTUM = 0.5  # of the step size, in MTT's original code and in GLaD's
 _TRIED_STEPS = 2  # the second one has momenta beside everything else
 _MADE = (".safetensors", ".png", ".parquet")
 MIN_STEP_SIZE = 1e-6
@@ -74,7 +75,8 @@ def build_space(run: Run, dataset: Dataset, generator: ImagePrior | None, device
         return real_images(dataset, labels, rng)
 
     if generator is None or run.generator is None:
-        return PixelSpace(dataset.train_images.shape[1:], run.init, real, device)
+        normalised = {"mean": dataset.mean, "std": dataset.std} if dataset.whitening is None else {}
+        return PixelSpace(dataset.train_images.shape[1:], run.init, real, device, **normalised)
     return GeneratorSpace(
         generator,
         run.space,
@@ -161,7 +163,7 @@ def try_steps(inputs: Inputs) -> None:
         if isinstance(run.algorithm, Matching):
             algorithm = build_algorithm(run, inputs.dataset, inputs.trajectories, inputs.device)
             for _ in range(min(_TRIED_STEPS, run.steps)):
-                _step(run.algorithm, state, inputs.space, algorithm, inputs.labels)
+                _step(run.algorithm, state, inputs.space, algorithm, inputs.labels, 1.0)
 
 
 def _make_set(inputs: Inputs, storage: Storage, last: int) -> Generator[Progress, bool | None, DistillationState]:
@@ -200,12 +202,19 @@ def _loop(inputs: Inputs, state: DistillationState, algorithm: Algorithm, storag
     settings = run.algorithm
     assert isinstance(settings, Matching), "a baseline makes no steps"
     before, started = state.seconds, time.monotonic()
+    together = run.steps // settings.iterations
+    made = len(state.losses) // together
+    plateau = Plateau(
+        settings.optimiser.patience, (math.fsum(state.losses[i * together : (i + 1) * together]) for i in range(made))
+    )
     while state.step < last:
         # No checkpoint holds half a step, and whoever is told to end keeps the steps it made.
         with kept_back() as told_to_end:
-            loss = _step(settings, state, inputs.space, algorithm, inputs.labels)
+            loss = _step(settings, state, inputs.space, algorithm, inputs.labels, plateau.factor)
             state.seconds = before + time.monotonic() - started
             state.losses.append(loss)
+            if len(state.losses) % together == 0:
+                plateau.see(math.fsum(state.losses[-together:]))
             state.loss_seconds.append(state.seconds)
             if state.step in run.snapshot_steps:
                 _save_set(inputs, state, storage)
@@ -231,21 +240,40 @@ def _step(
     space: Space,
     algorithm: Algorithm,
     labels: Int64[Tensor, " n"],
+    rate_factor: float,
 ) -> float:
-    """Make the next step of a run; returns its loss."""
-    rates = settings.learning_rates.model_dump()
-    match = algorithm.match(space.decode(state.latents), labels, state.step, state.step_size)
-    grads = space.pullback(state.latents, match.image_grads)
+    """Make the next step of a run, at its learning rates times `rate_factor`; returns its loss."""
+    rates = {name: rate_factor * rate for name, rate in settings.learning_rates.model_dump().items()}
+    classes = int(labels[-1]) + 1
+    if settings.clips(state.step, classes):
+        space.clip(state.latents)
+    label = settings.class_of_step(state.step, classes)
+    matched, of_matched = state.latents, labels
+    if label is not None:
+        of_class = slice(int((labels < label).sum()), int((labels <= label).sum()))
+        matched = {name: value if name == WEIGHTS else value[of_class] for name, value in state.latents.items()}
+        of_matched = labels[of_class]
+    match = algorithm.match(space.decode(matched), of_matched, state.step, state.step_size)
+    grads = space.pullback(matched, match.image_grads)
     loss, step_size_grad = _finite(match, grads, state.step)
-    for name, grad in grads.items():
-        state.momenta[name].mul_(_MOMENTUM).add_(grad)
-        state.latents[name].sub_(state.momenta[name], alpha=rates[name])
+    if label is not None:
+        grads = {
+            name: grad if name == WEIGHTS else _at(of_class, grad, state.latents[name]) for name, grad in grads.items()
+        }
+    step_latents(settings.optimiser, rates, state.latents, grads, state.moments)
     if (learned := settings.learned_step_size) is not None:
         state.step_size_momentum.mul_(_MOMENTUM).add_(step_size_grad)
         state.step_size.sub_(state.step_size_momentum, alpha=learned.lr).clamp_(min=MIN_STEP_SIZE)
     state.step += 1
     state.algorithm = algorithm.state()
     return loss
+
+
+def _at(place: slice, grad: Tensor, like: Tensor) -> Tensor:
+    """The gradient of some images among zeros for the others, which so go on along their moments."""
+    grads = torch.zeros_like(like)
+    grads[place] = grad
+    return grads
 
 
 def _finite(match: Match, grads: Latents, step: int) -> tuple[float, float]:

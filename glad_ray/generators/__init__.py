@@ -1,11 +1,12 @@
 """Image priors and the spaces that are optimised: pixels, style codes, feature maps (GLaD)."""
 
-from glad_ray.generators.base import DifferentiableGenerator, ForetoldMemory, Generator, Latents
+from glad_ray.generators.base import WEIGHTS, DifferentiableGenerator, ForetoldMemory, Generator, Latents
 from glad_ray.generators.build import build_generator, check_generator, read_file
 from glad_ray.generators.in_process import InProcessGenerator
 from glad_ray.generators.space import GeneratorSpace, PixelSpace, Space
 
 __all__ = [
+    "WEIGHTS",
     "DifferentiableGenerator",
     "ForetoldMemory",
     "Generator",

@@ -204,7 +204,7 @@ def shortfalls(compared: Sequence[Comparison], runs: Mapping[str, Run]) -> tuple
         name, ours, theirs = run.algorithm.name.upper(), run.algorithm.real_images, run.algorithm.original()
         if theirs is None:
             continue
-        if run.steps < (steps := theirs.steps(run.images_per_class)):
+        if run.steps < (steps := theirs.steps(run.images_per_class, run.facts.classes)):
             said[f"{wording.counted(run.steps, 'step')} of {name} (theirs: {wording.count(steps)})"] = None
         if ours is not None and theirs.real_images is not None and ours < theirs.real_images:
             batch = wording.counted(ours, "real image")

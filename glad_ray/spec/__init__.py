@@ -18,6 +18,7 @@ from glad_ray.spec.generators import (
     StyleGANFile,
 )
 from glad_ray.spec.network import Network
+from glad_ray.spec.optimisers import SGD, AdamW
 from glad_ray.spec.resources import Bundle, Resources, Share, Unit
 from glad_ray.spec.run import Run
 from glad_ray.spec.search import (
@@ -48,7 +49,9 @@ __all__ = [
     "GP",
     "MTT",
     "REAL_BATCH_BYTES",
+    "SGD",
     "TPE",
+    "AdamW",
     "Algorithm",
     "AlgorithmSettings",
     "Bundle",

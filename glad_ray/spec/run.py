@@ -233,7 +233,7 @@ class Run(Stored):
     @property
     def steps(self) -> int:
         """Steps made on the latents."""
-        return self.algorithm.steps(self.images_per_class)
+        return self.algorithm.steps(self.images_per_class, self.facts.classes)
 
     @property
     def snapshot_steps(self) -> tuple[int, ...]:

@@ -5,11 +5,13 @@ An algorithm is either a matching algorithm (`Matching`), which makes steps on t
 as they are.
 """
 
+from collections.abc import Collection
 from typing import ClassVar, NamedTuple, Self
 
 from typing_extensions import override
 
 from glad_ray.spec.experts import Count, Experts, Positive
+from glad_ray.spec.optimisers import SGD, AnyOptimiser
 from glad_ray.spec.record import Record
 
 # Passes through the backbone, counted in forward passes of the same images.
@@ -109,9 +111,17 @@ class AlgorithmSettings(Record):
         """Real images per class that a step sends through the backbone, at most; None: none."""
         return None
 
-    def steps(self, images_per_class: int) -> int:
+    def steps(self, images_per_class: int, classes: int) -> int:
         """Steps on the latents."""
         return 0
+
+    def class_of_step(self, step: int, classes: int) -> int | None:
+        """The class whose images alone are matched at a step, counted from 0; None: the images of all classes."""
+        return None
+
+    def clips(self, step: int, classes: int) -> bool:
+        """Whether pixels are brought back into the range of real images before a step, counted from 0."""
+        return False
 
     def smallest_batch(self, images_per_class: int, classes: int) -> int:
         """Fewest images that the backbone is given at once."""
@@ -151,9 +161,15 @@ class Matching(AlgorithmSettings):
     distils: ClassVar[bool] = True
     iterations: Count
     learning_rates: LearningRates
+    optimiser: AnyOptimiser = SGD()
+    """of what is optimised: sgd or adamw"""
 
     @override
-    def steps(self, images_per_class: int) -> int:
+    def _unsaid(self, *, identity: bool) -> Collection[str]:
+        return self._at_default("optimiser")
+
+    @override
+    def steps(self, images_per_class: int, classes: int) -> int:
         return self.iterations
 
 

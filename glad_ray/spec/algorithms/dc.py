@@ -46,7 +46,7 @@ class DC(MatchingRealImages):
         return self.outer_loops or ipc, self.inner_loops or max(1, inner)
 
     @override
-    def steps(self, images_per_class: int) -> int:
+    def steps(self, images_per_class: int, classes: int) -> int:
         return self.iterations * self.loops(images_per_class)[0]
 
     @override
