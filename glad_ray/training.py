@@ -77,8 +77,8 @@ class Batch:
     index: Int64[Tensor, " b"]
     """its images, on the CPU or where the images are"""
     operation: str | None
-    """of DSA; None: no augmentation"""
-    uniforms: Float[Tensor, "b 3"]
+    """of DSA, or those of a sequential augmentation, as `apply_drawn` takes them; None: no augmentation"""
+    uniforms: Float[Tensor, "b u"]
     """what the parameters of that operation are made of, float64, on the CPU or where the images are"""
     masks: Tensor | None = None
     """of dropout, for a network that is given them (`ViT.draw_masks`); None: it draws them, if it has any"""
@@ -88,8 +88,7 @@ def draw_epoch(images: int, sizes: Sequence[int], augmentation: str, rng: torch.
     """The mini-batches of an epoch, on the CPU: a permutation of so many images, split, and DSA for each."""
     for index in torch.randperm(images, generator=rng).split(list(sizes)):
         drawn = draw(augmentation, len(index), rng, shared_operation=True)
-        operation = drawn.names[int(drawn.operations[0])] if drawn.names else None
-        yield Batch(index=index, operation=operation, uniforms=drawn.uniforms)
+        yield Batch(index=index, operation=drawn.shared(), uniforms=drawn.uniforms)
 
 
 def train_batch(

@@ -260,8 +260,10 @@ def _same_latents(number: Published, row: Row, runs: Sequence[Run | None]) -> bo
 
 
 def _same_augmentation(number: Published, row: Row, runs: Sequence[Run | None]) -> bool:
-    """Distilled and trained with all of DSA, or, where the note says so, without any."""
-    augmentation = "" if number.note == _WITHOUT_AUGMENTATION else DSA
-    return row.conditions.augmentation == augmentation and all(
-        run is not None and run.augmentation == augmentation for run in runs
+    """Distilled with the augmentation of its algorithm and trained with all of DSA, or, where the note says so, without
+    any.
+    """
+    plain = number.note == _WITHOUT_AUGMENTATION
+    return row.conditions.augmentation == ("" if plain else DSA) and all(
+        run is not None and run.augmentation == ("" if plain else run.algorithm.usual_augmentation) for run in runs
     )

@@ -71,7 +71,11 @@ SCHEMA = pa.schema(
             "labels of this training: hard, own (soft ones that belong to the set) or teacher (soft ones that networks "
             "trained on real data gave it)",
         ),
-        _column("augmentation", pa.string(), "DSA operations of this training; empty: none"),
+        _column(
+            "augmentation",
+            pa.string(),
+            "DSA operations of this training; after `sequential:` several in order; empty: none",
+        ),
         _column("test_images", pa.int32(), "test images used, evenly over classes; null: all", nullable=True),
         _column("evaluation_epochs", pa.int32(), "epochs of this training"),
         _column("evaluation_schedule", pa.string(), "of the learning rate: cosine (after a warm-up) or step"),

@@ -63,7 +63,8 @@ class Run(Stored):
     backbone: BackboneByName = Network()
     """the network that distils"""
     augmentation: Augmentation = DSA
-    """DSA operations that real and synthetic images go through; empty: none"""
+    """operations that real and synthetic images go through, by default those of the algorithm: of DSA, one of those
+    with _ between them; `sequential:color_crop_cutout`: several in order, as IDC and NCFM do it; empty: none"""
     held_out: int = Field(default=0, ge=0)
     """training images per class kept from distillation, for choosing a step without the test set"""
     snapshots: int = Field(default=1, ge=1)
@@ -84,6 +85,8 @@ class Run(Stored):
             self._fill_in("own_dataset", None if self.dataset in DATASETS else facts)
         # Implied fields are made explicit, so that what is hashed is what runs.
         apply_profile(self)
+        if "augmentation" not in self.model_fields_set:
+            self._fill_in("augmentation", self.algorithm.usual_augmentation)
         if self.space == "pixel":
             self._check_pixels()
         else:

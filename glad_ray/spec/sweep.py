@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from glad_ray.errors import UserError
-from glad_ray.spec.augmentation import Augmentation
+from glad_ray.spec.augmentation import Augmentation, trained_with
 from glad_ray.spec.experts import Experts, ExpertSet, check_judges
 from glad_ray.spec.foreign_set import ForeignSet
 from glad_ray.spec.metrics import MetricName
@@ -66,7 +66,8 @@ class Evaluation(Record):
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
     """of the averaged weights that are tested, updated once per epoch; 0: the last weights are tested"""
     augmentation: Augmentation | None = None
-    """DSA operations, a fresh draw per batch and per sample; None: those the run distilled with; empty: none"""
+    """DSA operations, a fresh draw per batch and per sample; None: those the run distilled with, or all of DSA where it
+    distilled with a sequential augmentation; empty: none; `sequential:color_crop`: several in order"""
     labels: Literal["hard", "soft"] = "hard"
     """soft: class probabilities, those a set carries, else the teacher's; the whole dataset keeps its hard labels"""
     teacher: Experts = Experts(count=1)
@@ -126,8 +127,8 @@ class Evaluation(Record):
         return self.replace(augmentation=self.augmentation_for(run), epochs=self.epochs_for(run), ema_decay=ema_decay)
 
     def augmentation_for(self, run: Run | ForeignSet) -> str:
-        """DSA operations of the training on one run's set."""
-        return run.augmentation if self.augmentation is None else self.augmentation
+        """The augmentation of the training on one run's set."""
+        return trained_with(run.augmentation) if self.augmentation is None else self.augmentation
 
     def epochs_for(self, run: Run | ForeignSet) -> int:
         """Epochs of the training on one run's set."""

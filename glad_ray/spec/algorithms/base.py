@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple, Self
 
 from typing_extensions import override
 
+from glad_ray.spec.augmentation import DSA
 from glad_ray.spec.experts import Count, Experts, Positive
 from glad_ray.spec.optimisers import SGD, AnyOptimiser
 from glad_ray.spec.record import Record
@@ -62,6 +63,8 @@ class AlgorithmSettings(Record):
     """whether it makes steps on latents; otherwise it is a baseline"""
     whole_dataset: ClassVar[bool] = False
     """whether it is all training images, which have no number of images per class"""
+    usual_augmentation: ClassVar[str] = DSA
+    """the augmentation of a run that names none"""
     paper_layer: ClassVar[str | None] = None
     """the layer whose latents did best for unseen networks at 128 pixels (GLaD, Figure 3)"""
 
