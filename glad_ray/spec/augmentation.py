@@ -1,10 +1,13 @@
-"""Augmentations by name: which operations are drawn from, and whether one of them or several in order are applied."""
+"""How images are augmented in trainings: operations by name, one of them (DSA) or several in order, and mixing the
+images of a mini-batch with one another.
+"""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from glad_ray.errors import unknown
+from glad_ray.spec.record import Record
 
 OPERATIONS = ("color", "crop", "cutout", "flip", "scale", "rotate")
 DSA = "_".join(OPERATIONS)
@@ -44,3 +47,14 @@ def _checked(strategy: str) -> str:
 
 Augmentation = Annotated[str, AfterValidator(_checked)]
 """operations with _ between them; empty: none; after `sequential:` several are applied in order"""
+
+
+class Mixing(Record):
+    """How the images of a mini-batch are mixed with one another, after DSA."""
+
+    kind: Literal["cutmix", "mixup"] = "cutmix"
+    """cutmix: a box of another image is pasted (Yun et al., 2019); mixup: two images are added (Zhang et al., 2018)"""
+    probability: float = Field(default=1.0, gt=0, le=1)
+    """share of mini-batches that are mixed"""
+    alpha: float = Field(default=1.0, gt=0)
+    """the own share of an image is drawn from Beta(alpha, alpha); CutMix then clips its box to the image"""
