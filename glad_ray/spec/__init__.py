@@ -6,6 +6,7 @@ from glad_ray.spec.algorithms.custom import CustomAlgorithm
 from glad_ray.spec.algorithms.dc import DC
 from glad_ray.spec.algorithms.dm import DM
 from glad_ray.spec.algorithms.mtt import MTT
+from glad_ray.spec.algorithms.ncfm import NCFM
 from glad_ray.spec.augmentation import DSA
 from glad_ray.spec.baselines import baselines
 from glad_ray.spec.datasets import DATASETS, DatasetFacts, NamedDataset, dataset_facts
@@ -48,6 +49,7 @@ __all__ = [
     "DSA",
     "GP",
     "MTT",
+    "NCFM",
     "REAL_BATCH_BYTES",
     "SGD",
     "TPE",

@@ -17,9 +17,10 @@ from glad_ray.spec.algorithms.custom import CustomAlgorithm
 from glad_ray.spec.algorithms.dc import DC
 from glad_ray.spec.algorithms.dm import DM
 from glad_ray.spec.algorithms.mtt import MTT
+from glad_ray.spec.algorithms.ncfm import NCFM
 from glad_ray.spec.code_names import is_code_name
 
-ALGORITHMS: tuple[type[AlgorithmSettings], ...] = (RandomReal, Herding, KMeans, DC, DM, MTT, WholeDataset)
+ALGORITHMS: tuple[type[AlgorithmSettings], ...] = (RandomReal, Herding, KMeans, DC, DM, MTT, NCFM, WholeDataset)
 """in the order of tables: the baselines, what is distilled, the upper bound; those of users come before that"""
 _BY_NAME = {kind.name_of(): kind for kind in ALGORITHMS}
 ALGORITHM_NAMES: tuple[str, ...] = tuple(_BY_NAME)
@@ -35,8 +36,8 @@ def algorithm_kind(name: str) -> type[AlgorithmSettings]:
 
 def algorithm_order(name: str) -> tuple[int, str]:
     """A key that sorts algorithms as tables show them."""
-    # Beside the last of those that distil.
-    known = MTT.name_of() if is_code_name(name) else name
+    last = next(kind for kind in reversed(ALGORITHMS) if kind.distils)
+    known = last.name_of() if is_code_name(name) else name
     return ALGORITHM_NAMES.index(known), name if is_code_name(name) else ""
 
 
