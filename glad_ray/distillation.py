@@ -18,9 +18,19 @@ from torch import Tensor
 from glad_ray.algorithms import SOFT_LABELS, Algorithm, Match, build_algorithm
 from glad_ray.checkpoints import DistillationState, newest_checkpoint, save_checkpoint
 from glad_ray.coresets import choose_images
-from glad_ray.data import Dataset, real_images
+from glad_ray.data import Dataset
 from glad_ray.errors import RunError, StoppedError
-from glad_ray.generators import WEIGHTS, GeneratorSpace, Latents, PixelSpace, Space
+from glad_ray.generators import (
+    GREY,
+    WEIGHTS,
+    FormationSpace,
+    GeneratorSpace,
+    Latents,
+    PixelSpace,
+    Space,
+    latent_images,
+    stored_images,
+)
 from glad_ray.generators import Generator as ImagePrior
 from glad_ray.interrupts import kept_back
 from glad_ray.latent_steps import Plateau, step_latents
@@ -36,6 +46,7 @@ from glad_ray.results import (
     write_losses,
 )
 from glad_ray.spec import Matching, Run
+from glad_ray.starting_images import starting_images
 from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet
 from glad_ray.trajectories import Trajectories
@@ -63,24 +74,35 @@ class Inputs:
 
     @cached_property
     def labels(self) -> Int64[Tensor, " n"]:
-        """Of the synthetic images, class by class."""
+        """Of the images that networks are trained on, class by class."""
+        return torch.arange(len(self.dataset.class_names)).repeat_interleave(self.run.training_images_per_class)
+
+    @cached_property
+    def stored_labels(self) -> Int64[Tensor, " k"]:
+        """Of the images that are kept, class by class: the same, unless each holds several (`Run.formation`)."""
         return torch.arange(len(self.dataset.class_names)).repeat_interleave(self.run.images_per_class)
 
 
 def build_space(run: Run, dataset: Dataset, generator: ImagePrior | None, device: torch.device) -> Space:
     """The space a run optimises in; `generator` is its prior, here or behind a handle."""
+    stored = _stored_space(run, dataset, generator, device)
+    if run.formation.factor == 1:
+        return stored
+    grey = [(GREY - mean) / std for mean, std in zip(dataset.mean, dataset.std, strict=True)]
+    return FormationSpace(stored, run.formation, run.images_per_class, grey)
+
+
+def _stored_space(run: Run, dataset: Dataset, generator: ImagePrior | None, device: torch.device) -> Space:
     assert run.init is not None, "filled in by the record"
-
-    def real(labels: Tensor, rng: torch.Generator) -> Tensor:
-        return real_images(dataset, labels, rng)
-
+    real = starting_images(run, dataset, device)
+    init = "real" if run.init == "clustered" else run.init
     if generator is None or run.generator is None:
         normalised = {"mean": dataset.mean, "std": dataset.std} if dataset.whitening is None else {}
-        return PixelSpace(dataset.train_images.shape[1:], run.init, real, device, **normalised)
+        return PixelSpace(dataset.train_images.shape[1:], init, real, device, **normalised)
     return GeneratorSpace(
         generator,
         run.space,
-        init=run.init,
+        init=init,
         mean=dataset.mean,
         std=dataset.std,
         whitening=dataset.whitening,
@@ -180,7 +202,7 @@ def _make_set(inputs: Inputs, storage: Storage, last: int) -> Generator[Progress
         return state
     final = _synthetic_set(inputs, state)
     storage.write_bytes(storage.synthetic_set_path(run.run_id), final.to_bytes())
-    storage.write_bytes(storage.images_path(run.run_id), final.png_grid())
+    storage.write_bytes(storage.images_path(run.run_id), final.as_stored().png_grid())
     write_losses(storage, run.run_id, state.losses, state.loss_seconds)
     return state
 
@@ -189,7 +211,7 @@ def _first_state(inputs: Inputs) -> DistillationState:
     run = inputs.run
     rng = rng_for(run.run_id, "init")
     if run.distils:
-        return DistillationState.new(run, inputs.space.init(inputs.labels, rng))
+        return DistillationState.new(run, inputs.space.init(inputs.stored_labels, rng))
     started = time.monotonic()
     chosen = choose_images(run, inputs.dataset, inputs.trajectories, rng, inputs.device)
     state = DistillationState.new(run, {"pixels": chosen})
@@ -250,9 +272,10 @@ def _step(
     label = settings.class_of_step(state.step, classes)
     matched, of_matched = state.latents, labels
     if label is not None:
-        of_class = slice(int((labels < label).sum()), int((labels <= label).sum()))
+        per_class = latent_images(state.latents) // classes
+        of_class = slice(label * per_class, (label + 1) * per_class)
         matched = {name: value if name == WEIGHTS else value[of_class] for name, value in state.latents.items()}
-        of_matched = labels[of_class]
+        of_matched = labels[labels == label]
     match = algorithm.match(space.decode(matched), of_matched, state.step, state.step_size)
     grads = space.pullback(matched, match.image_grads)
     loss, step_size_grad = _finite(match, grads, state.step)
@@ -301,7 +324,7 @@ def _synthetic_set(inputs: Inputs, state: DistillationState) -> SyntheticSet:
     run, dataset = inputs.run, inputs.dataset
     # So that a generator keeps no graph, which nothing would use.
     with torch.no_grad():
-        images = inputs.space.decode(state.latents).cpu()
+        images, stored = inputs.space.decode(state.latents).cpu(), stored_images(inputs.space, state.latents)
     return SyntheticSet(
         images=images,
         labels=inputs.labels,
@@ -315,4 +338,5 @@ def _synthetic_set(inputs: Inputs, state: DistillationState) -> SyntheticSet:
         whitening=run.whitening,
         pictures=None if dataset.whitening is None else dataset.whitening.pictures(images),
         run=run.model_dump_json(),
+        stored_images=None if stored is None else stored.cpu(),
     )

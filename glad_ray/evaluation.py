@@ -232,7 +232,7 @@ def try_epoch(run: Run, evaluation: Evaluation, network: Network, dataset: Datas
     if run.ipc is None:
         training_set = whole_dataset(dataset, device)
     else:
-        labels = torch.arange(len(dataset.class_names), device=device).repeat_interleave(run.ipc)
+        labels = torch.arange(len(dataset.class_names), device=device).repeat_interleave(run.training_images_per_class)
         images = torch.zeros(len(labels), *dataset.train_images.shape[1:], device=device)
         training_set = TrainingSet(images, labels, step=0)
     # Some more where the second mini-batch of a kind is made a graph: most kinds come up twice.

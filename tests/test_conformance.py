@@ -15,6 +15,7 @@ from glad_ray.spec import (
     MTT,
     CustomAlgorithm,
     Experts,
+    Formation,
     Herding,
     KMeans,
     Network,
@@ -51,6 +52,14 @@ SPACES = {
     "f3-file": {"space": "f3", "generator": kinds.stylegan_file(CONDITIONAL)},
     "f3-autoencoder": {"space": "f3", "generator": kinds.autoencoder(32)},
     "own": {"space": "z+", "generator": kinds.BLOBS},
+    "pixel-formation": {"space": "pixel", "formation": 2, "init": "clustered"},
+    "f2-formation": {"space": "f2", "generator": GENERATOR, "formation": Formation(factor=2, kind="multi")},
+    "f3-autoencoder-formation": {
+        "space": "f3",
+        "generator": kinds.autoencoder(32),
+        "formation": 2,
+        "init": "clustered",
+    },
 }
 # The quick suite has every algorithm in three kinds of space, its other forms in one, and one algorithm in every space.
 QUICK_SPACES, QUICK_ALGORITHM = ("pixel-real", "f2-gaussian", "own"), "dm"
@@ -114,15 +123,16 @@ def test_run(algorithm, space, sample, trajectories, storage, tmp_path):
     run = _run(algorithm, space)
     synthetic, made = _distill(run, sample, trajectories, storage)
 
-    assert synthetic.images.shape == (10, 1, 32, 32)
+    assert synthetic.images.shape == (10 * run.training_images_per_class, 1, 32, 32)
     assert torch.isfinite(synthetic.images).all()
-    assert synthetic.labels.tolist() == list(range(10))
+    assert synthetic.labels.tolist() == [label for label in range(10) for _ in range(run.training_images_per_class)]
+    assert synthetic.as_stored().images.shape == (10 * run.images_per_class, 1, 32, 32)
     assert (synthetic.step_size is not None) == algorithm.startswith("mtt")
     assert (synthetic.soft_labels is not None) == (algorithm == "mtt-soft")
     assert storage.exists(storage.images_path(run.run_id))
     assert len(read_losses(storage, run.run_id).losses) == run.steps
     assert all(storage.exists(storage.set_path(run.run_id, step)) for step in run.snapshot_steps)
-    initial = made.init(synthetic.labels, rng_for(run.run_id, "init"))
+    initial = made.init(torch.arange(10).repeat_interleave(run.images_per_class), rng_for(run.run_id, "init"))
     for name, value in synthetic.latents.items():
         assert value.shape == initial[name].shape
         assert not torch.equal(value, initial[name]), f"{name} did not move"

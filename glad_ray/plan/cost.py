@@ -62,7 +62,7 @@ def training_flops(run: Run, evaluation: Evaluation, network: Network, look: boo
     held-out images alone.
     """
     facts = run.facts
-    images = facts.classes * run.images_per_class
+    images = facts.classes * run.training_images_per_class
     if run.ipc is None:
         images = facts.train_images - facts.classes * run.held_out
     trained = evaluation.epochs_for(run) * images * TRAINING
@@ -101,8 +101,8 @@ def generator_multiply_adds(run: Run) -> int | None:
 def _step_flops(run: Run) -> float:
     """Operations of one step on the latents, on average over the steps."""
     facts = run.facts
-    synthetic = facts.classes * run.images_per_class
-    generator_flops = 2.0 * (generator_multiply_adds(run) or 0) * synthetic
+    synthetic = facts.classes * run.training_images_per_class
+    generator_flops = 2.0 * (generator_multiply_adds(run) or 0) * facts.classes * run.images_per_class
     real = _real_images(run)
     passes = run.algorithm.network_passes(real=real, synthetic=synthetic, images_per_class=run.images_per_class)
     # Those that a generator makes are whitened, and their gradients pulled back.

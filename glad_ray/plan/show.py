@@ -56,6 +56,14 @@ def _said(run: Run, path: str) -> str:
     return str(value)
 
 
+def _images(run: Run) -> str:
+    """Images per class: `10`, or `10 (40)` where they hold more training images."""
+    if run.ipc is None:
+        return "all"
+    trained = run.training_images_per_class
+    return str(run.ipc) if trained == run.ipc else f"{run.ipc} ({trained})"
+
+
 def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
     """The parts of a plan to be printed; `done` are the ids of the runs that are finished already."""
     sweep = plan.sweep
@@ -81,7 +89,7 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
             run.algorithm.name,
             f"{run.space}, weights" if run.learn_generator else run.space,
             escape(f"{run.dataset} {run.pixels}px" + ("" if run.whitening == "none" else ", whitened")),
-            "all" if run.ipc is None else str(run.ipc),
+            _images(run),
             str(run.seed),
             str(run.steps),
             _time(cost.distill_flops),
@@ -106,6 +114,8 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
                 "the other networks, tested on held-out training images; only the best set and the last are evaluated "
                 "in full."
             )
+    if any(run.formation.factor > 1 for run in plan.runs):
+        yield "Where ipc is two numbers, the images of a class hold as many training images as the second says."
     yield from _whitenings(plan)
     if matching := sorted({run.algorithm.name for run in plan.runs if run.algorithm.real_images is not None}):
         yield (

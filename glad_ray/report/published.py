@@ -23,6 +23,7 @@ from glad_ray.report.budget import LEAST_EPOCHS, PAPER_REPEATS
 from glad_ray.report.tables import Row, Score, Section
 from glad_ray.spec import DSA, Network, Run, Selection, WholeDataset
 from glad_ray.spec.algorithms import algorithm_kind
+from glad_ray.spec.formation import Formation
 
 MEAN_OF_UNSEEN = "mean of 4 unseen"
 NOT_STATED = "not stated"
@@ -251,6 +252,8 @@ def _score(row: Row, network: str, backbones: Set[str | None]) -> Score | None:
 
 
 def _same_latents(number: Published, row: Row, runs: Sequence[Run | None]) -> bool:
+    if any(run and run.formation != Formation(factor=run.algorithm.usual_formation) for run in runs):
+        return False
     if row.space == "pixel":
         return number.parameterisation == "pixel"
     # The published runs learned no generator.

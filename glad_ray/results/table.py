@@ -132,7 +132,7 @@ def write_results(
     _check_complete(run, evaluation, trainings, steps)
     of_networks = {network.key: trainings[network.key] for network in evaluation.networks}
     labels, decided = evaluation.labels_of(run), evaluation.decided_for(run)
-    soft_bytes = 4 * run.facts.classes**2 * run.images_per_class if labels == "teacher" else 0
+    soft_bytes = 4 * run.facts.classes**2 * run.training_images_per_class if labels == "teacher" else 0
     of_run = {
         "run_id": run.run_id,
         "evaluation_id": evaluation.content_id,

@@ -11,6 +11,7 @@ from glad_ray.spec.augmentation import DSA
 from glad_ray.spec.baselines import baselines
 from glad_ray.spec.datasets import DATASETS, DatasetFacts, NamedDataset, dataset_facts
 from glad_ray.spec.experts import Experts, ExpertSet
+from glad_ray.spec.formation import Formation
 from glad_ray.spec.generators import (
     CustomGenerator,
     DiffusersAutoencoder,
@@ -66,6 +67,7 @@ __all__ = [
     "ExpertSet",
     "Experts",
     "FloatRange",
+    "Formation",
     "GeneratorRecord",
     "Grid",
     "Halving",

@@ -65,6 +65,8 @@ class AlgorithmSettings(Record):
     """whether it is all training images, which have no number of images per class"""
     usual_augmentation: ClassVar[str] = DSA
     """the augmentation of a run that names none"""
+    usual_formation: ClassVar[int] = 1
+    """the factor of formation of a run that names none"""
     paper_layer: ClassVar[str | None] = None
     """the layer whose latents did best for unseen networks at 128 pixels (GLaD, Figure 3)"""
 
