@@ -53,17 +53,35 @@ def features(trajectories: Trajectories, images: Float[Tensor, "n c h w"]) -> Fl
     )
 
 
+def trained_networks(trajectories: Trajectories, images: Float[Tensor, "n c h w"]) -> tuple[Classifier, ...]:
+    """All experts after their last epoch, in evaluation mode, in the images' precision and on their device."""
+    return tuple(
+        _with_parameters(_untrained(trajectories, images), trajectories, expert, images).requires_grad_(False)
+        for expert in range(trajectories.expert_set.experts.count)
+    )
+
+
 def _trained(trajectories: Trajectories, images: Float[Tensor, "n c h w"]) -> Iterator[Classifier]:
-    """The experts after their last epoch, in evaluation mode, in the images' precision and on their device."""
+    """The same one after another, in one and the same network."""
+    network = _untrained(trajectories, images)
+    for expert in range(trajectories.expert_set.experts.count):
+        yield _with_parameters(network, trajectories, expert, images)
+
+
+def _untrained(trajectories: Trajectories, images: Float[Tensor, "n c h w"]) -> Classifier:
     expert_set = trajectories.expert_set
-    network = build_network(
+    return build_network(
         expert_set.network,
         channels=images.shape[1],
         resolution=images.shape[-1],
         classes=dataset_facts(expert_set.dataset).classes,
         rng=None,
     )
-    for expert in range(expert_set.experts.count):
-        _, parameters = trajectories.segment(expert, expert_set.experts.epochs, 0)
-        load_flat_parameters(network, parameters)
-        yield network.to(images).eval()
+
+
+def _with_parameters(
+    network: Classifier, trajectories: Trajectories, expert: int, images: Float[Tensor, "n c h w"]
+) -> Classifier:
+    _, parameters = trajectories.segment(expert, trajectories.expert_set.experts.epochs, 0)
+    load_flat_parameters(network, parameters)
+    return network.to(images).eval()

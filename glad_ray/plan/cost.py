@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from glad_ray.plan.whitening import whitening_multiply_adds
 from glad_ray.spec import DatasetFacts, Evaluation, ExpertSet, Network, Run, dataset_facts
-from glad_ray.spec.algorithms.base import TRAINING
+from glad_ray.spec.algorithms.base import FORWARD, TRAINING
 
 GIGAFLOPS_PER_CPU = 40.0
 """10^9 operations a second of one core of a server CPU: about 80 were measured at the standard widths, and 20 to 35 in
@@ -69,6 +69,10 @@ def training_flops(run: Run, evaluation: Evaluation, network: Network, look: boo
     tested = (0 if look else evaluation.test_images or facts.test_images) + facts.classes * run.held_out
     whitened = tested + (evaluation.epochs_for(run) * images if run.ipc is None else 0)
     seen = network_multiply_adds(network, facts, run.pixels) * (trained + tested)
+    if evaluation.labels_of(run) == "online":
+        teacher = run.experts_of(evaluation.teacher).network
+        asked = FORWARD * evaluation.epochs_for(run) * images * evaluation.teacher.count
+        seen += network_multiply_adds(teacher, facts, run.pixels) * asked
     return 2.0 * (seen + whitening_multiply_adds(run.whitening, facts, run.pixels) * whitened)
 
 

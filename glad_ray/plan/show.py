@@ -100,7 +100,9 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
 
     for evaluation in sweep.evaluations:
         networks = ", ".join(network.title for network in evaluation.networks)
-        labels = "" if evaluation.labels == "hard" else ", soft labels"
+        labels = {"hard": "", "soft": ", soft labels", "online": ", labels by a teacher at every step"}[
+            evaluation.labels
+        ]
         whole = any(run.ipc is None for run in plan.runs)
         fewer = f", {evaluation.whole_dataset_epochs} on the whole dataset" if whole else ""
         plain = ", no augmentation" if evaluation.augmentation == "" else ""

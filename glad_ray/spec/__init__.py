@@ -7,7 +7,7 @@ from glad_ray.spec.algorithms.dc import DC
 from glad_ray.spec.algorithms.dm import DM
 from glad_ray.spec.algorithms.mtt import MTT
 from glad_ray.spec.algorithms.ncfm import NCFM
-from glad_ray.spec.augmentation import DSA
+from glad_ray.spec.augmentation import DSA, Mixing, Views
 from glad_ray.spec.baselines import baselines
 from glad_ray.spec.datasets import DATASETS, DatasetFacts, NamedDataset, dataset_facts
 from glad_ray.spec.experts import Experts, ExpertSet
@@ -40,7 +40,7 @@ from glad_ray.spec.search import (
     Rung,
     Search,
 )
-from glad_ray.spec.sweep import Evaluation, Labels, Looks, Selection, Sweep, grid
+from glad_ray.spec.sweep import REGIMES, Evaluation, Labels, Looks, Regime, Schedule, Selection, Sweep, grid, regime_of
 
 __all__ = [
     "CMAES",
@@ -52,6 +52,7 @@ __all__ = [
     "MTT",
     "NCFM",
     "REAL_BATCH_BYTES",
+    "REGIMES",
     "SGD",
     "TPE",
     "AdamW",
@@ -81,23 +82,28 @@ __all__ = [
     "Looks",
     "Matching",
     "Median",
+    "Mixing",
     "NamedDataset",
     "Network",
     "Never",
     "Random",
     "RandomReal",
     "RandomStyleGAN",
+    "Regime",
     "Resources",
     "Run",
     "Rung",
+    "Schedule",
     "Search",
     "Selection",
     "Share",
     "StyleGANFile",
     "Sweep",
     "Unit",
+    "Views",
     "WholeDataset",
     "baselines",
     "dataset_facts",
     "grid",
+    "regime_of",
 ]

@@ -1,5 +1,5 @@
-"""How images are augmented in trainings: operations by name, one of them (DSA) or several in order, and mixing the
-images of a mini-batch with one another.
+"""How images are augmented in trainings: operations by name, one of them (DSA) or several in order, random views of
+each image, and mixing the images of a mini-batch with one another.
 """
 
 from typing import Annotated, Literal
@@ -58,3 +58,30 @@ class Mixing(Record):
     """share of mini-batches that are mixed"""
     alpha: float = Field(default=1.0, gt=0)
     """the own share of an image is drawn from Beta(alpha, alpha); CutMix then clips its box to the image"""
+
+    @property
+    def label(self) -> str:
+        """A few words for tables: `cutmix`, `mixup 0.5`."""
+        share = "" if self.probability == 1 else f" {self.probability:g}"
+        beta = "" if self.alpha == 1 else f" Beta({self.alpha:g})"
+        return self.kind + share + beta
+
+
+class Views(Record):
+    """How each image of a mini-batch is seen anew, before DSA: parts shuffled, a crop resized, a flip."""
+
+    parts: int = Field(default=1, ge=1)
+    """strips of columns and strips of rows whose order is drawn; 1: none is moved"""
+    smallest_area: float = Field(default=0.08, gt=0, le=1)
+    """share of the image's area that a crop has at least; 1 with stretch 1: images are not cropped"""
+    stretch: float = Field(default=4 / 3, ge=1)
+    """largest ratio of the sides of a crop"""
+    flip: bool = True
+    """whether half of the images are mirrored left and right"""
+
+    @property
+    def label(self) -> str:
+        """A few words for tables: `2x2 parts, crops from 0.5, flip`."""
+        parts = "" if self.parts == 1 else f"{self.parts}x{self.parts} parts"
+        crops = "" if (self.smallest_area, self.stretch) == (1, 1) else f"crops from {self.smallest_area:g}"
+        return ", ".join(filter(None, (parts, crops, "flip" if self.flip else ""))) or "as they are"
