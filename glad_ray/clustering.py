@@ -20,7 +20,6 @@ TOLERANCE = 1e-4
 """rounds end where the squared changes of all centres come to no more in sum"""
 ROUNDS = 100
 """most rounds"""
-_IMAGES_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -73,10 +72,16 @@ def clustered_rows(
 
 @torch.no_grad()
 def features_of(
-    network: Classifier, images: Callable[[Int64[Tensor, " b"]], Float[Tensor, "b c h w"]], members: Int64[Tensor, " n"]
+    network: Classifier,
+    images: Callable[[Int64[Tensor, " b"]], Float[Tensor, "b c h w"]],
+    members: Int64[Tensor, " n"],
+    at_once: int,
 ) -> Float[Tensor, "n d"]:
-    """Features (before the last layer) of some images, given by their indices."""
-    return torch.cat([network.embed(images(part)) for part in members.split(_IMAGES_AT_ONCE)])
+    """Features (before the last layer) of some images, given by their indices; `at_once` of them go through the network
+    at a time.
+    """
+    dtype = next(network.parameters()).dtype
+    return torch.cat([network.embed(images(part).to(dtype)) for part in members.split(at_once)])
 
 
 def _squared_distances(features: Float[Tensor, "n d"], centres: Float[Tensor, "k d"]) -> Float[Tensor, "n k"]:

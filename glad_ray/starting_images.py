@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from glad_ray.algorithms import build_backbone
+from glad_ray.algorithms import build_backbone, images_at_once
 from glad_ray.clustering import clustered_rows, features_of
 from glad_ray.data import Dataset, by_index, network_inputs, real_images
 from glad_ray.generators import mixed
@@ -44,12 +44,12 @@ def _clustered(
     """The index of a training image for each label: those of a class in the order of its clusters."""
     network = build_backbone(run, dataset, rng_for(run.run_id, "network", 0))
     move(network.requires_grad_(False), device, torch.float32)
-    images = by_index(dataset.train_images, dataset, device)
+    images, at_once = by_index(dataset.train_images, dataset, device), images_at_once(run, dataset, device)
     chosen = np.empty(len(labels), dtype=np.int64)
     with fp32_precision("float32", device):
         for label in labels.unique().tolist():
             members = torch.from_numpy(dataset.class_indices[label])
             places = (labels == label).nonzero().flatten()
-            rows = clustered_rows(features_of(network, images, members), len(places), rng)
+            rows = clustered_rows(features_of(network, images, members, at_once), len(places), rng)
             chosen[places.numpy()] = members[rows].numpy()
     return chosen

@@ -35,6 +35,7 @@ ALGORITHMS = {
     "dc": DC(iterations=4, real_batch_size=4),
     "dc-loops": DC(iterations=2, real_batch_size=4, outer_loops=2, inner_loops=1, matching="cosine"),
     "dm": DM(iterations=4, real_batch_size=4),
+    "dm-clustered": DM(iterations=4, real_batch_size=4, real_batches="clustered"),
     "mtt": MTT(iterations=4, synthetic_steps=2, expert_epochs=1, batch_size=6, experts=EXPERTS),
     "mtt-soft": MTT(iterations=4, synthetic_steps=2, expert_epochs=1, labels="soft", experts=EXPERTS),
     "mtt-exact": MTT(iterations=4, synthetic_steps=2, expert_epochs=1, gradient="exact", experts=EXPERTS),
@@ -63,7 +64,7 @@ SPACES = {
 }
 # The quick suite has every algorithm in three kinds of space, its other forms in one, and one algorithm in every space.
 QUICK_SPACES, QUICK_ALGORITHM = ("pixel-real", "f2-gaussian", "own"), "dm"
-OTHER_FORMS = ("dc-loops", "mtt-soft", "mtt-exact")
+OTHER_FORMS = ("dc-loops", "mtt-soft", "mtt-exact", "dm-clustered")
 
 
 def quick(algorithm, space):

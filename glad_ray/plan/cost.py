@@ -109,6 +109,8 @@ def _step_flops(run: Run) -> float:
     generator_flops = 2.0 * (generator_multiply_adds(run) or 0) * facts.classes * run.images_per_class
     real = _real_images(run)
     passes = run.algorithm.network_passes(real=real, synthetic=synthetic, images_per_class=run.images_per_class)
+    there = facts.train_images - facts.classes * run.held_out
+    passes += run.algorithm.further_passes(classes=facts.classes, train_images=there)
     # Those that a generator makes are whitened, and their gradients pulled back.
     whitened = real + (2 * synthetic if run.generator else 0)
     whitening_flops = 2.0 * whitening_multiply_adds(run.whitening, facts, run.pixels) * whitened

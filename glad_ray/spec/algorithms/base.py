@@ -6,7 +6,7 @@ as they are.
 """
 
 from collections.abc import Collection
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, Literal, NamedTuple, Self
 
 from typing_extensions import override
 
@@ -25,6 +25,8 @@ SECOND_ORDER = 8
 """forward, backward to the parameters, and backward through both to the images"""
 SECOND_ORDER_ADJOINT = 9
 """the same, and to the parameters as well"""
+_CLUSTERED_EVERY = 10
+"""iterations, in DREAM's settings"""
 
 
 class FigureStyle(NamedTuple):
@@ -138,6 +140,17 @@ class AlgorithmSettings(Record):
         """
         return 0.0
 
+    @property
+    def clustered_every(self) -> int | None:
+        """Iterations after which real images are chosen anew, by clusters of features; None: they are not chosen so."""
+        return None
+
+    def further_passes(self, *, classes: int, train_images: int) -> float:
+        """Forward passes that a step amounts to, on average, on other real images than those that it compares;
+        `train_images`: as many as there are.
+        """
+        return 0.0
+
     def implied(self, field: str, images_per_class: int) -> str | None:
         """What a field that is None stands for, as text; None: it stands for the backbone's own value."""
         return None
@@ -188,6 +201,28 @@ class MatchingRealImages(Matching):
     @override
     def real_images(self) -> int | None:
         return self.real_batch_size
+
+
+class ChoosingRealImages(MatchingRealImages):
+    """One whose real images may be chosen by clusters, as DREAM does it."""
+
+    real_batches: Literal["random", "clustered"] = "random"
+    """random: others at every step; clustered: every ten iterations, of each class the images nearest to the centres of
+    as many clusters as there are images in a batch, by features of the network of that step"""
+
+    @override
+    def _unsaid(self, *, identity: bool) -> Collection[str]:
+        return {*super()._unsaid(identity=identity), *self._at_default("real_batches")}
+
+    @property
+    @override
+    def clustered_every(self) -> int | None:
+        return _CLUSTERED_EVERY if self.real_batches == "clustered" else None
+
+    @override
+    def further_passes(self, *, classes: int, train_images: int) -> float:
+        # Features of all real images, over the steps between two choices.
+        return 0.0 if self.clustered_every is None else train_images * FORWARD / self.clustered_every
 
 
 def small_experts(experts: Experts, *, count: int, epochs: int) -> Experts:
