@@ -12,6 +12,8 @@ from glad_ray.results import read_losses
 from glad_ray.spec import (
     DC,
     DM,
+    DREAM,
+    IDC,
     MTT,
     CustomAlgorithm,
     Experts,
@@ -39,6 +41,19 @@ ALGORITHMS = {
     "mtt": MTT(iterations=4, synthetic_steps=2, expert_epochs=1, batch_size=6, experts=EXPERTS),
     "mtt-soft": MTT(iterations=4, synthetic_steps=2, expert_epochs=1, labels="soft", experts=EXPERTS),
     "mtt-exact": MTT(iterations=4, synthetic_steps=2, expert_epochs=1, gradient="exact", experts=EXPERTS),
+    "idc": IDC(iterations=2, inner_steps=2, real_batch_size=4, network_images=8),
+    "idc-turns": IDC(
+        iterations=1,
+        inner_steps=2,
+        classes="in turn",
+        real_batch_size=4,
+        network_images=8,
+        network_epochs=1,
+        matched="both",
+        distance="cos",
+        synthetic_batch_size=3,
+    ),
+    "dream": DREAM(iterations=2, inner_steps=2, real_batch_size=4, network_images=8),
     "own": CustomAlgorithm(name="tests.own_algorithms:Drifting", iterations=4, real_batch_size=4),
 }
 SPACES = {
@@ -64,7 +79,7 @@ SPACES = {
 }
 # The quick suite has every algorithm in three kinds of space, its other forms in one, and one algorithm in every space.
 QUICK_SPACES, QUICK_ALGORITHM = ("pixel-real", "f2-gaussian", "own"), "dm"
-OTHER_FORMS = ("dc-loops", "mtt-soft", "mtt-exact", "dm-clustered")
+OTHER_FORMS = ("dc-loops", "mtt-soft", "mtt-exact", "dm-clustered", "idc-turns")
 
 
 def quick(algorithm, space):

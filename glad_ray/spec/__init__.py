@@ -5,6 +5,7 @@ from glad_ray.spec.algorithms.baselines import Herding, KMeans, RandomReal, Whol
 from glad_ray.spec.algorithms.custom import CustomAlgorithm
 from glad_ray.spec.algorithms.dc import DC
 from glad_ray.spec.algorithms.dm import DM
+from glad_ray.spec.algorithms.idc import DREAM, IDC
 from glad_ray.spec.algorithms.mtt import MTT
 from glad_ray.spec.algorithms.ncfm import NCFM
 from glad_ray.spec.augmentation import DSA, Mixing, Views
@@ -47,8 +48,10 @@ __all__ = [
     "DATASETS",
     "DC",
     "DM",
+    "DREAM",
     "DSA",
     "GP",
+    "IDC",
     "MTT",
     "NCFM",
     "REAL_BATCH_BYTES",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from glad_ray.spec.algorithms import ALGORITHM_NAMES
-from glad_ray.spec.record import Record, imply
+from glad_ray.spec.record import R, Record, imply
 
 if TYPE_CHECKING:
     from glad_ray.spec.run import Run
@@ -206,7 +206,10 @@ def apply_profile(run: "Run") -> None:
     """Set, in a run being made, the fields that its profile means and the run leaves open; and nothing that another
     profile may have left there.
     """
-    _set(run, "algorithm", _as_set(run.algorithm))
+    algorithm = _as_set(run.algorithm)
+    implied = algorithm.implied_by(run.dataset, run.images_per_class)
+    open_ = {name: value for name, value in implied.items() if name not in algorithm.model_fields_set}
+    _set(run, "algorithm", imply(algorithm, **open_) if open_ else algorithm)
     if run.profile == "paper":
         return
     for difference in DIFFERENCES:
@@ -223,7 +226,7 @@ def _set(run: "Run", field: str, value: Any) -> None:
     object.__setattr__(run, field, value)
 
 
-def _as_set(record: Record) -> Record:
+def _as_set(record: R) -> R:
     fields = {name: getattr(record, name) for name in record.model_fields_set}
     set_fields = {name: _as_set(value) if isinstance(value, Record) else value for name, value in fields.items()}
     return type(record)(**set_fields)

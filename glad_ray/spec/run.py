@@ -99,7 +99,8 @@ class Run(Stored):
         else:
             self._check_latents()
         if self.init is None:
-            self._fill_in("init", self.inits[0])
+            usual = self.inits[0]
+            self._fill_in("init", self.algorithm.start_from_real if usual == "real" else usual)
         if self.resolution is None:
             self._fill_in("resolution", self.generator.resolution if self.generator else self.facts.resolution)
         check_whitening(self.whitening, self.facts.channels, self.pixels)

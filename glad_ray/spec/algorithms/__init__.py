@@ -16,11 +16,23 @@ from glad_ray.spec.algorithms.baselines import Herding, KMeans, RandomReal, Whol
 from glad_ray.spec.algorithms.custom import CustomAlgorithm
 from glad_ray.spec.algorithms.dc import DC
 from glad_ray.spec.algorithms.dm import DM
+from glad_ray.spec.algorithms.idc import DREAM, IDC
 from glad_ray.spec.algorithms.mtt import MTT
 from glad_ray.spec.algorithms.ncfm import NCFM
 from glad_ray.spec.code_names import is_code_name
 
-ALGORITHMS: tuple[type[AlgorithmSettings], ...] = (RandomReal, Herding, KMeans, DC, DM, MTT, NCFM, WholeDataset)
+ALGORITHMS: tuple[type[AlgorithmSettings], ...] = (
+    RandomReal,
+    Herding,
+    KMeans,
+    DC,
+    DM,
+    MTT,
+    IDC,
+    DREAM,
+    NCFM,
+    WholeDataset,
+)
 """in the order of tables: the baselines, what is distilled, the upper bound; those of users come before that"""
 _BY_NAME = {kind.name_of(): kind for kind in ALGORITHMS}
 ALGORITHM_NAMES: tuple[str, ...] = tuple(_BY_NAME)

@@ -5,8 +5,8 @@ An algorithm is either a matching algorithm (`Matching`), which makes steps on t
 as they are.
 """
 
-from collections.abc import Collection
-from typing import ClassVar, Literal, NamedTuple, Self
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from typing_extensions import override
 
@@ -71,6 +71,8 @@ class AlgorithmSettings(Record):
     """the factor of formation of a run that names none"""
     paper_layer: ClassVar[str | None] = None
     """the layer whose latents did best for unseen networks at 128 pixels (GLaD, Figure 3)"""
+    start_from_real: ClassVar[Literal["real", "clustered"]] = "real"
+    """which init a run has that starts from real images and says no other"""
 
     @classmethod
     def name_of(cls) -> str:
@@ -150,6 +152,10 @@ class AlgorithmSettings(Record):
         `train_images`: as many as there are.
         """
         return 0.0
+
+    def implied_by(self, dataset: str, images_per_class: int) -> Mapping[str, Any]:
+        """Values of fields that depend on the set to be made, for a run that does not set them."""
+        return {}
 
     def implied(self, field: str, images_per_class: int) -> str | None:
         """What a field that is None stands for, as text; None: it stands for the backbone's own value."""
