@@ -15,6 +15,8 @@ from glad_ray.spec import (
     DREAM,
     IDC,
     MTT,
+    NCFM,
+    SGD,
     CustomAlgorithm,
     Experts,
     Formation,
@@ -54,6 +56,18 @@ ALGORITHMS = {
         synthetic_batch_size=3,
     ),
     "dream": DREAM(iterations=2, inner_steps=2, real_batch_size=4, network_images=8),
+    "ncfm": NCFM(iterations=4, real_batch_size=4, frequencies=48, experts=EXPERTS),
+    "ncfm-turns": NCFM(
+        iterations=1,
+        classes="in turn",
+        sampling="gaussian",
+        frequencies=8,
+        calibration=0,
+        real_batch_size=4,
+        experts=EXPERTS,
+        optimiser=SGD(momentum=0.5, patience=0),
+    ),
+    "dm-adamw": DM(iterations=4, real_batch_size=4, optimiser="adamw"),
     "own": CustomAlgorithm(name="tests.own_algorithms:Drifting", iterations=4, real_batch_size=4),
 }
 SPACES = {
@@ -79,7 +93,7 @@ SPACES = {
 }
 # The quick suite has every algorithm in three kinds of space, its other forms in one, and one algorithm in every space.
 QUICK_SPACES, QUICK_ALGORITHM = ("pixel-real", "f2-gaussian", "own"), "dm"
-OTHER_FORMS = ("dc-loops", "mtt-soft", "mtt-exact", "dm-clustered", "idc-turns")
+OTHER_FORMS = ("dc-loops", "mtt-soft", "mtt-exact", "ncfm-turns", "dm-adamw", "dm-clustered", "idc-turns")
 
 
 def quick(algorithm, space):
@@ -94,7 +108,7 @@ PAIRS = [
 # And it has every network.
 BACKBONES = [
     pytest.param(algorithm, name, marks=() if algorithm == QUICK_ALGORITHM else pytest.mark.full)
-    for algorithm in ("dc-loops", "dm", "mtt")
+    for algorithm in ("dc-loops", "dm", "mtt", "ncfm")
     for name in ("alexnet", "vgg11", "resnet18", "vit")
 ]
 
@@ -153,20 +167,21 @@ def test_run(algorithm, space, sample, trajectories, storage, tmp_path):
         assert value.shape == initial[name].shape
         assert not torch.equal(value, initial[name]), f"{name} did not move"
 
-    # Interrupted after the third step, then run again: nothing is repeated and every bit is the same.
+    # Interrupted, then run again: nothing is repeated and every bit is the same.
     other = type(storage).open(tmp_path / "interrupted")
     steps = []
 
     def interrupt(progress):
         steps.append(progress.step)
-        if progress.step == 3 and len(steps) == 3:
+        # In the middle of the second half: in the place of step 3 of 4.
+        if progress.step == len(steps) == 3 * run.steps // 4:
             raise InterruptedRunError
 
     with pytest.raises(InterruptedRunError):
         _distill(run, sample, trajectories, other, interrupt)
     assert not distilled(other, run)
     resumed, _ = _distill(run, sample, trajectories, other, interrupt)
-    assert steps == [1, 2, 3, 4]
+    assert steps == list(range(1, run.steps + 1))
     assert torch.equal(resumed.images, synthetic.images)
     if synthetic.soft_labels is not None:
         assert torch.equal(resumed.soft_labels, synthetic.soft_labels)

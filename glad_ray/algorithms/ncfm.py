@@ -259,13 +259,14 @@ class CharacteristicMatching:
         """The network psi as the last step left it."""
         if self.sampling is None:
             self.sampling = SamplingNetwork(width, rng_for(self.run.run_id, "sampling network"))
-            self._velocities = [torch.zeros_like(parameter.data) for parameter in self.sampling.parameters()]
+            self.sampling.to(self.device, dtype)
+            velocities = {name: torch.zeros_like(value.data) for name, value in self.sampling.named_parameters()}
             if self._kept:
                 self.sampling.load_state_dict(_named(_SAMPLING, self._kept))
-                self._velocities = list(_named(_VELOCITY, self._kept).values())
+                velocities |= _named(_VELOCITY, self._kept)
                 self._kept = {}
-            self.sampling.to(self.device, dtype)
-            self._velocities = [velocity.to(self.device, dtype) for velocity in self._velocities]
+            # A file has them in another order; the parameters' own stays.
+            self._velocities = [velocity.to(self.device, dtype) for velocity in velocities.values()]
         return self.sampling
 
     def _gradients(self, loss: Float[Tensor, ""], images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:

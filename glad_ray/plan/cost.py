@@ -105,8 +105,9 @@ def generator_multiply_adds(run: Run) -> int | None:
 def _step_flops(run: Run) -> float:
     """Operations of one step on the latents, on average over the steps."""
     facts = run.facts
-    synthetic = facts.classes * run.training_images_per_class
-    generator_flops = 2.0 * (generator_multiply_adds(run) or 0) * facts.classes * run.images_per_class
+    classes = _classes_of_step(run)
+    synthetic = classes * run.training_images_per_class
+    generator_flops = 2.0 * (generator_multiply_adds(run) or 0) * classes * run.images_per_class
     real = _real_images(run)
     passes = run.algorithm.network_passes(real=real, synthetic=synthetic, images_per_class=run.images_per_class)
     there = facts.train_images - facts.classes * run.held_out
@@ -121,4 +122,9 @@ def _step_flops(run: Run) -> float:
 def _real_images(run: Run) -> int:
     """Real images that one step draws."""
     facts, of_class = run.facts, run.algorithm.real_images
-    return facts.classes * min(of_class or 0, facts.train_images // facts.classes - run.held_out)
+    return _classes_of_step(run) * min(of_class or 0, facts.train_images // facts.classes - run.held_out)
+
+
+def _classes_of_step(run: Run) -> int:
+    """Classes whose images one step has."""
+    return run.facts.classes if run.algorithm.class_of_step(0, run.facts.classes) is None else 1

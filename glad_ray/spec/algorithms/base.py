@@ -138,7 +138,7 @@ class AlgorithmSettings(Record):
 
     def network_passes(self, *, real: int, synthetic: int, images_per_class: int) -> float:
         """Forward passes of one image through the backbone that one step amounts to, on average over the steps;
-        `real` and `synthetic`: images of all classes that a step has.
+        `real` and `synthetic`: images that a step has, of all its classes.
         """
         return 0.0
 

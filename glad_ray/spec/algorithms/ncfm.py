@@ -14,7 +14,7 @@ from glad_ray.spec.algorithms.base import (
     MatchingRealImages,
     small_experts,
 )
-from glad_ray.spec.augmentation import SEQUENTIAL
+from glad_ray.spec.augmentation import SEQUENTIAL, Mixing
 from glad_ray.spec.experts import Count, Experts, Positive
 from glad_ray.spec.optimisers import AdamW, AnyOptimiser
 
@@ -43,6 +43,7 @@ class NCFM(MatchingRealImages):
     implementation: ClassVar[str] = "glad_ray.algorithms.ncfm:CharacteristicMatching"
     figure_style: ClassVar[FigureStyle] = FigureStyle("#b8213a", "#ff8a93", marker="P")
     usual_augmentation: ClassVar[str] = SEQUENTIAL + "color_crop_cutout"
+    usual_formation: ClassVar[int] = 2
 
     iterations: Count = 20000
     """pre-trained networks drawn; each serves for one step on all images, or with classes="in turn" for two on those of
@@ -68,10 +69,12 @@ class NCFM(MatchingRealImages):
     experts: Experts = Experts(
         count=20,
         epochs=60,
+        lr_drops=(40, 50),
         batch_size=128,
         momentum=0.9,
         weight_decay=5e-4,
         augmentation=SEQUENTIAL + "color_crop",
+        mixing=Mixing(probability=0.5),
     )
     """the pre-trained networks: features are those of a blend of their parameters before and after the training"""
     optimiser: AnyOptimiser = AdamW(weight_decay=5e-4)
@@ -132,8 +135,9 @@ class NCFM(MatchingRealImages):
     @override
     def network_passes(self, *, real: int, synthetic: int, images_per_class: int) -> float:
         calibrating = INPUT_GRADIENT if self.calibration > 0 else 0
-        of_iteration = real * FORWARD + synthetic * (INPUT_GRADIENT + calibrating)
-        return of_iteration / self._of_iteration(synthetic // images_per_class)
+        both = real * FORWARD + synthetic * (INPUT_GRADIENT + calibrating)
+        # Steps that match and steps that calibrate are equally many.
+        return both / 2 if self.classes == "in turn" and self.calibration > 0 else both
 
     @override
     def small(self) -> Self:
