@@ -140,6 +140,10 @@ class NCFM(MatchingRealImages):
         return both / 2 if self.classes == "in turn" and self.calibration > 0 else both
 
     @override
+    def implied(self, field: str, images_per_class: int) -> str | None:
+        return "rates that stay" if field == "patience" else None
+
+    @override
     def small(self) -> Self:
         experts = small_experts(self.experts, count=2, epochs=1)
         return self.replace(iterations=2, real_batch_size=8, frequencies=_FEWEST_SAMPLED, experts=experts)
