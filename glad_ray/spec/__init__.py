@@ -7,12 +7,15 @@ from glad_ray.spec.algorithms.datm import DATM
 from glad_ray.spec.algorithms.dc import DC
 from glad_ray.spec.algorithms.dm import DM
 from glad_ray.spec.algorithms.ftd import FTD
+from glad_ray.spec.algorithms.idc import DREAM, IDC
 from glad_ray.spec.algorithms.mtt import MTT
+from glad_ray.spec.algorithms.ncfm import NCFM
 from glad_ray.spec.algorithms.trajectories import MatchingTrajectories
-from glad_ray.spec.augmentation import DSA
+from glad_ray.spec.augmentation import DSA, Mixing, Views
 from glad_ray.spec.baselines import baselines
 from glad_ray.spec.datasets import DATASETS, DatasetFacts, NamedDataset, dataset_facts
 from glad_ray.spec.experts import Experts, ExpertSet, Flatness
+from glad_ray.spec.formation import Formation
 from glad_ray.spec.generators import (
     CustomGenerator,
     DiffusersAutoencoder,
@@ -21,6 +24,7 @@ from glad_ray.spec.generators import (
     StyleGANFile,
 )
 from glad_ray.spec.network import Network
+from glad_ray.spec.optimisers import SGD, AdamW
 from glad_ray.spec.resources import Bundle, Resources, Share, Unit
 from glad_ray.spec.run import Run
 from glad_ray.spec.search import (
@@ -40,7 +44,7 @@ from glad_ray.spec.search import (
     Rung,
     Search,
 )
-from glad_ray.spec.sweep import Evaluation, Labels, Looks, Selection, Sweep, grid
+from glad_ray.spec.sweep import REGIMES, Evaluation, Labels, Looks, Regime, Schedule, Selection, Sweep, grid, regime_of
 
 __all__ = [
     "CMAES",
@@ -48,12 +52,18 @@ __all__ = [
     "DATM",
     "DC",
     "DM",
+    "DREAM",
     "DSA",
     "FTD",
     "GP",
+    "IDC",
     "MTT",
+    "NCFM",
     "REAL_BATCH_BYTES",
+    "REGIMES",
+    "SGD",
     "TPE",
+    "AdamW",
     "Algorithm",
     "AlgorithmSettings",
     "Bundle",
@@ -67,6 +77,7 @@ __all__ = [
     "Experts",
     "Flatness",
     "FloatRange",
+    "Formation",
     "GeneratorRecord",
     "Grid",
     "Halving",
@@ -81,23 +92,28 @@ __all__ = [
     "Matching",
     "MatchingTrajectories",
     "Median",
+    "Mixing",
     "NamedDataset",
     "Network",
     "Never",
     "Random",
     "RandomReal",
     "RandomStyleGAN",
+    "Regime",
     "Resources",
     "Run",
     "Rung",
+    "Schedule",
     "Search",
     "Selection",
     "Share",
     "StyleGANFile",
     "Sweep",
     "Unit",
+    "Views",
     "WholeDataset",
     "baselines",
     "dataset_facts",
     "grid",
+    "regime_of",
 ]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from glad_ray.errors import UserError
-from glad_ray.spec.augmentation import DSA, Augmentation
+from glad_ray.spec.augmentation import DSA, Augmentation, Mixing
 from glad_ray.spec.datasets import dataset_facts
 from glad_ray.spec.network import BackboneByName, Network
 from glad_ray.spec.precision import FP32Precision
@@ -40,6 +40,10 @@ class Experts(Record):
     """epochs of each; epochs + 1 snapshots are kept, or fewer with keep_until"""
     lr: Positive = 0.01
     """of SGD"""
+    lr_drops: tuple[Count, ...] = ()
+    """epochs after each of which the learning rate is multiplied by `lr_factor`"""
+    lr_factor: Positive = 0.2
+    """by which the learning rate is multiplied at `lr_drops`"""
     batch_size: Count = 256
     """real images a step"""
     momentum: float = Field(default=0.0, ge=0, lt=1)
@@ -48,6 +52,8 @@ class Experts(Record):
     """of SGD"""
     augmentation: Augmentation = DSA
     """DSA operations, drawn per sample; empty: none"""
+    mixing: Mixing | None = None
+    """how images of a mini-batch are mixed with one another, after augmentation; None: they are not"""
     norm: Literal["instancenorm", "batchnorm"] | None = None
     """normalisation layer of the experts where it is not the backbone's; their parameters are the same"""
     flat: Flatness | None = None
@@ -70,11 +76,15 @@ class Experts(Record):
         return self
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:
-        return self._at_default("flat", "keep_until", "dtype", "precision")
+        return self._at_default("lr_drops", "lr_factor", "mixing", "flat", "keep_until", "dtype", "precision")
 
     def _decisive(self, content: dict[str, Any]) -> dict[str, Any]:
         # Only how much is stored.
         return {name: value for name, value in content.items() if name != "keep_until"}
+
+    def lr_in(self, epoch: int) -> float:
+        """The learning rate in an epoch, counted from 0; the same however many epochs there are."""
+        return self.lr * self.lr_factor ** sum(epoch >= drop for drop in self.lr_drops)
 
     @property
     def last_epoch(self) -> int:

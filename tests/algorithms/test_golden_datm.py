@@ -133,7 +133,7 @@ def test_whole_iterations(case, precision, monkeypatch):
         close(norm_proj(state.latents["pixels"]), f"{recorded}/img_norm_proj{j}", precision)
         close(algorithm.learned.logits, f"{recorded}/y{j}", precision)
         close(state.step_size, f"{recorded}/lr{j}", precision)
-        distillation._step(run.algorithm, state, space, algorithm, labels)
+        distillation._step(run.algorithm, state, space, algorithm, labels, 1.0)
         close(norm_proj(matches[j].image_grads), f"{recorded}/img_grad_norm_proj{j}", precision)
         close(label_grads[j], f"{recorded}/y_grad{j}", precision)
         close(matches[j].step_size_grad, f"{recorded}/lr_grad{j}", precision)
@@ -147,7 +147,7 @@ def test_whole_iterations(case, precision, monkeypatch):
         )
     moved = not torch.equal(state.latents["pixels"], x)
     assert moved == (case != "skip")
-    assert bool(state.momenta["pixels"].any()) == moved == bool(algorithm.learned.momenta.any())
+    assert bool(state.moments.first["pixels"].any()) == moved == bool(algorithm.learned.momenta.any())
 
 
 def experts_of_labels(dtype):

@@ -9,11 +9,12 @@ import torch
 
 from glad_ray.algorithms import build_algorithm, dc, real_batches
 from glad_ray.algorithms.learned_labels import initial_logits
+from glad_ray.algorithms.ncfm import SamplingNetwork
 from glad_ray.networks import flat_parameters
 from glad_ray.randomness import rng_for
-from glad_ray.spec import DATM, DC, DM, MTT, Experts, Network, Run
+from glad_ray.spec import DATM, DC, DM, MTT, NCFM, Experts, Network, Run
 from glad_ray.trajectories import expert_logits
-from tests.algorithms import references
+from tests.algorithms import ncfm_reference, references
 
 TOLERANCE = 1e-10
 DSA = "color_crop_cutout_flip_scale_rotate"
@@ -205,3 +206,83 @@ def test_biases_before_instance_norm_have_no_gradient(sample):
     for name, following in pairwise(named):
         if name in biases:
             assert float(named[name].norm() / named[following].norm()) < 1e-12
+
+
+NCFM_FORMS = {
+    "paper": {},
+    "untrained": {"sampling": "untrained", "calibration": 0.0},
+    "gaussian": {"sampling": "gaussian", "frequencies": 7, "calibration": 0.3, "real_images_seen": "fixed"},
+    "in turn": {"classes": "in turn", "amplitude_weight": 0.2, "phase_weight": 0.8},
+    "in turn, matching alone": {"classes": "in turn", "sampling": "gaussian", "frequencies": 5, "calibration": 0.0},
+}
+
+
+NCFM_QUICK = (("paper", 1), ("gaussian", 10), ("in turn", 1))
+NCFM_CASES = [
+    pytest.param(form, together, marks=() if (form, together) in NCFM_QUICK else pytest.mark.full)
+    for form in NCFM_FORMS
+    for together in (1, 10)
+]
+
+
+@pytest.mark.parametrize("augmentation", ["sequential:color_crop_cutout", pytest.param("", marks=pytest.mark.full)])
+@pytest.mark.parametrize(("form", "together"), NCFM_CASES, indirect=["together"])
+def test_characteristic_matching(form, augmentation, together, sample):
+    sample = _with_a_small_class(sample)
+    settings = {"frequencies": 48, "sampling_lr": 0.05} | NCFM_FORMS[form]
+    run = _run(NCFM(real_batch_size=3, experts=Experts(count=2, epochs=4), **settings), augmentation)
+    run = run.replace(formation=1, algorithm=run.algorithm.replace(iterations=4))
+    ours = build_algorithm(run, sample, Trajectories(run), _device())
+    images = _images(sample)
+    width = references.new_network(run, "any").embed(images[:1]).shape[1]
+    psi = ncfm_reference.Psi(
+        SamplingNetwork(width, rng_for(run.run_id, "sampling network")).parameters(), run.algorithm.sampling_lr
+    )
+    in_turn, calibrates = form.startswith("in turn"), run.algorithm.calibration > 0
+    of_iteration = (20 if calibrates else 10) if in_turn else 1
+    assert run.steps == 4 * of_iteration
+    for step in (0, 3, 9, 12, 25) if in_turn else range(3):
+        iteration, rest = divmod(step, of_iteration)
+        present = [rest % 10] if in_turn else list(range(10))
+        assert run.algorithm.class_of_step(step, 10) == (rest % 10 if in_turn else None)
+        assert run.algorithm.clips(step, 10) == (rest == 0)
+        seen = torch.isin(LABELS, torch.tensor(present))
+        loss, image_grads = ncfm_reference.step(
+            run,
+            sample,
+            Trajectories(run),
+            images[seen],
+            LABELS[seen].tolist(),
+            step,
+            iteration=iteration,
+            present=present,
+            matches=rest < 10,
+            calibrates=calibrates and (rest >= 10 or not in_turn),
+            psi=psi,
+        )
+        match = ours.match(images[seen], LABELS[seen], step, torch.tensor(0.0))
+        _close(match.loss, loss)
+        _close(match.image_grads, image_grads)
+        if step == 0:
+            # What a checkpoint holds goes on; its order is another.
+            kept = {name: value.clone() for name, value in sorted(ours.state().items())}
+            ours = build_algorithm(run, sample, Trajectories(run), _device())
+            ours.load_state(kept)
+    if run.algorithm.sampling == "network":
+        moved = flat_parameters(ours.sampling)
+        assert not torch.equal(moved, flat_parameters(SamplingNetwork(width, rng_for(run.run_id, "sampling network"))))
+        _close(moved, torch.cat([each.detach().flatten() for each in psi.parameters]))
+
+
+def test_the_sampling_network_makes_the_loss_larger(sample):
+    """Steps of psi alone, on images that stay."""
+    losses = []
+    for sampling in ("network", "untrained"):
+        settings = NCFM(sampling=sampling, frequencies=64, sampling_lr=0.03, calibration=0, real_batch_size=2)
+        run = _run(settings.replace(experts=Experts(count=1, epochs=4)), "").replace(formation=1)
+        ours = build_algorithm(run, sample, Trajectories(run), _device())
+        images = _images(sample)
+        losses.append([float(ours.match(images, LABELS, step, torch.tensor(0.0)).loss) for step in range(18)])
+        assert ours.sampling is not None
+    climbed, stayed = (np.mean(each[-5:]) - np.mean(each[:5]) for each in losses)
+    assert climbed > abs(stayed) + 5

@@ -10,7 +10,7 @@ from glad_ray.networks import Ensemble, build_network, flat_parameters
 from glad_ray.sgd import SGD
 from glad_ray.spec import Network
 from glad_ray.spec.experts import Flatness
-from glad_ray.training import Batch, train_batch
+from glad_ray.training import Batch, Extras, train_batch
 from tests.golden_numbers import golden, images, s_like, set_parameters
 
 ARRAYS, FACTS = golden("successors/ncfm_datm/datm")
@@ -80,7 +80,7 @@ def test_three_steps(case, together, precision):
     for number, (salt, classes) in enumerate(zip(facts["salts"], facts["labels"], strict=True), start=1):
         x = images(facts["batch"], 3, 32, 32, salt).to(dtype)
         batch = Batch(index=torch.arange(len(x)), operation=None, uniforms=torch.zeros(len(x), 3))
-        loss = train_batch(made, optimiser, x.__getitem__, torch.tensor(classes), [batch] * together, flat)
+        loss = train_batch(made, optimiser, x.__getitem__, torch.tensor(classes), [batch] * together, Extras(flat=flat))
         losses.append(float(loss[-1]))
         if number in (1, 3):
             close(flat_parameters(made)[-sum(sizes) :].split(sizes), f"{recorded}/param_*_after{number}", precision)
@@ -110,5 +110,6 @@ def test_a_step_is_its_definition(adaptive, momentum, weight_decay):
         share = sum(a * b for a, b in zip(first, second, strict=True)) / sum(b * b for b in second)
         final = [b - alpha * (a - share * b) for a, b in zip(first, second, strict=True)]
         velocity = momentum * velocity + torch.tensor(final, dtype=torch.float64) + weight_decay * w
-        train_batch(made, optimiser, x.__getitem__, labels, [batch], Flatness(rho=rho, alpha=alpha, adaptive=adaptive))
+        flat = Flatness(rho=rho, alpha=alpha, adaptive=adaptive)
+        train_batch(made, optimiser, x.__getitem__, labels, [batch], Extras(flat=flat))
         torch.testing.assert_close(flat_parameters(made), w - lr * velocity, rtol=0, atol=1e-11)

@@ -14,7 +14,7 @@ from glad_ray.networks import Ensemble, build_network, fuse
 from glad_ray.sgd import SGD
 from glad_ray.spec import DATM, DC, DM, MTT, Evaluation, Experts, Flatness, Network, Run
 from glad_ray.spec.augmentation import DSA
-from glad_ray.training import Batch, train_batch
+from glad_ray.training import Batch, Extras, train_batch
 from tests.gpu_rehearsal.gpu import PretendedGPU
 from tests.gpu_rehearsal.large import Untrained, black_images
 
@@ -80,7 +80,7 @@ def test_a_batch_of_experts(flat):
         launches = []
         for _ in range(2):
             before = gpu.launches.copy()
-            train_batch(experts, optimiser, images.__getitem__, labels, [batch] * 2, flat)
+            train_batch(experts, optimiser, images.__getitem__, labels, [batch] * 2, Extras(flat=flat))
             launches.append(gpu.launches - before)
     assert_at_most(EXPERT_BATCH[flat], launches[1])
 

@@ -18,14 +18,28 @@ from glad_ray.spec.algorithms.datm import DATM
 from glad_ray.spec.algorithms.dc import DC
 from glad_ray.spec.algorithms.dm import DM
 from glad_ray.spec.algorithms.ftd import FTD
+from glad_ray.spec.algorithms.idc import DREAM, IDC
 from glad_ray.spec.algorithms.mtt import MTT
+from glad_ray.spec.algorithms.ncfm import NCFM
 from glad_ray.spec.code_names import is_code_name
 
-ALGORITHMS: tuple[type[AlgorithmSettings], ...] = (RandomReal, Herding, KMeans, DC, DM, MTT, FTD, DATM, WholeDataset)
+ALGORITHMS: tuple[type[AlgorithmSettings], ...] = (
+    RandomReal,
+    Herding,
+    KMeans,
+    DC,
+    DM,
+    MTT,
+    FTD,
+    DATM,
+    IDC,
+    DREAM,
+    NCFM,
+    WholeDataset,
+)
 """in the order of tables: the baselines, what is distilled, the upper bound; those of users come before that"""
 _BY_NAME = {kind.name_of(): kind for kind in ALGORITHMS}
 ALGORITHM_NAMES: tuple[str, ...] = tuple(_BY_NAME)
-_LAST_THAT_DISTILS = [kind.name_of() for kind in ALGORITHMS if kind.distils][-1]
 
 REAL_BATCH_BYTES = 2**31
 """On a GPU, real images go through the network in parts whose activations take no more than this."""
@@ -38,8 +52,8 @@ def algorithm_kind(name: str) -> type[AlgorithmSettings]:
 
 def algorithm_order(name: str) -> tuple[int, str]:
     """A key that sorts algorithms as tables show them."""
-    # Beside the last of those that distil.
-    known = _LAST_THAT_DISTILS if is_code_name(name) else name
+    last = next(kind for kind in reversed(ALGORITHMS) if kind.distils)
+    known = last.name_of() if is_code_name(name) else name
     return ALGORITHM_NAMES.index(known), name if is_code_name(name) else ""
 
 
