@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 from typing_extensions import override
 
 from glad_ray.spec.algorithms.base import FigureStyle, LearningRates, small_experts
-from glad_ray.spec.algorithms.trajectories import MatchingTrajectories
+from glad_ray.spec.algorithms.trajectories import LATER, MatchingTrajectories
 from glad_ray.spec.experts import Count, Experts, Flatness, Positive
 
 
@@ -119,7 +119,7 @@ class DATM(MatchingTrajectories):
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:
         # A field that is left out would be filled in by dataset and images per class.
-        return ()
+        return set(super()._unsaid(identity=identity)) - set(LATER)
 
     @override
     def implied_by(self, dataset: str, images_per_class: int) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from glad_ray.spec.algorithms.base import (
 )
 from glad_ray.spec.experts import Count, Experts, Positive, without_size
 
-_LATER = (
+LATER = (
     "min_start_epoch",
     "first_max_start_epoch",
     "growth_iterations",
@@ -77,7 +77,7 @@ class MatchingTrajectories(Matching):
     """of what is optimised"""
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:
-        return self._at_default(*_LATER)
+        return self._at_default(*LATER) | set(super()._unsaid(identity=identity))
 
     def _decisive(self, content: dict[str, Any]) -> dict[str, Any]:
         if self.soft_labels:
