@@ -3,7 +3,8 @@
 A graph is made of `train_batch`, and after the last mini-batch of an epoch of the average of weights too. It reads what
 differs from one replay to the next (images, augmentation, dropout, learning rate, weight of the average) from memory
 that stays in place, into which one upload brings all of it. What Python decides, it has for good: there is a graph for
-each number of images, each operation of DSA, and the last and other mini-batches of an epoch.
+each number of images, each operation of DSA (or each sequence of operations), and the last and other mini-batches of an
+epoch.
 
 A kind of mini-batch is computed without a graph when it comes up first, which also prepares what CUDA's libraries
 prepare at first use. The second time it is computed without a graph and by the graph that is made of it, and the two
@@ -19,6 +20,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from glad_ray.augment import UNIFORMS, uniforms_of
 from glad_ray.averages import AveragedWeights
 from glad_ray.gpu_errors import gpu_failed
 from glad_ray.machine import upload_into
@@ -57,11 +59,11 @@ class Kind(NamedTuple):
 class Numbers:
     """What is drawn for mini-batches of so many images, and their rates, in memory that stays in place."""
 
-    def __init__(self, network: nn.Module, images: int, device: torch.device) -> None:
+    def __init__(self, network: nn.Module, images: int, device: torch.device, *, uniforms: int = UNIFORMS) -> None:
         self._network = network
-        self._packed = torch.zeros(4 * images + 2, dtype=torch.int64, device=device)
-        self.index, uniforms, self.epoch, rates = self._packed.split([images, 3 * images, 1, 1])
-        self.uniforms = uniforms.view(torch.float64).view(images, 3)
+        self._packed = torch.zeros((1 + uniforms) * images + 2, dtype=torch.int64, device=device)
+        self.index, drawn, self.epoch, rates = self._packed.split([images, uniforms * images, 1, 1])
+        self.uniforms = drawn.view(torch.float64).view(images, uniforms)
         self.rate, self.weight = rates.view(torch.float32).unbind()
         self.masks = network.empty_masks(images, device) if isinstance(network, MaskedClassifier) else None
 
@@ -101,7 +103,8 @@ class CapturedTraining:
         self._images, self._labels, self._augmentation = images, labels, augmentation
         self._sizes = batch_sizes(network.train(), lambda: images[:1], len(labels), batch_size)
         self._losses, self.unread = torch.zeros(EPOCHS_UNREAD, device=images.device), 0
-        self.numbers = {size: Numbers(network, size, images.device) for size in set(self._sizes)}
+        uniforms = uniforms_of(augmentation)
+        self.numbers = {size: Numbers(network, size, images.device, uniforms=uniforms) for size in set(self._sizes)}
         self._seen: set[Kind] = set()
         self._graphs: dict[Kind, torch.cuda.CUDAGraph] = {}
         self._refused = False

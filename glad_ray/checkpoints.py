@@ -10,8 +10,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from glad_ray.generators import Latents
+from glad_ray.latent_steps import Moments
 from glad_ray.results import read_entry, sound, write_entry, written_as
-from glad_ray.spec import Run
+from glad_ray.spec import Matching, Run
 from glad_ray.storage import Storage
 
 _KEPT_CHECKPOINTS = 2
@@ -22,7 +23,8 @@ class DistillationState:
     """All that a run carries from step to step."""
 
     latents: Latents
-    momenta: Latents
+    moments: Moments
+    """of the optimiser of the latents"""
     step_size: Tensor
     step_size_momentum: Tensor
     algorithm: dict[str, Tensor]
@@ -36,14 +38,15 @@ class DistillationState:
         """The state before the first step."""
         learned = run.algorithm.learned_step_size
         step_size = torch.tensor(math.nan if learned is None else learned.initial)
-        momenta = {name: torch.zeros_like(value) for name, value in latents.items()}
-        return cls(latents, momenta, step_size, torch.zeros(()), {})
+        # A baseline's images are not moved.
+        moments = Moments.new(run.algorithm.optimiser, latents) if isinstance(run.algorithm, Matching) else Moments({})
+        return cls(latents, moments, step_size, torch.zeros(()), {})
 
     def to_bytes(self) -> bytes:
         """As a safetensors file."""
         tensors = {
             **{f"latents/{name}": value for name, value in self.latents.items()},
-            **{f"momenta/{name}": value for name, value in self.momenta.items()},
+            **self.moments.tensors(),
             **{f"algorithm/{name}": value for name, value in self.algorithm.items()},
             "step_size": self.step_size,
             "step_size_momentum": self.step_size_momentum,
@@ -64,7 +67,7 @@ class DistillationState:
 
         return cls(
             latents=group("latents/"),
-            momenta=group("momenta/"),
+            moments=Moments.from_tensors(tensors, device),
             step_size=tensors["step_size"],
             step_size_momentum=tensors["step_size_momentum"],
             algorithm=group("algorithm/"),

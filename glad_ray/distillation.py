@@ -18,11 +18,22 @@ from torch import Tensor
 from glad_ray.algorithms import SOFT_LABELS, Algorithm, Match, build_algorithm
 from glad_ray.checkpoints import DistillationState, newest_checkpoint, save_checkpoint
 from glad_ray.coresets import choose_images
-from glad_ray.data import Dataset, real_images
+from glad_ray.data import Dataset
 from glad_ray.errors import RunError, StoppedError
+from glad_ray.generators import (
+    GREY,
+    WEIGHTS,
+    FormationSpace,
+    GeneratorSpace,
+    Latents,
+    PixelSpace,
+    Space,
+    latent_images,
+    stored_images,
+)
 from glad_ray.generators import Generator as ImagePrior
-from glad_ray.generators import GeneratorSpace, Latents, PixelSpace, Space
 from glad_ray.interrupts import kept_back
+from glad_ray.latent_steps import Plateau, step_latents
 from glad_ray.machine import device_name, fp32_precision, fp32_precision_on, peak_memory_bytes, reset_peak_memory
 from glad_ray.randomness import rng_for
 from glad_ray.results import (
@@ -35,11 +46,12 @@ from glad_ray.results import (
     write_losses,
 )
 from glad_ray.spec import Matching, Run
+from glad_ray.starting_images import starting_images
 from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet
 from glad_ray.trajectories import Trajectories
 
-_MOMENTUM = 0.5  # of the latents and the step size, in every algorithm's original code and in GLaD's
+_MOMENTUM = 0.5  # of the step size, in MTT's original code and in GLaD's
 _TRIED_STEPS = 2  # the second one has momenta beside everything else
 _MADE = (".safetensors", ".png", ".parquet")
 MIN_STEP_SIZE = 1e-6
@@ -62,23 +74,49 @@ class Inputs:
 
     @cached_property
     def labels(self) -> Int64[Tensor, " n"]:
-        """Of the synthetic images, class by class."""
+        """Of the images that networks are trained on, class by class."""
+        return torch.arange(len(self.dataset.class_names)).repeat_interleave(self.run.training_images_per_class)
+
+    @cached_property
+    def stored_labels(self) -> Int64[Tensor, " k"]:
+        """Of the images that are kept, class by class: the same, unless each holds several (`Run.formation`)."""
         return torch.arange(len(self.dataset.class_names)).repeat_interleave(self.run.images_per_class)
 
 
-def build_space(run: Run, dataset: Dataset, generator: ImagePrior | None, device: torch.device) -> Space:
-    """The space a run optimises in; `generator` is its prior, here or behind a handle."""
+def build_space(
+    run: Run,
+    dataset: Dataset,
+    generator: ImagePrior | None,
+    device: torch.device,
+    trajectories: Trajectories | None = None,
+) -> Space:
+    """The space a run optimises in; `generator` is its prior, here or behind a handle, and `trajectories` are those of
+    its experts, if it has some.
+    """
+    stored = _stored_space(run, dataset, generator, device, trajectories)
+    if run.formation.factor == 1:
+        return stored
+    grey = [(GREY - mean) / std for mean, std in zip(dataset.mean, dataset.std, strict=True)]
+    return FormationSpace(stored, run.formation, run.images_per_class, grey)
+
+
+def _stored_space(
+    run: Run,
+    dataset: Dataset,
+    generator: ImagePrior | None,
+    device: torch.device,
+    trajectories: Trajectories | None,
+) -> Space:
     assert run.init is not None, "filled in by the record"
-
-    def real(labels: Tensor, rng: torch.Generator) -> Tensor:
-        return real_images(dataset, labels, rng)
-
+    real = starting_images(run, dataset, trajectories, device)
+    init = "real" if run.init in run.real_inits else run.init
     if generator is None or run.generator is None:
-        return PixelSpace(dataset.train_images.shape[1:], run.init, real, device)
+        normalised = {"mean": dataset.mean, "std": dataset.std} if dataset.whitening is None else {}
+        return PixelSpace(dataset.train_images.shape[1:], init, real, device, **normalised)
     return GeneratorSpace(
         generator,
         run.space,
-        init=run.init,
+        init=init,
         mean=dataset.mean,
         std=dataset.std,
         whitening=dataset.whitening,
@@ -161,7 +199,7 @@ def try_steps(inputs: Inputs) -> None:
         if isinstance(run.algorithm, Matching):
             algorithm = build_algorithm(run, inputs.dataset, inputs.trajectories, inputs.device)
             for _ in range(min(_TRIED_STEPS, run.steps)):
-                _step(run.algorithm, state, inputs.space, algorithm, inputs.labels)
+                _step(run.algorithm, state, inputs.space, algorithm, inputs.labels, 1.0)
 
 
 def _make_set(inputs: Inputs, storage: Storage, last: int) -> Generator[Progress, bool | None, DistillationState]:
@@ -178,7 +216,7 @@ def _make_set(inputs: Inputs, storage: Storage, last: int) -> Generator[Progress
         return state
     final = _synthetic_set(inputs, state)
     storage.write_bytes(storage.synthetic_set_path(run.run_id), final.to_bytes())
-    storage.write_bytes(storage.images_path(run.run_id), final.png_grid())
+    storage.write_bytes(storage.images_path(run.run_id), final.as_stored().png_grid())
     write_losses(storage, run.run_id, state.losses, state.loss_seconds)
     return state
 
@@ -187,7 +225,7 @@ def _first_state(inputs: Inputs) -> DistillationState:
     run = inputs.run
     rng = rng_for(run.run_id, "init")
     if run.distils:
-        return DistillationState.new(run, inputs.space.init(inputs.labels, rng))
+        return DistillationState.new(run, inputs.space.init(inputs.stored_labels, rng))
     started = time.monotonic()
     chosen = choose_images(run, inputs.dataset, inputs.trajectories, rng, inputs.device)
     state = DistillationState.new(run, {"pixels": chosen})
@@ -200,12 +238,19 @@ def _loop(inputs: Inputs, state: DistillationState, algorithm: Algorithm, storag
     settings = run.algorithm
     assert isinstance(settings, Matching), "a baseline makes no steps"
     before, started = state.seconds, time.monotonic()
+    together = run.steps // settings.iterations
+    made = len(state.losses) // together
+    plateau = Plateau(
+        settings.optimiser.patience, (math.fsum(state.losses[i * together : (i + 1) * together]) for i in range(made))
+    )
     while state.step < last:
         # No checkpoint holds half a step, and whoever is told to end keeps the steps it made.
         with kept_back() as told_to_end:
-            loss = _step(settings, state, inputs.space, algorithm, inputs.labels)
+            loss = _step(settings, state, inputs.space, algorithm, inputs.labels, plateau.factor)
             state.seconds = before + time.monotonic() - started
             state.losses.append(loss)
+            if len(state.losses) % together == 0:
+                plateau.see(math.fsum(state.losses[-together:]))
             state.loss_seconds.append(state.seconds)
             if state.step in run.snapshot_steps:
                 _save_set(inputs, state, storage)
@@ -231,16 +276,30 @@ def _step(
     space: Space,
     algorithm: Algorithm,
     labels: Int64[Tensor, " n"],
+    rate_factor: float,
 ) -> float:
-    """Make the next step of a run; returns its loss."""
-    rates = settings.learning_rates.model_dump()
-    match = algorithm.match(space.decode(state.latents), labels, state.step, state.step_size)
-    grads = space.pullback(state.latents, match.image_grads)
-    loss, step_size_grad = _finite(match, grads, state.step)
-    for name, grad in grads.items():
-        state.momenta[name].mul_(_MOMENTUM).add_(grad)
-        state.latents[name].sub_(state.momenta[name], alpha=rates[name])
-    if (learned := settings.learned_step_size) is not None:
+    """Make the next step of a run, at its learning rates times `rate_factor`; returns its loss."""
+    rates = {name: rate_factor * rate for name, rate in settings.learning_rates.model_dump().items()}
+    classes = int(labels[-1]) + 1
+    if settings.clips(state.step, classes):
+        space.clip(state.latents)
+    label = settings.class_of_step(state.step, classes)
+    matched, of_matched = state.latents, labels
+    if label is not None:
+        per_class = latent_images(state.latents) // classes
+        of_class = slice(label * per_class, (label + 1) * per_class)
+        matched = {name: value if name == WEIGHTS else value[of_class] for name, value in state.latents.items()}
+        of_matched = labels[labels == label]
+    match = algorithm.match(space.decode(matched), of_matched, state.step, state.step_size)
+    grads = space.pullback(matched, match.image_grads)
+    loss, step_size_grad, moves = _finite(match, grads, state.step)
+    if label is not None:
+        grads = {
+            name: grad if name == WEIGHTS else _at(of_class, grad, state.latents[name]) for name, grad in grads.items()
+        }
+    if moves:
+        step_latents(settings.optimiser, rates, state.latents, grads, state.moments)
+    if moves and (learned := settings.learned_step_size) is not None:
         state.step_size_momentum.mul_(_MOMENTUM).add_(step_size_grad)
         state.step_size.sub_(state.step_size_momentum, alpha=learned.lr).clamp_(min=MIN_STEP_SIZE)
     state.step += 1
@@ -248,20 +307,29 @@ def _step(
     return loss
 
 
-def _finite(match: Match, grads: Latents, step: int) -> tuple[float, float]:
-    """The loss and the gradient of the step size (0 if there is none), read at once with whether all gradients are
-    finite; raises `RunError` with the first quantity that is not.
+def _at(place: slice, grad: Tensor, like: Tensor) -> Tensor:
+    """The gradient of some images among zeros for the others, which so go on along their moments."""
+    grads = torch.zeros_like(like)
+    grads[place] = grad
+    return grads
+
+
+def _finite(match: Match, grads: Latents, step: int) -> tuple[float, float, bool]:
+    """The loss, the gradient of the step size (0 if there is none) and whether the step moves anything, read at once
+    with whether all gradients are finite; raises `RunError` with the first quantity that is not.
     """
     step_size_grad = torch.zeros_like(match.loss) if match.step_size_grad is None else match.step_size_grad
     numbers = {"loss": match.loss, "gradient of the step size": step_size_grad}
     # A sum over 0 * x is 0 where all of x are finite, else not a number.
     numbers |= {f"gradient of {name}": (grad * 0).sum().to(match.loss) for name, grad in grads.items()}
+    if match.moves is not None:
+        numbers["choice to move"] = match.moves.to(match.loss)
     # The one wait for the device in a step.
     read = dict(zip(numbers, torch.stack(list(numbers.values())).tolist(), strict=True))
     for quantity, value in read.items():
         if not math.isfinite(value):
             raise RunError(f"the {quantity} is not finite at step {step}: lower the learning rates of the run")
-    return read["loss"], read["gradient of the step size"]
+    return read["loss"], read["gradient of the step size"], bool(read.get("choice to move", True))
 
 
 def _save_set(inputs: Inputs, state: DistillationState, storage: Storage) -> None:
@@ -273,7 +341,7 @@ def _synthetic_set(inputs: Inputs, state: DistillationState) -> SyntheticSet:
     run, dataset = inputs.run, inputs.dataset
     # So that a generator keeps no graph, which nothing would use.
     with torch.no_grad():
-        images = inputs.space.decode(state.latents).cpu()
+        images, stored = inputs.space.decode(state.latents).cpu(), stored_images(inputs.space, state.latents)
     return SyntheticSet(
         images=images,
         labels=inputs.labels,
@@ -287,4 +355,5 @@ def _synthetic_set(inputs: Inputs, state: DistillationState) -> SyntheticSet:
         whitening=run.whitening,
         pictures=None if dataset.whitening is None else dataset.whitening.pictures(images),
         run=run.model_dump_json(),
+        stored_images=None if stored is None else stored.cpu(),
     )

@@ -8,12 +8,12 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from glad_ray.adamw import AdamW
 from glad_ray.averages import AveragedWeights
 from glad_ray.captured import EPOCHS_UNREAD, CapturedTraining, can_be_captured
 from glad_ray.data import Dataset, by_index, test_subset
@@ -35,28 +35,39 @@ from glad_ray.results import (
     Training,
 )
 from glad_ray.sgd import SGD
-from glad_ray.spec import Evaluation, Labels, Network, Run
+from glad_ray.spec import Evaluation, ExpertSet, Labels, Network, Run, Schedule, dataset_facts
 from glad_ray.spec.augmentation import OPERATIONS
 from glad_ray.synthetic_set import SyntheticSet
-from glad_ray.training import Images, Targets, train_epoch
-from glad_ray.trajectories import Trajectories, class_probabilities
+from glad_ray.teaching import Teacher
+from glad_ray.training import PLAIN, Extras, Images, Targets, train_epoch
+from glad_ray.trajectories import Trajectories, class_probabilities, trained_networks
 
 _TEST_BATCH = 256
 
 
-def learning_rate_factor(epoch: int, epochs: int, schedule: Literal["cosine", "step"] = "cosine") -> float:
+def learning_rate_factor(epoch: int, epochs: int, schedule: Schedule = "cosine") -> float:
     """Share of the base learning rate used in `epoch` (counted from 0) of `epochs`.
 
     `cosine`: linear from 1e-7 to 1 over the first half, which reaches one epoch into the second; then half a cosine
     that ends just above 0. This is the code's schedule; the paper says 500 epochs of each. `step`: 1, and 0.1 from two
-    epochs after the half on, as the code of DC, DM and MTT has it.
+    epochs after the half on, as the code of DC, DM and MTT has it. `slow-cosine`: half a cosine over twice the epochs,
+    as RDED has it; `halving`: half after each fifth of the epochs, as NCFM has it; `fifths`: a fifth after two thirds
+    and after five sixths of the epochs, as IDC has it.
     """
     half = max(1, epochs // 2)
-    if schedule == "step":
-        return 1.0 if epoch <= half + 1 else 0.1
-    if epoch <= half:
-        return 1e-7 + (1 - 1e-7) * epoch / half
-    return 0.5 * (1 + math.cos(math.pi * (epoch - half - 1) / half))
+    match schedule:
+        case "step":
+            return 1.0 if epoch <= half + 1 else 0.1
+        case "slow-cosine":
+            return 0.5 * (1 + math.cos(math.pi * epoch / (2 * epochs)))
+        case "halving":
+            return 0.5 ** sum(epoch >= fifth * epochs // 5 for fifth in range(1, 5))
+        case "fifths":
+            return 0.2 ** sum(epoch >= end for end in (2 * epochs // 3, 5 * epochs // 6))
+        case "cosine":
+            if epoch <= half:
+                return 1e-7 + (1 - 1e-7) * epoch / half
+            return 0.5 * (1 + math.cos(math.pi * (epoch - half - 1) / half))
 
 
 def ema_decay(update: int, decay: float) -> float:
@@ -72,22 +83,25 @@ def train_network(
     *,
     lr: float,
     rng: torch.Generator,
+    teachers: Sequence[nn.Module] = (),
 ) -> nn.Module:
     """Train `network` in place on normalised images and return the network of averaged weights.
 
     `images` may be a function that gives them by index; labels are classes or class probabilities; `lr` is the base
-    rate. Raises `RunError` if the loss is not finite, `UserError` if the evaluation leaves its augmentation open.
+    rate. With `teachers`, networks in evaluation mode where the labels are, these teach at every step in place of the
+    labels. Raises `RunError` if the loss is not finite, `UserError` if the evaluation leaves its augmentation open.
     """
     augmentation = evaluation.augmentation
     if augmentation is None:
         raise UserError("This evaluation takes the augmentation of a run: give it one, or an empty text for none.")
     fuse(network)
     get = _getter(images)
-    optimiser = SGD(network.parameters(), lr, evaluation.momentum, evaluation.weight_decay)
+    optimiser, extras = _optimiser(network, evaluation, lr), _extras(evaluation, teachers)
     averages = AveragedWeights(network)
     with current_device(labels.device):
         captured = None
-        if can_be_captured(images, network):
+        # Graphs are made of plain steps of SGD alone.
+        if extras == PLAIN and isinstance(optimiser, SGD) and can_be_captured(images, network):
             captured = CapturedTraining(
                 network,
                 optimiser,
@@ -112,11 +126,30 @@ def train_network(
                 continue
             optimiser.lr = rate
             loss = train_epoch(
-                network, optimiser, get, labels, batch_size=evaluation.batch_size, augmentation=augmentation, rng=rng
+                network,
+                optimiser,
+                get,
+                labels,
+                batch_size=evaluation.batch_size,
+                augmentation=augmentation,
+                rng=rng,
+                extras=extras,
             )
             _assert_finite([loss], epoch)
             averages.update(weight)
     return averages.network
+
+
+def _optimiser(network: nn.Module, evaluation: Evaluation, lr: float) -> SGD | AdamW:
+    parameters, decay = network.parameters(), evaluation.weight_decay
+    if evaluation.optimiser == "adamw":
+        return AdamW(parameters, lr, decay, decay_vectors=evaluation.decay_vectors)
+    return SGD(parameters, lr, evaluation.momentum, decay)
+
+
+def _extras(evaluation: Evaluation, teachers: Sequence[nn.Module]) -> Extras:
+    teacher = Teacher(teachers, evaluation.temperature, evaluation.temperature_squared) if teachers else None
+    return Extras(views=evaluation.views, mixing=evaluation.mixing, teacher=teacher, seen_twice=evaluation.seen_twice)
 
 
 def _assert_finite(losses: Sequence[float], last: int) -> None:
@@ -155,6 +188,8 @@ class TrainingSet:
     """of the distillation"""
     step_size: float | None = None
     """the learned step size, if there is one"""
+    teachers: Sequence[nn.Module] = ()
+    """networks that teach at every step in place of the labels"""
 
 
 @dataclass(frozen=True)
@@ -213,7 +248,15 @@ def trained(training_set: TrainingSet, inputs: Inputs, lr: float, repeat: int) -
         rng=rng,
     )
     move(module, inputs.device, torch.float32)
-    return train_network(module, training_set.images, training_set.labels, inputs.evaluation, lr=lr, rng=rng)
+    return train_network(
+        module,
+        training_set.images,
+        training_set.labels,
+        inputs.evaluation,
+        lr=lr,
+        rng=rng,
+        teachers=training_set.teachers,
+    )
 
 
 def accuracy_on(network: nn.Module, split: Split, inputs: Inputs) -> float:
@@ -232,19 +275,37 @@ def try_epoch(run: Run, evaluation: Evaluation, network: Network, dataset: Datas
     if run.ipc is None:
         training_set = whole_dataset(dataset, device)
     else:
-        labels = torch.arange(len(dataset.class_names), device=device).repeat_interleave(run.ipc)
+        labels = torch.arange(len(dataset.class_names), device=device).repeat_interleave(run.training_images_per_class)
         images = torch.zeros(len(labels), *dataset.train_images.shape[1:], device=device)
-        training_set = TrainingSet(images, labels, step=0)
+        asked = evaluation.labels_of(run) == "online"
+        teachers = _stand_ins(run.experts_of(evaluation.teacher), images) if asked else ()
+        training_set = TrainingSet(images, labels, step=0, teachers=teachers)
     # Some more where the second mini-batch of a kind is made a graph: most kinds come up twice.
     decided = evaluation.decided_for(run).replace(epochs=1 if run.ipc is None else 2 * len(OPERATIONS) + 1)
     evaluate_set(training_set, Inputs(run.run_id, decided, network, dataset, device), 0)
+
+
+def _stand_ins(teachers: ExpertSet, images: Float[Tensor, "n c h w"]) -> tuple[nn.Module, ...]:
+    """Untrained networks of the size of the teachers."""
+    return tuple(
+        build_network(
+            teachers.network,
+            channels=images.shape[1],
+            resolution=images.shape[-1],
+            classes=dataset_facts(teachers.dataset).classes,
+            rng=torch.Generator().manual_seed(number),
+        )
+        .to(images)
+        .eval()
+        for number in range(teachers.experts.count)
+    )
 
 
 def training_set_of(
     synthetic: SyntheticSet, labels: Labels, teachers: Trajectories | None, device: torch.device
 ) -> TrainingSet:
     """A synthetic set on a device, with the labels that are trained on."""
-    images = synthetic.images.to(device)
+    images, step, step_size = synthetic.images.to(device), synthetic.step, synthetic.step_size
     match labels:
         case "hard":
             taught: Tensor = synthetic.labels
@@ -255,7 +316,11 @@ def training_set_of(
             assert teachers is not None, "the plan trains the teachers a run needs"
             with fp32_precision("float32", device):
                 taught = class_probabilities(teachers, images)
-    return TrainingSet(images, taught.to(device), synthetic.step, synthetic.step_size)
+        case "online":
+            assert teachers is not None, "the plan trains the teachers a run needs"
+            networks = trained_networks(teachers, images)
+            return TrainingSet(images, synthetic.labels.to(device), step, step_size, networks)
+    return TrainingSet(images, taught.to(device), step, step_size)
 
 
 def whole_dataset(dataset: Dataset, device: torch.device) -> TrainingSet:

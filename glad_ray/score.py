@@ -142,6 +142,11 @@ def _check(synthetic: SyntheticSet, origin: Run | ForeignSet, evaluation: Evalua
     if not whole or not 0 <= int(labels.min()) <= int(labels.max()) < classes:
         raise DataError(f"The set has not a label of 0 to {classes - 1} for each of its images: make it again.")
     taught = evaluation.labels_of(origin)
+    if taught == "online":
+        raise UserError(
+            "A teacher that gives labels at every step is trained by a sweep alone: use hard labels here, or the soft "
+            "ones of a set that has them."
+        )
     if taught == "teacher":
         raise UserError(
             "The set has no soft labels, and a teacher is trained by a sweep alone: use hard labels here, or of a .pt "

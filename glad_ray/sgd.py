@@ -61,6 +61,12 @@ class SGD:
         """Those of parameters that had a gradient."""
         return list(self._velocities.values())
 
+    @torch.no_grad()
+    def load_momenta(self, momenta: Iterable[Tensor]) -> None:
+        """Take those of all parameters, in their order."""
+        for parameter, momentum in zip(self.parameters, momenta, strict=True):
+            self._velocity(parameter).copy_(momentum)
+
     def _velocity(self, parameter: Tensor) -> Tensor:
         if parameter not in self._velocities:
             self._velocities[parameter] = torch.zeros_like(parameter)

@@ -5,7 +5,7 @@ A safetensors file holds the tensors; its metadata says in JSON what they mean (
 
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -47,6 +47,8 @@ class SyntheticSet:
     """of a whitened set, its images as 8-bit pixels that are not whitened; None where they are not known"""
     run: str
     """the run's record as JSON"""
+    stored_images: Float[Tensor, "k c h w"] | None = None
+    """of a set whose images were cut out of others, in order of classes: those, as networks see them"""
 
     def unit_images(self) -> Float[Tensor, "n c h w"]:
         """The images in [0, 1], clipped, and not whitened; of a whitened set rounded to 8 bits.
@@ -61,6 +63,14 @@ class SyntheticSet:
         std = torch.tensor(self.std).view(1, -1, 1, 1)
         return (self.images.cpu() * std + mean).clamp(0, 1)
 
+    def as_stored(self) -> "SyntheticSet":
+        """A set of the images that the images were cut out of; the set itself where there are none."""
+        if self.stored_images is None:
+            return self
+        classes = len(self.class_names)
+        labels = torch.arange(classes).repeat_interleave(len(self.stored_images) // classes)
+        return replace(self, images=self.stored_images, labels=labels, soft_labels=None, stored_images=None)
+
     def to_bytes(self) -> bytes:
         """As a safetensors file."""
         tensors = {"images": self.images, "labels": self.labels}
@@ -68,6 +78,8 @@ class SyntheticSet:
             tensors["soft_labels"] = self.soft_labels
         if self.pictures is not None:
             tensors["pictures"] = self.pictures
+        if self.stored_images is not None:
+            tensors["stored_images"] = self.stored_images
         tensors |= {f"latents/{name}": value for name, value in self.latents.items()}
         metadata = {
             "format": FORMAT if self.whitening == "none" else WHITENED_FORMAT,
@@ -106,6 +118,7 @@ class SyntheticSet:
                 whitening=whitening,
                 pictures=tensors.get("pictures"),
                 run=metadata["run"],
+                stored_images=tensors.get("stored_images"),
             )
         except (SafetensorError, KeyError, ValueError) as error:
             raise DataError(

@@ -6,16 +6,29 @@ image), mean cross-entropy, and DSA with one operation per mini-batch whose para
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from glad_ray.augment import apply_drawn, draw
+from glad_ray.augment import (
+    Mix,
+    View,
+    apply_drawn,
+    draw,
+    draw_mix,
+    draw_views,
+    mix_images,
+    mixed_cross_entropy,
+    view_images,
+)
+from glad_ray.flat_minima import set_flat_gradients
 from glad_ray.machine import upload
 from glad_ray.networks import batch_sizes
-from glad_ray.sgd import SGD
+from glad_ray.spec.augmentation import Mixing, Views
+from glad_ray.spec.experts import Flatness
+from glad_ray.teaching import Teacher
 
 Images = Callable[[Int64[Tensor, " b"]], Float[Tensor, "b c h w"]]
 """Normalised images, on the device of the labels, by their indices, which are on the CPU."""
@@ -23,15 +36,48 @@ Targets = Int64[Tensor, " n"] | Float[Tensor, "n k"]
 """Classes, or class probabilities."""
 
 
+class Optimiser(Protocol):
+    """What makes a step along the gradients of parameters."""
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        ...
+
+    def step(self) -> None:
+        """One step along the gradients."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extras:
+    """What a training has that the plain one has not."""
+
+    views: Views | None = None
+    """of every image, before DSA"""
+    mixing: Mixing | None = None
+    """of the images of a mini-batch, after DSA"""
+    teacher: Teacher | None = None
+    """whose loss takes the place of that of the labels"""
+    flat: Flatness | None = None
+    """every step leads towards flat minima, by two passes"""
+    seen_twice: bool = False
+    """whether a mini-batch goes through the network once more, without gradients and not mixed by MixUp: statistics of
+    batch norm move twice, as in the code of RDED"""
+
+
+PLAIN = Extras()
+
+
 def train_epoch(
     network: nn.Module,
-    optimiser: SGD,
+    optimiser: Optimiser,
     images: Images,
     labels: Targets,
     *,
     batch_size: int,
     augmentation: str,
     rng: torch.Generator,
+    extras: Extras = PLAIN,
 ) -> float:
     """Train for one epoch and return the mean loss; `images` gives normalised images by index, labels are classes or
     class probabilities.
@@ -40,20 +86,21 @@ def train_epoch(
     cannot take one.
     """
     (loss,) = train_epoch_together(
-        network, optimiser, images, labels, batch_size=batch_size, augmentation=augmentation, rngs=[rng]
+        network, optimiser, images, labels, batch_size=batch_size, augmentation=augmentation, rngs=[rng], extras=extras
     )
     return loss
 
 
 def train_epoch_together(
     network: nn.Module,
-    optimiser: SGD,
+    optimiser: Optimiser,
     images: Images,
     labels: Targets,
     *,
     batch_size: int,
     augmentation: str,
     rngs: Sequence[torch.Generator],
+    extras: Extras = PLAIN,
 ) -> list[float]:
     """The same for the networks of an `Ensemble`, with the mean loss of each: a batch is a mini-batch for every one of
     them, each drawn from an `rngs` of its own.
@@ -62,8 +109,11 @@ def train_epoch_together(
     total = torch.zeros(len(rngs), device=labels.device)
     first = torch.zeros(len(rngs), dtype=torch.int64, device="cpu")
     sizes = batch_sizes(network, lambda: images(first), len(labels), batch_size)
-    for batches in zip(*(draw_epoch(len(labels), sizes, augmentation, rng) for rng in rngs), strict=True):
-        losses = train_batch(network, optimiser, images, labels, batches)
+    # The size of the images, which what is drawn for them needs.
+    side = images(first).shape[-1] if extras.views or extras.mixing else None
+    epochs = [draw_epoch(len(labels), sizes, augmentation, rng, extras, side) for rng in rngs]
+    for batches in zip(*epochs, strict=True):
+        losses = train_batch(network, optimiser, images, labels, batches, extras)
         total = total + losses * len(batches[0].index)
     # The one wait for the device in an epoch.
     losses_of_all: list[float] = (total / len(labels)).tolist()
@@ -77,43 +127,96 @@ class Batch:
     index: Int64[Tensor, " b"]
     """its images, on the CPU or where the images are"""
     operation: str | None
-    """of DSA; None: no augmentation"""
-    uniforms: Float[Tensor, "b 3"]
+    """of DSA, or those of a sequential augmentation, as `apply_drawn` takes them; None: no augmentation"""
+    uniforms: Float[Tensor, "b u"]
     """what the parameters of that operation are made of, float64, on the CPU or where the images are"""
     masks: Tensor | None = None
     """of dropout, for a network that is given them (`ViT.draw_masks`); None: it draws them, if it has any"""
+    views: Sequence[View] | None = None
+    """one for each image; None: they are seen as they are"""
+    mix: Mix | None = None
+    """None: images are not mixed"""
 
 
-def draw_epoch(images: int, sizes: Sequence[int], augmentation: str, rng: torch.Generator) -> Iterator[Batch]:
-    """The mini-batches of an epoch, on the CPU: a permutation of so many images, split, and DSA for each."""
+def draw_epoch(
+    images: int,
+    sizes: Sequence[int],
+    augmentation: str,
+    rng: torch.Generator,
+    extras: Extras = PLAIN,
+    side: int | None = None,
+) -> Iterator[Batch]:
+    """The mini-batches of an epoch, on the CPU: a permutation of so many images, split, and for each what is drawn.
+
+    Views and mixing need the `side` of the images in pixels.
+    """
     for index in torch.randperm(images, generator=rng).split(list(sizes)):
         drawn = draw(augmentation, len(index), rng, shared_operation=True)
-        operation = drawn.names[int(drawn.operations[0])] if drawn.names else None
-        yield Batch(index=index, operation=operation, uniforms=drawn.uniforms)
+        views = mix = None
+        if extras.views is not None and side is not None:
+            views = draw_views(extras.views, len(index), side, side, rng)
+        if extras.mixing is not None and side is not None:
+            mix = draw_mix(extras.mixing, len(index), side, side, rng)
+        yield Batch(index=index, operation=drawn.shared(), uniforms=drawn.uniforms, views=views, mix=mix)
 
 
 def train_batch(
-    network: nn.Module, optimiser: SGD, images: Images, labels: Targets, batches: Sequence[Batch]
+    network: nn.Module,
+    optimiser: Optimiser,
+    images: Images,
+    labels: Targets,
+    batches: Sequence[Batch],
+    extras: Extras = PLAIN,
 ) -> Float[Tensor, " e"]:
     """A step along the gradients of a mini-batch for each network of an `Ensemble`, or for a network alone; returns the
-    losses, on the device.
+    losses, on the device: those of the first pass, where there are two.
 
     Everything that is random stands in `batches`, so that a CUDA graph can be made of it: what is computed follows from
     their tensors, whose values Python never sees.
     """
     index = _joined([batch.index for batch in batches])
     parts, truths = (_split(each, len(batches)) for each in (images(index), labels[upload(index, labels.device)]))
-    inputs = _joined([
-        part if batch.operation is None else apply_drawn(part, batch.operation, batch.uniforms)
-        for part, batch in zip(parts, batches, strict=True)
-    ])  # fmt: skip
+    augmented = [_augmented(part, batch) for part, batch in zip(parts, batches, strict=True)]
+    seen = [mix_images(part, batch.mix) for part, batch in zip(augmented, batches, strict=True)]
+    inputs = _joined(seen)
+    if extras.seen_twice:
+        # CutMix changes images in place there, MixUp does not.
+        once_more = [
+            mixed if _pasted(batch) else own for own, mixed, batch in zip(augmented, seen, batches, strict=True)
+        ]
+        with torch.no_grad():
+            network(_joined(once_more))
     masks = batches[0].masks
-    logits = network(inputs) if masks is None else network(inputs, masks)
-    losses = [F.cross_entropy(each, truth) for each, truth in zip(_split(logits, len(batches)), truths, strict=True)]
-    optimiser.zero_grad()
-    sum(losses[1:], losses[0]).backward()
+
+    def gradients() -> Tensor:
+        logits = _split(network(inputs) if masks is None else network(inputs, masks), len(batches))
+        if extras.teacher is None:
+            each = zip(logits, truths, batches, strict=True)
+            losses = [mixed_cross_entropy(said, truth, batch.mix) for said, truth, batch in each]
+        else:
+            losses = [extras.teacher.loss(said, part) for said, part in zip(logits, seen, strict=True)]
+        optimiser.zero_grad()
+        sum(losses[1:], losses[0]).backward()
+        return _joined([loss.detach().view(1) for loss in losses])
+
+    losses = gradients()
+    if extras.flat is not None:
+        set_flat_gradients(list(network.parameters()), len(batches), gradients, **extras.flat.model_dump())
     optimiser.step()
-    return _joined([loss.detach().view(1) for loss in losses])
+    return losses
+
+
+def _augmented(images: Float[Tensor, "b c h w"], batch: Batch) -> Float[Tensor, "b c h w"]:
+    """Images as the network is given them, but for mixing."""
+    if batch.views is not None:
+        images = view_images(images, batch.views)
+    if batch.operation is not None:
+        images = apply_drawn(images, batch.operation, batch.uniforms)
+    return images
+
+
+def _pasted(batch: Batch) -> bool:
+    return batch.mix is not None and batch.mix.box is not None
 
 
 # A single part is the whole, and not copied, not as a gradient either.

@@ -17,6 +17,7 @@ from glad_ray.spec.networks import NETWORK_NAMES
 from glad_ray.training import train_epoch
 
 DSA = "_".join(OPERATIONS)
+SEQUENTIAL = "sequential:flip_color_scale_rotate_cutout"
 
 
 def network_of(name, norm="instancenorm"):
@@ -24,9 +25,11 @@ def network_of(name, norm="instancenorm"):
     return build_network(spec, channels=1, resolution=32, classes=2, rng=torch.Generator().manual_seed(0))
 
 
-def training_of(network, images, labels, batch_size=256):
+def training_of(network, images, labels, batch_size=256, augmentation=DSA):
     optimiser, averages = SGD(network.parameters(), 0.01, 0.9, 5e-4), AveragedWeights(network)
-    made = CapturedTraining(network, optimiser, averages, images, labels, batch_size=batch_size, augmentation=DSA)
+    made = CapturedTraining(
+        network, optimiser, averages, images, labels, batch_size=batch_size, augmentation=augmentation
+    )
     return made, averages
 
 
@@ -52,12 +55,27 @@ def test_nothing_in_a_mini_batch_looks_at_values(name, operations, forms_for_gpu
             training.numbers[4].rate.item()
 
 
-@pytest.mark.parametrize(("name", "norm"), [("convnet", "instancenorm"), ("convnet", "batchnorm"), ("vit", "none")])
+def test_nothing_in_a_sequential_augmentation_looks_at_values(forms_for_gpus):
+    images, labels = torch.zeros(4, 1, 32, 32), torch.zeros(4, dtype=torch.int64)
+    training, _ = training_of(network_of("convnet"), images, labels, augmentation=SEQUENTIAL)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        training.advance(Kind(4, "sequential:flip_color_scale_cutout", last=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "norm", "augmentation"),
+    [
+        ("convnet", "instancenorm", DSA),
+        ("convnet", "batchnorm", DSA),
+        ("vit", "none", DSA),
+        ("convnet", "instancenorm", SEQUENTIAL),
+    ],
+)
 @pytest.mark.parametrize("labels", [torch.arange(5) % 2, torch.eye(2)[torch.arange(5) % 2] * 0.8 + 0.1])
-def test_the_numbers_are_those_of_an_epoch_without_graphs(name, norm, labels):
+def test_the_numbers_are_those_of_an_epoch_without_graphs(name, norm, augmentation, labels):
     images = torch.randn(5, 1, 32, 32, generator=torch.Generator().manual_seed(1))
     network, twin = (network_of(name, norm if name == "convnet" else "instancenorm") for _ in range(2))
-    training, averages = training_of(network, images, labels, batch_size=3)
+    training, averages = training_of(network, images, labels, batch_size=3, augmentation=augmentation)
     optimiser, means = SGD(twin.parameters(), 0.01, 0.9, 5e-4), AveragedWeights(twin)
     rng, other = (torch.Generator().manual_seed(2) for _ in range(2))
     for rate, weight in ((0.01, 1.0), (0.0123456789, 0.5), (0.02, 0.005)):
@@ -66,7 +84,7 @@ def test_the_numbers_are_those_of_an_epoch_without_graphs(name, norm, labels):
         training.epoch(rate, weight, rng)
         optimiser.lr = rate
         expected = train_epoch(
-            twin, optimiser, lambda index: images[index], labels, batch_size=3, augmentation=DSA, rng=other
+            twin, optimiser, lambda index: images[index], labels, batch_size=3, augmentation=augmentation, rng=other
         )
         means.update(weight)
         assert training.read_losses() == pytest.approx([expected], rel=1e-6)

@@ -10,11 +10,19 @@ from glad_ray.generators import build_generator
 from glad_ray.randomness import rng_for
 from glad_ray.results import read_losses
 from glad_ray.spec import (
+    DATM,
     DC,
     DM,
+    DREAM,
+    FTD,
+    IDC,
     MTT,
+    NCFM,
+    SGD,
     CustomAlgorithm,
     Experts,
+    Flatness,
+    Formation,
     Herding,
     KMeans,
     Network,
@@ -34,9 +42,48 @@ ALGORITHMS = {
     "dc": DC(iterations=4, real_batch_size=4),
     "dc-loops": DC(iterations=2, real_batch_size=4, outer_loops=2, inner_loops=1, matching="cosine"),
     "dm": DM(iterations=4, real_batch_size=4),
+    "dm-clustered": DM(iterations=4, real_batch_size=4, real_batches="clustered"),
     "mtt": MTT(iterations=4, synthetic_steps=2, expert_epochs=1, batch_size=6, experts=EXPERTS),
     "mtt-soft": MTT(iterations=4, synthetic_steps=2, expert_epochs=1, labels="soft", experts=EXPERTS),
     "mtt-exact": MTT(iterations=4, synthetic_steps=2, expert_epochs=1, gradient="exact", experts=EXPERTS),
+    "ftd": FTD(iterations=4, synthetic_steps=2, expert_epochs=1, experts=EXPERTS.replace(flat=Flatness())),
+    "datm": DATM(
+        iterations=4,
+        synthetic_steps=3,
+        expert_epochs=1,
+        batch_size=4,
+        rest_first=True,
+        first_max_start_epoch=1,
+        max_start_epoch=2,
+        growth_iterations=2,
+        threshold=1e6,
+        experts=EXPERTS,
+    ),
+    "idc": IDC(iterations=2, inner_steps=2, real_batch_size=4, network_images=8),
+    "idc-turns": IDC(
+        iterations=1,
+        inner_steps=2,
+        classes="in turn",
+        real_batch_size=4,
+        network_images=8,
+        network_epochs=1,
+        matched="both",
+        distance="cos",
+        synthetic_batch_size=3,
+    ),
+    "dream": DREAM(iterations=2, inner_steps=2, real_batch_size=4, network_images=8),
+    "ncfm": NCFM(iterations=4, real_batch_size=4, frequencies=48, experts=EXPERTS),
+    "ncfm-turns": NCFM(
+        iterations=1,
+        classes="in turn",
+        sampling="gaussian",
+        frequencies=8,
+        calibration=0,
+        real_batch_size=4,
+        experts=EXPERTS,
+        optimiser=SGD(momentum=0.5, patience=0),
+    ),
+    "dm-adamw": DM(iterations=4, real_batch_size=4, optimiser="adamw"),
     "own": CustomAlgorithm(name="tests.own_algorithms:Drifting", iterations=4, real_batch_size=4),
 }
 SPACES = {
@@ -51,10 +98,19 @@ SPACES = {
     "f3-file": {"space": "f3", "generator": kinds.stylegan_file(CONDITIONAL)},
     "f3-autoencoder": {"space": "f3", "generator": kinds.autoencoder(32)},
     "own": {"space": "z+", "generator": kinds.BLOBS},
+    "pixel-formation": {"space": "pixel", "formation": 2, "init": "clustered"},
+    "f2-formation": {"space": "f2", "generator": GENERATOR, "formation": Formation(factor=2, kind="multi")},
+    "f3-autoencoder-formation": {
+        "space": "f3",
+        "generator": kinds.autoencoder(32),
+        "formation": 2,
+        "init": "clustered",
+    },
 }
 # The quick suite has every algorithm in three kinds of space, its other forms in one, and one algorithm in every space.
 QUICK_SPACES, QUICK_ALGORITHM = ("pixel-real", "f2-gaussian", "own"), "dm"
-OTHER_FORMS = ("dc-loops", "mtt-soft", "mtt-exact")
+OTHER_FORMS = ("dc-loops", "mtt-soft", "mtt-exact", "ftd", "ncfm-turns", "dm-adamw", "dm-clustered", "idc-turns")
+LEARNS_STEP_SIZE, HAS_SOFT_LABELS = ("mtt", "mtt-soft", "mtt-exact", "ftd", "datm"), ("mtt-soft", "datm")
 
 
 def quick(algorithm, space):
@@ -69,7 +125,7 @@ PAIRS = [
 # And it has every network.
 BACKBONES = [
     pytest.param(algorithm, name, marks=() if algorithm == QUICK_ALGORITHM else pytest.mark.full)
-    for algorithm in ("dc-loops", "dm", "mtt")
+    for algorithm in ("dc-loops", "dm", "mtt", "ncfm")
     for name in ("alexnet", "vgg11", "resnet18", "vit")
 ]
 
@@ -103,7 +159,7 @@ def trajectories(sample, tmp_path_factory):
 
 def _distill(run, sample, trajectories, storage, on_progress=lambda progress: None):
     generator = build_generator(run.generator, learn=run.learn_generator) if run.generator else None
-    space = build_space(run, sample, generator, torch.device("cpu"))
+    space = build_space(run, sample, generator, torch.device("cpu"), trajectories)
     distill(Inputs(run, space, sample, trajectories, torch.device("cpu")), storage, on_progress)
     path = storage.synthetic_set_path(run.run_id)
     return SyntheticSet.from_bytes(storage.read_bytes(path), path), space
@@ -114,33 +170,35 @@ def test_run(algorithm, space, sample, trajectories, storage, tmp_path):
     run = _run(algorithm, space)
     synthetic, made = _distill(run, sample, trajectories, storage)
 
-    assert synthetic.images.shape == (10, 1, 32, 32)
+    assert synthetic.images.shape == (10 * run.training_images_per_class, 1, 32, 32)
     assert torch.isfinite(synthetic.images).all()
-    assert synthetic.labels.tolist() == list(range(10))
-    assert (synthetic.step_size is not None) == algorithm.startswith("mtt")
-    assert (synthetic.soft_labels is not None) == (algorithm == "mtt-soft")
+    assert synthetic.labels.tolist() == [label for label in range(10) for _ in range(run.training_images_per_class)]
+    assert synthetic.as_stored().images.shape == (10 * run.images_per_class, 1, 32, 32)
+    assert (synthetic.step_size is not None) == (algorithm in LEARNS_STEP_SIZE)
+    assert (synthetic.soft_labels is not None) == (algorithm in HAS_SOFT_LABELS)
     assert storage.exists(storage.images_path(run.run_id))
     assert len(read_losses(storage, run.run_id).losses) == run.steps
     assert all(storage.exists(storage.set_path(run.run_id, step)) for step in run.snapshot_steps)
-    initial = made.init(synthetic.labels, rng_for(run.run_id, "init"))
+    initial = made.init(torch.arange(10).repeat_interleave(run.images_per_class), rng_for(run.run_id, "init"))
     for name, value in synthetic.latents.items():
         assert value.shape == initial[name].shape
         assert not torch.equal(value, initial[name]), f"{name} did not move"
 
-    # Interrupted after the third step, then run again: nothing is repeated and every bit is the same.
+    # Interrupted, then run again: nothing is repeated and every bit is the same.
     other = type(storage).open(tmp_path / "interrupted")
     steps = []
 
     def interrupt(progress):
         steps.append(progress.step)
-        if progress.step == 3 and len(steps) == 3:
+        # In the middle of the second half: in the place of step 3 of 4.
+        if progress.step == len(steps) == 3 * run.steps // 4:
             raise InterruptedRunError
 
     with pytest.raises(InterruptedRunError):
         _distill(run, sample, trajectories, other, interrupt)
     assert not distilled(other, run)
     resumed, _ = _distill(run, sample, trajectories, other, interrupt)
-    assert steps == [1, 2, 3, 4]
+    assert steps == list(range(1, run.steps + 1))
     assert torch.equal(resumed.images, synthetic.images)
     if synthetic.soft_labels is not None:
         assert torch.equal(resumed.soft_labels, synthetic.soft_labels)

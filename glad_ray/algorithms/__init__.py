@@ -10,7 +10,9 @@ from glad_ray.algorithms.base import SOFT_LABELS, Algorithm, Match
 from glad_ray.algorithms.custom import CustomMatching, Tools, import_custom
 from glad_ray.algorithms.dc import gradient_distance
 from glad_ray.algorithms.dm import feature_distance
+from glad_ray.algorithms.drawn import build_backbone
 from glad_ray.algorithms.mtt import trajectory_gradient
+from glad_ray.algorithms.real_batches import images_at_once
 from glad_ray.data import Dataset
 from glad_ray.importing import import_callable
 from glad_ray.spec import CustomAlgorithm, Run
@@ -38,8 +40,10 @@ __all__ = [
     "Match",
     "Tools",
     "build_algorithm",
+    "build_backbone",
     "check_algorithm",
     "feature_distance",
     "gradient_distance",
+    "images_at_once",
     "trajectory_gradient",
 ]

@@ -6,7 +6,7 @@ An algorithm never sees a generator, and a generator never sees a loss (section 
 from dataclasses import dataclass
 from typing import Protocol
 
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 SOFT_LABELS = "soft_labels"
@@ -22,6 +22,8 @@ class Match:
     """dL/dS, with respect to normalised images"""
     step_size_grad: Float[Tensor, ""] | None = None
     """dL/dalpha of the student's learned step size (trajectory matching)"""
+    moves: Bool[Tensor, ""] | None = None
+    """whether this step moves latents and step size, on the device of the loss; None: it does"""
 
 
 class Algorithm(Protocol):

@@ -84,6 +84,7 @@ class GradientMatching:
         their precision.
         """
         network = self._network_for(step, images, labels)
+        self.real.choose(network, step)
         draws = draw_of_step(self.run, self.dataset, step)
         synthetic = images.detach().requires_grad_()
         augmented = apply(synthetic, draws, labels)
@@ -165,13 +166,14 @@ class GradientMatching:
         return self.network
 
     def state(self) -> dict[str, Tensor]:
-        """The network, where later steps go on training it."""
+        """The network, where later steps go on training it, and real images that were chosen for them."""
         if self.network is None or self.outer_loops == 1:
-            return {}
-        return {"network": flat_parameters(self.network)}
+            return self.real.state()
+        return self.real.state() | {"network": flat_parameters(self.network)}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take back what `state` gave."""
+        self.real.load_state(state)
         if "network" in state:
             network = build_backbone(self.run, self.dataset, None)
             self.network = network.to(self.device, state["network"].dtype)

@@ -45,6 +45,7 @@ class DistributionMatching:
         """Equation (2) and its gradient with respect to the images; computed in their precision."""
         network = build_backbone(self.run, self.dataset, rng_for(self.run.run_id, "network", step))
         move(network.requires_grad_(False), self.device, images.dtype)
+        self.real.choose(network, step)
         draws = draw_of_step(self.run, self.dataset, step)
         real_means = self._real_means(network, step, draws, images.dtype)
         synthetic = images.detach().requires_grad_()
@@ -71,8 +72,9 @@ class DistributionMatching:
         return means.squeeze(1)
 
     def state(self) -> dict[str, Tensor]:
-        """Nothing outlives a step."""
-        return {}
+        """Real images that were chosen for later steps too."""
+        return self.real.state()
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Nothing to take back."""
+        """Take back what `state` gave."""
+        self.real.load_state(state)

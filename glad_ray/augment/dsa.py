@@ -1,13 +1,14 @@
-"""Differentiable siamese augmentation (DSA): what is drawn, and applying it.
+"""Differentiable siamese augmentation (DSA): what is drawn, and applying it; the sequential one (sequential.py) too.
 
-A call of DSA draws one operation, uniformly, and that operation's parameters. DC and DM draw once per class and step,
+A call of DSA draws one operation, uniformly, and that operation's parameters; one of a sequential augmentation draws
+several that are applied in order. DC and DM draw once per class and step,
 for its real and synthetic images alike ("siamese"); training draws the operation once per mini-batch and its parameters
 for each image. Draws come from an explicit rng on the CPU, so that they are the same wherever the images are.
 """
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,34 +17,62 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from glad_ray.augment import operations as ops
+from glad_ray.augment.sequential import chains
 from glad_ray.machine import upload_together
-from glad_ray.spec.augmentation import parse_strategy
+from glad_ray.spec.augmentation import SEQUENTIAL, is_sequential, parse_strategy
+
+UNIFORMS = 3
+"""random numbers that an operation makes its parameters of, at most"""
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One operation and its random numbers for each of several parameter sets."""
+    """One operation, or several in order, and random numbers for each of several parameter sets."""
 
     names: tuple[str, ...]
     """operations of the strategy"""
     operations: Int64[Tensor, " s"]
-    """index into `names` for each set"""
-    uniforms: Float[Tensor, "s 3"]
-    """in [0, 1), float64: what an operation makes its parameters of"""
+    """index into `chains` for each set, which of DSA are the `names`"""
+    uniforms: Float[Tensor, "s u"]
+    """in [0, 1), float64: three for each operation of a chain, of which it makes its parameters"""
+    sequential: bool = False
+    """whether several are applied in order, and not one, as DSA does"""
+
+    @property
+    def chains(self) -> tuple[tuple[str, ...], ...]:
+        """What a set may have drawn: operations in the order in which they are applied."""
+        return chains(self.names) if self.sequential else tuple((name,) for name in self.names)
 
     def only(self, number: int) -> "Draw":
         """Set `number` alone, which `apply` takes for any number of images."""
         one = slice(number, number + 1)
-        return Draw(self.names, self.operations[one], self.uniforms[one])
+        return Draw(self.names, self.operations[one], self.uniforms[one], self.sequential)
+
+    def shared(self) -> str | None:
+        """What all sets have drawn, as `apply_drawn` takes it; None: nothing, for there is no augmentation."""
+        if not self.names:
+            return None
+        chain = self.chains[int(self.operations[0])]
+        return SEQUENTIAL + "_".join(chain) if self.sequential else chain[0]
+
+
+def uniforms_of(strategy: str) -> int:
+    """Random numbers that a set of a strategy has."""
+    return UNIFORMS * (len(chains(parse_strategy(strategy))[0]) if is_sequential(strategy) else 1)
 
 
 def draw(strategy: str, sets: int, rng: torch.Generator, *, shared_operation: bool = False) -> Draw:
-    """Draw `sets` parameter sets: an operation for each, or one for all with `shared_operation`."""
-    names = parse_strategy(strategy)
+    """Draw `sets` parameter sets: an operation for each, or one for all with `shared_operation`.
+
+    Of a sequential strategy, which of crop, scale and rotate it has takes the place of the operation.
+    """
+    names, sequential = parse_strategy(strategy), is_sequential(strategy)
     operations = torch.zeros(sets, dtype=torch.int64)
     if names:
-        operations = torch.randint(len(names), (1 if shared_operation else sets,), generator=rng).expand(sets)
-    return Draw(names, operations, torch.rand(sets, 3, generator=rng, dtype=torch.float64))
+        choices = len(chains(names)) if sequential else len(names)
+        operations = torch.randint(choices, (1 if shared_operation else sets,), generator=rng).expand(sets)
+    uniforms = torch.rand(sets, uniforms_of(strategy), generator=rng, dtype=torch.float64)
+    return Draw(names, operations, uniforms, sequential)
 
 
 def apply(
@@ -66,23 +95,23 @@ def apply(
         index = torch.arange(len(images)) % len(draws.operations)
     operations, uniforms = draws.operations[index], draws.uniforms[index]
     present, counts = operations.unique(return_counts=True)
+    aligned = not draws.sequential
     if len(present) == 1:
-        return _prepared(draws.names[int(present)], images, uniforms)(images)
-    # Side by side those of one operation.
+        return _through(_prepared_chain(draws.chains[int(present)], images, uniforms, aligned), images)
+    # Side by side those of one chain of operations.
     order = operations.argsort(stable=True)
     pieces = [
-        _prepared(draws.names[operation], images, own)
+        _prepared_chain(draws.chains[operation], images, own, aligned)
         for operation, own in zip(present.tolist(), uniforms[order].split(counts.tolist()), strict=True)
     ]
-    merged = [_merged(list(alike)) for _, alike in itertools.groupby(pieces, key=lambda piece: piece.compute)]
-    needed = [tensor for piece in merged for tensor in piece.tensors]
-    order_there, back, *there = upload_together([order, order.argsort(), *needed], images.device)
-    parts = _Permuted.apply(images, order_there, back).split([len(piece.tensors[0]) for piece in merged])
-    given = iter(there)
-    done = [
-        piece.compute(part, *itertools.islice(given, len(piece.tensors)))
-        for piece, part in zip(merged, parts, strict=True)
+    merged = [
+        _merged(list(alike)) for _, alike in itertools.groupby(pieces, key=lambda chain: [o.compute for o in chain])
     ]
+    needed = [tensor for chain in merged for operation in chain for tensor in operation.tensors]
+    order_there, back, *there = upload_together([order, order.argsort(), *needed], images.device)
+    parts = _Permuted.apply(images, order_there, back).split([len(chain[0].tensors[0]) for chain in merged])
+    given = iter(there)
+    done = [_computed(chain, part, given) for chain, part in zip(merged, parts, strict=True)]
     permuted: Tensor = _Permuted.apply(torch.cat(done), back, order_there)
     return permuted
 
@@ -93,21 +122,36 @@ def augment(images: Float[Tensor, "n c h w"], strategy: str, rng: torch.Generato
 
 
 def apply_drawn(
-    images: Float[Tensor, "n c h w"], operation: str, uniforms: Float[Tensor, "n 3"]
+    images: Float[Tensor, "n c h w"], operation: str, uniforms: Float[Tensor, "n u"]
 ) -> Float[Tensor, "n c h w"]:
-    """Augment normalised images by one operation, given by its name; `uniforms` as a `Draw` has them, an own set for
-    each image, on the CPU or where the images are.
+    """Augment normalised images by what `Draw.shared` says: one operation by its name, or several in order;
+    `uniforms` as a `Draw` has them, an own set for each image, on the CPU or where the images are.
     """
-    return _prepared(operation, images, uniforms)(images)
+    return _through(_prepared_chain(parse_strategy(operation), images, uniforms, not is_sequential(operation)), images)
 
 
-def _merged(pieces: Sequence[ops.Prepared]) -> ops.Prepared:
+def _through(chain: Sequence[ops.Prepared], images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    needed = [tensor for operation in chain for tensor in operation.tensors]
+    return _computed(chain, images, iter(upload_together(needed, images.device)))
+
+
+def _computed(
+    chain: Sequence[ops.Prepared], images: Float[Tensor, "n c h w"], given: Iterator[Tensor]
+) -> Float[Tensor, "n c h w"]:
+    """Images after operations in order, whose tensors are taken from those `given` on their device."""
+    for operation in chain:
+        images = operation.compute(images, *itertools.islice(given, len(operation.tensors)))
+    return images
+
+
+def _merged(chains: Sequence[Sequence[ops.Prepared]]) -> Sequence[ops.Prepared]:
     """Operations that compute the same with other draws, as scale and rotate do, as one."""
-    if len(pieces) == 1:
-        return pieces[0]
-    return ops.Prepared(
-        pieces[0].compute, tuple(map(torch.cat, zip(*(piece.tensors for piece in pieces), strict=True)))
-    )
+    if len(chains) == 1:
+        return chains[0]
+    return [
+        ops.Prepared(alike[0].compute, tuple(map(torch.cat, zip(*(each.tensors for each in alike), strict=True))))
+        for alike in zip(*chains, strict=True)
+    ]
 
 
 class _Permuted(torch.autograd.Function):
@@ -127,7 +171,17 @@ class _Permuted(torch.autograd.Function):
         return permuted, None, None
 
 
-def _prepared(name: str, images: Float[Tensor, "n c h w"], uniforms: Float[Tensor, "m 3"]) -> ops.Prepared:
+def _prepared_chain(
+    names: Sequence[str], images: Float[Tensor, "n c h w"], uniforms: Float[Tensor, "m u"], align_corners: bool
+) -> list[ops.Prepared]:
+    """Operations in order for `m` images that are like these."""
+    numbers = uniforms.split(UNIFORMS, 1)
+    return [_prepared(name, images, own, align_corners) for name, own in zip(names, numbers, strict=True)]
+
+
+def _prepared(
+    name: str, images: Float[Tensor, "n c h w"], uniforms: Float[Tensor, "m 3"], align_corners: bool
+) -> ops.Prepared:
     """An operation for `m` images that are like these."""
     height, width = images.shape[-2:]
     u, v, t = uniforms.unbind(1)
@@ -149,9 +203,11 @@ def _prepared(name: str, images: Float[Tensor, "n c h w"], uniforms: Float[Tenso
             return ops.flip(images, u < 0.5)
         case "scale":
             low, high = 1 / ops.SCALE_RATIO, ops.SCALE_RATIO
-            return ops.scale(images, *real(u * (high - low) + low, v * (high - low) + low))
+            factors = real(u * (high - low) + low, v * (high - low) + low)
+            return ops.scale(images, *factors, align_corners=align_corners)
         case "rotate":
-            return ops.rotate(images, *real((2 * u - 1) * math.radians(ops.ROTATE_DEGREES)))
+            angles = real((2 * u - 1) * math.radians(ops.ROTATE_DEGREES))
+            return ops.rotate(images, *angles, align_corners=align_corners)
         case _:
             raise AssertionError(f"{name} is not an operation")
 

@@ -32,6 +32,8 @@ SCALE_RATIO = 1.2
 """scale factors lie in [1 / ratio, ratio)"""
 ROTATE_DEGREES = 15.0
 """angles lie in [-degrees, degrees)"""
+WARPS = ("scale", "rotate")
+"""operations that sample between pixels"""
 
 
 @dataclass(frozen=True)
@@ -102,20 +104,30 @@ def flip(images: Float[Tensor, "n c h w"], flipped: Bool[Tensor, " n"]) -> Prepa
     return Prepared(_flip, (flipped,))
 
 
-def scale(images: Float[Tensor, "n c h w"], sx: Float[Tensor, " n"], sy: Float[Tensor, " n"]) -> Prepared:
-    """Sample at (sx u, sy v) for the output's normalised coordinates (u, v); above 1 the content shrinks."""
+def scale(
+    images: Float[Tensor, "n c h w"], sx: Float[Tensor, " n"], sy: Float[Tensor, " n"], *, align_corners: bool = True
+) -> Prepared:
+    """Sample at (sx u, sy v) for the output's normalised coordinates (u, v); above 1 the content shrinks.
+
+    With `align_corners` -1 and 1 are the centres of the outermost pixels, else their outer edges.
+    """
     zero = torch.zeros_like(sx)
-    return _warping(torch.stack([sx, zero, zero, sy], 1))
+    return _warping(torch.stack([sx, zero, zero, sy], 1), align_corners)
 
 
-def rotate(images: Float[Tensor, "n c h w"], angle_rad: Float[Tensor, " n"]) -> Prepared:
-    """Rotate by `angle_rad` in normalised coordinates, which shears an image that is not square."""
+def rotate(images: Float[Tensor, "n c h w"], angle_rad: Float[Tensor, " n"], *, align_corners: bool = True) -> Prepared:
+    """Rotate by `angle_rad` in normalised coordinates, which shears an image that is not square.
+
+    `align_corners` as `scale` has it.
+    """
     cos, sin = angle_rad.cos(), angle_rad.sin()
-    return _warping(torch.stack([cos, -sin, sin, cos], 1))
+    return _warping(torch.stack([cos, -sin, sin, cos], 1), align_corners)
 
 
-def _warping(matrix: Float[Tensor, "n 4"]) -> Prepared:
-    return Prepared(_warp, (F.pad(matrix.view(-1, 2, 2), (0, 1)),))
+def _warping(matrix: Float[Tensor, "n 4"], align_corners: bool) -> Prepared:
+    # Two functions, for what is computed by one and the same is computed at once.
+    compute = _warp if align_corners else _warp_by_edges
+    return Prepared(compute, (F.pad(matrix.view(-1, 2, 2), (0, 1)),))
 
 
 def _brightness(images: Float[Tensor, "n c h w"], offset: Float[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
@@ -195,17 +207,33 @@ def _flip(images: Float[Tensor, "n c h w"], flipped: Bool[Tensor, " n"]) -> Floa
 
 
 def _warp(images: Float[Tensor, "n c h w"], theta: Float[Tensor, "n 2 3"]) -> Float[Tensor, "n c h w"]:
-    """Bilinear samples at theta (u, v, 1), 0 outside, with corners at +-1."""
-    grid = F.affine_grid(theta, list(images.shape), align_corners=True)
+    """Bilinear samples at theta (u, v, 1), 0 outside, with the centres of corner pixels at +-1."""
+    return _sampled(images, theta, align_corners=True)
+
+
+def _warp_by_edges(images: Float[Tensor, "n c h w"], theta: Float[Tensor, "n 2 3"]) -> Float[Tensor, "n c h w"]:
+    """The same with the edges of the image at +-1."""
+    return _sampled(images, theta, align_corners=False)
+
+
+def _sampled(
+    images: Float[Tensor, "n c h w"], theta: Float[Tensor, "n 2 3"], *, align_corners: bool
+) -> Float[Tensor, "n c h w"]:
+    grid = F.affine_grid(theta, list(images.shape), align_corners=align_corners)
     if torch.are_deterministic_algorithms_enabled():
-        return _gathered(images, grid)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+        return _gathered(images, grid, align_corners=align_corners)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=align_corners)
 
 
-def _gathered(images: Float[Tensor, "n c h w"], grid: Float[Tensor, "n h w 2"]) -> Float[Tensor, "n c h w"]:
+def _gathered(
+    images: Float[Tensor, "n c h w"], grid: Float[Tensor, "n h w 2"], *, align_corners: bool
+) -> Float[Tensor, "n c h w"]:
     """What `grid_sample` gives, from operations whose gradients are deterministic on a GPU too."""
     _, channels, height, width = images.shape
-    x, y = (grid[..., 0] + 1) / 2 * (width - 1), (grid[..., 1] + 1) / 2 * (height - 1)
+    if align_corners:
+        x, y = (grid[..., 0] + 1) / 2 * (width - 1), (grid[..., 1] + 1) / 2 * (height - 1)
+    else:
+        x, y = ((grid[..., 0] + 1) * width - 1) / 2, ((grid[..., 1] + 1) * height - 1) / 2
     pixels, total = images.flatten(2), torch.zeros_like(images)
     for column, row in itertools.product((x.floor(), x.floor() + 1), (y.floor(), y.floor() + 1)):
         inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
@@ -240,9 +268,12 @@ _OPERATIONS: dict[str, Callable[..., Prepared]] = {
 
 
 def apply_operation(
-    name: str, images: Float[Tensor, "n c h w"], draws: Mapping[str, Tensor]
+    name: str, images: Float[Tensor, "n c h w"], draws: Mapping[str, Tensor], *, align_corners: bool = True
 ) -> Float[Tensor, "n c h w"]:
-    """One operation by name with its draws by name, as the function of that name takes them."""
+    """One operation by name with its draws by name, as the function of that name takes them; `align_corners` is of
+    scale and rotate alone.
+    """
     if name not in _OPERATIONS:
         raise unknown("augmentation", name, _OPERATIONS)
-    return _OPERATIONS[name](images, **draws)(images)
+    warps = {"align_corners": align_corners} if name in WARPS else {}
+    return _OPERATIONS[name](images, **draws, **warps)(images)

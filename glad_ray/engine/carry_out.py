@@ -62,8 +62,13 @@ def distil(job: DistillationJob, context: JobContext) -> Steps:
     clear_failure(context.storage, run.run_id)
     with context.share(job) as device:
         dataset = context.dataset(run)
-        space = build_space(run, dataset, context.generator(run, device), torch.device(device))
-        inputs = Inputs(run, space, dataset, context.trajectories(run.expert_set), torch.device(device))
+        generator, experts, where = (
+            context.generator(run, device),
+            context.trajectories(run.expert_set),
+            torch.device(device),
+        )
+        space = build_space(run, dataset, generator, where, experts)
+        inputs = Inputs(run, space, dataset, experts, where)
         yield from distillation_steps(inputs, context.storage, job.until)
 
 

@@ -62,7 +62,7 @@ def check_networks(plan: Plan, remaining: RemainingWork, *, evaluated: bool = Tr
     needed: dict[tuple[Network, DatasetFacts, int, int], None] = {}
     for run in (*remaining.to_distill, *remaining.to_evaluate):
         facts, size = run.facts, _set_size(run)
-        smallest = run.algorithm.smallest_batch(run.images_per_class, facts.classes)
+        smallest = run.algorithm.smallest_batch(run.training_images_per_class, facts.classes)
         needed[run.backbone, facts, run.pixels, min(smallest, 2)] = None
         for evaluation in plan.sweep.evaluations if evaluated else ():
             for network in evaluation.networks:
@@ -85,4 +85,4 @@ def _set_size(run: Run) -> int:
     """Images that the networks of a run's evaluation are trained on."""
     if run.ipc is None:
         return run.facts.train_images - run.held_out * run.facts.classes
-    return run.facts.classes * run.ipc
+    return run.facts.classes * run.training_images_per_class

@@ -35,7 +35,7 @@ class WorkClass(NamedTuple):
     def of_distillation(cls, run: Run) -> "WorkClass":
         """Distillations of runs that differ only in learning rates, numbers of steps and seeds."""
         algorithm = json.dumps(run.algorithm.model_dump(mode="json", exclude=set(_NOT_OF_MEMORY)), sort_keys=True)
-        like = (run.dataset, run.pixels, run.ipc, run.space, run.generator, run.learn_generator, run.backbone)
+        like = (run.dataset, run.pixels, _images(run), run.space, run.generator, run.learn_generator, run.backbone)
         title = f"{run.algorithm.name} {run.space} {run.dataset} {run.pixels}px ipc {run.ipc}"
         return cls("trial", run.algorithm.name, title, (*like, run.augmentation, algorithm))
 
@@ -43,13 +43,18 @@ class WorkClass(NamedTuple):
     def of_evaluation(cls, run: Run, evaluation: Evaluation, network: Network) -> "WorkClass":
         """Trainings of a network on as many images."""
         title = f"evaluation with {network.title}, {run.dataset} {run.pixels}px ipc {run.ipc}"
-        like = (network, run.dataset, run.pixels, run.ipc, evaluation.batch_size)
+        like = (network, run.dataset, run.pixels, _images(run)[1], evaluation.batch_size)
         return cls("evaluation", network.name, title, like)
 
     @classmethod
     def of_experts(cls, expert_set: ExpertSet) -> "WorkClass":
         """Experts of a set."""
         return cls("expert", expert_set.network.name, f"training of {expert_set.label}", (expert_set.stored_id,))
+
+
+def _images(run: Run) -> tuple[int | None, int | None]:
+    """Images per class that are kept, and that networks are trained on; None: of the whole dataset, all."""
+    return run.ipc, None if run.ipc is None else run.training_images_per_class
 
 
 class Job(Protocol):

@@ -35,8 +35,8 @@ def try_job(job: ExpertsJob | DistillationJob | EvaluationJob, context: JobConte
     match job:
         case DistillationJob(run):
             dataset = context.dataset(run)
-            space = build_space(run, dataset, context.generator(run, str(device)), device)
             experts = None if run.expert_set is None else _Untrained(run.expert_set, dataset)
+            space = build_space(run, dataset, context.generator(run, str(device)), device, experts)
             try_steps(Inputs(run, space, dataset, experts, device))
         case EvaluationJob(run, evaluation, network):
             try_epoch(run, evaluation, network, context.dataset(run), device)

@@ -21,7 +21,7 @@ from glad_ray.results import missing_experts
 from glad_ray.sgd import SGD
 from glad_ray.spec import ExpertSet
 from glad_ray.storage import Storage
-from glad_ray.training import train_epoch_together
+from glad_ray.training import Extras, train_epoch_together
 
 
 def missing_groups(storage: Storage, expert_set: ExpertSet, together: int) -> list[list[int]]:
@@ -91,6 +91,7 @@ def _epochs(
     optimiser = SGD(network.parameters(), settings.lr, settings.momentum, settings.weight_decay)
     yield flat_parameters(network).cpu(), [math.nan] * len(indices)
     for epoch in range(settings.last_epoch):
+        optimiser.lr = settings.lr_in(epoch)
         losses = train_epoch_together(
             network,
             optimiser,
@@ -99,6 +100,7 @@ def _epochs(
             batch_size=settings.batch_size,
             augmentation=settings.augmentation,
             rngs=[rng_for(identity, "expert epoch", index, epoch) for index in indices],
+            extras=Extras(mixing=settings.mixing, flat=settings.flat),
         )
         for index, loss in zip(indices, losses, strict=True):
             if not math.isfinite(loss):

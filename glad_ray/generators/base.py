@@ -21,6 +21,11 @@ WEIGHTS = "g"
 """the kind of latent that all images share"""
 
 
+def latent_images(latents: Latents) -> int:
+    """How many images latents are of."""
+    return next(len(value) for kind, value in latents.items() if kind != WEIGHTS)
+
+
 def gaussian_like(f: Float[Tensor, "n c h w"], rng: torch.Generator) -> Float[Tensor, "n c h w"]:
     """Normal draws with the mean and deviation of each image's feature map (the paper's Figures 6 and 7)."""
     deviation, mean = torch.std_mean(f, dim=(1, 2, 3), keepdim=True)

@@ -49,6 +49,9 @@ class Space(Protocol):
     def pullback(self, latents: Latents, image_grads: Float[Tensor, "n c h w"]) -> Latents:
         """dL/dlatents from dL/dimages (section 3.4 of GLaD)."""
 
+    def clip(self, latents: Latents) -> None:
+        """Bring pixels back, in place, into the range that real images have; other latents have none."""
+
 
 @final
 class PixelSpace(Space):
@@ -60,7 +63,13 @@ class PixelSpace(Space):
         init: Init,
         real_images: RealImages | None = None,
         device: torch.device | str = "cpu",
+        *,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] = (),
     ) -> None:
+        """`mean` and `std`: by which images in [0, 1] were normalised, one each per channel; without them, as for
+        whitened images, there is no range to keep pixels in.
+        """
         if init not in _PIXEL_INITS:
             raise unknown("initialisation of pixels", str(init), _PIXEL_INITS)
         if init == "real" and real_images is None:
@@ -68,6 +77,7 @@ class PixelSpace(Space):
         self.shape = tuple(shape)
         self.real_images = real_images if init == "real" else None
         self.device = torch.device(device)
+        self._range = None if mean is None else _range(mean, std, self.device)
 
     @override
     def init(self, labels: Int64[Tensor, " n"], rng: torch.Generator) -> Latents:
@@ -83,6 +93,18 @@ class PixelSpace(Space):
     @override
     def pullback(self, latents: Latents, image_grads: Float[Tensor, "n c h w"]) -> Latents:
         return {"pixels": image_grads.to(latents["pixels"])}
+
+    @override
+    def clip(self, latents: Latents) -> None:
+        if self._range is not None:
+            low, high = (each.to(latents["pixels"]) for each in self._range)
+            torch.clamp(latents["pixels"], low, high, out=latents["pixels"])
+
+
+def _range(mean: Sequence[float], std: Sequence[float], device: torch.device) -> tuple[Tensor, Tensor]:
+    """What black and white are as networks see them, per channel."""
+    center, spread = (torch.tensor(each, dtype=torch.float64, device=device)[:, None, None] for each in (mean, std))
+    return -center / spread, (1 - center) / spread
 
 
 @final
@@ -145,3 +167,7 @@ class GeneratorSpace(Space):
         else:
             generated_grads = image_grads * (0.5 / self.std).to(image_grads)
         return self.generator.pullback(self.space, latents, generated_grads)
+
+    @override
+    def clip(self, latents: Latents) -> None:
+        """Nothing: what a generator makes stays as it is."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from glad_ray.plan.whitening import whitening_multiply_adds
 from glad_ray.spec import DatasetFacts, Evaluation, ExpertSet, Network, Run, dataset_facts
-from glad_ray.spec.algorithms.base import TRAINING
+from glad_ray.spec.algorithms.base import FORWARD, TRAINING
 
 GIGAFLOPS_PER_CPU = 40.0
 """10^9 operations a second of one core of a server CPU: about 80 were measured at the standard widths, and 20 to 35 in
@@ -62,13 +62,17 @@ def training_flops(run: Run, evaluation: Evaluation, network: Network, look: boo
     held-out images alone.
     """
     facts = run.facts
-    images = facts.classes * run.images_per_class
+    images = facts.classes * run.training_images_per_class
     if run.ipc is None:
         images = facts.train_images - facts.classes * run.held_out
     trained = evaluation.epochs_for(run) * images * TRAINING
     tested = (0 if look else evaluation.test_images or facts.test_images) + facts.classes * run.held_out
     whitened = tested + (evaluation.epochs_for(run) * images if run.ipc is None else 0)
     seen = network_multiply_adds(network, facts, run.pixels) * (trained + tested)
+    if evaluation.labels_of(run) == "online":
+        teacher = run.experts_of(evaluation.teacher).network
+        asked = FORWARD * evaluation.epochs_for(run) * images * evaluation.teacher.count
+        seen += network_multiply_adds(teacher, facts, run.pixels) * asked
     return 2.0 * (seen + whitening_multiply_adds(run.whitening, facts, run.pixels) * whitened)
 
 
@@ -76,7 +80,8 @@ def expert_flops(expert_set: ExpertSet) -> float:
     """Operations of training every expert of a set."""
     facts, experts = dataset_facts(expert_set.dataset), expert_set.experts
     images = facts.train_images - facts.classes * expert_set.held_out
-    of_image = TRAINING * network_multiply_adds(expert_set.network, facts, expert_set.resolution)
+    passes = 1 if experts.flat is None else 2
+    of_image = passes * TRAINING * network_multiply_adds(expert_set.network, facts, expert_set.resolution)
     of_image += whitening_multiply_adds(expert_set.whitening, facts, expert_set.resolution)
     return 2.0 * of_image * images * experts.last_epoch * experts.count
 
@@ -101,10 +106,13 @@ def generator_multiply_adds(run: Run) -> int | None:
 def _step_flops(run: Run) -> float:
     """Operations of one step on the latents, on average over the steps."""
     facts = run.facts
-    synthetic = facts.classes * run.images_per_class
-    generator_flops = 2.0 * (generator_multiply_adds(run) or 0) * synthetic
+    classes = _classes_of_step(run)
+    synthetic = classes * run.training_images_per_class
+    generator_flops = 2.0 * (generator_multiply_adds(run) or 0) * classes * run.images_per_class
     real = _real_images(run)
     passes = run.algorithm.network_passes(real=real, synthetic=synthetic, images_per_class=run.images_per_class)
+    there = facts.train_images - facts.classes * run.held_out
+    passes += run.algorithm.further_passes(classes=facts.classes, train_images=there)
     # Those that a generator makes are whitened, and their gradients pulled back.
     whitened = real + (2 * synthetic if run.generator else 0)
     whitening_flops = 2.0 * whitening_multiply_adds(run.whitening, facts, run.pixels) * whitened
@@ -115,4 +123,9 @@ def _step_flops(run: Run) -> float:
 def _real_images(run: Run) -> int:
     """Real images that one step draws."""
     facts, of_class = run.facts, run.algorithm.real_images
-    return facts.classes * min(of_class or 0, facts.train_images // facts.classes - run.held_out)
+    return _classes_of_step(run) * min(of_class or 0, facts.train_images // facts.classes - run.held_out)
+
+
+def _classes_of_step(run: Run) -> int:
+    """Classes whose images one step has."""
+    return run.facts.classes if run.algorithm.class_of_step(0, run.facts.classes) is None else 1

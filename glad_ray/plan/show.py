@@ -56,6 +56,14 @@ def _said(run: Run, path: str) -> str:
     return str(value)
 
 
+def _images(run: Run) -> str:
+    """Images per class: `10`, or `10 (40)` where they hold more training images."""
+    if run.ipc is None:
+        return "all"
+    trained = run.training_images_per_class
+    return str(run.ipc) if trained == run.ipc else f"{run.ipc} ({trained})"
+
+
 def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
     """The parts of a plan to be printed; `done` are the ids of the runs that are finished already."""
     sweep = plan.sweep
@@ -81,7 +89,7 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
             run.algorithm.name,
             f"{run.space}, weights" if run.learn_generator else run.space,
             escape(f"{run.dataset} {run.pixels}px" + ("" if run.whitening == "none" else ", whitened")),
-            "all" if run.ipc is None else str(run.ipc),
+            _images(run),
             str(run.seed),
             str(run.steps),
             _time(cost.distill_flops),
@@ -92,7 +100,9 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
 
     for evaluation in sweep.evaluations:
         networks = ", ".join(network.title for network in evaluation.networks)
-        labels = "" if evaluation.labels == "hard" else ", soft labels"
+        labels = {"hard": "", "soft": ", soft labels", "online": ", labels by a teacher at every step"}[
+            evaluation.labels
+        ]
         whole = any(run.ipc is None for run in plan.runs)
         fewer = f", {evaluation.whole_dataset_epochs} on the whole dataset" if whole else ""
         plain = ", no augmentation" if evaluation.augmentation == "" else ""
@@ -106,6 +116,8 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
                 "the other networks, tested on held-out training images; only the best set and the last are evaluated "
                 "in full."
             )
+    if any(run.formation.factor > 1 for run in plan.runs):
+        yield "Where ipc is two numbers, the images of a class hold as many training images as the second says."
     yield from _whitenings(plan)
     if matching := sorted({run.algorithm.name for run in plan.runs if run.algorithm.real_images is not None}):
         yield (

@@ -23,6 +23,7 @@ from glad_ray.report.budget import LEAST_EPOCHS, PAPER_REPEATS
 from glad_ray.report.tables import Row, Score, Section
 from glad_ray.spec import DSA, Network, Run, Selection, WholeDataset
 from glad_ray.spec.algorithms import algorithm_kind
+from glad_ray.spec.formation import Formation
 
 MEAN_OF_UNSEEN = "mean of 4 unseen"
 NOT_STATED = "not stated"
@@ -204,7 +205,7 @@ def shortfalls(compared: Sequence[Comparison], runs: Mapping[str, Run]) -> tuple
         name, ours, theirs = run.algorithm.name.upper(), run.algorithm.real_images, run.algorithm.original()
         if theirs is None:
             continue
-        if run.steps < (steps := theirs.steps(run.images_per_class)):
+        if run.steps < (steps := theirs.steps(run.images_per_class, run.facts.classes)):
             said[f"{wording.counted(run.steps, 'step')} of {name} (theirs: {wording.count(steps)})"] = None
         if ours is not None and theirs.real_images is not None and ours < theirs.real_images:
             batch = wording.counted(ours, "real image")
@@ -251,6 +252,8 @@ def _score(row: Row, network: str, backbones: Set[str | None]) -> Score | None:
 
 
 def _same_latents(number: Published, row: Row, runs: Sequence[Run | None]) -> bool:
+    if any(run and run.formation != Formation(factor=run.algorithm.usual_formation) for run in runs):
+        return False
     if row.space == "pixel":
         return number.parameterisation == "pixel"
     # The published runs learned no generator.
@@ -260,8 +263,10 @@ def _same_latents(number: Published, row: Row, runs: Sequence[Run | None]) -> bo
 
 
 def _same_augmentation(number: Published, row: Row, runs: Sequence[Run | None]) -> bool:
-    """Distilled and trained with all of DSA, or, where the note says so, without any."""
-    augmentation = "" if number.note == _WITHOUT_AUGMENTATION else DSA
-    return row.conditions.augmentation == augmentation and all(
-        run is not None and run.augmentation == augmentation for run in runs
+    """Distilled with the augmentation of its algorithm and trained with all of DSA, or, where the note says so, without
+    any.
+    """
+    plain = number.note == _WITHOUT_AUGMENTATION
+    return row.conditions.augmentation == ("" if plain else DSA) and all(
+        run is not None and run.augmentation == ("" if plain else run.algorithm.usual_augmentation) for run in runs
     )

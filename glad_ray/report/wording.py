@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from glad_ray.report.identity import is_baseline
 from glad_ray.spec.algorithms import algorithm_kind
-from glad_ray.spec.augmentation import DSA
+from glad_ray.spec.augmentation import DSA, is_sequential, parse_strategy
 from glad_ray.spec.datasets import DATASETS
 from glad_ray.spec.metrics import Metric
 from glad_ray.spec.networks import ARCHITECTURES
@@ -66,6 +66,8 @@ def augmentation(operations: str) -> str:
     """`DSA` with all its operations, else those there are: `augmentation flip, crop`; or `no augmentation`."""
     if not operations:
         return "no augmentation"
+    if is_sequential(operations):
+        return f"sequential augmentation {', '.join(parse_strategy(operations))}"
     return "DSA" if operations == DSA else f"augmentation {operations.replace('_', ', ')}"
 
 

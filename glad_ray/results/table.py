@@ -14,7 +14,7 @@ from glad_ray.results.parquet import Tell, damaged, read_or_tell, read_table, to
 from glad_ray.results.records import Distillation, Training
 from glad_ray.results.selection import evaluated_steps, select
 from glad_ray.spec.run import Run
-from glad_ray.spec.sweep import Evaluation
+from glad_ray.spec.sweep import Evaluation, regime_of
 from glad_ray.storage import Storage
 
 
@@ -32,13 +32,19 @@ SCHEMA = pa.schema(
         _column(
             "algorithm",
             pa.string(),
-            "dc, dm or mtt; or a baseline of real images: random, herding, kmeans, whole (the whole dataset)",
+            "what distilled it, by its name (dc, dm, mtt and others); or a baseline of real images: random, herding "
+            "and others, whole (the whole dataset)",
         ),
         _column("space", pa.string(), "what was optimised: pixel, w+ or f<n>"),
         _column("layer", pa.int32(), "n of f<n>; null in pixel space and w+", nullable=True),
         _column("generator", pa.string(), "kind and id of the image prior; none in pixel space"),
         _column("ipc", pa.int32(), "images per class of the set; null for the whole dataset", nullable=True),
-        _column("set_bytes", pa.int64(), "latents as float32 and soft labels if any; of real images, 8-bit pixels"),
+        _column(
+            "set_bytes",
+            pa.int64(),
+            "latents as float32 and soft labels if any; of real images, 8-bit pixels; with online labels the "
+            "teachers' parameters too",
+        ),
         _column(
             "generator_bytes",
             pa.int64(),
@@ -68,13 +74,21 @@ SCHEMA = pa.schema(
         _column(
             "labels",
             pa.string(),
-            "labels of this training: hard, own (soft ones that belong to the set) or teacher (soft ones that networks "
-            "trained on real data gave it)",
+            "labels of this training: hard, own (soft ones that belong to the set), teacher (soft ones that networks "
+            "trained on real data gave it) or online (those that such networks gave at every step)",
         ),
-        _column("augmentation", pa.string(), "DSA operations of this training; empty: none"),
+        _column(
+            "augmentation",
+            pa.string(),
+            "DSA operations of this training; after `sequential:` several in order; empty: none",
+        ),
         _column("test_images", pa.int32(), "test images used, evenly over classes; null: all", nullable=True),
         _column("evaluation_epochs", pa.int32(), "epochs of this training"),
-        _column("evaluation_schedule", pa.string(), "of the learning rate: cosine (after a warm-up) or step"),
+        _column(
+            "evaluation_schedule",
+            pa.string(),
+            "of the learning rate: cosine (after a warm-up), step, slow-cosine, halving or fifths",
+        ),
         _column("evaluation_learning_rate", pa.float64(), "base learning rate of this training"),
         _column("distill_seconds", pa.float64(), "wall time of the distillation, all steps, evaluation excluded"),
         _column("distill_peak_memory_bytes", pa.int64(), "peak memory of the distillation on its device"),
@@ -100,6 +114,31 @@ SCHEMA = pa.schema(
             "evaluate_precision",
             pa.string(),
             "in which float32 numbers were multiplied in this training: float32 or tf32; null: not known",
+            nullable=True,
+        ),
+        _column(
+            "regime",
+            pa.string(),
+            "how this network was taught: hard (the class), fixed-soft (class probabilities fixed before training) or "
+            "teacher (at every step); null: an earlier version wrote the row, and labels tell it",
+            nullable=True,
+        ),
+        _column(
+            "evaluation_optimiser",
+            pa.string(),
+            "of this training: sgd or adamw; null: sgd, an earlier version wrote the row",
+            nullable=True,
+        ),
+        _column(
+            "evaluation_mixing",
+            pa.string(),
+            "how images of a mini-batch were mixed: cutmix or mixup, and the share of mini-batches; null: not at all",
+            nullable=True,
+        ),
+        _column(
+            "evaluation_views",
+            pa.string(),
+            "how each image was seen anew before augmentation: parts shuffled, crops; null: as it is",
             nullable=True,
         ),
     ]
@@ -128,7 +167,6 @@ def write_results(
     _check_complete(run, evaluation, trainings, steps)
     of_networks = {network.key: trainings[network.key] for network in evaluation.networks}
     labels, decided = evaluation.labels_of(run), evaluation.decided_for(run)
-    soft_bytes = 4 * run.facts.classes**2 * run.images_per_class if labels == "teacher" else 0
     of_run = {
         "run_id": run.run_id,
         "evaluation_id": evaluation.content_id,
@@ -140,7 +178,7 @@ def write_results(
         "layer": run.layer,
         "generator": run.generator_name,
         "ipc": run.ipc,
-        "set_bytes": run.set_bytes + soft_bytes,
+        "set_bytes": run.set_bytes + evaluation.label_bytes(run),
         "generator_bytes": run.generator_bytes,
         "seed": run.seed,
         "profile": run.profile,
@@ -156,6 +194,10 @@ def write_results(
         "finished_at": datetime.now(UTC),
         "whitening": None if run.whitening == "none" else run.whitening,
         "distill_precision": distillation.precision,
+        "regime": regime_of(labels),
+        "evaluation_optimiser": evaluation.optimiser,
+        "evaluation_mixing": None if evaluation.mixing is None else evaluation.mixing.label,
+        "evaluation_views": None if evaluation.views is None else evaluation.views.label,
     }
     rows = [
         of_run

@@ -3,13 +3,19 @@
 from glad_ray.spec.algorithms import REAL_BATCH_BYTES, Algorithm, AlgorithmSettings, LearningRates, Matching
 from glad_ray.spec.algorithms.baselines import Herding, KMeans, RandomReal, WholeDataset
 from glad_ray.spec.algorithms.custom import CustomAlgorithm
+from glad_ray.spec.algorithms.datm import DATM
 from glad_ray.spec.algorithms.dc import DC
 from glad_ray.spec.algorithms.dm import DM
+from glad_ray.spec.algorithms.ftd import FTD
+from glad_ray.spec.algorithms.idc import DREAM, IDC
 from glad_ray.spec.algorithms.mtt import MTT
-from glad_ray.spec.augmentation import DSA
+from glad_ray.spec.algorithms.ncfm import NCFM
+from glad_ray.spec.algorithms.trajectories import MatchingTrajectories
+from glad_ray.spec.augmentation import DSA, Mixing, Views
 from glad_ray.spec.baselines import baselines
 from glad_ray.spec.datasets import DATASETS, DatasetFacts, NamedDataset, dataset_facts
-from glad_ray.spec.experts import Experts, ExpertSet
+from glad_ray.spec.experts import Experts, ExpertSet, Flatness
+from glad_ray.spec.formation import Formation
 from glad_ray.spec.generators import (
     CustomGenerator,
     DiffusersAutoencoder,
@@ -18,6 +24,7 @@ from glad_ray.spec.generators import (
     StyleGANFile,
 )
 from glad_ray.spec.network import Network
+from glad_ray.spec.optimisers import SGD, AdamW
 from glad_ray.spec.resources import Bundle, Resources, Share, Unit
 from glad_ray.spec.run import Run
 from glad_ray.spec.search import (
@@ -37,18 +44,26 @@ from glad_ray.spec.search import (
     Rung,
     Search,
 )
-from glad_ray.spec.sweep import Evaluation, Labels, Looks, Selection, Sweep, grid
+from glad_ray.spec.sweep import REGIMES, Evaluation, Labels, Looks, Regime, Schedule, Selection, Sweep, grid, regime_of
 
 __all__ = [
     "CMAES",
     "DATASETS",
+    "DATM",
     "DC",
     "DM",
+    "DREAM",
     "DSA",
+    "FTD",
     "GP",
+    "IDC",
     "MTT",
+    "NCFM",
     "REAL_BATCH_BYTES",
+    "REGIMES",
+    "SGD",
     "TPE",
+    "AdamW",
     "Algorithm",
     "AlgorithmSettings",
     "Bundle",
@@ -60,7 +75,9 @@ __all__ = [
     "Evaluation",
     "ExpertSet",
     "Experts",
+    "Flatness",
     "FloatRange",
+    "Formation",
     "GeneratorRecord",
     "Grid",
     "Halving",
@@ -73,24 +90,30 @@ __all__ = [
     "LearningRates",
     "Looks",
     "Matching",
+    "MatchingTrajectories",
     "Median",
+    "Mixing",
     "NamedDataset",
     "Network",
     "Never",
     "Random",
     "RandomReal",
     "RandomStyleGAN",
+    "Regime",
     "Resources",
     "Run",
     "Rung",
+    "Schedule",
     "Search",
     "Selection",
     "Share",
     "StyleGANFile",
     "Sweep",
     "Unit",
+    "Views",
     "WholeDataset",
     "baselines",
     "dataset_facts",
     "grid",
+    "regime_of",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from glad_ray.spec.algorithms.baselines import Herding, KMeans, RandomReal, WholeDataset
+from glad_ray.spec.augmentation import trained_with
 from glad_ray.spec.run import Run
 
 Equal = Literal["images", "bytes"]
@@ -46,7 +47,7 @@ def _baseline(run: Run, algorithm: Baseline, images_per_class: int) -> Run:
         whitening=run.whitening,
         images_per_class=images_per_class,
         backbone=run.backbone,
-        augmentation=run.augmentation,
+        augmentation=trained_with(run.augmentation),
         held_out=run.held_out,
         seed=run.seed,
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from glad_ray.errors import UserError
-from glad_ray.spec.augmentation import DSA, Augmentation
+from glad_ray.spec.augmentation import DSA, Augmentation, Mixing
 from glad_ray.spec.datasets import dataset_facts
 from glad_ray.spec.network import BackboneByName, Network
 from glad_ray.spec.precision import FP32Precision
@@ -15,6 +15,20 @@ from glad_ray.spec.whitening import Whitening
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+
+
+class Flatness(Record):
+    """Training towards flat minima, of two passes a step (FTD): the gradient is taken where the loss nearby is high.
+
+    That gradient is GSAM's (Zhuang et al., 2022) at the point of adaptive SAM (Kwon et al., 2021).
+    """
+
+    rho: Positive = 0.01
+    """how far away the second gradient is taken; with `adaptive` in units of the parameters' sizes"""
+    alpha: float = Field(default=0.3, ge=0)
+    """share of the first gradient's part across the second one that is taken away"""
+    adaptive: bool = True
+    """every parameter is moved in proportion to its size"""
 
 
 class Experts(Record):
@@ -26,6 +40,10 @@ class Experts(Record):
     """epochs of each; epochs + 1 snapshots are kept, or fewer with keep_until"""
     lr: Positive = 0.01
     """of SGD"""
+    lr_drops: tuple[Count, ...] = ()
+    """epochs after each of which the learning rate is multiplied by `lr_factor`"""
+    lr_factor: Positive = 0.2
+    """by which the learning rate is multiplied at `lr_drops`"""
     batch_size: Count = 256
     """real images a step"""
     momentum: float = Field(default=0.0, ge=0, lt=1)
@@ -34,8 +52,12 @@ class Experts(Record):
     """of SGD"""
     augmentation: Augmentation = DSA
     """DSA operations, drawn per sample; empty: none"""
+    mixing: Mixing | None = None
+    """how images of a mini-batch are mixed with one another, after augmentation; None: they are not"""
     norm: Literal["instancenorm", "batchnorm"] | None = None
     """normalisation layer of the experts where it is not the backbone's; their parameters are the same"""
+    flat: Flatness | None = None
+    """train towards flat minima, as FTD does, which takes two passes a step; None: plain SGD"""
     keep_until: Count | None = None
     """last epoch whose parameters are kept, as far as the segments of MTT reach; None: all epochs are kept"""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -54,11 +76,15 @@ class Experts(Record):
         return self
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:
-        return self._at_default("keep_until", "dtype", "precision")
+        return self._at_default("lr_drops", "lr_factor", "mixing", "flat", "keep_until", "dtype", "precision")
 
     def _decisive(self, content: dict[str, Any]) -> dict[str, Any]:
         # Only how much is stored.
         return {name: value for name, value in content.items() if name != "keep_until"}
+
+    def lr_in(self, epoch: int) -> float:
+        """The learning rate in an epoch, counted from 0; the same however many epochs there are."""
+        return self.lr * self.lr_factor ** sum(epoch >= drop for drop in self.lr_drops)
 
     @property
     def last_epoch(self) -> int:
@@ -110,7 +136,8 @@ class ExpertSet(Stored):
     @property
     def label(self) -> str:
         """One line for people."""
-        experts = f"{self.experts.count} expert" + ("s" if self.experts.count > 1 else "")
+        flat = "" if self.experts.flat is None else " flat"
+        experts = f"{self.experts.count}{flat} expert" + ("s" if self.experts.count > 1 else "")
         until = None if self.experts.keep_until is None else f"kept until {self.experts.keep_until}"
         stored = None if self.experts.dtype == "float32" else self.experts.dtype
         kept = ", ".join(filter(None, (until, stored)))
@@ -145,10 +172,10 @@ def check_judges(expert_set: ExpertSet) -> None:
     if expert_set.network.norm == "batchnorm":
         raise UserError(
             "Trajectories keep parameters and not the statistics of batch norm, so that such experts can give neither "
-            "soft labels nor features: use another norm, or hard labels and features=None."
+            "soft labels nor features: use another norm, or hard labels, features=None and init=real."
         )
     if expert_set.experts.keep_until is not None:
         raise UserError(
-            "Soft labels and features are those of experts after their last epoch, which keep_until leaves out: leave "
-            "keep_until out, or use hard labels and features=None."
+            "Soft labels, features and init correct are of experts after their last epoch, which keep_until leaves "
+            "out: leave keep_until out, or use hard labels, features=None and init=real."
         )

@@ -3,6 +3,7 @@
 A run names its profile. `paper` is what the records' defaults say: the paper and its supplement, and where they are
 silent the original algorithms. `reference-code` sets the fields that the run does not to what the released code does
 when run as released. Differences that no field carries are decided for both profiles, and so are faults of either.
+Of FTD and DATM it is their own released code; what their papers say was not compared.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from glad_ray.spec.algorithms import ALGORITHM_NAMES
-from glad_ray.spec.record import Record, imply
+from glad_ray.spec.record import R, Record, imply
+from glad_ray.spec.whitening import MOST_NUMBERS
 
 if TYPE_CHECKING:
     from glad_ray.spec.run import Run
@@ -40,6 +42,11 @@ class Difference:
 def _rates(pixels: float, w: float, g: float) -> Callable[["Run"], dict[str, float]]:
     """The code's rates: one for pixels and F; w has its own, but not in the space w+, where it gets that of pixels."""
     return lambda run: {"pixels": pixels, "f": pixels, "w": pixels if run.space == "w+" else w, "g": g}
+
+
+def _can_be_whitened(run: "Run") -> bool:
+    side = run.resolution or (run.generator.resolution if run.generator else run.facts.resolution)
+    return run.facts.channels * side**2 <= MOST_NUMBERS
 
 
 DIFFERENCES: tuple[Difference, ...] = (
@@ -129,6 +136,90 @@ DIFFERENCES: tuple[Difference, ...] = (
         reason="algorithm.experts.augmentation changes it.",
     ),
     Difference(
+        item="NCFM: where frequencies come from",
+        paper="a network psi that maximises", code="normal draws: psi is off in every setting", follows="profile",
+        field="algorithm.sampling", algorithms=("ncfm",), code_value=lambda run: "gaussian",
+    ),
+    Difference(
+        item="NCFM: the step of psi",
+        paper="up the loss", code="none: the gradients of the loss and of its negative are added up", follows="paper",
+        reason="algorithm.sampling=untrained is the code's.", algorithms=("ncfm",),
+    ),
+    Difference(
+        item="NCFM: size of psi",
+        paper="a component for 16 of 1024 frequencies", code="64 frequencies of 4 components, 2048 features",
+        follows="paper",
+        reason="It has as many features as the backbone, and each of its frequencies once: repetitions change no mean.",
+        algorithms=("ncfm",),
+    ),
+    Difference(
+        item="NCFM: frequencies",
+        paper="1024", code="4096", follows="profile",
+        field="algorithm.frequencies", algorithms=("ncfm",), code_value=lambda run: 4096,
+    ),
+    Difference(
+        item="NCFM: classes of a step",
+        paper="a sum over classes", code="one class after another, one optimiser over all, matching before calibration",
+        follows="profile",
+        reason="Together a generator decodes an image once an iteration, not twice, and every image has a gradient in "
+        "every step.",
+        field="algorithm.classes", algorithms=("ncfm",), code_value=lambda run: "in turn",
+    ),
+    Difference(
+        item="NCFM: real images per class and step",
+        paper="not known: its supplement was not at hand",
+        code="1024", follows="profile",
+        field="algorithm.real_batch_size", algorithms=("ncfm",), code_value=lambda run: 1024,
+    ),
+    Difference(
+        item="NCFM: real images seen",
+        paper="not said", code="the first of each class, in every step", follows="profile",
+        reason="Where they are fixed, they are drawn once for each run.",
+        field="algorithm.real_images_seen", algorithms=("ncfm",), code_value=lambda run: "fixed",
+    ),
+    Difference(
+        item="NCFM: rates over the iterations",
+        paper="not known: its supplement was not at hand",
+        code="halved after 500 iterations without a lower loss", follows="profile",
+        field="algorithm.optimiser.patience", algorithms=("ncfm",), code_value=lambda run: 500,
+    ),
+    Difference(
+        item="NCFM: learning rate of pixels",
+        paper="not known: its supplement was not at hand",
+        code="0.001 of pixels in [0, 1], about 0.004 of normalised ones", follows="profile",
+        reason="With the code's steps of one class an image goes on along its moments in those of the others.",
+        field="algorithm.learning_rates", algorithms=("ncfm",),
+        code_value=lambda run: {"pixels": 0.004, "f": 0.004, "w": 0.004, "g": 1e-4},
+    ),
+    Difference(
+        item="NCFM: augmentation",
+        paper="differentiable augmentation", code="colour, crop and cutout in order", follows="code",
+        reason="The paper does not say which; a run's augmentation changes it.", algorithms=("ncfm",),
+    ),
+    Difference(
+        item="NCFM: pixels out of range",
+        paper="not known: its supplement was not at hand",
+        code="clipped before each iteration", follows="code",
+        reason="Not of whitened images, which have no range.", algorithms=("ncfm",),
+    ),
+    Difference(
+        item="NCFM: images of a step",
+        paper="-", code="decoded about ten steps before, by a queue", follows="own",
+        reason="Gradients are those of the images as they are.", algorithms=("ncfm",),
+    ),
+    Difference(
+        item="NCFM: features of a ResNet",
+        paper="not known: its supplement was not at hand",
+        code="the sum over layers of a list that no setting has", follows="own",
+        reason="Those before the last layer, of every network.", algorithms=("ncfm",),
+    ),
+    Difference(
+        item="NCFM: accuracy reported",
+        paper="not said", code="the best of several tests on the test set", follows="own",
+        reason="The last step, the best on held-out images and the best on the test set are never mixed.",
+        algorithms=("ncfm",),
+    ),
+    Difference(
         item="ConvNet depth",
         paper="3, 5, 6, 7 at 32, 128, 256, 512 px", code="5 at any (3 for experts), changed by hand", follows="paper",
     ),
@@ -171,6 +262,123 @@ DIFFERENCES: tuple[Difference, ...] = (
         item="MTT: learned step size",
         paper="not said", code="may become negative", follows="own",
         reason="It stays at 1e-6 or above.",
+        algorithms=("mtt", "ftd", "datm"),
+    ),
+    Difference(
+        item="FTD and DATM: training of flat experts",
+        paper="not compared", code="rho 0.01, alpha 0.3 in DATM's command; 2, 0.4 in its defaults", follows="code",
+        reason="Those of the command: algorithm.experts.flat. With DATM for 100 epochs, with FTD for as many as MTT.",
+        algorithms=("ftd", "datm"),
+    ),
+    Difference(
+        item="FTD: all but the experts",
+        paper="not compared", code="settings by dataset; scores a moving average of the images too", follows="own",
+        reason="MTT's settings, so that the two differ by their experts alone; the average is left out.",
+        algorithms=("ftd",),
+    ),
+    Difference(
+        item="DATM: iterations",
+        paper="not compared (10000 here)", code="10001: 0 to 10000", follows="profile",
+        field="algorithm.iterations", algorithms=("datm",), code_value=lambda run: 10001,
+    ),
+    Difference(
+        item="DATM: batches that do not divide the images evenly",
+        paper="not compared", code="taken from the end: the smaller rest first", follows="profile",
+        field="algorithm.rest_first", algorithms=("datm",), code_value=lambda run: True,
+    ),
+    Difference(
+        item="FTD and DATM: whitening",
+        paper="not compared", code="ZCA", follows="profile",
+        reason="None in the profile paper, so that rows stand beside those of the other algorithms.",
+        field="whitening", algorithms=("ftd", "datm"), applies=_can_be_whitened, code_value=lambda run: "zca",
+    ),
+    Difference(
+        item="DATM: order of the experts",
+        paper="not compared", code="all files in random order, and all experts of a file", follows="own",
+        reason="Every iteration draws one of all experts, so that a run can go on from any of them.",
+        algorithms=("datm",),
+    ),
+    Difference(
+        item="DATM: label of an image that no expert classifies correctly",
+        paper="not compared", code="no number", follows="own",
+        reason="The mean logits of all experts, with that of the class and the largest one exchanged.",
+        algorithms=("datm",),
+    ),
+    Difference(
+        item="DATM: start of CIFAR-100 at 50 images per class",
+        paper="not compared", code="images by chance, the labels of one expert", follows="own",
+        reason="As everywhere: images that experts classify correctly. init=real has the other images.",
+        algorithms=("datm",),
+    ),
+    Difference(
+        item="DATM: evaluations",
+        paper="not compared", code="every 500 steps (1000 from 500 images per class on), the best on the test set",
+        follows="profile",
+        reason="Which step counts is in the rows, as with the others.",
+        field="snapshots", algorithms=("datm",),
+        code_value=lambda run: run.steps // (1000 if run.images_per_class >= 500 else 500),
+    ),
+    Difference(
+        item="IDC: classes of a step",
+        paper="not compared", code="one class after another, one momentum over all", follows="profile",
+        reason="Together a generator decodes an image once an iteration; a gradient moves an image as far in the end.",
+        field="algorithm.classes", algorithms=("idc", "dream"), code_value=lambda run: "in turn",
+    ),
+    Difference(
+        item="IDC: learning rate of pixels",
+        paper="not compared", code="of pixels in [0, 1], by dataset and images per class", follows="own",
+        reason="Divided by the variance, for pixels are normalised here; that of the dataset's own size.",
+        algorithms=("idc", "dream"),
+    ),
+    Difference(
+        item="IDC: real images of a step and of the networks' training",
+        paper="not compared", code="epoch by epoch, the last incomplete batch dropped", follows="own",
+        reason="Drawn anew at every step, so that a run goes on from any of them; different ones within a step.",
+        algorithms=("idc", "dream"),
+    ),
+    Difference(
+        item="IDC: training of a network after its last step",
+        paper="not compared", code="yes", follows="own",
+        reason="Nothing sees it: the next step has a new network.", algorithms=("idc", "dream"),
+    ),
+    Difference(
+        item="IDC: images that a run starts from",
+        paper="not compared", code="the first of each class in the dataset's order", follows="own",
+        reason="Drawn independently from each class, as with the other algorithms.", algorithms=("idc",),
+    ),
+    Difference(
+        item="IDC: places of a start whose side the factor does not divide",
+        paper="not compared", code="larger places first; pieces that are cut out mix neighbours", follows="code",
+        algorithms=("idc", "dream"),
+    ),
+    Difference(
+        item="IDC: MNIST with several images in one",
+        paper="not compared", code="no cutout, no CutMix", follows="own",
+        reason="As with the other datasets: augmentation and algorithm.network_mixing change it.",
+        algorithms=("idc", "dream"), applies=lambda run: run.dataset == "mnist",
+    ),
+    Difference(
+        item="IDC: accuracy reported",
+        paper="not compared", code="the best of four tests on the test set, and the last", follows="own",
+        reason="The last step, the best on held-out images and the best on the test set are never mixed.",
+        algorithms=("idc", "dream"),
+    ),
+    Difference(
+        item="DREAM: what is matched",
+        paper="not compared", code="the first script fails but for gradients; the second has features too (DREAM+)",
+        follows="own",
+        reason="Gradients: algorithm.matched=both is that of DREAM+.", algorithms=("dream",),
+    ),
+    Difference(
+        item="DREAM: images whose features are clustered",
+        paper="not compared", code="in [0, 1], not normalised", follows="own",
+        reason="Normalised, as networks see all images.", algorithms=("dream",),
+    ),
+    Difference(
+        item="DREAM: k-means",
+        paper="not compared", code="a library, unpinned: its versions draw first centres differently", follows="code",
+        reason="As fast_pytorch_kmeans 0.2.2: with replacement, and an empty cluster's centre is 0.",
+        algorithms=("dream",),
     ),
     Difference(
         item="last batch of one image, in a network that cannot take one",
@@ -206,7 +414,10 @@ def apply_profile(run: "Run") -> None:
     """Set, in a run being made, the fields that its profile means and the run leaves open; and nothing that another
     profile may have left there.
     """
-    _set(run, "algorithm", _as_set(run.algorithm))
+    algorithm = _as_set(run.algorithm)
+    implied = algorithm.implied_by(run.dataset, run.images_per_class)
+    open_ = {name: value for name, value in implied.items() if name not in algorithm.model_fields_set}
+    _set(run, "algorithm", imply(algorithm, **open_) if open_ else algorithm)
     if run.profile == "paper":
         return
     for difference in DIFFERENCES:
@@ -223,7 +434,7 @@ def _set(run: "Run", field: str, value: Any) -> None:
     object.__setattr__(run, field, value)
 
 
-def _as_set(record: Record) -> Record:
+def _as_set(record: R) -> R:
     fields = {name: getattr(record, name) for name in record.model_fields_set}
     set_fields = {name: _as_set(value) if isinstance(value, Record) else value for name, value in fields.items()}
     return type(record)(**set_fields)

@@ -12,6 +12,7 @@ from glad_ray.spec.algorithms import Algorithm
 from glad_ray.spec.augmentation import DSA, Augmentation
 from glad_ray.spec.datasets import DATASETS, DatasetFacts, dataset_facts
 from glad_ray.spec.experts import Experts, ExpertSet, check_judges, expert_network
+from glad_ray.spec.formation import Formation, FormationByFactor
 from glad_ray.spec.generators import AnyGenerator, Init, StyleGANRecord
 from glad_ray.spec.network import BackboneByName, Network
 from glad_ray.spec.precision import FP32Precision
@@ -21,7 +22,7 @@ from glad_ray.spec.whitening import Whitening, check_whitening
 
 _FEATURE_SPACE = re.compile(r"f\d+")
 _STYLEGAN_SPACE = re.compile(r"w\+|f\d+")
-_PIXEL_INITS = ("real", "noise")
+_PIXEL_INITS: tuple[Init, ...] = ("real", "noise")
 _IMAGENET_CLASSES = 1000
 
 
@@ -41,7 +42,7 @@ class Run(Stored):
     """how images are whitened before networks see them: none (they are normalised per channel), or zca as in the code
     of MTT, up to 3 x 64 x 64"""
     algorithm: Algorithm
-    """DC, DM or MTT with its hyper-parameters; or a baseline: RandomReal, Herding, KMeans, WholeDataset"""
+    """DC, DM, MTT, FTD or DATM with its hyper-parameters; or a baseline: RandomReal, Herding, KMeans, WholeDataset"""
     space: str = "pixel"
     """what is optimised: pixel, or a latent space of the generator: of StyleGAN w+ or f<n> (input of synthesis layer n
     and the style codes from n on)"""
@@ -54,16 +55,22 @@ class Run(Stored):
     """optimise the weights of StyleGAN's layers with the latents, from f<n> on or all; the run holds its own copy"""
     images_per_class: int = Field(default=1, ge=1)
     """synthetic images per class (ipc)"""
+    formation: FormationByFactor = Formation()
+    """a factor F, by default that of the algorithm (mostly 1): each synthetic image holds F x F training images, which
+    are cut out and made as large as it; or a `Formation`"""
     seed: int = Field(default=0, ge=0)
     """from which, with all else, the run's id and its draws follow"""
     init: Init | None = None
     """pixel space: real (default) or noise; StyleGAN: sampled (a code per image, default), average (the class's mean
     code) or gaussian (F drawn with the sampled one's mean and deviation); autoencoder: real (encoded images, default)
-    or gaussian (F drawn with their mean and deviation)"""
+    or gaussian (F drawn with their mean and deviation). In place of real, clustered: the real images nearest to the
+    centres of clusters of their class, as DREAM starts; or correct: real images that the run's experts classify
+    correctly, as many as there are, as DATM starts"""
     backbone: BackboneByName = Network()
     """the network that distils"""
     augmentation: Augmentation = DSA
-    """DSA operations that real and synthetic images go through; empty: none"""
+    """operations that real and synthetic images go through, by default those of the algorithm: of DSA, one of those
+    with _ between them; `sequential:color_crop_cutout`: several in order, as IDC and NCFM do it; empty: none"""
     held_out: int = Field(default=0, ge=0)
     """training images per class kept from distillation, for choosing a step without the test set"""
     snapshots: int = Field(default=1, ge=1)
@@ -84,45 +91,76 @@ class Run(Stored):
             self._fill_in("own_dataset", None if self.dataset in DATASETS else facts)
         # Implied fields are made explicit, so that what is hashed is what runs.
         apply_profile(self)
+        if "formation" not in self.model_fields_set:
+            self._fill_in("formation", Formation(factor=self.algorithm.usual_formation))
+        if "augmentation" not in self.model_fields_set:
+            self._fill_in("augmentation", self.algorithm.usual_augmentation)
         if self.space == "pixel":
             self._check_pixels()
         else:
             self._check_latents()
         if self.init is None:
-            inits = _PIXEL_INITS if self.generator is None else self.generator.inits
-            self._fill_in("init", inits[0])
+            usual = self.inits[0]
+            self._fill_in("init", self.algorithm.start_from_real if usual == "real" else usual)
         if self.resolution is None:
             self._fill_in("resolution", self.generator.resolution if self.generator else self.facts.resolution)
         check_whitening(self.whitening, self.facts.channels, self.pixels)
+        self._check_formation()
         if not self.distils and (self.space != "pixel" or self.init != "real"):
             raise UserError(f"Baseline {self.algorithm.name} is real images: use space='pixel' and init='real' with it")
         if self.algorithm.whole_dataset and self.images_per_class != 1:
             raise UserError("The whole dataset has no images_per_class to set: leave it out with WholeDataset()")
-        if self.expert_set is not None and (self.soft_labels or not self.distils):
+        if self.init == "correct" and self.expert_set is None:
+            raise UserError(
+                f"Init correct asks the run's experts about images, and {self.algorithm.name} has none: use real."
+            )
+        if self.expert_set is not None and (self.soft_labels or not self.distils or self.init == "correct"):
             check_judges(self.expert_set)
         return self
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:
         # A dataset of one's own is known by its name.
         known = {"own_dataset"} if identity else set()
-        unsaid = self._at_default("antialias", "whitening", "own_dataset", "precision")
+        unsaid = self._at_default("antialias", "whitening", "own_dataset", "precision", "formation")
         return unsaid | known | set(super()._unsaid(identity=identity))
 
     def _decisive(self, content: dict[str, Any]) -> dict[str, Any]:
-        return content | {"checkpoint_every": Run.model_fields["checkpoint_every"].default}
+        decisive = content | {"checkpoint_every": Run.model_fields["checkpoint_every"].default}
+        if self.init == "correct" and (experts := self.algorithm.experts_needed):
+            # Which images those are decides the last epoch, which else may not count.
+            decisive["init"] = f"correct after {experts.epochs} epochs"
+        return decisive
 
     def _fill_in(self, field: str, value: Any) -> None:
         """Of a field that is left open, be it by None: a changed copy implies it anew."""
         object.__setattr__(self, field, value)
         self.__pydantic_fields_set__.discard(field)
 
+    def _check_formation(self) -> None:
+        """Raise `UserError` where stored images cannot be cut into training images."""
+        factor = self.formation.factor
+        if factor == 1:
+            return
+        if not self.distils:
+            raise UserError(f"Baseline {self.algorithm.name} is real images as they are: leave formation out.")
+        if self.whitening != "none":
+            raise UserError("Pieces of whitened images are not whitened: use formation=1, or whitening='none'.")
+        if factor > self.pixels:
+            raise UserError(f"Formation {factor} cuts images of {self.pixels} pixels smaller than a pixel: use less.")
+        if self.formation.kind == "bound" and self.formation.bound < self.images_per_class:
+            raise UserError(
+                f"formation.bound is {self.formation.bound} and there are {self.images_per_class} images per class, of "
+                "which each gives one training image at least: set it to as many or more."
+            )
+
     def _check_pixels(self) -> None:
         if self.generator is not None:
             raise UserError("Pixel space takes no generator: leave generator out, or name a space of it")
         if self.learn_generator or self.generator_classes:
             raise UserError("Pixel space has no generator: leave learn_generator and generator_classes out")
-        if self.init not in (None, *_PIXEL_INITS):
-            raise UserError(f"Init {self.init!r} is for latents: in pixel space use {' or '.join(_PIXEL_INITS)}")
+        if self.init not in (None, "correct", *self.inits):
+            *others, last = self.inits
+            raise UserError(f"Init {self.init!r} is for latents: in pixel space use {', '.join(others)} or {last}")
 
     def _check_latents(self) -> None:
         generator, facts = self.generator, self.facts
@@ -142,8 +180,8 @@ class Run(Stored):
             raise UserError(
                 f"The generator has no layer {self.space}: it has {', '.join(('pixel', *generator.spaces))}"
             )
-        if self.init not in (None, *generator.inits):
-            raise UserError(f"Init {self.init!r} is not one of {self.space}: use {', '.join(generator.inits)}")
+        if self.init not in (None, *self.inits) and not (self.init == "correct" and "real" in generator.inits):
+            raise UserError(f"Init {self.init!r} is not one of {self.space}: use {', '.join(self.inits)}")
         if self.init == "gaussian" and "f" not in generator.latent_shapes(self.space):
             raise UserError(f"Init gaussian draws a feature map, which {self.space} has not: use another.")
         if generator.image_channels != facts.channels:
@@ -199,6 +237,17 @@ class Run(Stored):
         return None if self.algorithm.whole_dataset else self.images_per_class
 
     @property
+    def inits(self) -> tuple[Init, ...]:
+        """How its latents can start, the usual way first."""
+        own = _PIXEL_INITS if self.generator is None else self.generator.inits
+        return (*own, *self.real_inits[1:]) if "real" in own else own
+
+    @property
+    def training_images_per_class(self) -> int:
+        """Images per class that networks are trained on: as many as the images of a class hold (`formation`)."""
+        return self.formation.images(self.images_per_class)
+
+    @property
     def set_bytes(self) -> int:
         """What is kept of the synthetic set without its hard labels: float32 latents and soft labels; real images as
         8-bit pixels.
@@ -212,9 +261,8 @@ class Run(Stored):
             return images * image
         latents = {"pixels": (image,)} if self.generator is None else self.generator.latent_shapes(self.space)
         numbers = sum(math.prod(shape) for shape in latents.values())
-        if self.soft_labels:
-            numbers += facts.classes
-        return 4 * (images * numbers + self.learned_weights)
+        soft = facts.classes**2 * self.training_images_per_class if self.soft_labels else 0
+        return 4 * (images * numbers + soft + self.learned_weights)
 
     @property
     def generator_bytes(self) -> int:
@@ -233,7 +281,7 @@ class Run(Stored):
     @property
     def steps(self) -> int:
         """Steps made on the latents."""
-        return self.algorithm.steps(self.images_per_class)
+        return self.algorithm.steps(self.images_per_class, self.facts.classes)
 
     @property
     def snapshot_steps(self) -> tuple[int, ...]:
@@ -267,6 +315,12 @@ class Run(Stored):
         )
 
     @property
+    def real_inits(self) -> tuple[Init, ...]:
+        """The ways to start from real images, in spaces that can."""
+        asked: tuple[Init, ...] = () if self.algorithm.experts_needed is None else ("correct",)
+        return ("real", "clustered", *asked)
+
+    @property
     def latent_kinds(self) -> tuple[str, ...]:
         """What is optimised, each with a learning rate: pixels, or f, w and both; and g, a generator's weights."""
         kinds = ("pixels",) if self.generator is None else tuple(self.generator.latent_shapes(self.space))
@@ -290,5 +344,6 @@ class Run(Stored):
             return f"{self.algorithm.name} {self.dataset} seed {self.seed}{white}"
         plain = "" if self.augmentation else " without augmentation"
         learned = " learning the generator" if self.learn_generator else ""
-        what = f"{self.algorithm.name} {self.space} {self.dataset} ipc {self.ipc} seed {self.seed}"
+        formed = "" if self.formation.factor == 1 else f" formation {self.formation.factor}"
+        what = f"{self.algorithm.name} {self.space} {self.dataset} ipc {self.ipc}{formed} seed {self.seed}"
         return f"{what}{plain}{learned}{white}"

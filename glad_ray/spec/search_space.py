@@ -242,9 +242,7 @@ def _has(run: Run, path: str, range_: AnyRange) -> bool:
 
 def _inits(run: Run) -> tuple[str, ...]:
     """The ways in which a run may begin."""
-    if run.generator is None:
-        return ("real", "noise")
-    return tuple(init for init in run.generator.inits if init != "gaussian" or _has_f(run, run.space))
+    return tuple(init for init in run.inits if init != "gaussian" or _has_f(run, run.space))
 
 
 def _has_f(run: Run, space: str) -> bool:

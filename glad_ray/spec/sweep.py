@@ -2,12 +2,12 @@
 
 import itertools
 from collections.abc import Collection, Iterable, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from glad_ray.errors import UserError
-from glad_ray.spec.augmentation import Augmentation
+from glad_ray.spec.augmentation import Augmentation, Mixing, Views, trained_with
 from glad_ray.spec.experts import Experts, ExpertSet, check_judges
 from glad_ray.spec.foreign_set import ForeignSet
 from glad_ray.spec.metrics import MetricName
@@ -19,7 +19,23 @@ from glad_ray.spec.resources import Resources
 from glad_ray.spec.run import Run
 
 Selection = Literal["last", "held-out", "looks", "best-on-test"]
-Labels = Literal["hard", "own", "teacher"]
+Labels = Literal["hard", "own", "teacher", "online"]
+Regime = Literal["hard", "fixed-soft", "teacher"]
+"""how networks are taught: the class alone; class probabilities that are fixed before training; by a teacher at every
+step. Accuracies of two regimes say nothing of one another."""
+REGIMES: tuple[Regime, ...] = get_args(Regime)
+_REGIME_OF: Mapping[str, Regime] = {
+    "hard": "hard",
+    "own": "fixed-soft",
+    "teacher": "fixed-soft",
+    "online": "teacher",
+}
+Schedule = Literal["cosine", "step", "slow-cosine", "halving", "fifths"]
+
+
+def regime_of(labels: str) -> Regime:
+    """The regime of a training with such labels, one of `Labels`."""
+    return _REGIME_OF[labels]
 
 
 class Looks(Record):
@@ -49,9 +65,10 @@ class Evaluation(Record):
     """epochs where there is no augmentation; None: as many (the original DC: 300, against 1000 with DSA)"""
     whole_dataset_epochs: int = Field(default=30, ge=1)
     """epochs on the whole dataset, whose last weights are tested: over so few, averaged ones would hold the first"""
-    schedule: Literal["cosine", "step"] = "cosine"
-    """of the learning rate: half linear warm-up and half cosine, as GLaD's code; or a tenth after half the epochs, as
-    the original algorithms"""
+    schedule: Schedule = "cosine"
+    """of the learning rate: cosine (half linear warm-up, half cosine, as GLaD's code), step (a tenth after half the
+    epochs, as the original algorithms), slow-cosine (a cosine that ends at one half, as RDED), halving (a half after
+    every fifth of the epochs, as NCFM) or fifths (a fifth after two thirds and after five sixths, as IDC)"""
     batch_size: int = Field(default=256, ge=1)
     """images a step; a set that is smaller is one batch"""
     learning_rates: Mapping[str, float] = {name: ARCHITECTURES[name].learning_rate for name in PAPER_NETWORKS}
@@ -59,18 +76,38 @@ class Evaluation(Record):
     standard one, or 0.001 of a foreign one"""
     learned_step_size: bool = False
     """train on the sets of trajectory matching at the step size they learned, as its original does"""
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    """sgd, or adamw with decays of 0.9 and 0.999"""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """of SGD"""
     weight_decay: float = Field(default=5e-4, ge=0)
-    """of SGD"""
+    """added to the gradient by SGD; of AdamW the parameters shrink by it times the rate (RDED and NCFM: 0.01)"""
+    decay_vectors: bool = True
+    """whether AdamW decays biases and parameters of norms too, as NCFM does and RDED does not"""
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
     """of the averaged weights that are tested, updated once per epoch; 0: the last weights are tested"""
     augmentation: Augmentation | None = None
-    """DSA operations, a fresh draw per batch and per sample; None: those the run distilled with; empty: none"""
-    labels: Literal["hard", "soft"] = "hard"
-    """soft: class probabilities, those a set carries, else the teacher's; the whole dataset keeps its hard labels"""
+    """DSA operations, a fresh draw per batch and per sample; None: those the run distilled with, or all of DSA where it
+    distilled with a sequential augmentation; empty: none; `sequential:color_crop`: several in order"""
+    views: Views | None = None
+    """how each image is seen anew, before augmentation; None: as it is"""
+    mixing: Mixing | None = None
+    """how images of a mini-batch are mixed with one another, after augmentation; None: they are not"""
+    labels: Literal["hard", "soft", "online"] = "hard"
+    """hard: the class; soft: class probabilities fixed before training, those a set carries, else the teacher's;
+    online: those that the teacher gives at every step to the augmented and mixed images. The whole dataset keeps its
+    hard labels"""
     teacher: Experts = Experts(count=1)
-    """networks trained on real data whose mean class probabilities are the soft labels of sets that carry none"""
+    """networks trained on real data whose mean class probabilities are the soft labels of sets that carry none, and all
+    online ones"""
+    temperature: float = Field(default=20.0, gt=0)
+    """with online labels: what the logits of teacher and network are divided by (RDED: 20; with MixUp 4)"""
+    temperature_squared: bool = False
+    """with online labels: whether the loss is multiplied by the temperature squared, as Hinton et al. (2015) have it
+    and RDED has not"""
+    seen_twice: bool = False
+    """whether each mini-batch goes through the network once more without gradients, as in the code of RDED: statistics
+    of batch norm move twice, and nothing else changes"""
     test_images: int | None = Field(default=None, ge=1)
     """test on this many images, evenly over classes; None: all"""
     precision: FP32Precision = "tf32"
@@ -84,7 +121,10 @@ class Evaluation(Record):
     """of a run that keeps several sets, evaluate in full only the one that looks choose, and the last; None: all"""
 
     def _unsaid(self, *, identity: bool) -> Collection[str]:
-        return self._at_default("precision", "metrics", "looks")
+        return self._at_default(
+            "precision", "metrics", "looks", "optimiser", "decay_vectors", "views", "mixing", "temperature",
+            "temperature_squared", "seen_twice",
+        )  # fmt: skip
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -96,6 +136,14 @@ class Evaluation(Record):
             raise UserError(f"evaluation.networks names one network twice: {', '.join(keys)}")
         if len(set(self.metrics)) != len(self.metrics):
             raise UserError(f"evaluation.metrics names one metric twice: {', '.join(self.metrics)}")
+        of_teacher = {"temperature", "temperature_squared"} - self._at_default("temperature", "temperature_squared")
+        if of_teacher and self.labels != "online":
+            raise UserError(
+                f"evaluation.{sorted(of_teacher)[0]} is of labels that a teacher gives at every step: use "
+                "labels='online' with it, or leave it out."
+            )
+        if self.optimiser == "sgd" and not self.decay_vectors:
+            raise UserError("evaluation.decay_vectors is of adamw: use optimiser='adamw' with it, or leave it out.")
         return self
 
     def unseen_by(self, run: Run) -> tuple[Network, ...]:
@@ -126,8 +174,8 @@ class Evaluation(Record):
         return self.replace(augmentation=self.augmentation_for(run), epochs=self.epochs_for(run), ema_decay=ema_decay)
 
     def augmentation_for(self, run: Run | ForeignSet) -> str:
-        """DSA operations of the training on one run's set."""
-        return run.augmentation if self.augmentation is None else self.augmentation
+        """The augmentation of the training on one run's set."""
+        return trained_with(run.augmentation) if self.augmentation is None else self.augmentation
 
     def epochs_for(self, run: Run | ForeignSet) -> int:
         """Epochs of the training on one run's set."""
@@ -137,14 +185,32 @@ class Evaluation(Record):
         return self.epochs if plain is None else plain
 
     def labels_of(self, run: Run | ForeignSet) -> Labels:
-        """Which labels are trained on: hard, the run's own soft ones, or the teacher's."""
+        """Which labels are trained on: hard, the run's own soft ones, the teacher's, or the teacher's at every step."""
         if self.labels == "hard" or run.ipc is None:
             return "hard"
+        if self.labels == "online":
+            return "online"
         return "own" if run.soft_labels else "teacher"
+
+    def regime_for(self, run: Run | ForeignSet) -> Regime:
+        """How networks are taught on one run's set."""
+        return regime_of(self.labels_of(run))
+
+    def label_bytes(self, run: Run) -> int:
+        """What is kept of the labels of a run's set that the set itself does not carry: a teacher's class
+        probabilities as float32, or the parameters of the teachers as float32 where they are asked at every step.
+        """
+        match self.labels_of(run):
+            case "teacher":
+                return 4 * run.facts.classes**2 * run.training_images_per_class
+            case "online":
+                return 4 * self.teacher.count * run.experts_of(self.teacher).parameters
+            case _:
+                return 0
 
     def teachers_of(self, run: Run) -> ExpertSet | None:
         """The networks that label a run's set, if any do."""
-        return run.experts_of(self.teacher) if self.labels_of(run) == "teacher" else None
+        return run.experts_of(self.teacher) if self.labels_of(run) in ("teacher", "online") else None
 
 
 def _one_or_several(value: Any) -> Any:

@@ -76,7 +76,7 @@ def augmented(image, augmentation):
 
 
 def cross_entropy(logits, label):
-    """Of one image; its label is a class or class probabilities."""
+    """Of one image; its label is a class or class probabilities, which may have a graph."""
     log_probabilities = logits[0].log_softmax(0)
     return -log_probabilities[label] if isinstance(label, int) else -(label * log_probabilities).sum()
 
@@ -162,17 +162,28 @@ def mtt_draws(run, trajectories, size, step):
     """The expert's segment, and per student step the images it sees (by index) and their augmentations."""
     rng = rng_for(run.run_id, "trajectory", step)
     expert = int(torch.randint(run.algorithm.experts.count, (), generator=rng))
-    start_epoch = int(torch.randint(max(1, run.algorithm.max_start_epoch), (), generator=rng))
+    start_epoch = drawn_start_epoch(run.algorithm, step, rng)
     segment = trajectories.segment(expert, start_epoch, run.algorithm.expert_epochs)
     rng = rng_for(run.run_id, "student", step)
     batch_size = run.algorithm.batch_size or size
     batches = []
     while len(batches) < run.algorithm.synthetic_steps:
         order = torch.randperm(size, generator=rng).tolist()
-        batches += [order[i : i + batch_size] for i in range(0, size, batch_size)]
+        of_pass = [order[i : i + batch_size] for i in range(0, size, batch_size)]
+        batches += reversed(of_pass) if run.algorithm.rest_first else of_pass
     batches = batches[: run.algorithm.synthetic_steps]
     steps = [(batch, augmentations(run, len(batch), rng, shared=True)) for batch in batches]
     return *(theta.double() for theta in segment), steps
+
+
+def drawn_start_epoch(settings, step, rng):
+    """From a window whose end grows in equal parts to its last value."""
+    end = settings.max_start_epoch
+    if settings.first_max_start_epoch is not None and step < settings.growth_iterations:
+        grown = step / settings.growth_iterations * (end - settings.first_max_start_epoch)
+        end = settings.first_max_start_epoch + math.floor(grown + 1e-9)
+    width = max(1, end - settings.min_start_epoch)
+    return settings.min_start_epoch + int(torch.randint(width, (), generator=rng))
 
 
 def with_parameters(network, theta):
@@ -197,8 +208,30 @@ def soft_labels(run, trajectories, images):
     return labels
 
 
+def learned_labels(run, trajectories, images, classes):
+    """Logits of each image that labels begin with when they are learned: the mean over the experts that name its class;
+    if none does, the mean over all, in which that class changes places with the one they name together.
+    """
+    network, experts = new_network(run, "any"), run.algorithm.experts
+    logits = []
+    for image, label in zip(images, classes, strict=True):
+        said = []
+        for expert in range(experts.count):
+            theta, _ = trajectories.segment(expert, experts.epochs, 0)
+            said.append(with_parameters(network, theta.double())(image[None])[0].detach())
+        if right := [each for each in said if int(each.argmax()) == label]:
+            logits.append(sum(right) / len(right))
+        else:
+            mean = (sum(said) / len(said)).tolist()
+            named = mean.index(max(mean))
+            mean[label], mean[named] = mean[named], mean[label]
+            logits.append(torch.tensor(mean, dtype=torch.float64))
+    return logits
+
+
 def mtt_step(run, trajectories, images, labels, step_size, step):
-    """Equation (3) and its gradients with respect to the images and the step size.
+    """Equation (3) and its gradients with respect to the images and the step size; if the labels are logits, with
+    respect to these too.
 
     `exact`: through the graph of all N steps. `tesla`: at fixed theta_t, the derivative with respect to the images x_t
     of step t of [a^2 g_t . g_t + 2 a g_t . (a (G - stop(g_t)) - theta_0 + theta*)] / D; for the step size -2 r . G / D.
@@ -206,6 +239,8 @@ def mtt_step(run, trajectories, images, labels, step_size, step):
     network = new_network(run, "any")  # only its shape counts
     start, target, steps = mtt_draws(run, trajectories, len(images), step)
     leaves = [image.clone().requires_grad_() for image in images]
+    logits = [label.clone().requires_grad_() for label in labels] if run.algorithm.labels == "learned" else []
+    labels = [each.softmax(0) for each in logits] or labels
     alpha = torch.tensor(step_size, dtype=torch.float64, requires_grad=True)
     distance = ((start - target) ** 2).sum()
     exact = run.algorithm.gradient == "exact"
@@ -219,8 +254,8 @@ def mtt_step(run, trajectories, images, labels, step_size, step):
         theta = theta - alpha * g if exact else (theta - alpha * g).detach().requires_grad_()
     final = ((theta - target) ** 2).sum() / distance
     if exact:
-        *image_grads, step_size_grad = torch.autograd.grad(final, [*leaves, alpha])
-        return final.detach(), torch.stack(image_grads), step_size_grad
+        *grads, step_size_grad = torch.autograd.grad(final, [*leaves, *logits, alpha])
+        return final.detach(), torch.stack(grads[: len(leaves)]), step_size_grad, *_stacked(grads[len(leaves) :])
 
     alpha = alpha.detach()
     total = sum(g.detach() for g in gradients)
@@ -228,5 +263,10 @@ def mtt_step(run, trajectories, images, labels, step_size, step):
         (alpha**2 * (g @ g) + 2 * alpha * (g @ (alpha * (total - g.detach()) - start + target))) / distance
         for g in gradients
     ]
-    image_grads = torch.autograd.grad(sum(terms), leaves)
-    return final.detach(), torch.stack(image_grads), -2 * (theta.detach() - target) @ total / distance
+    grads = torch.autograd.grad(sum(terms), [*leaves, *logits])
+    step_size_grad = -2 * (theta.detach() - target) @ total / distance
+    return final.detach(), torch.stack(grads[: len(leaves)]), step_size_grad, *_stacked(grads[len(leaves) :])
+
+
+def _stacked(grads):
+    return [torch.stack(grads)] if grads else []

@@ -11,7 +11,7 @@ from glad_ray.distillation import build_space
 from glad_ray.generators import build_generator
 from glad_ray.networks import build_network, flat_parameters
 from glad_ray.randomness import rng_for
-from glad_ray.spec import DC, DM, MTT, Network, RandomStyleGAN, Run
+from glad_ray.spec import DC, DM, IDC, MTT, Network, RandomStyleGAN, Run
 
 CPU = torch.device("cpu")
 LABELS = torch.arange(10)
@@ -72,6 +72,7 @@ def _check_along(direction, loss, point, gradient):
         DC(real_batch_size=4, matching="cosine"),
         DC(real_batch_size=4, matching="squared"),
         DM(real_batch_size=4),
+        IDC(real_batch_size=4, inner_steps=1, distance="l1_mean", matched="both", vectors=True),
         MTT(gradient="exact", synthetic_steps=4),
         MTT(gradient="exact", synthetic_steps=7, batch_size=4),
         MTT(gradient="tesla", synthetic_steps=1),

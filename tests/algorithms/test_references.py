@@ -8,10 +8,13 @@ import pytest
 import torch
 
 from glad_ray.algorithms import build_algorithm, dc, real_batches
+from glad_ray.algorithms.learned_labels import initial_logits
+from glad_ray.algorithms.ncfm import SamplingNetwork
 from glad_ray.networks import flat_parameters
 from glad_ray.randomness import rng_for
-from glad_ray.spec import DC, DM, MTT, Experts, Network, Run
-from tests.algorithms import references
+from glad_ray.spec import DATM, DC, DM, MTT, NCFM, Experts, Network, Run
+from glad_ray.trajectories import expert_logits
+from tests.algorithms import ncfm_reference, references
 
 TOLERANCE = 1e-10
 DSA = "color_crop_cutout_flip_scale_rotate"
@@ -137,6 +140,59 @@ def test_trajectory_matching(gradient, batch_size, labels, augmentation, sample)
         images = images + 0.1  # soft labels stay those of the first images
 
 
+@pytest.mark.parametrize(
+    ("gradient", "rest_first"),
+    [("tesla", True), pytest.param("exact", False, marks=pytest.mark.full)],
+)
+def test_learned_labels_in_a_window_that_grows(gradient, rest_first, sample):
+    """Three iterations, of which the second has a loss above the threshold."""
+    algorithm = DATM(
+        gradient=gradient,
+        batch_size=8,
+        rest_first=rest_first,
+        synthetic_steps=5,
+        min_start_epoch=1,
+        first_max_start_epoch=2,
+        max_start_epoch=4,
+        growth_iterations=2,
+        expert_epochs=1,
+        label_lr=3.0,
+        label_momentum=0.7,
+        threshold=2.0,
+        experts=Experts(count=2, epochs=4),
+    )
+    run, images = _run(algorithm, DSA), _images(sample)
+    ours = build_algorithm(run, sample, Trajectories(run), _device())
+    logits = torch.stack(references.learned_labels(run, Trajectories(run), images, LABELS.tolist()))
+    velocity, moved = torch.zeros_like(logits), []
+    for step, step_size in enumerate((0.1, 4.0, 0.1)):
+        reference = references.mtt_step(run, Trajectories(run), images, list(logits), step_size, step)
+        match = ours.match(images, LABELS, step, torch.tensor(step_size, dtype=torch.float64))
+        for actual, expected in zip((match.loss, match.image_grads, match.step_size_grad), reference, strict=False):
+            _close(actual, expected)
+        moved.append(float(reference[0]) <= 2.0)
+        assert bool(match.moves) == moved[-1]
+        if moved[-1]:
+            velocity = 0.7 * velocity + reference[3]
+            logits = logits - 3.0 * velocity
+        state = ours.state()
+        _close(state["label_logits"], logits)
+        _close(state["soft_labels"], logits.exp() / logits.exp().sum(1, keepdim=True))
+        images = images + 0.1
+    assert moved == [True, False, True]
+
+
+def test_initial_labels_of_images_that_no_expert_or_some_classify_correctly(sample):
+    run = _run(DATM(experts=Experts(count=2, epochs=4), max_start_epoch=2), "")
+    images = _images(sample)
+    expected = references.learned_labels(run, Trajectories(run), images, LABELS.tolist())
+    said = expert_logits(Trajectories(run), images)
+    right = torch.stack([each.argmax(1) == LABELS for each in said]).sum(0)
+    assert {0, 1} <= set(right.tolist())
+    _close(initial_logits(said, LABELS), torch.stack(expected))
+    assert torch.equal(torch.stack(expected).argmax(1), LABELS)
+
+
 def test_biases_before_instance_norm_have_no_gradient(sample):
     """So they must be left out of relative errors."""
     run = _run(DC(), "")
@@ -150,3 +206,83 @@ def test_biases_before_instance_norm_have_no_gradient(sample):
     for name, following in pairwise(named):
         if name in biases:
             assert float(named[name].norm() / named[following].norm()) < 1e-12
+
+
+NCFM_FORMS = {
+    "paper": {},
+    "untrained": {"sampling": "untrained", "calibration": 0.0},
+    "gaussian": {"sampling": "gaussian", "frequencies": 7, "calibration": 0.3, "real_images_seen": "fixed"},
+    "in turn": {"classes": "in turn", "amplitude_weight": 0.2, "phase_weight": 0.8},
+    "in turn, matching alone": {"classes": "in turn", "sampling": "gaussian", "frequencies": 5, "calibration": 0.0},
+}
+
+
+NCFM_QUICK = (("paper", 1), ("gaussian", 10), ("in turn", 1))
+NCFM_CASES = [
+    pytest.param(form, together, marks=() if (form, together) in NCFM_QUICK else pytest.mark.full)
+    for form in NCFM_FORMS
+    for together in (1, 10)
+]
+
+
+@pytest.mark.parametrize("augmentation", ["sequential:color_crop_cutout", pytest.param("", marks=pytest.mark.full)])
+@pytest.mark.parametrize(("form", "together"), NCFM_CASES, indirect=["together"])
+def test_characteristic_matching(form, augmentation, together, sample):
+    sample = _with_a_small_class(sample)
+    settings = {"frequencies": 48, "sampling_lr": 0.05} | NCFM_FORMS[form]
+    run = _run(NCFM(real_batch_size=3, experts=Experts(count=2, epochs=4), **settings), augmentation)
+    run = run.replace(formation=1, algorithm=run.algorithm.replace(iterations=4))
+    ours = build_algorithm(run, sample, Trajectories(run), _device())
+    images = _images(sample)
+    width = references.new_network(run, "any").embed(images[:1]).shape[1]
+    psi = ncfm_reference.Psi(
+        SamplingNetwork(width, rng_for(run.run_id, "sampling network")).parameters(), run.algorithm.sampling_lr
+    )
+    in_turn, calibrates = form.startswith("in turn"), run.algorithm.calibration > 0
+    of_iteration = (20 if calibrates else 10) if in_turn else 1
+    assert run.steps == 4 * of_iteration
+    for step in (0, 3, 9, 12, 25) if in_turn else range(3):
+        iteration, rest = divmod(step, of_iteration)
+        present = [rest % 10] if in_turn else list(range(10))
+        assert run.algorithm.class_of_step(step, 10) == (rest % 10 if in_turn else None)
+        assert run.algorithm.clips(step, 10) == (rest == 0)
+        seen = torch.isin(LABELS, torch.tensor(present))
+        loss, image_grads = ncfm_reference.step(
+            run,
+            sample,
+            Trajectories(run),
+            images[seen],
+            LABELS[seen].tolist(),
+            step,
+            iteration=iteration,
+            present=present,
+            matches=rest < 10,
+            calibrates=calibrates and (rest >= 10 or not in_turn),
+            psi=psi,
+        )
+        match = ours.match(images[seen], LABELS[seen], step, torch.tensor(0.0))
+        _close(match.loss, loss)
+        _close(match.image_grads, image_grads)
+        if step == 0:
+            # What a checkpoint holds goes on; its order is another.
+            kept = {name: value.clone() for name, value in sorted(ours.state().items())}
+            ours = build_algorithm(run, sample, Trajectories(run), _device())
+            ours.load_state(kept)
+    if run.algorithm.sampling == "network":
+        moved = flat_parameters(ours.sampling)
+        assert not torch.equal(moved, flat_parameters(SamplingNetwork(width, rng_for(run.run_id, "sampling network"))))
+        _close(moved, torch.cat([each.detach().flatten() for each in psi.parameters]))
+
+
+def test_the_sampling_network_makes_the_loss_larger(sample):
+    """Steps of psi alone, on images that stay."""
+    losses = []
+    for sampling in ("network", "untrained"):
+        settings = NCFM(sampling=sampling, frequencies=64, sampling_lr=0.03, calibration=0, real_batch_size=2)
+        run = _run(settings.replace(experts=Experts(count=1, epochs=4)), "").replace(formation=1)
+        ours = build_algorithm(run, sample, Trajectories(run), _device())
+        images = _images(sample)
+        losses.append([float(ours.match(images, LABELS, step, torch.tensor(0.0)).loss) for step in range(18)])
+        assert ours.sampling is not None
+    climbed, stayed = (np.mean(each[-5:]) - np.mean(each[:5]) for each in losses)
+    assert climbed > abs(stayed) + 5

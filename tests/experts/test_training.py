@@ -15,8 +15,9 @@ from glad_ray.experts import (
     write_trajectory,
 )
 from glad_ray.networks import Ensemble, build_network, flat_parameters
-from glad_ray.spec import DSA, Experts, ExpertSet, Network
-from glad_ray.training import train_epoch, train_epoch_together
+from glad_ray.spec import DSA, NCFM, Experts, ExpertSet, Flatness, Mixing, Network
+from glad_ray.training import Extras, train_epoch_together
+from tests.golden_numbers import golden
 
 NORMS = ("instancenorm", "batchnorm", "layernorm", "groupnorm", "none")
 NETWORKS = {
@@ -29,8 +30,16 @@ NETWORKS = {
 NUMBERS = (0, 1, 2)
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-def test_an_ensemble_is_trained_as_each_of_its_networks_is(network):
+FLAT = Flatness(rho=0.2, alpha=0.5)
+TRAINED = [
+    *((network, None) for network in NETWORKS),
+    ("convnet instancenorm", FLAT),
+    *(pytest.param(network, FLAT, marks=pytest.mark.full) for network in NETWORKS if network != "convnet instancenorm"),
+]
+
+
+@pytest.mark.parametrize(("network", "flat"), TRAINED)
+def test_an_ensemble_is_trained_as_each_of_its_networks_is(network, flat):
     rng = torch.Generator().manual_seed(0)
     images = torch.randn(20, 1, 32, 32, generator=rng, dtype=torch.float64)
     labels = torch.randint(10, (20,), generator=rng)
@@ -41,19 +50,21 @@ def test_an_ensemble_is_trained_as_each_of_its_networks_is(network):
             build_network(NETWORKS[network], channels=1, resolution=32, classes=10, rng=rng).double() for rng in rngs
         ]
 
-    def trained(network, epoch, **rngs):
+    def trained(network, *rngs):
         optimiser = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.5, weight_decay=1e-3)
         # The last of three batches is smaller; every expert augments by an operation of its own.
         get = images.__getitem__
-        losses = epoch(network, optimiser, get, labels, batch_size=8, augmentation=DSA, **rngs)
+        losses = train_epoch_together(
+            network, optimiser, get, labels, batch_size=8, augmentation=DSA, rngs=rngs, extras=Extras(flat=flat)
+        )
         return flat_parameters(network), losses
 
     rngs = [torch.Generator().manual_seed(10 + number) for number in NUMBERS]
-    flat, losses = trained(Ensemble(networks()), train_epoch_together, rngs=rngs)
-    for number, (each, own) in enumerate(zip(networks(), flat.view(len(NUMBERS), -1), strict=True)):
+    together, losses = trained(Ensemble(networks()), *rngs)
+    for number, (each, own) in enumerate(zip(networks(), together.view(len(NUMBERS), -1), strict=True)):
         start = flat_parameters(each)
         rng = torch.Generator().manual_seed(10 + number)
-        alone, loss = trained(each, train_epoch, rng=rng)
+        alone, (loss,) = trained(each, rng)
         torch.testing.assert_close(own, alone, rtol=0, atol=1e-10)
         assert abs(losses[number] - loss) < 1e-10
         assert not torch.allclose(own, start, atol=1e-4)
@@ -150,6 +161,43 @@ def test_more_epochs_serve_those_who_need_fewer(fewer, few, storage):
         again, second = ExpertFiles(storage, which).segment(0, 0, 1)
         assert torch.equal(again, start)
         assert torch.equal(second, first)
+
+
+def test_rates_of_ncfms_experts():
+    recorded = golden("successors/ncfm_datm/ncfm")[1]["pretrain_lr_60"]
+    experts = NCFM().experts
+    assert experts.epochs == len(recorded)
+    assert [experts.lr_in(epoch) for epoch in range(experts.epochs)] == pytest.approx(recorded, rel=1e-12)
+    assert "lr_drops" not in Experts().model_dump_json()
+    assert [Experts(lr_drops=(2,)).lr_in(epoch) for epoch in (1, 2, 9)] == pytest.approx([0.01, 0.002, 0.002])
+
+
+def test_a_rate_that_falls_changes_the_epochs_after_it(few, storage):
+    plain, falling = of(1, 2), of(1, 2, lr_drops=(1,), lr_factor=1e-6)
+    ends = {}
+    for which in (plain, falling):
+        train(which, few, storage)
+        ends[which] = ExpertFiles(storage, which)
+    # Draws follow from the set, so that the two begin apart: each is held against itself.
+    moved = {which: [_moved(ends[which], epoch) for epoch in (0, 1)] for which in ends}
+    assert moved[plain][1] > 0.1 * moved[plain][0]
+    assert moved[falling][1] < 1e-4 * moved[falling][0]
+
+
+def _moved(files, epoch):
+    before, after = files.segment(0, epoch, 1)
+    return float((after - before).norm())
+
+
+def test_experts_whose_images_are_mixed_are_the_same_together_and_alone(few, tmp_path, storage):
+    which = of(2, 1, mixing=Mixing(probability=0.5))
+    other = type(storage).open(tmp_path / "other")
+    train_experts(which, [0, 1], few, storage, device="cpu", on_epoch=lambda *at: None)
+    for index in (0, 1):
+        train_experts(which, [index], few, other, device="cpu", on_epoch=lambda *at: None)
+        together, alone = (ExpertFiles(each, which).segment(index, 0, 1)[1] for each in (storage, other))
+        torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
+    assert which.stored_id != of(2, 1).stored_id
 
 
 def test_imported_experts_are_never_trained_over(few, storage):

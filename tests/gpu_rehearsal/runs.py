@@ -5,6 +5,7 @@ import torch
 from glad_ray.distillation import Inputs, build_space, distill
 from glad_ray.generators import build_generator
 from glad_ray.spec import (
+    DATM,
     DC,
     DM,
     MTT,
@@ -32,6 +33,16 @@ DM_STEPS = DM(iterations=4, real_batch_size=4)
 MTT_STEPS = MTT(iterations=4, synthetic_steps=2, expert_epochs=1, batch_size=6, experts=EXPERTS)
 SOFT = MTT_STEPS.replace(labels="soft")
 EXACT = MTT_STEPS.replace(gradient="exact")
+LEARNED = DATM(
+    iterations=4,
+    synthetic_steps=2,
+    expert_epochs=1,
+    batch_size=4,
+    first_max_start_epoch=1,
+    max_start_epoch=2,
+    growth_iterations=2,
+    experts=EXPERTS,
+)
 
 DISTILLED = {
     "dc": PIXELS.replace(algorithm=DC_ONCE),
@@ -46,6 +57,7 @@ DISTILLED = {
     "mtt": PIXELS.replace(algorithm=MTT_STEPS),
     "mtt with soft labels in w+": PIXELS.replace(algorithm=SOFT, space="w+", generator=GENERATOR),
     "exact mtt": PIXELS.replace(algorithm=EXACT),
+    "datm": PIXELS.replace(algorithm=LEARNED),
 }
 BASELINES = {
     "random": PIXELS,
@@ -74,8 +86,5 @@ def distil(run, dataset, experts, storage, on_progress=lambda progress: None, *,
     prior = run.generator and build_generator(
         run.generator, device=gpu, keep_graph=keep_graph, learn=run.learn_generator
     )
-    distill(
-        Inputs(run, build_space(run, dataset, prior, gpu), dataset, experts if run.expert_set else None, gpu),
-        storage,
-        on_progress,
-    )
+    experts = experts if run.expert_set else None
+    distill(Inputs(run, build_space(run, dataset, prior, gpu, experts), dataset, experts, gpu), storage, on_progress)

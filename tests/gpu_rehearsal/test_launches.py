@@ -10,9 +10,11 @@ import torch
 from glad_ray.algorithms import build_algorithm
 from glad_ray.captured import CapturedTraining
 from glad_ray.evaluation import train_network
-from glad_ray.networks import build_network
-from glad_ray.spec import DC, DM, MTT, Evaluation, Experts, Network, Run
+from glad_ray.networks import Ensemble, build_network, fuse
+from glad_ray.sgd import SGD
+from glad_ray.spec import DATM, DC, DM, MTT, Evaluation, Experts, Flatness, Network, Run
 from glad_ray.spec.augmentation import DSA
+from glad_ray.training import Batch, Extras, train_batch
 from tests.gpu_rehearsal.gpu import PretendedGPU
 from tests.gpu_rehearsal.large import Untrained, black_images
 
@@ -23,11 +25,18 @@ STEPS = {
     "dm": (DM(iterations=2), 145),
     "mtt": (MTT(iterations=2, **MATCHING_EXPERTS), 1490),
     "exact mtt": (MTT(iterations=2, gradient="exact", **MATCHING_EXPERTS), 1610),
+    "datm": (
+        DATM(iterations=2, batch_size=10, max_start_epoch=2, first_max_start_epoch=None, **MATCHING_EXPERTS),
+        1690,
+    ),
 }
 """each with the operations of a step: 10 classes, 256 real images of each, one synthetic one of 32 pixels, a ConvNet of
 width 128, 10 student steps"""
 EPOCHS = {"convnet": 55, "alexnet": 57, "vgg11": 88, "resnet18": 167, "vit": 250}
 """the operations of an epoch of evaluation: 10 images of 32 pixels, in one batch"""
+
+EXPERT_BATCH = {None: 100, Flatness(): 220}
+"""the operations of a mini-batch of two experts in training, plain or towards flat minima"""
 
 
 def assert_at_most(limit, launches, of=1):
@@ -53,6 +62,27 @@ def test_a_step(name, images):
         before = gpu.launches.copy()
         algorithm.match(synthetic, labels, 1, torch.tensor(0.01))
     assert_at_most(limit, gpu.launches - before)
+
+
+@pytest.mark.parametrize("flat", EXPERT_BATCH)
+def test_a_batch_of_experts(flat):
+    networks = [
+        build_network(Network(width=8), channels=3, resolution=32, classes=10, rng=torch.Generator().manual_seed(0))
+        for _ in range(2)
+    ]
+    with PretendedGPU() as gpu:
+        for each in networks:
+            fuse(each.to(GPU))
+        experts = Ensemble(networks)
+        optimiser = SGD(experts.parameters(), 0.01)
+        images, labels = torch.zeros(16, 3, 32, 32, device=GPU), torch.zeros(16, dtype=torch.int64, device=GPU)
+        batch = Batch(index=torch.arange(16).to(GPU), operation=None, uniforms=torch.zeros(16, 3))
+        launches = []
+        for _ in range(2):
+            before = gpu.launches.copy()
+            train_batch(experts, optimiser, images.__getitem__, labels, [batch] * 2, Extras(flat=flat))
+            launches.append(gpu.launches - before)
+    assert_at_most(EXPERT_BATCH[flat], launches[1])
 
 
 @pytest.mark.parametrize("name", EPOCHS)

@@ -14,7 +14,7 @@ from glad_ray.data import by_index, real_images
 from glad_ray.evaluation import accuracy, train_network
 from glad_ray.experts import train_experts
 from glad_ray.networks import build_network
-from glad_ray.spec import Evaluation
+from glad_ray.spec import Evaluation, Flatness
 from glad_ray.storage import Storage
 from tests.gpu_rehearsal import runs
 from tests.gpu_rehearsal.gpu import PretendedGPU
@@ -31,6 +31,7 @@ OF_A_STEP = {
     "mtt": 1,
     "mtt with soft labels in w+": 1,
     "exact mtt": 1,
+    "datm": 1,
 }
 OF_AN_EPOCH, OF_A_TEST, OF_AN_EXPERT_BATCH = 0, 1, 1
 
@@ -109,10 +110,11 @@ def test_a_test_on_a_whole_test_set(sample):
     assert_at_most(OF_A_TEST, waits)
 
 
-def test_a_batch_of_experts(sample, tmp_path):
+@pytest.mark.parametrize("flat", [None, Flatness()], ids=["plain", "flat"])
+def test_a_batch_of_experts(flat, sample, tmp_path):
     waits, batches = [], []
     for size in (1000, 250):
-        experts = runs.EXPERTS.replace(epochs=1, batch_size=size)
+        experts = runs.EXPERTS.replace(epochs=1, batch_size=size, flat=flat)
         expert_set = runs.DISTILLED["mtt"].expert_set.replace(experts=experts)
         with PretendedGPU() as gpu:
             storage = Storage.open(tmp_path / str(size))

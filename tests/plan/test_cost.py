@@ -12,7 +12,20 @@ from glad_ray.experts import train_experts
 from glad_ray.generators import GeneratorSpace, build_generator
 from glad_ray.networks import build_network, flat_parameters
 from glad_ray.plan.cost import GIGAFLOPS_PER_CPU, estimate, expert_flops, network_multiply_adds, seconds
-from glad_ray.spec import DC, DM, MTT, Evaluation, Experts, Network, RandomReal, RandomStyleGAN, Run, dataset_facts
+from glad_ray.spec import (
+    DATM,
+    DC,
+    DM,
+    MTT,
+    Evaluation,
+    Experts,
+    Flatness,
+    Network,
+    RandomReal,
+    RandomStyleGAN,
+    Run,
+    dataset_facts,
+)
 
 BACKBONE = Network(width=16)
 EVALUATION = Evaluation(networks=(BACKBONE, Network(name="vit", width=32)), repeats=3, epochs=2, test_images=50)
@@ -26,6 +39,7 @@ ALGORITHMS = {
     "mtt": MTT(iterations=2, synthetic_steps=3, experts=EXPERTS),
     "mtt, batches": MTT(iterations=2, synthetic_steps=5, batch_size=7, experts=EXPERTS),
     "mtt, exact": MTT(iterations=2, synthetic_steps=3, gradient="exact", experts=EXPERTS),
+    "datm": DATM(iterations=2, synthetic_steps=3, max_start_epoch=2, labels="hard", experts=EXPERTS),
 }
 
 
@@ -154,8 +168,9 @@ def test_a_dataset_gives_channels_and_classes():
     assert counted == network.shape(channels=1, resolution=32, classes=10).multiply_adds
 
 
-def test_experts(few, storage):
-    run = _run(ALGORITHMS["mtt"])
+@pytest.mark.parametrize("flat", [None, pytest.param(Flatness(), marks=pytest.mark.full)])
+def test_experts(flat, few, storage):
+    run = _run(ALGORITHMS["mtt"].replace(experts=EXPERTS.replace(flat=flat)))
     with Counter() as counter:
         for index in range(EXPERTS.count):
             train_experts(run.expert_set, [index], few, storage, device="cpu", on_epoch=lambda expert, epoch: None)

@@ -9,6 +9,9 @@ from glad_ray import (
     DC,
     DM,
     MTT,
+    NCFM,
+    SGD,
+    AdamW,
     DatasetFacts,
     DiffusersAutoencoder,
     Evaluation,
@@ -16,6 +19,7 @@ from glad_ray import (
     Herding,
     KMeans,
     LearningRates,
+    Mixing,
     Network,
     RandomReal,
     RandomStyleGAN,
@@ -38,6 +42,9 @@ ALGORITHMS = (
     MTT(experts=Experts(count=3, epochs=20, keep_until=9, dtype="bfloat16"), batch_size=4),
     MTT(labels="soft", experts=Experts(norm="instancenorm")),
     MTT(synthetic_steps=10, expert_epochs=2, iterations=5000),
+    NCFM(),
+    NCFM(classes="in turn", optimiser=SGD(patience=3), experts=Experts(lr_drops=(2,), mixing=Mixing())),
+    DM(optimiser=AdamW(weight_decay=0.1)),
 )
 BASELINES = (RandomReal(), Herding(), Herding(features=None), KMeans(features=Experts(count=2)), WholeDataset())
 PROFILES = ("paper", "reference-code")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from glad_ray.spec import DC, DM, MTT, Experts, LearningRates, RandomReal, RandomStyleGAN, Run
+from glad_ray.plan.cost import estimate
+from glad_ray.spec import DC, DM, MTT, NCFM, Experts, LearningRates, RandomReal, RandomStyleGAN, Run
 from glad_ray.spec.baselines import baselines
 from glad_ray.spec.profiles import DIFFERENCES
 from glad_ray.spec.record import field_paths, value_at
@@ -36,6 +37,22 @@ def test_reference_code():
     assert run(DM(), profile="reference-code").steps == 1000
 
 
+def test_ncfm():
+    paper, code = (run(NCFM(), profile=profile, images_per_class=10) for profile in ("paper", "reference-code"))
+    assert (paper.algorithm.sampling, paper.algorithm.frequencies, paper.steps) == ("network", 1024, 20000)
+    assert (code.algorithm.sampling, code.algorithm.frequencies, code.steps) == ("gaussian", 4096, 20000 * 20)
+    assert (code.algorithm.real_batch_size, code.algorithm.real_images_seen) == (1024, "fixed")
+    assert (paper.algorithm.optimiser.patience, code.algorithm.optimiser.patience) == (None, 500)
+    assert [code.algorithm.class_of_step(step, 10) for step in (0, 9, 10, 20)] == [0, 9, 0, 0]
+    assert [code.algorithm.part(step, 10).iteration for step in (0, 19, 20)] == [0, 0, 1]
+    assert [code.algorithm.part(step, 10).calibrates for step in (9, 10, 20)] == [False, True, False]
+    for each in (paper, code):
+        assert (each.formation.factor, each.augmentation) == (2, "sequential:color_crop_cutout")
+    # A step of the code has one class, and one of two such steps calibrates.
+    costs = [estimate(each, ()).distill_flops for each in (paper, code.replace(algorithm=NCFM(real_batch_size=256)))]
+    assert costs[0] == pytest.approx(costs[1], rel=1e-6)
+
+
 def test_codes_of_the_space_w_plus_take_the_rate_of_pixels_in_the_reference_code():
     w_plus = run(DM(), profile="reference-code", space="w+", generator=GENERATOR)
     assert w_plus.algorithm.learning_rates.w == 10
@@ -57,7 +74,7 @@ def test_what_a_run_sets_stays():
     assert made.algorithm.expert_epochs == 3
 
 
-@pytest.mark.parametrize("algorithm", [DC(iterations=9), DM(), MTT(experts=Experts(count=2)), RandomReal()])
+@pytest.mark.parametrize("algorithm", [DC(iterations=9), DM(), MTT(experts=Experts(count=2)), NCFM(), RandomReal()])
 def test_a_profile_leaves_nothing_behind(algorithm):
     paper, code = run(algorithm), run(algorithm, profile="reference-code")
     assert code.replace(profile="paper") == paper

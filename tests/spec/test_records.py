@@ -106,7 +106,7 @@ def test_experts_are_shared_by_runs_that_match_the_same():
         (lambda: Run(algorithm=DC(), space="f1"), "Space f1 needs a generator"),
         (lambda: Run(algorithm=DC(), space="f11", generator=GENERATOR), "it has pixel, w+, f0, f1, f2, f3, f4, f5, f6"),
         (lambda: Run(algorithm=DC(), generator=GENERATOR), "Pixel space takes no generator"),
-        (lambda: Run(algorithm=DC(), init="average"), "in pixel space use real or noise"),
+        (lambda: Run(algorithm=DC(), init="average"), "in pixel space use real, noise or clustered"),
         (lambda: Run(algorithm=DC(), space="f1", generator=RandomStyleGAN()), "RandomStyleGAN(image_channels=1)"),
         (lambda: Run(algorithm=DC(), space="f1", generator=GENERATOR, resolution=28), "set both to 32"),
         (lambda: Run(algorithm=RandomReal(), init="noise"), "Baseline random is real images"),

@@ -5,6 +5,7 @@ from glad_ray.spec import (
     DC,
     DM,
     MTT,
+    NCFM,
     Evaluation,
     Herding,
     Network,
@@ -18,7 +19,7 @@ from glad_ray.spec import (
 from glad_ray.spec.small import small
 
 BASE = Run(algorithm=RandomReal(), dataset="fashion-mnist", resolution=128, images_per_class=10, held_out=50)
-ALGORITHMS = [DC(), DM(), MTT(), Herding(), WholeDataset()]
+ALGORITHMS = [DC(), DM(), MTT(), NCFM(), Herding(), WholeDataset()]
 DEEP = RandomStyleGAN(image_channels=1, num_layers=20)
 SWEEP = Sweep(
     name="large",

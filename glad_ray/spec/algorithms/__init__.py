@@ -2,7 +2,7 @@
 
 Defaults are those of the profile `paper`: GLaD's, and where it says nothing those of the original algorithms, DC and
 DSA (Zhao et al., 2021), DM (Zhao and Bilen, 2023), MTT (Cazenavette et al., 2022). `glad_ray.spec.profiles` has what
-GLaD's released code does instead.
+GLaD's released code does instead. Of algorithms that GLaD does not have they are their authors'.
 """
 
 from collections.abc import Mapping
@@ -14,12 +14,29 @@ from glad_ray.errors import UserError, unknown
 from glad_ray.spec.algorithms.base import AlgorithmSettings, LearningRates, Matching
 from glad_ray.spec.algorithms.baselines import Herding, KMeans, RandomReal, WholeDataset
 from glad_ray.spec.algorithms.custom import CustomAlgorithm
+from glad_ray.spec.algorithms.datm import DATM
 from glad_ray.spec.algorithms.dc import DC
 from glad_ray.spec.algorithms.dm import DM
+from glad_ray.spec.algorithms.ftd import FTD
+from glad_ray.spec.algorithms.idc import DREAM, IDC
 from glad_ray.spec.algorithms.mtt import MTT
+from glad_ray.spec.algorithms.ncfm import NCFM
 from glad_ray.spec.code_names import is_code_name
 
-ALGORITHMS: tuple[type[AlgorithmSettings], ...] = (RandomReal, Herding, KMeans, DC, DM, MTT, WholeDataset)
+ALGORITHMS: tuple[type[AlgorithmSettings], ...] = (
+    RandomReal,
+    Herding,
+    KMeans,
+    DC,
+    DM,
+    MTT,
+    FTD,
+    DATM,
+    IDC,
+    DREAM,
+    NCFM,
+    WholeDataset,
+)
 """in the order of tables: the baselines, what is distilled, the upper bound; those of users come before that"""
 _BY_NAME = {kind.name_of(): kind for kind in ALGORITHMS}
 ALGORITHM_NAMES: tuple[str, ...] = tuple(_BY_NAME)
@@ -35,8 +52,8 @@ def algorithm_kind(name: str) -> type[AlgorithmSettings]:
 
 def algorithm_order(name: str) -> tuple[int, str]:
     """A key that sorts algorithms as tables show them."""
-    # Beside the last of those that distil.
-    known = MTT.name_of() if is_code_name(name) else name
+    last = next(kind for kind in reversed(ALGORITHMS) if kind.distils)
+    known = last.name_of() if is_code_name(name) else name
     return ALGORITHM_NAMES.index(known), name if is_code_name(name) else ""
 
 

@@ -5,11 +5,14 @@ An algorithm is either a matching algorithm (`Matching`), which makes steps on t
 as they are.
 """
 
-from typing import ClassVar, NamedTuple, Self
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from typing_extensions import override
 
+from glad_ray.spec.augmentation import DSA
 from glad_ray.spec.experts import Count, Experts, Positive
+from glad_ray.spec.optimisers import SGD, AnyOptimiser
 from glad_ray.spec.record import Record
 
 # Passes through the backbone, counted in forward passes of the same images.
@@ -22,6 +25,8 @@ SECOND_ORDER = 8
 """forward, backward to the parameters, and backward through both to the images"""
 SECOND_ORDER_ADJOINT = 9
 """the same, and to the parameters as well"""
+_CLUSTERED_EVERY = 10
+"""iterations, in DREAM's settings"""
 
 
 class FigureStyle(NamedTuple):
@@ -60,8 +65,14 @@ class AlgorithmSettings(Record):
     """whether it makes steps on latents; otherwise it is a baseline"""
     whole_dataset: ClassVar[bool] = False
     """whether it is all training images, which have no number of images per class"""
+    usual_augmentation: ClassVar[str] = DSA
+    """the augmentation of a run that names none"""
+    usual_formation: ClassVar[int] = 1
+    """the factor of formation of a run that names none"""
     paper_layer: ClassVar[str | None] = None
     """the layer whose latents did best for unseen networks at 128 pixels (GLaD, Figure 3)"""
+    start_from_real: ClassVar[Literal["real", "clustered", "correct"]] = "real"
+    """which init a run has that starts from real images and says no other"""
 
     @classmethod
     def name_of(cls) -> str:
@@ -109,9 +120,17 @@ class AlgorithmSettings(Record):
         """Real images per class that a step sends through the backbone, at most; None: none."""
         return None
 
-    def steps(self, images_per_class: int) -> int:
+    def steps(self, images_per_class: int, classes: int) -> int:
         """Steps on the latents."""
         return 0
+
+    def class_of_step(self, step: int, classes: int) -> int | None:
+        """The class whose images alone are matched at a step, counted from 0; None: the images of all classes."""
+        return None
+
+    def clips(self, step: int, classes: int) -> bool:
+        """Whether pixels are brought back into the range of real images before a step, counted from 0."""
+        return False
 
     def smallest_batch(self, images_per_class: int, classes: int) -> int:
         """Fewest images that the backbone is given at once."""
@@ -119,9 +138,24 @@ class AlgorithmSettings(Record):
 
     def network_passes(self, *, real: int, synthetic: int, images_per_class: int) -> float:
         """Forward passes of one image through the backbone that one step amounts to, on average over the steps;
-        `real` and `synthetic`: images of all classes that a step has.
+        `real` and `synthetic`: images that a step has, of all its classes.
         """
         return 0.0
+
+    @property
+    def clustered_every(self) -> int | None:
+        """Iterations after which real images are chosen anew, by clusters of features; None: they are not chosen so."""
+        return None
+
+    def further_passes(self, *, classes: int, train_images: int) -> float:
+        """Forward passes that a step amounts to, on average, on other real images than those that it compares;
+        `train_images`: as many as there are.
+        """
+        return 0.0
+
+    def implied_by(self, dataset: str, images_per_class: int) -> Mapping[str, Any]:
+        """Values of fields that depend on the set to be made, for a run that does not set them."""
+        return {}
 
     def implied(self, field: str, images_per_class: int) -> str | None:
         """What a field that is None stands for, as text; None: it stands for the backbone's own value."""
@@ -151,9 +185,15 @@ class Matching(AlgorithmSettings):
     distils: ClassVar[bool] = True
     iterations: Count
     learning_rates: LearningRates
+    optimiser: AnyOptimiser = SGD()
+    """of what is optimised: sgd or adamw"""
 
     @override
-    def steps(self, images_per_class: int) -> int:
+    def _unsaid(self, *, identity: bool) -> Collection[str]:
+        return self._at_default("optimiser")
+
+    @override
+    def steps(self, images_per_class: int, classes: int) -> int:
         return self.iterations
 
 
@@ -167,6 +207,28 @@ class MatchingRealImages(Matching):
     @override
     def real_images(self) -> int | None:
         return self.real_batch_size
+
+
+class ChoosingRealImages(MatchingRealImages):
+    """One whose real images may be chosen by clusters, as DREAM does it."""
+
+    real_batches: Literal["random", "clustered"] = "random"
+    """random: others at every step; clustered: every ten iterations, of each class the images nearest to the centres of
+    as many clusters as there are images in a batch, by features of the network of that step"""
+
+    @override
+    def _unsaid(self, *, identity: bool) -> Collection[str]:
+        return {*super()._unsaid(identity=identity), *self._at_default("real_batches")}
+
+    @property
+    @override
+    def clustered_every(self) -> int | None:
+        return _CLUSTERED_EVERY if self.real_batches == "clustered" else None
+
+    @override
+    def further_passes(self, *, classes: int, train_images: int) -> float:
+        # Features of all real images, over the steps between two choices.
+        return 0.0 if self.clustered_every is None else train_images * FORWARD / self.clustered_every
 
 
 def small_experts(experts: Experts, *, count: int, epochs: int) -> Experts:

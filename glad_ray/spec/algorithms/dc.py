@@ -4,14 +4,14 @@ from typing import ClassVar, Literal, Self
 
 from typing_extensions import override
 
-from glad_ray.spec.algorithms.base import SECOND_ORDER, TRAINING, FigureStyle, LearningRates, MatchingRealImages
+from glad_ray.spec.algorithms.base import SECOND_ORDER, TRAINING, ChoosingRealImages, FigureStyle, LearningRates
 from glad_ray.spec.experts import Count, Positive
 
 _INNER_LOOPS = {1: 1, 10: 50, 20: 25, 30: 20, 40: 15, 50: 10}
 """of the original, by images per class; its outer loops are as many as the images per class"""
 
 
-class DC(MatchingRealImages):
+class DC(ChoosingRealImages):
     """Gradient matching: equation (1) of GLaD; Zhao et al., "Dataset Condensation with Gradient Matching"."""
 
     name: Literal["dc"] = "dc"
@@ -46,7 +46,7 @@ class DC(MatchingRealImages):
         return self.outer_loops or ipc, self.inner_loops or max(1, inner)
 
     @override
-    def steps(self, images_per_class: int) -> int:
+    def steps(self, images_per_class: int, classes: int) -> int:
         return self.iterations * self.loops(images_per_class)[0]
 
     @override

@@ -4,11 +4,11 @@ from typing import ClassVar, Literal, Self
 
 from typing_extensions import override
 
-from glad_ray.spec.algorithms.base import FORWARD, INPUT_GRADIENT, FigureStyle, LearningRates, MatchingRealImages
+from glad_ray.spec.algorithms.base import FORWARD, INPUT_GRADIENT, ChoosingRealImages, FigureStyle, LearningRates
 from glad_ray.spec.experts import Count
 
 
-class DM(MatchingRealImages):
+class DM(ChoosingRealImages):
     """Distribution matching: equation (2) of GLaD; Zhao and Bilen, "Condensation with Distribution Matching"."""
 
     name: Literal["dm"] = "dm"

@@ -9,7 +9,7 @@ from glad_ray.paths import expanded
 from glad_ray.spec.record import Record
 from glad_ray.stylegan.settings import WORKING_BYTES
 
-Init = Literal["noise", "real", "sampled", "average", "gaussian"]
+Init = Literal["noise", "real", "clustered", "correct", "sampled", "average", "gaussian"]
 Precision = Literal["float32", "tf32", "bfloat16", "float16"]
 
 GIB = 2**30
