@@ -8,6 +8,7 @@ from glad_ray.spec import (
     DATM,
     DC,
     DM,
+    IDC,
     MTT,
     Experts,
     Herding,
@@ -32,6 +33,7 @@ DC_LOOPS = DC(iterations=2, real_batch_size=4, outer_loops=2, inner_loops=1, mat
 DM_STEPS = DM(iterations=4, real_batch_size=4)
 MTT_STEPS = MTT(iterations=4, synthetic_steps=2, expert_epochs=1, batch_size=6, experts=EXPERTS)
 SOFT = MTT_STEPS.replace(labels="soft")
+IDC_STEPS = IDC(iterations=2, inner_steps=2, real_batch_size=4, network_images=8)
 EXACT = MTT_STEPS.replace(gradient="exact")
 LEARNED = DATM(
     iterations=4,
@@ -56,6 +58,7 @@ DISTILLED = {
     "dm in a generator of one's own": PIXELS.replace(algorithm=DM_STEPS, space="z+", generator=kinds.BLOBS),
     "mtt": PIXELS.replace(algorithm=MTT_STEPS),
     "mtt with soft labels in w+": PIXELS.replace(algorithm=SOFT, space="w+", generator=GENERATOR),
+    "idc": PIXELS.replace(algorithm=IDC_STEPS),
     "exact mtt": PIXELS.replace(algorithm=EXACT),
     "datm": PIXELS.replace(algorithm=LEARNED),
 }

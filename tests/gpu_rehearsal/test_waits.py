@@ -30,6 +30,7 @@ OF_A_STEP = {
     "dm in a generator of one's own": 1,
     "mtt": 1,
     "mtt with soft labels in w+": 1,
+    "idc": 1,
     "exact mtt": 1,
     "datm": 1,
 }
