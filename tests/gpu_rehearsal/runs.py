@@ -10,6 +10,7 @@ from glad_ray.spec import (
     DM,
     IDC,
     MTT,
+    NCFM,
     Experts,
     Herding,
     KMeans,
@@ -34,6 +35,8 @@ DM_STEPS = DM(iterations=4, real_batch_size=4)
 MTT_STEPS = MTT(iterations=4, synthetic_steps=2, expert_epochs=1, batch_size=6, experts=EXPERTS)
 SOFT = MTT_STEPS.replace(labels="soft")
 IDC_STEPS = IDC(iterations=2, inner_steps=2, real_batch_size=4, network_images=8)
+NCFM_STEPS = NCFM(iterations=4, real_batch_size=4, frequencies=48, experts=EXPERTS)
+IN_TURN = NCFM_STEPS.replace(iterations=1, classes="in turn", sampling="gaussian")
 EXACT = MTT_STEPS.replace(gradient="exact")
 LEARNED = DATM(
     iterations=4,
@@ -61,6 +64,8 @@ DISTILLED = {
     "idc": PIXELS.replace(algorithm=IDC_STEPS),
     "exact mtt": PIXELS.replace(algorithm=EXACT),
     "datm": PIXELS.replace(algorithm=LEARNED),
+    "ncfm": PIXELS.replace(algorithm=NCFM_STEPS),
+    "ncfm in turn in w+": PIXELS.replace(algorithm=IN_TURN, space="w+", generator=GENERATOR, formation=1),
 }
 BASELINES = {
     "random": PIXELS,

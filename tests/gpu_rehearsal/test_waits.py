@@ -33,6 +33,8 @@ OF_A_STEP = {
     "idc": 1,
     "exact mtt": 1,
     "datm": 1,
+    "ncfm": 1,
+    "ncfm in turn in w+": 1,
 }
 OF_AN_EPOCH, OF_A_TEST, OF_AN_EXPERT_BATCH = 0, 1, 1
 
