@@ -1,9 +1,10 @@
-"""What NCFM's record refuses."""
+"""What NCFM's record refuses, and what a search may vary in it."""
 
 import pytest
 
 from glad_ray.errors import UserError
-from glad_ray.spec import NCFM, Experts
+from glad_ray.spec import NCFM, SGD, AdamW, Choice, Experts, FloatRange, IntRange, Run, Search
+from glad_ray.spec.search_space import grid_points, representatives
 
 
 @pytest.mark.parametrize(
@@ -23,3 +24,17 @@ def test_what_cannot_be(fields, said):
 
 def test_few_frequencies_need_no_network():
     assert NCFM(frequencies=8, sampling="gaussian").frequencies == 8
+
+
+def test_a_search_varies_its_options_and_its_optimiser():
+    base = Run(algorithm=NCFM(iterations=10), held_out=10)
+    vary = {
+        "algorithm.optimiser": Choice(values=(SGD(), AdamW())),
+        "algorithm.sampling": Choice(values=("network", "gaussian")),
+        "algorithm.amplitude_weight": FloatRange(low=0.1, high=0.9),
+        "algorithm.frequencies": IntRange(low=64, high=256),
+    }
+    runs = representatives(Search(name="s", base=base, vary=vary))
+    assert {run.algorithm.frequencies for run in runs} == {64, 256}
+    made = grid_points(Search(name="s", base=base, vary=vary), 2)
+    assert len({tuple(point.values()) for point in made}) == 16
