@@ -13,6 +13,7 @@ from glad_ray.spec.search_space import grid_points, representatives
         ({"frequencies": 31}, "needs 32 or more: set frequencies to that, or sampling='gaussian'"),
         ({"amplitude_weight": 0, "phase_weight": 0}, "compares nothing"),
         ({"experts": Experts(epochs=4, keep_until=2)}, "leave keep_until out"),
+        ({"experts": Experts(norm="batchnorm")}, "leave their norm out, or set the backbone's"),
         ({"sampling": "psi"}, "Known: network, untrained, gaussian"),
         ({"optimiser": "adam"}, "sgd"),
     ],

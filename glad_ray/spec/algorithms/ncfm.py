@@ -96,6 +96,10 @@ class NCFM(MatchingRealImages):
                 "NCFM blends the parameters of networks before and after their training, and keep_until leaves those "
                 "after it out: leave keep_until out."
             )
+        if self.experts.norm is not None:
+            raise UserError(
+                "NCFM takes the features of its experts themselves: leave their norm out, or set the backbone's."
+            )
         return self
 
     def part(self, step: int, classes: int) -> StepPart:
