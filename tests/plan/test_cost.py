@@ -20,6 +20,12 @@ from glad_ray.spec import (
     Evaluation,
     Experts,
     Flatness,
+    DC,
+    DM,
+    MTT,
+    NCFM,
+    Evaluation,
+    Experts,
     Network,
     RandomReal,
     RandomStyleGAN,
@@ -40,6 +46,10 @@ ALGORITHMS = {
     "mtt, batches": MTT(iterations=2, synthetic_steps=5, batch_size=7, experts=EXPERTS),
     "mtt, exact": MTT(iterations=2, synthetic_steps=3, gradient="exact", experts=EXPERTS),
     "datm": DATM(iterations=2, synthetic_steps=3, max_start_epoch=2, labels="hard", experts=EXPERTS),
+    "ncfm": NCFM(iterations=3, real_batch_size=12, frequencies=64, experts=EXPERTS),
+    "ncfm, matching alone": NCFM(
+        iterations=3, real_batch_size=12, sampling="gaussian", frequencies=64, calibration=0, experts=EXPERTS
+    ),
 }
 
 
@@ -86,7 +96,7 @@ def _run(algorithm, **changes):
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_distillation(name, few):
-    run = _run(ALGORITHMS[name])
+    run = _run(ALGORITHMS[name], formation=1)
     algorithm = build_algorithm(run, few, SomeTrajectories(), torch.device("cpu"))
     labels = torch.arange(10).repeat_interleave(2)
     images = real_images(few, labels, torch.Generator().manual_seed(0))
