@@ -244,14 +244,14 @@ class CharacteristicMatching:
         return F.cross_entropy(logits, target, reduction="none") @ weights
 
     def _frequencies(self, step: int, features: Float[Tensor, "n d"]) -> Float[Tensor, "f d"]:
-        width, rows = features.shape[1], self.settings.frequencies
-        if self.settings.sampling != "gaussian":
-            rows //= FREQUENCIES_A_DRAW
+        width, count, sampling = features.shape[1], self.settings.frequencies, self.settings.sampling
+        by_network = sampling != "gaussian" and count >= FREQUENCIES_A_DRAW
+        rows = count // FREQUENCIES_A_DRAW if by_network else count
         noise = torch.randn(rows, width, generator=rng_for(self.run.run_id, "frequencies", step))
         noise = upload(noise, self.device).to(features.dtype)
-        if self.settings.sampling == "gaussian":
-            return noise
-        with torch.set_grad_enabled(self.settings.sampling == "network"):
+        if not by_network:
+            return noise if sampling == "gaussian" else few_frequencies(noise)
+        with torch.set_grad_enabled(sampling == "network"):
             frequencies: Tensor = self._sampling_network(width, features.dtype)(noise)
         return frequencies
 
@@ -271,10 +271,9 @@ class CharacteristicMatching:
 
     def _gradients(self, loss: Float[Tensor, ""], images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """With respect to the images; psi makes a step up the loss."""
-        if self.settings.sampling != "network":
+        if self.settings.sampling != "network" or self.sampling is None:
             (image_grads,) = torch.autograd.grad(loss, images)
             return image_grads
-        assert self.sampling is not None, "made for the frequencies of this loss"
         parameters: list[Tensor] = list(self.sampling.parameters())
         image_grads, *uphill = torch.autograd.grad(loss, (images, *parameters))
         with torch.no_grad():

@@ -78,9 +78,10 @@ def step(run, dataset, trajectories, images, labels, number, *, iteration, prese
     matched, calibration = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     if matches:
         width = blended.embed(images[:1]).shape[1]
-        rows = settings.frequencies if settings.sampling == "gaussian" else settings.frequencies // 16
+        by_network = settings.sampling != "gaussian" and settings.frequencies >= 16
+        rows = settings.frequencies // 16 if by_network else settings.frequencies
         noise = torch.randn(rows, width, generator=rng_for(run.run_id, "frequencies", number)).double()
-        t = noise if settings.sampling == "gaussian" else psi(noise)
+        t = psi(noise) if by_network else noise / (1 if settings.sampling == "gaussian" else width**0.5)
     for label in present:
         own = [x for x, y in zip(leaves, labels, strict=True) if y == label]
         if matches:
@@ -94,6 +95,6 @@ def step(run, dataset, trajectories, images, labels, number, *, iteration, prese
             calibration = calibration + references.mean_loss(trained, augmented, [label] * len(own))
     total = matched + settings.calibration * calibration
     grads = torch.autograd.grad(total, leaves, retain_graph=True)
-    if matches and settings.sampling == "network":
+    if matches and by_network and settings.sampling == "network":
         psi.climb(torch.autograd.grad(matched, psi.parameters))
     return total.detach(), torch.stack(grads)

@@ -212,6 +212,8 @@ NCFM_FORMS = {
     "paper": {},
     "untrained": {"sampling": "untrained", "calibration": 0.0},
     "gaussian": {"sampling": "gaussian", "frequencies": 7, "calibration": 0.3, "real_images_seen": "fixed"},
+    # Amplitudes alone: at frequencies so short, phases are so small that rounding shows in them.
+    "few": {"frequencies": 8, "amplitude_weight": 1.0, "phase_weight": 0.0},
     "in turn": {"classes": "in turn", "amplitude_weight": 0.2, "phase_weight": 0.8},
     "in turn, matching alone": {"classes": "in turn", "sampling": "gaussian", "frequencies": 5, "calibration": 0.0},
 }
@@ -268,7 +270,7 @@ def test_characteristic_matching(form, augmentation, together, sample):
             kept = {name: value.clone() for name, value in sorted(ours.state().items())}
             ours = build_algorithm(run, sample, Trajectories(run), _device())
             ours.load_state(kept)
-    if run.algorithm.sampling == "network":
+    if run.algorithm.sampling == "network" and form != "few":
         moved = flat_parameters(ours.sampling)
         assert not torch.equal(moved, flat_parameters(SamplingNetwork(width, rng_for(run.run_id, "sampling network"))))
         _close(moved, torch.cat([each.detach().flatten() for each in psi.parameters]))

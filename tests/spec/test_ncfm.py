@@ -10,7 +10,7 @@ from glad_ray.spec.search_space import grid_points, representatives
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"frequencies": 31}, "needs 32 or more: set frequencies to that, or sampling='gaussian'"),
+        ({"frequencies": 31}, "needs 32 or more: set frequencies to that, or to less than 16"),
         ({"amplitude_weight": 0, "phase_weight": 0}, "compares nothing"),
         ({"experts": Experts(epochs=4, keep_until=2)}, "leave keep_until out"),
         ({"experts": Experts(norm="batchnorm")}, "leave their norm out, or set the backbone's"),
@@ -24,7 +24,8 @@ def test_what_cannot_be(fields, said):
 
 
 def test_few_frequencies_need_no_network():
-    assert NCFM(frequencies=8, sampling="gaussian").frequencies == 8
+    assert NCFM(frequencies=8).frequencies == 8
+    assert NCFM(frequencies=20, sampling="gaussian").frequencies == 20
 
 
 def test_a_search_varies_its_options_and_its_optimiser():

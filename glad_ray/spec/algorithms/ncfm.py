@@ -18,8 +18,8 @@ from glad_ray.spec.augmentation import SEQUENTIAL, Mixing
 from glad_ray.spec.experts import Count, Experts, Positive
 from glad_ray.spec.optimisers import AdamW, AnyOptimiser
 
-_FEWEST_SAMPLED = 32
-"""frequencies of two rows of noise: psi's batch norm needs two"""
+_A_ROW, _FEWEST_SAMPLED = 16, 32
+"""frequencies for a row of noise that goes through psi; and for two rows, which its batch norm needs"""
 
 
 class StepPart(NamedTuple):
@@ -55,7 +55,8 @@ class NCFM(MatchingRealImages):
     """where frequencies come from: a network psi that is trained to make the loss larger; the same network, never
     trained, which is what the released code comes to where it switches psi on; or normal draws"""
     frequencies: Count = 1024
-    """frequencies of a step; a network makes a sixteenth as many different ones, as its repetitions change nothing"""
+    """frequencies of a step; a network makes a sixteenth as many different ones, as its repetitions change nothing, and
+    in the place of a network that would make none there are short normal draws"""
     sampling_lr: Positive = 1e-3
     """of psi, by SGD with momentum 0.5"""
     amplitude_weight: float = Field(default=0.5, ge=0)
@@ -84,10 +85,10 @@ class NCFM(MatchingRealImages):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.sampling != "gaussian" and self.frequencies < _FEWEST_SAMPLED:
+        if self.sampling != "gaussian" and _A_ROW <= self.frequencies < _FEWEST_SAMPLED:
             raise UserError(
                 f"NCFM has {self.frequencies} frequencies, and the batch norm of its sampling network needs "
-                f"{_FEWEST_SAMPLED} or more: set frequencies to that, or sampling='gaussian'."
+                f"{_FEWEST_SAMPLED} or more: set frequencies to that, or to less than {_A_ROW}, which need no network."
             )
         if self.amplitude_weight == self.phase_weight == 0:
             raise UserError("NCFM compares nothing: set amplitude_weight or phase_weight above 0.")
