@@ -28,6 +28,9 @@ class DistillationState:
     step_size: Tensor
     step_size_momentum: Tensor
     algorithm: dict[str, Tensor]
+    nearest: Latents = field(default_factory=dict)
+    """of a layer that is left with the nearest of its latents: those that are so far"""
+    nearest_distance: Tensor = field(default_factory=lambda: torch.tensor(math.inf))
     step: int = 0
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
@@ -48,6 +51,8 @@ class DistillationState:
             **{f"latents/{name}": value for name, value in self.latents.items()},
             **self.moments.tensors(),
             **{f"algorithm/{name}": value for name, value in self.algorithm.items()},
+            **{f"nearest/{name}": value for name, value in self.nearest.items()},
+            **({"nearest_distance": self.nearest_distance} if self.nearest else {}),
             "step_size": self.step_size,
             "step_size_momentum": self.step_size_momentum,
             "step": torch.tensor(self.step),
@@ -71,6 +76,8 @@ class DistillationState:
             step_size=tensors["step_size"],
             step_size_momentum=tensors["step_size_momentum"],
             algorithm=group("algorithm/"),
+            nearest=group("nearest/"),
+            nearest_distance=tensors.get("nearest_distance", torch.tensor(math.inf)).to(device),
             step=int(tensors["step"]),
             seconds=float(tensors["seconds"]),
             losses=tensors["losses"].tolist(),

@@ -34,6 +34,7 @@ from glad_ray.generators import (
 from glad_ray.generators import Generator as ImagePrior
 from glad_ray.interrupts import kept_back
 from glad_ray.latent_steps import Plateau, step_latents
+from glad_ray.layer_walk import LayerWalk
 from glad_ray.machine import device_name, fp32_precision, fp32_precision_on, peak_memory_bytes, reset_peak_memory
 from glad_ray.randomness import rng_for
 from glad_ray.results import (
@@ -81,6 +82,11 @@ class Inputs:
     def stored_labels(self) -> Int64[Tensor, " k"]:
         """Of the images that are kept, class by class: the same, unless each holds several (`Run.formation`)."""
         return torch.arange(len(self.dataset.class_names)).repeat_interleave(self.run.images_per_class)
+
+    @cached_property
+    def layers(self) -> LayerWalk:
+        """Of the space, in which most runs have one."""
+        return LayerWalk(self.run, self.space, self.dataset, self.labels, self.device)
 
 
 def build_space(
@@ -199,7 +205,7 @@ def try_steps(inputs: Inputs) -> None:
         if isinstance(run.algorithm, Matching):
             algorithm = build_algorithm(run, inputs.dataset, inputs.trajectories, inputs.device)
             for _ in range(min(_TRIED_STEPS, run.steps)):
-                _step(run.algorithm, state, inputs.space, algorithm, inputs.labels, 1.0)
+                _step(run.algorithm, state, inputs.layers, algorithm, inputs.labels, 1.0)
 
 
 def _make_set(inputs: Inputs, storage: Storage, last: int) -> Generator[Progress, bool | None, DistillationState]:
@@ -246,7 +252,7 @@ def _loop(inputs: Inputs, state: DistillationState, algorithm: Algorithm, storag
     while state.step < last:
         # No checkpoint holds half a step, and whoever is told to end keeps the steps it made.
         with kept_back() as told_to_end:
-            loss = _step(settings, state, inputs.space, algorithm, inputs.labels, plateau.factor)
+            loss = _step(settings, state, inputs.layers, algorithm, inputs.labels, plateau.factor)
             state.seconds = before + time.monotonic() - started
             state.losses.append(loss)
             if len(state.losses) % together == 0:
@@ -273,13 +279,14 @@ def _loop(inputs: Inputs, state: DistillationState, algorithm: Algorithm, storag
 def _step(
     settings: Matching,
     state: DistillationState,
-    space: Space,
+    layers: LayerWalk,
     algorithm: Algorithm,
     labels: Int64[Tensor, " n"],
     rate_factor: float,
 ) -> float:
     """Make the next step of a run, at its learning rates times `rate_factor`; returns its loss."""
     rates = {name: rate_factor * rate for name, rate in settings.learning_rates.model_dump().items()}
+    space = layers.enter(state)
     classes = int(labels[-1]) + 1
     if settings.clips(state.step, classes):
         space.clip(state.latents)
@@ -290,7 +297,10 @@ def _step(
         of_class = slice(label * per_class, (label + 1) * per_class)
         matched = {name: value if name == WEIGHTS else value[of_class] for name, value in state.latents.items()}
         of_matched = labels[labels == label]
-    match = algorithm.match(space.decode(matched), of_matched, state.step, state.step_size)
+    images = space.decode(matched)
+    if not label:
+        layers.see(state, images if label is None else None)
+    match = algorithm.match(images, of_matched, state.step, state.step_size)
     grads = space.pullback(matched, match.image_grads)
     loss, step_size_grad, moves = _finite(match, grads, state.step)
     if label is not None:
@@ -304,6 +314,7 @@ def _step(
         state.step_size.sub_(state.step_size_momentum, alpha=learned.lr).clamp_(min=MIN_STEP_SIZE)
     state.step += 1
     state.algorithm = algorithm.state()
+    layers.leave(state)
     return loss
 
 
@@ -341,7 +352,8 @@ def _synthetic_set(inputs: Inputs, state: DistillationState) -> SyntheticSet:
     run, dataset = inputs.run, inputs.dataset
     # So that a generator keeps no graph, which nothing would use.
     with torch.no_grad():
-        images, stored = inputs.space.decode(state.latents).cpu(), stored_images(inputs.space, state.latents)
+        space = inputs.layers.space_at(state.step)
+        images, stored = space.decode(state.latents).cpu(), stored_images(space, state.latents)
     return SyntheticSet(
         images=images,
         labels=inputs.labels,

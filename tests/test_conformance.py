@@ -86,6 +86,7 @@ ALGORITHMS = {
     "dm-adamw": DM(iterations=4, real_batch_size=4, optimiser="adamw"),
     "own": CustomAlgorithm(name="tests.own_algorithms:Drifting", iterations=4, real_batch_size=4),
 }
+LAST = {"schedule": {"choice": "last"}}
 SPACES = {
     "pixel-real": {"space": "pixel", "init": "real"},
     "pixel-noise": {"space": "pixel", "init": "noise"},
@@ -98,6 +99,11 @@ SPACES = {
     "f3-file": {"space": "f3", "generator": kinds.stylegan_file(CONDITIONAL)},
     "f3-autoencoder": {"space": "f3", "generator": kinds.autoencoder(32)},
     "own": {"space": "z+", "generator": kinds.BLOBS},
+    "layers": {"space": "f1>f3", "generator": GENERATOR},
+    "layers-last": {"space": "w+>f1", "generator": GENERATOR, **LAST},
+    "layers-learning": {"space": "f0>f2", "generator": GENERATOR, "learn_generator": True, **LAST},
+    "layers-autoencoder": {"space": "f0>f3", "generator": kinds.autoencoder(32), **LAST},
+    "layers-formation": {"space": "f1>f3", "generator": GENERATOR, "formation": 2, **LAST},
     "pixel-formation": {"space": "pixel", "formation": 2, "init": "clustered"},
     "f2-formation": {"space": "f2", "generator": GENERATOR, "formation": Formation(factor=2, kind="multi")},
     "f3-autoencoder-formation": {
@@ -107,13 +113,17 @@ SPACES = {
         "init": "clustered",
     },
 }
-# The quick suite has every algorithm in three kinds of space, its other forms in one, and one algorithm in every space.
+# The quick suite has every algorithm in three kinds of space, its other forms in one, and one algorithm in most spaces.
 QUICK_SPACES, QUICK_ALGORITHM = ("pixel-real", "f2-gaussian", "own"), "dm"
+# Of several layers there are tests of their own (test_layer_walk.py).
+FULL_SPACES = ("layers", "layers-last", "layers-learning", "layers-autoencoder", "layers-formation")
 OTHER_FORMS = ("dc-loops", "mtt-soft", "mtt-exact", "ftd", "ncfm-turns", "dm-adamw", "dm-clustered", "idc-turns")
 LEARNS_STEP_SIZE, HAS_SOFT_LABELS = ("mtt", "mtt-soft", "mtt-exact", "ftd", "datm"), ("mtt-soft", "datm")
 
 
 def quick(algorithm, space):
+    if space in FULL_SPACES:
+        return False
     return algorithm == QUICK_ALGORITHM or space in QUICK_SPACES[: 1 if algorithm in OTHER_FORMS else None]
 
 
@@ -135,8 +145,11 @@ class InterruptedRunError(Exception):
 
 
 def _run(algorithm, space):
+    settings = ALGORITHMS[algorithm]
+    if space.startswith("layers"):
+        settings = settings.replace(iterations=max(2, settings.iterations))
     return Run(
-        algorithm=ALGORITHMS[algorithm],
+        algorithm=settings,
         resolution=32,
         backbone=Network(width=4),
         held_out=10,
@@ -180,9 +193,13 @@ def test_run(algorithm, space, sample, trajectories, storage, tmp_path):
     assert len(read_losses(storage, run.run_id).losses) == run.steps
     assert all(storage.exists(storage.set_path(run.run_id, step)) for step in run.snapshot_steps)
     initial = made.init(torch.arange(10).repeat_interleave(run.images_per_class), rng_for(run.run_id, "init"))
+    for _ in run.spaces[1:]:
+        initial, made = made.hand_over(initial), made.later()
     for name, value in synthetic.latents.items():
         assert value.shape == initial[name].shape
-        assert not torch.equal(value, initial[name]), f"{name} did not move"
+        # Where the nearest step counts, it may be the first.
+        if space != "layers":
+            assert not torch.equal(value, initial[name]), f"{name} did not move"
 
     # Interrupted, then run again: nothing is repeated and every bit is the same.
     other = type(storage).open(tmp_path / "interrupted")

@@ -93,7 +93,7 @@ SetTemperature = Annotated[
 def distill(
     algorithm: Annotated[str, typer.Option(help=_ALGORITHM_HELP)] = "dm",
     dataset: Annotated[str, typer.Option(help=_DATASET_HELP)] = "fashion-mnist-sample",
-    space: Annotated[str, typer.Option(help="pixel, w+ or f<n>.")] = "pixel",
+    space: Annotated[str, typer.Option(help="pixel, w+ or f<n>; several layers as 'f0>f4>f8'.")] = "pixel",
     generator: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="A trained StyleGAN: .pkl, or .json of generator convert; random if none."),

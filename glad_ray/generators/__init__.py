@@ -6,12 +6,14 @@ from glad_ray.generators.base import (
     ForetoldMemory,
     Generator,
     Latents,
+    LayeredGenerator,
+    cleaned,
     latent_images,
 )
 from glad_ray.generators.build import build_generator, check_generator, read_file
 from glad_ray.generators.formation import GREY, FormationSpace, mixed, stored_images, training_images
 from glad_ray.generators.in_process import InProcessGenerator
-from glad_ray.generators.space import GeneratorSpace, PixelSpace, Space
+from glad_ray.generators.space import GeneratorSpace, LayeredSpace, PixelSpace, Space
 
 __all__ = [
     "GREY",
@@ -23,10 +25,13 @@ __all__ = [
     "GeneratorSpace",
     "InProcessGenerator",
     "Latents",
+    "LayeredGenerator",
+    "LayeredSpace",
     "PixelSpace",
     "Space",
     "build_generator",
     "check_generator",
+    "cleaned",
     "latent_images",
     "mixed",
     "read_file",

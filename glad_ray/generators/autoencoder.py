@@ -10,7 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from glad_ray.errors import UserError, unknown
-from glad_ray.generators.base import DifferentiableGenerator, Latents, gaussian_like
+from glad_ray.generators.base import Latents, LayeredGenerator, gaussian_like
 from glad_ray.spec import DiffusersAutoencoder
 from glad_ray.spec.generators import Init
 from glad_ray.spec.generators.autoencoder import read_autoencoder
@@ -19,8 +19,8 @@ _IMAGES_AT_ONCE = 10  # through the encoder: for the start alone
 
 
 @final
-class Autoencoder(DifferentiableGenerator):
-    """The `DifferentiableGenerator` of a record, frozen."""
+class Autoencoder(LayeredGenerator):
+    """The `LayeredGenerator` of a record, frozen."""
 
     def __init__(self, record: DiffusersAutoencoder, *, precision: torch.dtype, device: torch.device | str) -> None:
         """Raises `UserError` if diffusers is not installed or the folder cannot be read."""
@@ -68,6 +68,20 @@ class Autoencoder(DifferentiableGenerator):
             x = block(x)
         decoder = self.network.decoder
         return decoder.conv_out(decoder.conv_act(decoder.conv_norm_out(x))).to(latents["f"])
+
+    @override
+    def hand_over(self, space: str, later: str, latents: Latents) -> Latents:
+        """The decoder's blocks between the two; nothing is cleaned."""
+        self.latent_shapes(space), self.latent_shapes(later)
+        n, m = int(space[1:]), int(later[1:])
+        if m <= n:
+            raise UserError(f"Latents of {space} cannot be handed over to {later}: name a later layer.")
+        x = latents["f"].to(self.network.dtype)
+        if n == 0:
+            x = self._opened(x)
+        for block in self._blocks[max(0, n - 1) : m - 1]:
+            x = block(x)
+        return {"f": x.to(latents["f"])}
 
     def _encode(self, images: Tensor, n: int) -> Tensor:
         x = self.network.encode(images.to(self.network.dtype)).latent_dist.mode()

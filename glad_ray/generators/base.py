@@ -21,6 +21,15 @@ WEIGHTS = "g"
 """the kind of latent that all images share"""
 
 
+_LARGEST_FEATURE = 10.0
+_INFINITE_FEATURE = 5.0
+
+
+def cleaned(f: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    """A feature map as GLaD's code and H-PD's take it from a StyleGAN: NaN 0, infinity 5, within [-10, 10]."""
+    return f.nan_to_num(0.0, _INFINITE_FEATURE, -_INFINITE_FEATURE).clamp(-_LARGEST_FEATURE, _LARGEST_FEATURE)
+
+
 def latent_images(latents: Latents) -> int:
     """How many images latents are of."""
     return next(len(value) for kind, value in latents.items() if kind != WEIGHTS)
@@ -67,6 +76,11 @@ class Generator(LatentSource, Protocol):
     def pullback(self, space: str, latents: Latents, image_grads: Float[Tensor, "n c h w"]) -> Latents:
         """The gradient of sum(images * image_grads) with respect to each latent."""
 
+    def hand_over(self, space: str, later: str, latents: Latents) -> Latents:
+        """Latents of a later space that decode to the same images, but for what is cleaned of a feature map on the way;
+        no graph, and copies. Raises `UserError` where the prior has no way from one space to the other.
+        """
+
 
 @runtime_checkable
 class DifferentiableGenerator(LatentSource, Protocol):
@@ -80,6 +94,16 @@ class DifferentiableGenerator(LatentSource, Protocol):
 
     def images(self, space: str, latents: Latents) -> Float[Tensor, "n c h w"]:
         """The images, nominally in [-1, 1], as a differentiable function of the latents alone, image by image."""
+
+
+@runtime_checkable
+class LayeredGenerator(DifferentiableGenerator, Protocol):
+    """A differentiable generator whose latents can be handed over to a later space."""
+
+    def hand_over(self, space: str, later: str, latents: Latents) -> Latents:
+        """Latents of `later` from those of `space`: the layers between the two, image by image. Called without a
+        graph.
+        """
 
 
 @runtime_checkable

@@ -3,7 +3,7 @@
 import torch
 
 from glad_ray.errors import UserError, error_line
-from glad_ray.generators.base import DifferentiableGenerator
+from glad_ray.generators.base import DifferentiableGenerator, LayeredGenerator
 from glad_ray.gpu_errors import of_gpu
 from glad_ray.importing import import_callable
 from glad_ray.spec import CustomGenerator
@@ -33,6 +33,11 @@ def build_custom(record: CustomGenerator, *, device: torch.device | str) -> Diff
         raise UserError(
             f"Generator {record.name} made {type(made).__name__}, which lacks one of spaces, latent_shapes, init, "
             "images: see glad_ray.generators.DifferentiableGenerator."
+        )
+    if record.layered and not isinstance(made, LayeredGenerator):
+        raise UserError(
+            f"Generator {record.name} made {type(made).__name__}, which has no hand_over: write one, or leave layered "
+            "out of its record."
         )
     for space in record.spaces:
         if space not in made.spaces:

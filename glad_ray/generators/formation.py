@@ -16,7 +16,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from glad_ray.generators.base import Latents, latent_images
-from glad_ray.generators.space import Space
+from glad_ray.generators.space import LayeredSpace, Space
 from glad_ray.spec.formation import Formation
 
 GREY = 0.5
@@ -106,7 +106,7 @@ def _nearest(images: Float[Tensor, "n c h w"], height: int, width: int) -> Float
 
 
 @final
-class FormationSpace(Space):
+class FormationSpace(LayeredSpace):
     """A space whose images hold several training images each: those are what it decodes to."""
 
     def __init__(
@@ -139,6 +139,16 @@ class FormationSpace(Space):
     @override
     def clip(self, latents: Latents) -> None:
         self.stored.clip(latents)
+
+    @override
+    def later(self) -> Space:
+        assert isinstance(self.stored, LayeredSpace), "pixels are one layer"
+        return FormationSpace(self.stored.later(), self.formation, self.images_per_class, self.grey)
+
+    @override
+    def hand_over(self, latents: Latents) -> Latents:
+        assert isinstance(self.stored, LayeredSpace), "pixels are one layer"
+        return self.stored.hand_over(latents)
 
     def _formed(self, stored: Float[Tensor, "n c h w"]) -> Float[Tensor, "m c h w"]:
         classes = len(stored) // self.images_per_class

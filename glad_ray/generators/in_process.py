@@ -16,7 +16,14 @@ from torch import Tensor
 from typing_extensions import override
 
 from glad_ray.errors import UserError
-from glad_ray.generators.base import WEIGHTS, DifferentiableGenerator, ForetoldMemory, Generator, Latents
+from glad_ray.generators.base import (
+    WEIGHTS,
+    DifferentiableGenerator,
+    ForetoldMemory,
+    Generator,
+    Latents,
+    LayeredGenerator,
+)
 from glad_ray.machine import SavedBytes, fp32_precision
 from glad_ray.spec.generators import Init, images_at_once
 from glad_ray.spec.precision import FP32Precision
@@ -133,6 +140,29 @@ class InProcessGenerator(Generator):
                     images = self.network.images(space, leaves)
                     found.append(_gradients(images, leaves, chunk_grads))
         return {kind: _together(kind, [grads[kind] for grads in found]).to(value) for kind, value in latents.items()}
+
+    @override
+    def hand_over(self, space: str, later: str, latents: Latents) -> Latents:
+        self._check(space, latents)
+        network = self.network
+        if not isinstance(network, LayeredGenerator):
+            raise UserError(
+                f"The generator cannot hand latents of {space} over to {later}: name one space, or a generator that "
+                "has hand_over (glad_ray.generators.LayeredGenerator)."
+            )
+        self._kept = None
+        like = next(iter(latents.values()))
+        with torch.no_grad(), self._in_precision():
+            parts = [network.hand_over(space, later, chunk) for chunk in self._chunks(space, latents)]
+        # In one order in memory, as a checkpoint restores them; copies, for latents are changed in place.
+        made = {
+            kind: (value if kind == WEIGHTS else torch.cat([part[kind] for part in parts]))
+            .to(like, copy=True)
+            .contiguous()
+            for kind, value in parts[0].items()
+        }
+        self._check(later, made)
+        return made
 
     def chunk_size(self, space: str) -> int:
         """Images whose graph fits into the memory, at least one."""

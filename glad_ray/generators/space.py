@@ -6,6 +6,7 @@ mean; here they share one.
 """
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Protocol, final, runtime_checkable
 
 import torch
@@ -16,6 +17,7 @@ from typing_extensions import override
 from glad_ray.errors import UserError, unknown
 from glad_ray.generators.base import Generator, Latents
 from glad_ray.spec.generators import Init
+from glad_ray.spec.layers import spaces_of
 
 RealImages = Callable[[Tensor, torch.Generator], Tensor]
 """Real images of the given classes as networks see them, one independent draw per label."""
@@ -51,6 +53,17 @@ class Space(Protocol):
 
     def clip(self, latents: Latents) -> None:
         """Bring pixels back, in place, into the range that real images have; other latents have none."""
+
+
+@runtime_checkable
+class LayeredSpace(Space, Protocol):
+    """The first of several layers, one after another."""
+
+    def later(self) -> Space:
+        """The next layer, and those after it."""
+
+    def hand_over(self, latents: Latents) -> Latents:
+        """Latents of the next layer that decode to the same images, but for what is cleaned on the way."""
 
 
 @final
@@ -108,8 +121,10 @@ def _range(mean: Sequence[float], std: Sequence[float], device: torch.device) ->
 
 
 @final
-class GeneratorSpace(Space):
-    """A latent space of a generator, which may be in this process or behind a handle."""
+class GeneratorSpace(LayeredSpace):
+    """A latent space of a generator, which may be in this process or behind a handle. Of several layers, `f0>f4`, its
+    latents are those of the first.
+    """
 
     def __init__(
         self,
@@ -127,10 +142,11 @@ class GeneratorSpace(Space):
         """`whitening`: in the place of mean and std. `real_images`: for a generator that starts from them. `classes`:
         the generator's class of each label, if not the label.
         """
-        if space not in generator.spaces:
-            raise UserError(f"The generator has no latent space {space!r}: it has {', '.join(generator.spaces)}.")
+        self.space, *self.others = spaces_of(space)
+        for each in (self.space, *self.others):
+            if each not in generator.spaces:
+                raise UserError(f"The generator has no latent space {each!r}: it has {', '.join(generator.spaces)}.")
         self.generator = generator
-        self.space = space
         self.how = init
         self.real_images = real_images
         self.classes = torch.tensor(classes, dtype=torch.int64)
@@ -138,6 +154,22 @@ class GeneratorSpace(Space):
         self.mean = torch.tensor(mean, dtype=torch.float64, device=self.device)[:, None, None]
         self.std = torch.tensor(std, dtype=torch.float64, device=self.device)[:, None, None]
         self.whitening = whitening
+
+    @override
+    def later(self) -> Space:
+        rest = copy(self)
+        self._check_later()
+        rest.space, *rest.others = self.others
+        return rest
+
+    @override
+    def hand_over(self, latents: Latents) -> Latents:
+        self._check_later()
+        return self.generator.hand_over(self.space, self.others[0], latents)
+
+    def _check_later(self) -> None:
+        if not self.others:
+            raise UserError(f"{self.space} is the last layer of its space: nothing comes after it.")
 
     @override
     def init(self, labels: Int64[Tensor, " n"], rng: torch.Generator) -> Latents:

@@ -1,7 +1,11 @@
 """ConvNet and its global-average-pooling variant, as `glad_ray.spec.networks.convnet` has them."""
 
+from typing import cast
+
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from typing_extensions import override
 
 from glad_ray.networks.layers import Classifier, convolution, linear, norm, relu_then_average_pool
 from glad_ray.spec.networks import convnet
@@ -18,7 +22,12 @@ class Block(nn.Module):
 
     def forward(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h2 w2"]:
         """One block."""
-        return relu_then_average_pool(self.norm(self.conv(maps)))
+        return relu_then_average_pool(self.before_pooling(maps))
+
+    def before_pooling(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h w"]:
+        """Convolution and norm alone."""
+        normed: Tensor = self.norm(self.conv(maps))
+        return normed
 
 
 class ConvNet(Classifier):
@@ -30,6 +39,16 @@ class ConvNet(Classifier):
         self.averages = shape.averages
         self.blocks = nn.Sequential(*map(Block, blocks))
         self.classifier = linear(classifier)
+
+    @override
+    def maps(self, images: Float[Tensor, "n c h w"]) -> list[Tensor]:
+        """Those of every block after ReLU and before pooling."""
+        found = []
+        for block in cast("list[Block]", list(self.blocks)):
+            normed = block.before_pooling(images)
+            found.append(F.relu(normed))
+            images = relu_then_average_pool(normed)
+        return found
 
     def embed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n features"]:
         """The flattened maps of the last block, or their means."""

@@ -34,6 +34,12 @@ class Classifier(nn.Module, ABC):
     def embed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n features"]:
         """Features before the last linear layer: psi of equation (2)."""
 
+    def maps(self, images: Float[Tensor, "n c h w"]) -> list[Tensor]:
+        """What the feature distance between images compares (`glad_ray.feature_distance`), an entry per image in front:
+        the features, and of a network that says otherwise the maps of its blocks.
+        """
+        return [self.embed(images)]
+
     def initialise_own(self, rng: torch.Generator) -> None:
         """Draw from `rng` the parameters that are of no layer; most networks have none."""
 

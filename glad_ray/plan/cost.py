@@ -7,10 +7,13 @@ so that small networks and small batches take longer than the estimate says.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from operator import mul
 
 from glad_ray.plan.whitening import whitening_multiply_adds
 from glad_ray.spec import DatasetFacts, Evaluation, ExpertSet, Network, Run, dataset_facts
 from glad_ray.spec.algorithms.base import FORWARD, TRAINING
+from glad_ray.spec.layers import REAL_BATCH_SIZE, REAL_IMAGES, REFERENCE_NETWORKS, draws_per_network
 
 GIGAFLOPS_PER_CPU = 40.0
 """10^9 operations a second of one core of a server CPU: about 80 were measured at the standard widths, and 20 to 35 in
@@ -97,10 +100,19 @@ def network_multiply_adds(network: Network, facts: DatasetFacts, resolution: int
 
 
 def generator_multiply_adds(run: Run) -> int | None:
-    """Of one image and its gradient; 0 without a generator, None where it is not known (and not in any estimate)."""
+    """Of one image and its gradient, on average over the steps; 0 without a generator, None where it is not known (and
+    not in any estimate).
+    """
     if run.generator is None:
         return 0
-    return run.generator.step_multiply_adds(run.space) if run.generator.known else None
+    if not run.generator.known:
+        return None
+    of_layers = [run.generator.step_multiply_adds(space) for space in run.spaces]
+    steps = [last - before for before, last in pairwise((0, *run.last_steps))]
+    known = [count for count in of_layers if count is not None]
+    if len(known) < len(of_layers):
+        return None
+    return sum(map(mul, known, steps)) // max(sum(steps), 1) if len(known) > 1 else known[0]
 
 
 def _step_flops(run: Run) -> float:
@@ -116,8 +128,23 @@ def _step_flops(run: Run) -> float:
     # Those that a generator makes are whitened, and their gradients pulled back.
     whitened = real + (2 * synthetic if run.generator else 0)
     whitening_flops = 2.0 * whitening_multiply_adds(run.whitening, facts, run.pixels) * whitened
+    passes += _compared_images(run) / max(run.steps, 1)
     network_flops = 2.0 * network_multiply_adds(run.backbone, facts, run.pixels) * passes
     return generator_flops + whitening_flops + network_flops
+
+
+def _compared_images(run: Run) -> int:
+    """Images that a whole run sends through the backbone to choose what each layer leaves to the next."""
+    layers, schedule, facts = len(run.spaces), run.schedule, run.facts
+    if layers == 1 or schedule.choice == "last":
+        return 0
+    synthetic = facts.classes * run.training_images_per_class * (run.steps + layers)
+    of_class = facts.train_images // facts.classes - run.held_out
+    if schedule.distance == "common":
+        return synthetic + layers * facts.classes * min(REAL_IMAGES, of_class)
+    batch = run.algorithm.real_images or REAL_BATCH_SIZE
+    count, size = draws_per_network(facts.classes * of_class, facts.classes, batch)
+    return synthetic + REFERENCE_NETWORKS * count * facts.classes * min(size, of_class)
 
 
 def _real_images(run: Run) -> int:

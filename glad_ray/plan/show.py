@@ -23,6 +23,7 @@ from glad_ray.plan.total import total
 from glad_ray.plan.whitening import fits
 from glad_ray.spec import REAL_BATCH_BYTES, DatasetFacts, GeneratorRecord, Run, dataset_facts
 from glad_ray.spec.generators import GIB, images_at_once
+from glad_ray.spec.layers import BETWEEN
 from glad_ray.spec.profiles import DIFFERENCES, concerns
 from glad_ray.spec.record import Record, value_at
 
@@ -148,8 +149,10 @@ def _generators(runs: tuple[Run, ...], memory_gib: float) -> Iterator[str]:
             yield escape(f"{name}: {generator.missing}{planned}")
         if generator.known:
             spaces = ", ".join(generator.spaces)
-            yield escape(f"{name} ({generator.resolution}px): legal spaces are pixel, {spaces}.")
-            used = dict.fromkeys(run.space for run in runs if run.generator == generator)
+            layers = next(((each, *later) for each in generator.spaces if (later := generator.later_spaces(each))), ())
+            several = f"; several in this order, as {BETWEEN.join(layers[:2])}" if layers else ""
+            yield escape(f"{name} ({generator.resolution}px): legal spaces are pixel, {spaces}{several}.")
+            used = dict.fromkeys(space for run in runs if run.generator == generator for space in run.spaces)
             yield from (_pullback(generator, space, memory_gib) for space in used)
     yield from dict.fromkeys(run.generator.licence for run in runs if run.generator and run.generator.licence)
 

@@ -1,6 +1,7 @@
 """What runs are told apart by: the few things every table names, and the settings in which like runs differ."""
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -58,10 +59,10 @@ def ipc_order(ipc: int | None) -> float:
 
 
 def space_order(space: str) -> tuple[int, int, str]:
-    """Where a space stands on an axis: pixel, w+, f0, f1, ... and any others by name."""
+    """Where a space stands on an axis: pixel, w+, f0, f1, ... and any others by name, numbers in it by their value."""
     if space[0] == "f" and space[1:].isdecimal():
         return 2, int(space[1:]), ""
-    return {"pixel": 0, "w+": 1}.get(space, 3), 0, space
+    return {"pixel": 0, "w+": 1}.get(space, 3), 0, re.sub(r"\d+", lambda number: number[0].zfill(4), space)
 
 
 def identities(rows: Iterable[Mapping[str, Any]], runs: Mapping[str, Run]) -> dict[str, Identity]:

@@ -35,8 +35,8 @@ SCHEMA = pa.schema(
             "what distilled it, by its name (dc, dm, mtt and others); or a baseline of real images: random, herding "
             "and others, whole (the whole dataset)",
         ),
-        _column("space", pa.string(), "what was optimised: pixel, w+ or f<n>"),
-        _column("layer", pa.int32(), "n of f<n>; null in pixel space and w+", nullable=True),
+        _column("space", pa.string(), "what was optimised: pixel, w+ or f<n>; several one after another as f0>f4>f8"),
+        _column("layer", pa.int32(), "n of f<n>, of several the last; null in pixel space and w+", nullable=True),
         _column("generator", pa.string(), "kind and id of the image prior; none in pixel space"),
         _column("ipc", pa.int32(), "images per class of the set; null for the whole dataset", nullable=True),
         _column(

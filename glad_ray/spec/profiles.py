@@ -1,4 +1,5 @@
-"""Where GLaD's paper and its released code disagree, and what is done here: one table.
+"""Where GLaD's paper and its released code disagree, and what is done here: one table. H-PD's are with it, for runs in
+a space of several layers.
 
 A run names its profile. `paper` is what the records' defaults say: the paper and its supplement, and where they are
 silent the original algorithms. `reference-code` sets the fields that the run does not to what the released code does
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from glad_ray.spec.algorithms import ALGORITHM_NAMES
+from glad_ray.spec.algorithms import ALGORITHM_NAMES, ALGORITHMS
 from glad_ray.spec.record import R, Record, imply
 from glad_ray.spec.whitening import MOST_NUMBERS
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from glad_ray.spec.run import Run
 
 Profile = Literal["paper", "reference-code"]
+_DISTILLING = tuple(kind.name_of() for kind in ALGORITHMS if kind.distils)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,11 @@ def _can_be_whitened(run: "Run") -> bool:
     return run.facts.channels * side**2 <= MOST_NUMBERS
 
 
+def _layered(run: "Run") -> bool:
+    """Whether it goes through several layers, as H-PD does."""
+    return len(run.spaces) > 1
+
+
 DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         item="MTT: student steps N",
@@ -69,12 +76,14 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         item="MTT: iterations",
         paper="5000", code="1000", follows="profile",
-        field="algorithm.iterations", algorithms=("mtt",), code_value=lambda run: 1000,
+        field="algorithm.iterations", algorithms=("mtt",), applies=lambda run: not _layered(run),
+        code_value=lambda run: 1000,
     ),
     Difference(
         item="DM: iterations",
         paper="not said (20000 in the original)", code="1000", follows="profile",
-        field="algorithm.iterations", algorithms=("dm",), code_value=lambda run: 1000,
+        field="algorithm.iterations", algorithms=("dm",), applies=lambda run: not _layered(run),
+        code_value=lambda run: 1000,
     ),
     Difference(
         item="DC: distance of gradients",
@@ -402,6 +411,38 @@ DIFFERENCES: tuple[Difference, ...] = (
         code="816 96 100 145 739 713 783 76 688 326", follows="own",
         reason="Two lists need two names. The code's fits the text, which ranks classes by accuracy.",
     ),
+    Difference(
+        item="H-PD: steps per layer, of DC or MTT",
+        paper="those of the run, as many in each layer", code="101 (100 are meant)", follows="profile",
+        field="algorithm.iterations", algorithms=("dc", "mtt"), applies=_layered,
+        code_value=lambda run: 101 * len(run.spaces),
+    ),
+    Difference(
+        item="H-PD: steps per layer, of DM",
+        paper="those of the run, as many in each layer", code="11 (10 are meant)", follows="profile",
+        field="algorithm.iterations", algorithms=("dm",), applies=_layered,
+        code_value=lambda run: 11 * len(run.spaces),
+    ),
+    Difference(
+        item="H-PD: what a layer leaves to the next",
+        paper="the step with the smallest feature distance",
+        code="its last step: the nearest is kept as a reference to tensors that change", follows="profile",
+        field="schedule.choice", algorithms=_DISTILLING, applies=_layered, code_value=lambda run: "last",
+    ),
+    Difference(
+        item="H-PD: feature distance",
+        paper="weighted by class activation maps",
+        code="not weighted; a new network at each step; of the last map the first draw alone", follows="profile",
+        reason="Weighted in neither profile: in `paper`, one network sees real and synthetic images at all steps of a "
+        "layer.",
+        field="schedule.distance", algorithms=_DISTILLING, applies=_layered, code_value=lambda run: "released",
+    ),
+    Difference(
+        item="H-PD: start",
+        paper="mean codes of a class", code="a code per image", follows="code",
+        reason="init=average is the paper's.", algorithms=_DISTILLING,
+        applies=_layered,
+    ),
 )  # fmt: skip
 
 
@@ -418,6 +459,7 @@ def apply_profile(run: "Run") -> None:
     implied = algorithm.implied_by(run.dataset, run.images_per_class)
     open_ = {name: value for name, value in implied.items() if name not in algorithm.model_fields_set}
     _set(run, "algorithm", imply(algorithm, **open_) if open_ else algorithm)
+    _set(run, "schedule", _as_set(run.schedule))
     if run.profile == "paper":
         return
     for difference in DIFFERENCES:

@@ -3,17 +3,19 @@
 import math
 import re
 from collections.abc import Collection
+from itertools import pairwise
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from glad_ray.errors import UserError
-from glad_ray.spec.algorithms import Algorithm
+from glad_ray.spec.algorithms import Algorithm, Matching
 from glad_ray.spec.augmentation import DSA, Augmentation
 from glad_ray.spec.datasets import DATASETS, DatasetFacts, dataset_facts
 from glad_ray.spec.experts import Experts, ExpertSet, check_judges, expert_network
 from glad_ray.spec.formation import Formation, FormationByFactor
-from glad_ray.spec.generators import AnyGenerator, Init, StyleGANRecord
+from glad_ray.spec.generators import AnyGenerator, GeneratorRecord, Init, StyleGANRecord
+from glad_ray.spec.layers import LayerSchedule, last_iterations, space_named, spaces_of
 from glad_ray.spec.network import BackboneByName, Network
 from glad_ray.spec.precision import FP32Precision
 from glad_ray.spec.profiles import Profile, apply_profile
@@ -45,7 +47,9 @@ class Run(Stored):
     """DC, DM, MTT, FTD or DATM with its hyper-parameters; or a baseline: RandomReal, Herding, KMeans, WholeDataset"""
     space: str = "pixel"
     """what is optimised: pixel, or a latent space of the generator: of StyleGAN w+ or f<n> (input of synthesis layer n
-    and the style codes from n on)"""
+    and the style codes from n on); or several of these one after another, f0>f4>f8, all from f0 to f8 as f0>..>f8"""
+    schedule: LayerSchedule = LayerSchedule()
+    """how a run goes through the layers of a space of several"""
     generator: AnyGenerator | None = None
     """the image prior; None in pixel space"""
     generator_classes: tuple[int, ...] = ()
@@ -84,6 +88,11 @@ class Run(Stored):
     """whose settings are meant where a field is not set: the paper's, or those of its released code (see `plan
     --explain`)"""
 
+    @field_validator("space")
+    @classmethod
+    def _one_name(cls, space: str) -> str:
+        return space_named(space)
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.own_dataset is None or self.own_dataset.name != self.dataset:
@@ -121,7 +130,9 @@ class Run(Stored):
     def _unsaid(self, *, identity: bool) -> Collection[str]:
         # A dataset of one's own is known by its name.
         known = {"own_dataset"} if identity else set()
-        unsaid = self._at_default("antialias", "whitening", "own_dataset", "precision", "formation")
+        unsaid = self._at_default("antialias", "whitening", "own_dataset", "precision", "formation", "schedule")
+        if identity and len(self.spaces) == 1:
+            unsaid.add("schedule")
         return unsaid | known | set(super()._unsaid(identity=identity))
 
     def _decisive(self, content: dict[str, Any]) -> dict[str, Any]:
@@ -164,7 +175,9 @@ class Run(Stored):
 
     def _check_latents(self) -> None:
         generator, facts = self.generator, self.facts
-        if generator is None and not _STYLEGAN_SPACE.fullmatch(self.space):
+        if "pixel" in self.spaces:
+            raise UserError(f"Space {self.space} names pixel, which is no layer of a generator: leave it out")
+        if generator is None and not all(map(_STYLEGAN_SPACE.fullmatch, self.spaces)):
             raise UserError(f"Unknown space {self.space!r}: use pixel, or with a generator w+ or f<n>, for example f4")
         if generator is None:
             raise UserError(
@@ -176,14 +189,15 @@ class Run(Stored):
             if self.resolution is None:
                 raise UserError(f"{generator.missing} Until then its resolution is not known: set the run's.")
             return
-        if self.space not in generator.spaces:
-            raise UserError(
-                f"The generator has no layer {self.space}: it has {', '.join(('pixel', *generator.spaces))}"
-            )
+        _ = self.last_steps
+        for space in self.spaces:
+            if space not in generator.spaces:
+                raise UserError(f"The generator has no layer {space}: it has {', '.join(('pixel', *generator.spaces))}")
+        self._check_hand_overs(generator)
         if self.init not in (None, *self.inits) and not (self.init == "correct" and "real" in generator.inits):
             raise UserError(f"Init {self.init!r} is not one of {self.space}: use {', '.join(self.inits)}")
-        if self.init == "gaussian" and "f" not in generator.latent_shapes(self.space):
-            raise UserError(f"Init gaussian draws a feature map, which {self.space} has not: use another.")
+        if self.init == "gaussian" and "f" not in generator.latent_shapes(self.spaces[0]):
+            raise UserError(f"Init gaussian draws a feature map, which {self.spaces[0]} has not: use another.")
         if generator.image_channels != facts.channels:
             raise UserError(
                 f"The generator makes {generator.image_channels}-channel images and {self.dataset} has "
@@ -195,6 +209,14 @@ class Run(Stored):
         if not self.generator_classes and generator.classes_known == _IMAGENET_CLASSES and facts.imagenet_indices:
             self._fill_in("generator_classes", facts.imagenet_indices)
         self._check_classes(generator.classes_known, facts.classes)
+
+    def _check_hand_overs(self, generator: GeneratorRecord) -> None:
+        """Raise `UserError` unless the generator can hand latents over from each layer to the next."""
+        for space, later in pairwise(self.spaces):
+            possible = generator.later_spaces(space)
+            if later not in possible:
+                instead = f"name one of {', '.join(possible)} after it" if possible else f"{space} has to be the last"
+                raise UserError(f"Latents of {space} cannot be handed over to {later}: {instead}")
 
     def _check_classes(self, known: int, needed: int) -> None:
         """Raise `UserError` unless the generator has a class for each of the dataset's."""
@@ -259,7 +281,7 @@ class Run(Stored):
         images = facts.classes * self.images_per_class
         if not self.distils:
             return images * image
-        latents = {"pixels": (image,)} if self.generator is None else self.generator.latent_shapes(self.space)
+        latents = {"pixels": (image,)} if self.generator is None else self.generator.latent_shapes(self.spaces[-1])
         numbers = sum(math.prod(shape) for shape in latents.values())
         soft = facts.classes**2 * self.training_images_per_class if self.soft_labels else 0
         return 4 * (images * numbers + soft + self.learned_weights)
@@ -276,12 +298,27 @@ class Run(Stored):
         """Numbers of the generator that are learned with the latents."""
         if not (self.learn_generator and isinstance(self.generator, StyleGANRecord)):
             return 0
-        return self.generator.synthesis_settings.parameters_from(self.space)
+        return self.generator.synthesis_settings.parameters_from(self.spaces[-1])
 
     @property
     def steps(self) -> int:
         """Steps made on the latents."""
         return self.algorithm.steps(self.images_per_class, self.facts.classes)
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """The spaces that it is distilled in, one after another; most often one. The last is that of its latents."""
+        return spaces_of(self.space)
+
+    @property
+    def last_steps(self) -> tuple[int, ...]:
+        """The number of steps after which each of its spaces is left; raises `UserError` if one gets no step."""
+        layers, algorithm = len(self.spaces), self.algorithm
+        if layers == 1 or not isinstance(algorithm, Matching):
+            return (self.steps,)
+        # Iterations are whole: the steps of one see the same network, or one class after another.
+        together = self.steps // algorithm.iterations
+        return tuple(together * last for last in last_iterations(algorithm.iterations, layers, self.schedule.shares))
 
     @property
     def snapshot_steps(self) -> tuple[int, ...]:
@@ -323,13 +360,16 @@ class Run(Stored):
     @property
     def latent_kinds(self) -> tuple[str, ...]:
         """What is optimised, each with a learning rate: pixels, or f, w and both; and g, a generator's weights."""
-        kinds = ("pixels",) if self.generator is None else tuple(self.generator.latent_shapes(self.space))
+        generator = self.generator
+        shapes = () if generator is None else tuple(generator.latent_shapes(space) for space in self.spaces)
+        kinds = tuple(dict.fromkeys(kind for of_space in shapes for kind in of_space)) or ("pixels",)
         return (*kinds, "g") if self.learn_generator else kinds
 
     @property
     def layer(self) -> int | None:
-        """Number n of an `f<n>` space, else None."""
-        return int(self.space[1:]) if _FEATURE_SPACE.fullmatch(self.space) else None
+        """Number n of an `f<n>` space, of several the last; else None."""
+        last = self.spaces[-1]
+        return int(last[1:]) if _FEATURE_SPACE.fullmatch(last) else None
 
     @property
     def generator_name(self) -> str:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from glad_ray.errors import UserError
+from glad_ray.spec.layers import spaces_of
 from glad_ray.spec.record import Record, field_paths, replace_at, replace_together, value_at
 from glad_ray.spec.run import Run
 from glad_ray.spec.search import AnyRange, Choice, FloatRange, IntRange, Layers, Search
@@ -22,6 +23,7 @@ _FIRST = ("algorithm", "generator", "space")
 # What a machine has to hold for a run, and what its shares are: kept ready for every value that may be drawn.
 _DECIDING = (*_FIRST, "backbone", "resolution", "antialias", "whitening")
 _RATES = "algorithm.learning_rates."
+_SCHEDULE = "schedule."
 EXPERTS = "algorithm.experts"
 
 Label = str | float | int | bool | None
@@ -237,6 +239,8 @@ def _has(run: Run, path: str, range_: AnyRange) -> bool:
         return any(value in _inits(run) for value in range_.values)
     if path.startswith(_RATES):
         return path.removeprefix(_RATES) in run.latent_kinds
+    if path.startswith(_SCHEDULE) and len(run.spaces) == 1:
+        return False
     return path in set(field_paths(run))
 
 
@@ -246,9 +250,9 @@ def _inits(run: Run) -> tuple[str, ...]:
 
 
 def _has_f(run: Run, space: str) -> bool:
-    """Whether a space of the run's generator has a feature map, which may be drawn."""
-    generator = run.generator
-    return generator is not None and space in generator.spaces and "f" in generator.latent_shapes(space)
+    """Whether a space of the run's generator begins with a feature map, which may be drawn."""
+    generator, first = run.generator, spaces_of(space)[0]
+    return generator is not None and first in generator.spaces and "f" in generator.latent_shapes(first)
 
 
 def _parameter(search: Search, run: Run, path: str, range_: AnyRange) -> Parameter:

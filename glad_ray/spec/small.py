@@ -1,6 +1,6 @@
 """The same sweep in minutes: bundled images, narrow networks, few steps. To see that all of it runs, not to compare."""
 
-from glad_ray.spec.algorithms.base import small_experts
+from glad_ray.spec.algorithms.base import AlgorithmSettings, Matching, small_experts
 from glad_ray.spec.generators import AnyGenerator, CustomGenerator, RandomStyleGAN
 from glad_ray.spec.network import Network
 from glad_ray.spec.run import Run
@@ -23,17 +23,26 @@ def _run(run: Run) -> Run:
     changes = {
         "dataset": SAMPLE,
         "resolution": RESOLUTION if generator is None else generator.resolution,
-        "algorithm": run.algorithm.small(),
+        "algorithm": _algorithm(run),
         "generator": generator,
         "images_per_class": min(run.images_per_class, 2),
         "backbone": _network(run.backbone),
         "held_out": min(run.held_out, 5),
         "snapshots": min(run.snapshots, 2),
         "checkpoint_every": 10,
+        "schedule": run.schedule.replace(shares=()),
     }
     if generator is not None and run.init not in generator.inits:
         changes["init"] = None
     return run.replace(**changes)
+
+
+def _algorithm(run: Run) -> AlgorithmSettings:
+    """At its least budget, with a step for every layer of the space."""
+    small = run.algorithm.small()
+    if len(run.spaces) > 1 and isinstance(small, Matching):
+        return small.replace(iterations=max(small.iterations, len(run.spaces)))
+    return small
 
 
 def _generator(run: Run) -> AnyGenerator | None:

@@ -30,7 +30,7 @@ def settings_parts(name: str, settings: FileSettings) -> Iterator[Table | str]:
         *("space", "feature map", "codes", "numbers per image", "layer fed", "kernel", "channels", "side"),
         *("rate", "cutoff", "filters", "parameters"),
         title=f"w+: all {synthesis.codes} codes of {synthesis.w_dim} numbers; f<n>: the input of layer n, and the "
-        "codes from there on",
+        f"codes from there on; f0>..>f{len(synthesis.layers) - 1}: all layers, one after another",
         title_justify="left",
     )
     for n, layer in enumerate(synthesis.layers):

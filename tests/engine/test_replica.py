@@ -109,6 +109,31 @@ def test_replica_is_the_generator(kind, start, capfd):
         torch.testing.assert_close(
             there.pullback(space, latents, image_grads), here.pullback(space, latents, image_grads)
         )
+        for later in record.later_spaces(space)[-1:]:
+            handed = there.hand_over(space, later, latents)
+            torch.testing.assert_close(handed, here.hand_over(space, later, latents))
+            next(iter(handed.values())).add_(1)  # a copy, which steps may change
+
+
+@pytest.mark.full
+def test_hand_overs_of_several_clients_are_computed_together(shared):
+    """To two layers at once, of which each client gets its own."""
+    here = build_generator(tiny.GENERATOR)
+    starts = [here.init("f1", torch.arange(3), torch.Generator().manual_seed(n), "sampled") for n in range(6)]
+    together = threading.Barrier(len(starts))
+
+    def one(number):
+        generator = RemoteGenerator("shared", tiny.GENERATOR)
+        together.wait()
+        return generator.hand_over("f1", ("f2", "f4")[number % 2], starts[number])
+
+    with ThreadPoolExecutor(len(starts)) as pool:
+        found = list(pool.map(one, range(len(starts))))
+    for number, (ours, start) in enumerate(zip(found, starts, strict=True)):
+        expected = here.hand_over("f1", ("f2", "f4")[number % 2], start)
+        assert_close([ours], [expected], ROUNDING[torch.float32])
+    with pytest.raises(UserError, match="cannot be handed over to f1"):
+        RemoteGenerator("shared", tiny.GENERATOR).hand_over("f1", "f1", starts[0])
 
 
 def test_what_is_wrong_with_a_generator_is_told_to_who_calls(start):

@@ -51,6 +51,9 @@ RUNS = {
         generator=kinds.stylegan_file(GENERATOR),
         learn_generator=True,
     ),
+    "layers": BASE.replace(
+        algorithm=DM(iterations=4, real_batch_size=8), space="f1>f2>f4", init="sampled", generator=GENERATOR
+    ),
     "own": BASE.replace(
         algorithm=CustomAlgorithm(name="tests.own_algorithms:Drifting", iterations=4, real_batch_size=8),
         space="f2",
@@ -64,7 +67,7 @@ RUNS = {
     "failing": BASE.replace(algorithm=DM(iterations=10, real_batch_size=8, learning_rates=TOO_FAST)),
     "failing experts": BASE.replace(algorithm=MATCHING.replace(experts=EXPERTS.replace(count=1, lr=1e30))),
 }
-WITH_SET = ("random", "dm", "dc", "dm f3", "learning", "own", "mtt", "soft mtt", "herding", "kmeans")
+WITH_SET = ("random", "dm", "dc", "dm f3", "learning", "layers", "own", "mtt", "soft mtt", "herding", "kmeans")
 SOUND = (*WITH_SET, "whole")
 EVALUATION = Evaluation(
     networks=(BACKBONE, Network(width=8, depth=1)), repeats=2, epochs=4, whole_dataset_epochs=1, test_images=100

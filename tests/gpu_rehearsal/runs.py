@@ -57,6 +57,7 @@ DISTILLED = {
     "dm in f3, learning a file": PIXELS.replace(
         algorithm=DM_STEPS, space="f3", generator=kinds.stylegan_file(CONDITIONAL), learn_generator=True
     ),
+    "dm in layers": PIXELS.replace(algorithm=DM_STEPS, space="f2>f3", generator=GENERATOR),
     "dm in an autoencoder": PIXELS.replace(algorithm=DM_STEPS, space="f3", generator=kinds.autoencoder(32)),
     "dm in a generator of one's own": PIXELS.replace(algorithm=DM_STEPS, space="z+", generator=kinds.BLOBS),
     "mtt": PIXELS.replace(algorithm=MTT_STEPS),

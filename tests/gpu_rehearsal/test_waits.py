@@ -26,6 +26,7 @@ OF_A_STEP = {
     "dm": 1,
     "dm in w+": 1,
     "dm in f3, learning a file": 1,
+    "dm in layers": 1,
     "dm in an autoencoder": 1,
     "dm in a generator of one's own": 1,
     "mtt": 1,

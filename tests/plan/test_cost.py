@@ -9,6 +9,7 @@ from glad_ray.algorithms import build_algorithm
 from glad_ray.data import by_index, load_dataset, real_images, test_subset
 from glad_ray.evaluation import accuracy, train_network
 from glad_ray.experts import train_experts
+from glad_ray.feature_distance import FeatureDistance
 from glad_ray.generators import GeneratorSpace, build_generator
 from glad_ray.networks import build_network, flat_parameters
 from glad_ray.plan.cost import GIGAFLOPS_PER_CPU, estimate, expert_flops, network_multiply_adds, seconds
@@ -118,6 +119,31 @@ def test_generator(space, few):
         here.pullback(latents, torch.ones_like(images))
     pixel = estimate(_run(run.algorithm), [EVALUATION]).distill_flops
     assert estimate(run, [EVALUATION]).distill_flops - pixel == pytest.approx(counter.flops, rel=0.05)
+
+
+def test_a_space_of_layers_costs_what_each_does_for_its_steps():
+    settings = RandomStyleGAN(image_channels=1, num_layers=5, channel_base=256, channel_max=16, w_dim=16, z_dim=8)
+    steps = {"w+": 2, "f1": 3, "f5": 5}
+    runs = {space: _run(DM(iterations=count), space=space, generator=settings) for space, count in steps.items()}
+    run = _run(DM(iterations=10), space=">".join(steps), generator=settings)
+    run = run.replace(schedule={"shares": tuple(steps.values()), "choice": "last"})
+    assert run.last_steps == (2, 5, 10)
+    apart = sum(estimate(each, []).distill_flops for each in runs.values())
+    assert estimate(run, []).distill_flops == pytest.approx(apart, rel=1e-6)
+
+
+@pytest.mark.parametrize("distance", ["common", "released"])
+def test_choosing_what_a_layer_leaves(distance, few):
+    settings = RandomStyleGAN(image_channels=1, num_layers=5, channel_base=256, channel_max=16, w_dim=16, z_dim=8)
+    run = _run(DM(iterations=4, real_batch_size=12), space="f1>f5", generator=settings)
+    run = run.replace(schedule={"distance": distance})
+    made, labels = FeatureDistance(run, few, torch.device("cpu")), torch.arange(10).repeat_interleave(2)
+    with Counter() as counter:
+        for layer, steps in ((0, (0, 1, 2)), (1, (2, 3, 4))):
+            for step in steps:
+                made.of(torch.zeros(20, 1, 32, 32), labels, layer, step)
+    extra = estimate(run, []).distill_flops - estimate(run.replace(schedule={"choice": "last"}), []).distill_flops
+    assert extra == pytest.approx(counter.flops, rel=0.1)
 
 
 @pytest.mark.parametrize("space", ["pixel", "f1"])

@@ -9,7 +9,7 @@ from glad_ray.plan import make_plan
 from glad_ray.plan.cost import estimate, expert_flops
 from glad_ray.plan.show import plan_tables
 from glad_ray.plan.total import total
-from glad_ray.spec import DC, DM, MTT, Evaluation, Run, Sweep, WholeDataset
+from glad_ray.spec import DC, DM, MTT, Evaluation, RandomStyleGAN, Run, Sweep, WholeDataset
 from tests.data.hub import parquet
 from tests.data.trees import write_classes
 
@@ -33,6 +33,17 @@ def test_what_real_images_take_is_told_of_algorithms_that_match_them():
     sentence = "Real images of dc and dm go through the backbone in parts of at most 2 GiB of activations"
     assert told(sweep_of(Run(algorithm=DM()), Run(algorithm=DC()), Run(algorithm=DM(), seed=1))).count(sentence) == 1
     assert "activations" not in told(sweep_of(MATCHED, WHOLE))
+
+
+def test_every_layer_of_a_space_is_told_what_it_takes():
+    generator = RandomStyleGAN(image_channels=1, num_layers=4)
+    text = told(sweep_of(Run(algorithm=DM(), space="f1>..>f3", generator=generator)))
+    assert "several in this order, as w+>f0." in text
+    assert [f"  {space}: a gradient takes" in text for space in ("f0", "f1", "f2", "f3", "f4")] == [
+        False, True, True, True, False,
+    ]  # fmt: skip
+    assert "dm" in text
+    assert "f1>..>f3" in text
 
 
 class TestWhitening:

@@ -25,8 +25,8 @@ def test_the_mean_of_the_unseen_is_the_papers():
 
 
 def test_spaces_stand_in_the_order_of_the_generator():
-    order = ["pixel", "w+", "f0", "f2", "f10", "z", "z+"]
-    assert sorted(["z+", "f10", "w+", "f2", "z", "pixel", "f0"], key=space_order) == order
+    order = ["pixel", "w+", "f0", "f2", "f10", "f0>f2", "f0>f10", "z", "z+"]
+    assert sorted(["z+", "f10", "f0>f10", "w+", "f2", "f0>f2", "z", "pixel", "f0"], key=space_order) == order
 
 
 class TestVariants:

@@ -107,6 +107,8 @@ def test_every_field_of_the_table_exists_and_its_value_differs():
         assert bool(difference.field) == (difference.follows == "profile") == (difference.code_value is not None)
         for name in difference.algorithms if difference.field else ():
             paper = Run(algorithm=name, images_per_class=1 if name == "whole" else 10)
+            if not difference.applies(paper):
+                paper = paper.replace(space="f0>f4>f8", generator=GENERATOR)
             assert difference.applies(paper)
             assert difference.field in set(field_paths(paper))
             assert difference.code_value(paper) != value_at(paper, difference.field)

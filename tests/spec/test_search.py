@@ -82,6 +82,24 @@ def test_a_way_to_begin_that_a_space_has_not_is_not_drawn():
     assert found == {("pixel", "real"), ("w+", "average"), ("f2", "gaussian"), ("f2", "average")}
 
 
+def test_spaces_of_several_layers():
+    """A schedule is drawn for these alone, and rates of all kinds of latents that their layers have."""
+    choices = {"space": Choice(values=("w+", "w+>f2", "f0 > .. > f2")), "init": Choice(values=("gaussian", "average"))}
+    made = search({**choices, "schedule.choice": Choice(values=("last", "nearest")), **RATES})
+    check_search(made)
+    asked = {}
+    for run, names in all_of(made):
+        rates = {name.rpartition(".")[2] for name in names if name in RATES}
+        asked.setdefault(run.space, set()).add((run.init, run.schedule.choice, *sorted(rates)))
+    assert asked == {
+        "w+": {("average", "nearest", "w")},
+        "w+>f2": {("average", choice, "f", "w") for choice in ("last", "nearest")},
+        "f0>..>f2": {(init, choice, "f", "w") for init in ("gaussian", "average") for choice in ("last", "nearest")},
+    }
+    with pytest.raises(UserError, match=r"can draw space=f2>f0.*cannot be handed over to f0: name one of f3, f4"):
+        check_search(search({"space": Choice(values=("f2>f0", "f0"))}))
+
+
 def test_when():
     rate = FloatRange(low=1, high=2, when={"images_per_class": (10,)})
     made = search({"images_per_class": Choice(values=(1, 10)), "algorithm.learning_rates.f": rate})

@@ -47,6 +47,21 @@ def test_the_grid_stays_and_the_budget_goes():
     assert (evaluation.repeats, evaluation.epochs) == (1, 2)
 
 
+def test_every_layer_of_a_space_keeps_a_step():
+    spaces = ["f1>..>f12", "f0>f12>f20"]
+    base = BASE.replace(resolution=None, algorithm=DM(), space=spaces[1], generator=DEEP, held_out=5)
+    runs = [
+        base.replace(algorithm=algorithm, space=space, schedule={"choice": choice})
+        for algorithm in (DC(), DM(), MTT())
+        for space, choice in zip(spaces, ("last", "nearest"), strict=True)
+    ]
+    made = small(SWEEP.replace(runs=[*runs, base.replace(schedule={"shares": (90, 5, 5)})])).runs
+    assert [run.space for run in made] == 3 * spaces
+    assert {run.steps for run in made if run.space == spaces[0]} == {12}
+    assert {run.steps for run in made if run.space == spaces[1]} <= {3}
+    assert {run.schedule.choice for run in made if run.space == spaces[0]} == {"last"}
+
+
 def test_what_differs_only_by_its_data_becomes_one():
     runs = [BASE.replace(dataset=name) for name in ("fashion-mnist", "fashion-mnist-sample")]
     assert len(small(SWEEP.replace(runs=runs)).runs) == 1

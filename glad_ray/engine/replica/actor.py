@@ -1,4 +1,4 @@
-"""The actor: a generator, and the three calls of one, each of which waits for its turn.
+"""The actor: a generator, and the four calls of one, each of which waits for its turn.
 
 PyTorch is imported and the generator built by the first call: a replica that none makes costs next to nothing, and what
 is wrong with the generator is told to the run that called.
@@ -19,6 +19,7 @@ from glad_ray.engine.replica.calls import (
     Key,
     Start,
     decode_key,
+    hand_over_key,
     image_count,
     pullback_key,
     start_key,
@@ -72,6 +73,10 @@ class Replica:
         """Gradients of latents from those of images."""
         tensors = {**latents, IMAGE_GRADS: image_grads}
         return self._batching.serve(client, pullback_key(space, tensors), image_count(tensors), tensors)
+
+    def hand_over(self, client: str, space: str, later: str, latents: Arrays) -> Any:
+        """Latents of a later space."""
+        return self._batching.serve(client, hand_over_key(space, later, latents), image_count(latents), latents)
 
     def stats(self) -> ReplicaStats:
         """How it is."""

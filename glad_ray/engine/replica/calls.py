@@ -28,10 +28,12 @@ class Start(NamedTuple):
 class Key(NamedTuple):
     """Requests with equal keys can be computed together."""
 
-    kind: Literal["init", "decode", "pullback"]
+    kind: Literal["init", "decode", "pullback", "hand_over"]
     space: str
     form: Hashable
     """kinds, shapes per image and precisions of the arrays; nothing is like a start, which draws its own numbers"""
+    later: str = ""
+    """the space that latents are handed over to"""
 
 
 def start_key(space: str) -> Key:
@@ -47,6 +49,11 @@ def decode_key(space: str, latents: Arrays) -> Key:
 def pullback_key(space: str, tensors: Arrays) -> Key:
     """The key of a pullback, of latents and the gradients of their images."""
     return Key("pullback", space, _form(tensors))
+
+
+def hand_over_key(space: str, later: str, latents: Arrays) -> Key:
+    """The key of a hand-over of latents to a later space."""
+    return Key("hand_over", space, _form(latents), later)
 
 
 def image_count(arrays: Arrays) -> int:

@@ -94,14 +94,16 @@ class HeldGenerator:
         self._generator.memory_gib = (WORKING_BYTES + (images + 0.5) * image_bytes) / GIB
 
     def _through(self, key: Key, calls: Sequence[Arrays]) -> list[Any]:
-        """Decoded images or gradients of each call."""
+        """Decoded images, gradients, or latents of a later space, of each call."""
         tensors = {kind: self._joined([call[kind] for call in calls]) for kind in calls[0]}
         counts = [image_count(call) for call in calls]
         if key.kind == "decode":
             return _parted(array_of(self._generator.decode(key.space, tensors)), counts)
-        image_grads = tensors.pop(IMAGE_GRADS)
-        grads = arrays_of(self._generator.pullback(key.space, tensors, image_grads))
-        parts = {kind: _parted(values, counts) for kind, values in grads.items()}
+        if key.kind == "hand_over":
+            found = self._generator.hand_over(key.space, key.later, tensors)
+        else:
+            found = self._generator.pullback(key.space, tensors, tensors.pop(IMAGE_GRADS))
+        parts = {kind: _parted(values, counts) for kind, values in arrays_of(found).items()}
         return [dict(zip(parts, each, strict=True)) for each in zip(*parts.values(), strict=True)]
 
     def _start(self, space: str, call: Start) -> tuple[Arrays, Array]:

@@ -91,6 +91,13 @@ class RemoteGenerator(Generator):
         grads = self._ask("pullback", space, arrays, array_of(image_grads))
         return {kind: tensor_of(grads[kind]).to(value) for kind, value in latents.items()}
 
+    @override
+    def hand_over(self, space: str, later: str, latents: Latents) -> Latents:
+        self._decoded = None
+        made = self._ask("hand_over", space, later, arrays_of(latents))
+        like = next(iter(latents.values()))
+        return {kind: torch.tensor(values).to(like) for kind, values in made.items()}
+
     def _ask(self, method: str, *arguments: Any) -> Any:
         return result(getattr(self._actor, method).remote(self._client, *arguments))
 

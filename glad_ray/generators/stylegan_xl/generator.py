@@ -10,7 +10,14 @@ from torch import Tensor
 from typing_extensions import override
 
 from glad_ray.errors import UserError, unknown
-from glad_ray.generators.base import WEIGHTS, DifferentiableGenerator, ForetoldMemory, Latents, gaussian_like
+from glad_ray.generators.base import (
+    WEIGHTS,
+    ForetoldMemory,
+    Latents,
+    LayeredGenerator,
+    cleaned,
+    gaussian_like,
+)
 from glad_ray.generators.stylegan_xl.encoder import Encoder
 from glad_ray.generators.stylegan_xl.mapping import MappingNetwork
 from glad_ray.generators.stylegan_xl.synthesis import SynthesisNetwork
@@ -19,8 +26,6 @@ from glad_ray.spec.generators.stylegan import STYLEGAN_INITS
 from glad_ray.stylegan.settings import EncoderSettings, MappingSettings, SynthesisSettings
 
 _CODES_PER_AVERAGE = 1000
-_LARGEST_FEATURE = 10.0
-_INFINITE_FEATURE = 5.0
 _LEARNING = 2
 """times the memory that a pullback takes where it goes to the weights too: more is kept of every layer"""
 _IMAGES_AT_ONCE = 10  # through the layers before F: without a graph, for the start alone
@@ -30,7 +35,7 @@ State = Mapping[str, Tensor]
 
 
 @final
-class StyleGAN(DifferentiableGenerator, ForetoldMemory):
+class StyleGAN(LayeredGenerator, ForetoldMemory):
     """The `DifferentiableGenerator` of a state; labels are the network's own classes."""
 
     def __init__(
@@ -84,7 +89,7 @@ class StyleGAN(DifferentiableGenerator, ForetoldMemory):
         how: Init,
         real_images: Float[Tensor, "n c h w"] | None = None,
     ) -> Latents:
-        """Features are cleaned as GLaD's code does: NaN 0, infinity 5, within [-10, 10]."""
+        """Features are cleaned as GLaD's code does (`cleaned`)."""
         layer = self.settings.layer_of(space)
         inits = STYLEGAN_INITS if self._encoder is None else (*STYLEGAN_INITS, "real")
         if how not in inits:
@@ -104,8 +109,7 @@ class StyleGAN(DifferentiableGenerator, ForetoldMemory):
         if layer is None:
             return {"w": ws} | weights
         f = torch.cat([self.synthesis.to_f(part, layer).to(ws) for part in ws.split(_IMAGES_AT_ONCE)])
-        f = f.nan_to_num(0.0, _INFINITE_FEATURE, -_INFINITE_FEATURE)
-        f = f.clamp(-_LARGEST_FEATURE, _LARGEST_FEATURE)
+        f = cleaned(f)
         if how == "gaussian":
             f = gaussian_like(f, rng)
         return {"f": f, "w": ws[:, layer + 1 :]} | weights
@@ -118,6 +122,31 @@ class StyleGAN(DifferentiableGenerator, ForetoldMemory):
         if layer is None:
             return synthesis(latents["w"])
         return synthesis.from_f(latents["w"], latents["f"], 0 if learned else layer)
+
+    @override
+    def hand_over(self, space: str, later: str, latents: Latents) -> Latents:
+        """F_m from F_n, cleaned, and the codes from layer m on; of learned weights, those of the layers from m on."""
+        n, m = self.settings.layer_of(space), self.settings.layer_of(later)
+        if m is None or (n is not None and m <= n):
+            raise UserError(f"Latents of {space} cannot be handed over to {later}: name a later layer.")
+        learned = WEIGHTS in latents
+        synthesis = self._network_of(n, latents[WEIGHTS]) if learned else self.synthesis
+        ws = latents["w"]
+        if n is None:
+            f, codes = synthesis.to_f(ws, m), ws[:, m + 1 :]
+        else:
+            begin = 0 if learned else n
+            f = synthesis.through(ws[:, : m - n], latents["f"], begin, begin + m - n).to(ws.dtype)
+            codes = ws[:, m - n :]
+        weights = {WEIGHTS: self._later_weights(latents[WEIGHTS], n, m)} if learned else {}
+        return {"f": cleaned(f), "w": codes} | weights
+
+    def _later_weights(self, weights: Tensor, layer: int | None, later: int) -> Tensor:
+        """Of the weights of the layers from `layer` on, those from `later` on."""
+        assert self._learned is not None, "only a generator that learns has weights among its latents"
+        names = learned_names(self.settings, layer)
+        parts = dict(zip(names, weights.split([self._learned[name].numel() for name in names]), strict=True))
+        return torch.cat([parts[name] for name in learned_names(self.settings, later)])
 
     def _network_of(self, layer: int | None, weights: Tensor) -> SynthesisNetwork:
         """The layers from `layer` on with these weights: a differentiable function of them."""

@@ -123,10 +123,17 @@ class SynthesisNetwork(nn.Module):
         self, codes: Float[Tensor, "n codes_from_n w_dim"], f: Float[Tensor, "n c_in h w"], n: int
     ) -> Float[Tensor, "n c h2 w2"]:
         """Images from the input `f` of layer `n` and the codes of that layer and all after it, no others."""
-        x = f.contiguous(memory_format=torch.channels_last)
-        for layer, w in zip(self.layers[n:], codes.unbind(1), strict=True):
-            x = layer(x, w)
+        x = self.through(codes, f, n, len(self.layers))
         return (x.to(codes.dtype) * self.settings.output_scale).contiguous()
+
+    def through(
+        self, codes: Float[Tensor, "n codes_from_n_to_m w_dim"], f: Float[Tensor, "n c_in h w"], n: int, m: int
+    ) -> Float[Tensor, "n c_out h2 w2"]:
+        """The input of layer `m` from that of layer `n` and the codes of the layers in between, no others."""
+        x = f.contiguous(memory_format=torch.channels_last)
+        for layer, w in zip(self.layers[n:m], codes.unbind(1), strict=True):
+            x = layer(x, w)
+        return x
 
 
 def build_layer(

@@ -99,6 +99,10 @@ class DiffusersAutoencoder(GeneratorRecord):
         """`f0`, the latents; `f1` and on, the inputs of the decoder's middle block and of its upward blocks."""
         return tuple(f"f{n}" for n in range(2 + len(self.block_channels)))
 
+    @override
+    def later_spaces(self, space: str) -> tuple[str, ...]:
+        return self.spaces[self.spaces.index(space) + 1 :]
+
     @property
     @override
     def parameter_count(self) -> int:

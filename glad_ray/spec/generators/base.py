@@ -60,6 +60,10 @@ class GeneratorRecord(Record, ABC):
     def spaces(self) -> tuple[str, ...]:
         """The latent spaces it has."""
 
+    def later_spaces(self, space: str) -> tuple[str, ...]:
+        """The spaces that latents of one can be handed over to within a run."""
+        return ()
+
     @property
     @abstractmethod
     def parameter_count(self) -> int:

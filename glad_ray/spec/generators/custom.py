@@ -1,6 +1,6 @@
 """An image prior of the user's own, named as `package.module:function`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -33,6 +33,9 @@ class CustomGenerator(GeneratorRecord):
     """how its latents can start, the usual way first"""
     parameters: int = Field(default=0, ge=0)
     """numbers that have to be kept to decode its latents"""
+    layered: bool = False
+    """whether latents of each space can be handed over to those named after it, by a method `hand_over` of what the
+    function makes"""
     options: Annotated[Mapping[str, Option], plain_options("CustomGenerator")] = {}
     """keyword arguments of the function, passed on as they are"""
 
@@ -51,6 +54,9 @@ class CustomGenerator(GeneratorRecord):
         if not self.starts:
             raise UserError(f"Generator {self.name} has no starts: name at least one of sampled, average, gaussian.")
         return self
+
+    def _unsaid(self, *, identity: bool) -> Collection[str]:
+        return self._at_default("layered")
 
     def __hash__(self) -> int:
         return hash((self.name, self.content_id))
@@ -74,6 +80,10 @@ class CustomGenerator(GeneratorRecord):
     @override
     def parameter_count(self) -> int:
         return self.parameters
+
+    @override
+    def later_spaces(self, space: str) -> tuple[str, ...]:
+        return self.spaces[self.spaces.index(space) + 1 :] if self.layered else ()
 
     @override
     def latent_shapes(self, space: str) -> dict[str, tuple[int, ...]]:

@@ -49,6 +49,10 @@ class StyleGANRecord(GeneratorRecord):
         """`w+` and one `f<n>` per synthesis layer, the RGB layer included."""
         return self.synthesis_settings.spaces
 
+    @override
+    def later_spaces(self, space: str) -> tuple[str, ...]:
+        return self.spaces[self.spaces.index(space) + 1 :]
+
     @property
     @override
     def parameter_count(self) -> int:
