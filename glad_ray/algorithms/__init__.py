@@ -12,8 +12,8 @@ from glad_ray.algorithms.dc import gradient_distance
 from glad_ray.algorithms.dm import feature_distance
 from glad_ray.algorithms.drawn import build_backbone
 from glad_ray.algorithms.mtt import trajectory_gradient
-from glad_ray.algorithms.real_batches import images_at_once
 from glad_ray.algorithms.ncfm import characteristic_distance, characteristic_function
+from glad_ray.algorithms.real_batches import images_at_once
 from glad_ray.data import Dataset
 from glad_ray.importing import import_callable
 from glad_ray.spec import CustomAlgorithm, Run
