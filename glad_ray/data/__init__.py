@@ -9,6 +9,7 @@ from glad_ray.data.draws import (
     normalise,
     real_images,
     test_subset,
+    unit_inputs,
 )
 from glad_ray.data.load import find_dataset, load_dataset
 
@@ -23,4 +24,5 @@ __all__ = [
     "normalise",
     "real_images",
     "test_subset",
+    "unit_inputs",
 ]

@@ -43,6 +43,13 @@ def network_inputs(
     return dataset.whitening.whiten(pixels.float().div_(255))
 
 
+def unit_inputs(images: Float[Tensor, "n c h w"], dataset: Dataset) -> Float[Tensor, "n c h w"]:
+    """Images with values in [0, 1] as networks see those of a dataset: whitened if it is, else normalised."""
+    if dataset.whitening is None:
+        return (images - _per_channel(dataset.mean, images.device)) / _per_channel(dataset.std, images.device)
+    return dataset.whitening.whiten(images)
+
+
 def denormalise(
     images: Float[Tensor, "n c h w"], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Float[Tensor, "n c h w"]:

@@ -11,6 +11,10 @@ from glad_ray.spec.algorithms.idc import DREAM, IDC
 from glad_ray.spec.algorithms.mtt import MTT
 from glad_ray.spec.algorithms.ncfm import NCFM
 from glad_ray.spec.algorithms.trajectories import MatchingTrajectories
+from glad_ray.spec.algorithms.el2n import EL2N
+from glad_ray.spec.algorithms.k_center import KCenter
+from glad_ray.spec.algorithms.mtt import MTT
+from glad_ray.spec.algorithms.rded import RDED
 from glad_ray.spec.augmentation import DSA, Mixing, Views
 from glad_ray.spec.baselines import baselines
 from glad_ray.spec.datasets import DATASETS, DatasetFacts, NamedDataset, dataset_facts
@@ -55,10 +59,12 @@ __all__ = [
     "DREAM",
     "DSA",
     "FTD",
+    "EL2N",
     "GP",
     "IDC",
     "MTT",
     "NCFM",
+    "RDED",
     "REAL_BATCH_BYTES",
     "REGIMES",
     "SGD",
@@ -84,6 +90,7 @@ __all__ = [
     "Herding",
     "Hyperband",
     "IntRange",
+    "KCenter",
     "KMeans",
     "Labels",
     "Layers",

@@ -5,10 +5,13 @@ from typing import Literal
 
 from glad_ray.spec.algorithms.baselines import Herding, KMeans, RandomReal, WholeDataset
 from glad_ray.spec.augmentation import trained_with
+from glad_ray.spec.algorithms.el2n import EL2N
+from glad_ray.spec.algorithms.k_center import KCenter
+from glad_ray.spec.algorithms.rded import RDED
 from glad_ray.spec.run import Run
 
 Equal = Literal["images", "bytes"]
-Baseline = RandomReal | Herding | KMeans | WholeDataset
+Baseline = RandomReal | Herding | KMeans | KCenter | EL2N | RDED | WholeDataset
 
 
 def baselines(

@@ -17,16 +17,22 @@ from glad_ray.spec.algorithms.custom import CustomAlgorithm
 from glad_ray.spec.algorithms.datm import DATM
 from glad_ray.spec.algorithms.dc import DC
 from glad_ray.spec.algorithms.dm import DM
+from glad_ray.spec.algorithms.el2n import EL2N
 from glad_ray.spec.algorithms.ftd import FTD
 from glad_ray.spec.algorithms.idc import DREAM, IDC
+from glad_ray.spec.algorithms.k_center import KCenter
 from glad_ray.spec.algorithms.mtt import MTT
 from glad_ray.spec.algorithms.ncfm import NCFM
+from glad_ray.spec.algorithms.rded import RDED
 from glad_ray.spec.code_names import is_code_name
 
 ALGORITHMS: tuple[type[AlgorithmSettings], ...] = (
     RandomReal,
     Herding,
     KMeans,
+    KCenter,
+    EL2N,
+    RDED,
     DC,
     DM,
     MTT,

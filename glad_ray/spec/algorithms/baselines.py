@@ -14,11 +14,13 @@ class RandomReal(AlgorithmSettings):
     name: Literal["random"] = "random"
     title: ClassVar[str] = "Random real images"
     printed_as: ClassVar[str | None] = "random selection"
-    implementation: ClassVar[str] = "glad_ray.coresets:random_images"
+    implementation: ClassVar[str] = "glad_ray.coresets.random_real:random_images"
     figure_style: ClassVar[FigureStyle] = FigureStyle("#6b7480", "#a3acb6", dashes=(0, (4, 3)))
 
 
-class _OfFeatures(AlgorithmSettings):
+class OfFeatures(AlgorithmSettings):
+    """A baseline that goes by features of images."""
+
     features: Experts | None = Experts(count=1)
     """networks trained on the real data whose features (before the last layer) are taken; None: normalised pixels"""
 
@@ -34,21 +36,21 @@ class _OfFeatures(AlgorithmSettings):
         return self.replace(features=small_experts(self.features, count=1, epochs=1))
 
 
-class Herding(_OfFeatures):
+class Herding(OfFeatures):
     """Real images that, one after another, bring their mean feature nearest to the class's (Rebuffi et al., 2017)."""
 
     name: Literal["herding"] = "herding"
     title: ClassVar[str] = "Herding"
-    implementation: ClassVar[str] = "glad_ray.coresets:herded_images"
+    implementation: ClassVar[str] = "glad_ray.coresets.herding:herded_images"
     figure_style: ClassVar[FigureStyle] = FigureStyle("#8f6b00", "#d9b84a", dashes=(0, (1, 1.5)))
 
 
-class KMeans(_OfFeatures):
+class KMeans(OfFeatures):
     """The real images nearest to the centres of k-means clusters of each class, one image a cluster."""
 
     name: Literal["kmeans"] = "kmeans"
     title: ClassVar[str] = "K-means"
-    implementation: ClassVar[str] = "glad_ray.coresets:central_images"
+    implementation: ClassVar[str] = "glad_ray.coresets.k_means:central_images"
     figure_style: ClassVar[FigureStyle] = FigureStyle("#8a4fb0", "#c79bea", dashes=(0, (6, 2, 1, 2)))
 
 
