@@ -9,6 +9,7 @@ from glad_ray import module_path
 
 module_path.arrange_at_import()
 
+from glad_ray.plan.baselines import baselines  # noqa: E402
 from glad_ray.spec import (  # noqa: E402
     CMAES,
     DATM,
@@ -61,7 +62,6 @@ from glad_ray.spec import (  # noqa: E402
     Sweep,
     Views,
     WholeDataset,
-    baselines,
     grid,
 )
 from glad_ray.version import __version__  # noqa: E402

@@ -16,7 +16,6 @@ from glad_ray.spec.algorithms.k_center import KCenter
 from glad_ray.spec.algorithms.mtt import MTT
 from glad_ray.spec.algorithms.rded import RDED
 from glad_ray.spec.augmentation import DSA, Mixing, Views
-from glad_ray.spec.baselines import baselines
 from glad_ray.spec.datasets import DATASETS, DatasetFacts, NamedDataset, dataset_facts
 from glad_ray.spec.experts import Experts, ExpertSet, Flatness
 from glad_ray.spec.formation import Formation
@@ -119,7 +118,6 @@ __all__ = [
     "Unit",
     "Views",
     "WholeDataset",
-    "baselines",
     "dataset_facts",
     "grid",
     "regime_of",

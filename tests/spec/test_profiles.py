@@ -2,9 +2,9 @@
 
 import pytest
 
+from glad_ray.plan.baselines import baselines
 from glad_ray.plan.cost import estimate
 from glad_ray.spec import DC, DM, MTT, NCFM, Experts, LearningRates, RandomReal, RandomStyleGAN, Run
-from glad_ray.spec.baselines import baselines
 from glad_ray.spec.profiles import DIFFERENCES
 from glad_ray.spec.record import field_paths, value_at
 
