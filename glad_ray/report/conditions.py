@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from glad_ray.report import wording
+from glad_ray.spec import REGIMES, Regime, regime_of
 
-_SHORT_TRAITS, _ALL_TRAITS = 4, 9
+_SHORT_TRAITS, _ALL_TRAITS = 7, 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +15,7 @@ class Conditions:
     """What the trainings of one line of a table have in common, and another evaluation may have otherwise."""
 
     labels: str
-    """hard, own (soft ones of the set) or teacher (soft ones given to it)"""
+    """hard, own (soft ones of the set), teacher (soft ones given to it) or online (those of a teacher at every step)"""
     augmentation: str
     whitening: str | None
     """zca, or None: images were normalised"""
@@ -23,17 +24,27 @@ class Conditions:
     test_images: int | None
     learning_rates: tuple[tuple[str, float], ...]
     """network and base rate, a pair for every rate in use"""
+    optimiser: str = "sgd"
+    mixing: str | None = None
+    """how images of a mini-batch were mixed; None: not at all"""
+    views: str | None = None
+    """how each image was seen anew; None: as it is"""
+
+    @property
+    def regime(self) -> Regime:
+        """How networks were taught."""
+        return regime_of(self.labels)
 
     def otherwise_same(self, other: "Conditions", field: str) -> bool:
         """Whether another training differs in one field at most."""
         return replace(self, **{field: getattr(other, field)}) == other
 
     def comparable(self, other: "Conditions") -> bool:
-        """Whether accuracies of one evaluation may be set against one another: same augmentation and whitening, both
-        hard or soft.
+        """Whether accuracies of one evaluation may be set against one another: same augmentation, whitening and regime
+        of labels.
         """
         alike = (self.augmentation, self.whitening) == (other.augmentation, other.whitening)
-        return alike and (self.labels == "hard") == (other.labels == "hard")
+        return alike and self.regime == other.regime
 
 
 def conditions(rows: Sequence[Mapping[str, Any]]) -> Conditions:
@@ -47,7 +58,14 @@ def conditions(rows: Sequence[Mapping[str, Any]]) -> Conditions:
         schedule=first["evaluation_schedule"],
         test_images=first["test_images"],
         learning_rates=tuple(sorted({(row["network"], row["evaluation_learning_rate"]) for row in rows})),
+        optimiser=_optimiser(first),
+        mixing=first.get("evaluation_mixing"),
+        views=first.get("evaluation_views"),
     )
+
+
+def _optimiser(row: Mapping[str, Any]) -> str:
+    return row.get("evaluation_optimiser") or "sgd"
 
 
 def evaluation_names(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
@@ -88,13 +106,28 @@ def _traits(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     networks = [wording.network_title(network) for network in dict.fromkeys(row["network"] for row in rows)]
     tested = sorted({row["test_images"] for row in rows}, key=lambda images: images or 0)
     return (
-        "hard labels" if all(row["labels"] == "hard" for row in rows) else "soft labels",
+        _regime_name(rows),
         wording.augmentation(*augmentations) if len(augmentations) == 1 else "each run’s augmentation",
         " or ".join(map(wording.count, epochs)) + (" epoch" if epochs == [1] else " epochs"),
         " or ".join(sorted({row["evaluation_schedule"] for row in rows})) + " schedule",
+        " or ".join(sorted({wording.OPTIMISERS[_optimiser(row)] for row in rows})),
+        " or ".join(sorted({row.get("evaluation_mixing") or "no mixing" for row in rows})),
+        " or ".join(sorted({row.get("evaluation_views") or "images as they are" for row in rows})),
         "a step chosen by looks" if any(row["selection"] == "looks" for row in rows) else "every kept step",
         "networks " + ", ".join(networks),
         "learning rates " + ", ".join(f"{wording.network_name(network)} {rate:g}" for network, rate in rates),
         " or ".join("all" if images is None else wording.count(images) for images in tested) + " test images",
         wording.counted(1 + max(row["repeat"] for row in rows), "repeat"),
     )
+
+
+def regime_of_evaluation(rows: Iterable[Mapping[str, Any]]) -> Regime:
+    """How networks were taught on the sets of rows under one evaluation; the whole dataset, whose labels stay hard,
+    does not count beside others.
+    """
+    regimes = {regime_of(row["labels"]) for row in rows}
+    return max(regimes, key=REGIMES.index)
+
+
+def _regime_name(rows: Sequence[Mapping[str, Any]]) -> str:
+    return wording.REGIMES[regime_of_evaluation(rows)]

@@ -16,7 +16,8 @@ from glad_ray.report.figures import accuracy_by_space
 from glad_ray.report.identity import Place, is_baseline
 from glad_ray.report.metrics import MetricTable
 from glad_ray.report.odd_runs import without_odd_runs
-from glad_ray.report.published import Comparison, Published, context, shortfalls
+from glad_ray.report.published import Comparison, context, shortfalls
+from glad_ray.report.published_numbers import Published
 from glad_ray.report.ranking import Ranked, lacking
 from glad_ray.report.rendering import render
 from glad_ray.report.report_data import Found, ReportData, make_report_data, read_found

@@ -1,8 +1,9 @@
 """Published numbers, and the results that may stand beside them.
 
-`published.csv` has a line per number: where it is printed and what it is of. A result is set beside it only if it is of
-the same thing: dataset, resolution, images per class, algorithm, augmentation, whitening, latents and their generator,
-networks of the standard width and depth, hard labels. Such a comparison still says under which budget ours was made.
+A result is set beside a number (`published_numbers.py`) only if it is of the same thing: dataset, resolution, images
+per class, algorithm, augmentation, whitening, latents and their generator, pieces that a stored image is decoded to,
+networks of the standard width and depth, regime of labels. Such a comparison still says under which budget ours was
+made.
 
 What print leaves unsaid may be what ours has in its place, and the comparison says so. Images per class may be any
 number that the source states elsewhere (GLaD: 1 and 10), the layer any, the network the one that distilled or the mean
@@ -10,9 +11,6 @@ of the unseen ones, and the numbers of MTT and TESLA on CIFAR may be of whitened
 all stand there, for print does not tell which was meant.
 """
 
-import csv
-import functools
-import importlib.resources
 import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -20,65 +18,23 @@ from dataclasses import dataclass
 from glad_ray.paper import UNSEEN
 from glad_ray.report import wording
 from glad_ray.report.budget import LEAST_EPOCHS, PAPER_REPEATS
+from glad_ray.report.published_numbers import MEAN_OF_UNSEEN, NOT_STATED, Published, published_numbers
 from glad_ray.report.tables import Row, Score, Section
-from glad_ray.spec import DSA, Network, Run, Selection, WholeDataset
+from glad_ray.spec import DSA, Network, Run, Schedule, Selection
 from glad_ray.spec.algorithms import algorithm_kind
-from glad_ray.spec.formation import Formation
 
-MEAN_OF_UNSEEN = "mean of 4 unseen"
-NOT_STATED = "not stated"
 _BACKBONE = Network().key
-_WITHOUT_AUGMENTATION = "without augmentation"
-_WHITENED = "ZCA whitening"
-# Their code whitens where it is asked to, and print does not say for which numbers on CIFAR it was.
-_MAY_WHITEN = ("MTT", "TESLA")
 _TWO_DEVIATIONS = 2.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Published:
-    """One published number."""
-
-    source: str
-    table: str
-    dataset: str
-    resolution: int
-    ipc: int | None
-    """None of the whole dataset, and where it is not stated"""
-    algorithm: str
-    parameterisation: str
-    """pixel, latent, real images or other"""
-    generator: str
-    layer: str
-    """empty without latents, and where it is not stated"""
-    network: str
-    """a network's key, `mean of 4 unseen` or `not stated`"""
-    score: Score
-    """its deviation is None where none is printed"""
-    note: str
-
-    @property
-    def paper_protocol(self) -> bool:
-        """Whether the step was chosen on the test set, as GLaD's code does."""
-        return self.source.startswith("GLaD")
-
-    @property
-    def whitening(self) -> str | None:
-        """Of its images: zca or none; None where it is not stated."""
-        if _WHITENED in self.note:
-            return "zca"
-        return None if self.source.startswith(_MAY_WHITEN) and self.dataset.startswith("cifar") else "none"
-
-    @property
-    def whole(self) -> bool:
-        """Whether it is of the whole dataset, which has no images per class to state."""
-        return self.algorithm == WholeDataset.printed_as
-
-    def may_have(self, ipc: int | None) -> bool:
-        """Whether it is of so many images per class, or may be for all that is stated."""
-        if self.ipc is None and not self.whole:
-            return ipc in _stated_ipcs(self.source)
-        return self.ipc == ipc
+_SCHEDULE = ">"
+"""between the layers of a space that changes within a run"""
+_EPOCHS = {"rded": 300, "ncfm": 2000, "idc": 1000, "datm": 1000}
+"""of a network's training, by the algorithm that print is of"""
+_SCHEDULES: Mapping[str, tuple[Schedule, str]] = {
+    "rded": ("slow-cosine", "a cosine that ends at one half"),
+    "ncfm": ("halving", "a half after every fifth of the epochs"),
+    "idc": ("fifths", "a fifth after two thirds and five sixths of the epochs"),
+}
+_ORIGINALS: tuple[Schedule, str] = ("step", "a tenth after half the epochs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +47,8 @@ class Comparison:
     network: str
     """what ours was tested on: a network's key, or `mean of 4 unseen`"""
     ours: Score
+    formation: str
+    """pieces along a side that a stored image of ours is decoded to"""
 
     @property
     def unstated(self) -> str:
@@ -104,6 +62,12 @@ class Comparison:
             said["network"] = wording.network_name(self.network)
         if self.published.whitening is None:
             said["whitening"] = self.row.conditions.whitening or "none"
+        if self.published.augmentation is None:
+            said["augmentation"] = wording.augmentation(self.row.conditions.augmentation)
+        if self.published.regime is None:
+            said["kind of labels"] = wording.REGIMES[self.row.conditions.regime]
+        if self.published.formation is None:
+            said["multi-formation"] = self.formation
         return f"{wording.listed([*said])} not stated; ours: {', '.join(said.values())}" if said else ""
 
     @property
@@ -125,32 +89,6 @@ class Comparison:
         return self.deviations is not None and abs(self.deviations) > _TWO_DEVIATIONS
 
 
-@functools.cache
-def published_numbers() -> tuple[Published, ...]:
-    """All of `published.csv`, in its order."""
-    text = (importlib.resources.files("glad_ray.report") / "published.csv").read_text("utf-8")
-    return tuple(
-        Published(
-            source=line["source"],
-            table=line["table"],
-            dataset=line["dataset"],
-            resolution=int(line["resolution"]),
-            ipc=int(line["ipc"]) if line["ipc"] else None,
-            algorithm=line["algorithm"],
-            parameterisation=line["parameterisation"],
-            generator=line["generator"],
-            layer=line["layer"],
-            network=line["network"],
-            score=Score(
-                mean=float(line["accuracy_percent"]) / 100,
-                std=float(line["std_percent"]) / 100 if line["std_percent"] else None,
-            ),
-            note=line["note"],
-        )
-        for line in csv.DictReader(text.splitlines())
-    )
-
-
 def comparisons(
     section: Section, runs: Mapping[str, Run], published: Iterable[Published] | None = None
 ) -> tuple[Comparison, ...]:
@@ -167,9 +105,18 @@ def comparisons(
             if table.selection != "last" and not own:
                 continue
             for row in table.rows:
+                of_row = [runs.get(run_id) for run_id in row.run_ids]
+                formation = " or ".join(sorted({str(_formation(run)) for run in of_row if run}))
                 found += [
-                    Comparison(published=number, selection=table.selection, row=row, network=network, ours=ours)
-                    for network, ours in _ours(number, row, [runs.get(run_id) for run_id in row.run_ids])
+                    Comparison(
+                        published=number,
+                        selection=table.selection,
+                        row=row,
+                        network=network,
+                        ours=ours,
+                        formation=formation,
+                    )
+                    for network, ours in _ours(number, row, of_row)
                 ]
     return tuple(found)
 
@@ -194,8 +141,9 @@ def shortfalls(compared: Sequence[Comparison], runs: Mapping[str, Run]) -> tuple
     """Where ours had a smaller budget than the originals, or was trained otherwise, a phrase each."""
     said: dict[str, None] = {}
     rows = {comparison.row.run_ids: comparison.row for comparison in compared}.values()
+    of_rows = {comparison.row.run_ids: comparison.published.algorithm for comparison in compared}
     for row in rows:
-        least = LEAST_EPOCHS[bool(row.conditions.augmentation)]
+        least = _EPOCHS.get(of_rows[row.run_ids], LEAST_EPOCHS[bool(row.conditions.augmentation)])
         if row.ipc is not None and row.conditions.epochs < least:
             epochs = wording.counted(row.conditions.epochs, "evaluation epoch")
             said[f"{epochs} (theirs: {wording.count(least)})"] = None
@@ -212,15 +160,13 @@ def shortfalls(compared: Sequence[Comparison], runs: Mapping[str, Run]) -> tuple
             said[f"{batch} per class and step of {name} (theirs: {theirs.real_images})"] = None
     if any(row.conditions.test_images is not None for row in rows):
         said["a part of the test images"] = None
-    if any(c.row.conditions.schedule != "step" and not c.published.paper_protocol for c in compared):
-        said["a cosine schedule of the learning rate (the original algorithms: a tenth after half the epochs)"] = None
+    for one in compared:
+        usual, words = _SCHEDULES.get(one.published.algorithm, _ORIGINALS)
+        schedule = one.row.conditions.schedule
+        if schedule != usual and not one.published.paper_protocol:
+            whose = "theirs" if one.published.algorithm in _SCHEDULES else "the original algorithms"
+            said[f"a {schedule} schedule of the learning rate ({whose}: {words})"] = None
     return tuple(said)
-
-
-@functools.cache
-def _stated_ipcs(source: str) -> frozenset[int | None]:
-    """The images per class that a source states anywhere."""
-    return frozenset(of.ipc for of in published_numbers() if of.source == source and of.ipc is not None)
 
 
 def _ours(number: Published, row: Row, runs: Sequence[Run | None]) -> list[tuple[str, Score]]:
@@ -228,8 +174,7 @@ def _ours(number: Published, row: Row, runs: Sequence[Run | None]) -> list[tuple
     name = algorithm_kind(row.algorithm).printed_as or row.algorithm
     if number.algorithm != name or not number.may_have(row.ipc):
         return []
-    # Nothing in print here was trained with soft labels.
-    if row.conditions.labels != "hard":
+    if number.regime not in (None, row.conditions.regime):
         return []
     if number.whitening not in (None, row.conditions.whitening or "none"):
         return []
@@ -252,21 +197,33 @@ def _score(row: Row, network: str, backbones: Set[str | None]) -> Score | None:
 
 
 def _same_latents(number: Published, row: Row, runs: Sequence[Run | None]) -> bool:
-    if any(run and run.formation != Formation(factor=run.algorithm.usual_formation) for run in runs):
+    if any(run and number.formation not in (None, _formation(run)) for run in runs):
         return False
     if row.space == "pixel":
-        return number.parameterisation == "pixel"
+        return number.of_pixels
+    if (_SCHEDULE in row.space) != number.of_schedule:
+        return False
     # The published runs learned no generator.
     priors = {run.generator.published_as for run in runs if run and run.generator and not run.learn_generator}
     same = bool(number.generator) and priors == {number.generator}
     return number.parameterisation == "latent" and same and number.layer in ("", row.space)
 
 
+def _formation(run: Run) -> int:
+    """Pieces along a side that a stored image is decoded to."""
+    formation = getattr(run, "formation", None)
+    return 1 if formation is None else int(formation.factor)
+
+
 def _same_augmentation(number: Published, row: Row, runs: Sequence[Run | None]) -> bool:
-    """Distilled with the augmentation of its algorithm and trained with all of DSA, or, where the note says so, without
-    any.
+    """Distilled with the augmentation of its algorithm and trained with all of DSA, or, where print says so, without
+    any; either where print does not say.
     """
-    plain = number.note == _WITHOUT_AUGMENTATION
-    return row.conditions.augmentation == ("" if plain else DSA) and all(
-        run is not None and run.augmentation == ("" if plain else run.algorithm.usual_augmentation) for run in runs
-    )
+    if any(run is None for run in runs):
+        return False
+
+    def is_so(augmentation: str) -> bool:
+        of_runs = [run.algorithm.usual_augmentation if augmentation else "" for run in runs if run]
+        return row.conditions.augmentation == augmentation and of_runs == [run.augmentation for run in runs if run]
+
+    return any(map(is_so, ("", DSA) if number.augmentation is None else (number.augmentation,)))

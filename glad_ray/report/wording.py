@@ -13,7 +13,10 @@ from glad_ray.spec.datasets import DATASETS
 from glad_ray.spec.metrics import Metric
 from glad_ray.spec.networks import ARCHITECTURES
 
-LABELS = {"hard": "hard", "own": "own soft", "teacher": "teacher’s soft"}
+LABELS = {"hard": "hard", "own": "own soft", "teacher": "teacher’s soft", "online": "a teacher’s at every step"}
+REGIMES = {"hard": "hard labels", "fixed-soft": "fixed soft labels", "teacher": "a teacher at every step"}
+"""how networks are taught, as tables name it"""
+OPTIMISERS = {"sgd": "SGD", "adamw": "AdamW"}
 SELECTIONS = {
     "last": ("Last step", "Every run is scored by the synthetic set of its last step: nothing is chosen."),
     "held-out": (

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from PIL import Image
 
+from glad_ray.plan.baselines import baselines
 from glad_ray.results import (
     Distillation,
     Failure,
@@ -29,7 +30,6 @@ from glad_ray.spec import (
     Run,
     Sweep,
     WholeDataset,
-    baselines,
     grid,
 )
 from glad_ray.storage import Storage

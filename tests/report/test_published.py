@@ -1,8 +1,9 @@
 import pytest
 
-from glad_ray.report.published import Published, comparisons, context, published_numbers, shortfalls
+from glad_ray.report.published import comparisons, context, shortfalls
+from glad_ray.report.published_numbers import Published, published_numbers
 from glad_ray.report.tables import Score, sections
-from glad_ray.spec import DC, DM, DSA, MTT, Network, RandomReal, RandomStyleGAN, Run, WholeDataset
+from glad_ray.spec import DC, DM, DSA, MTT, RDED, Network, RandomReal, RandomStyleGAN, Run, WholeDataset
 from tests.generators import kinds
 from tests.report.rows import row
 
@@ -52,7 +53,7 @@ RANDOM_PRIOR = {"parameterisation": "latent", "layer": "f4", "resolution": 32, "
 class TestTheFile:
     def test_numbers_are_typed(self):
         numbers = published_numbers()
-        assert len(numbers) == 283
+        assert len(numbers) == 283 + 311
         assert all(0 < of.score.mean < 1 for of in numbers)
         assert {of.parameterisation for of in numbers} == {"pixel", "latent", "real images", "other"}
         glad = next(of for of in numbers if of.dataset == "imagenet-a" and of.algorithm == "mtt")
@@ -60,12 +61,39 @@ class TestTheFile:
         assert (glad.score.mean, glad.score.std) == (pytest.approx(0.334), pytest.approx(0.015))
 
     def test_dc_says_whether_it_is_augmented_where_its_source_has_both(self):
-        notes = {
-            of.note
-            for of in published_numbers()
-            if (of.algorithm, of.parameterisation) == ("dc", "pixel") and not of.source.startswith("GLaD")
-        }
+        dc = [of for of in published_numbers() if (of.algorithm, of.parameterisation) == ("dc", "pixel")]
+        notes = {of.note for of in dc if not of.source.startswith(("GLaD", "NCFM"))}
         assert notes == {"without augmentation", "DC with DSA"}
+        # NCFM's table quotes DC and says no more.
+        assert {of.augmentation for of in dc if of.source.startswith("NCFM")} == {None}
+        assert {of.augmentation for of in dc if of.source.startswith("GLaD")} == {DSA}
+
+    def test_what_later_methods_are_of_is_read_from_their_lines(self):
+        def said(field, **fields):
+            return {
+                getattr(of, field)
+                for of in published_numbers()
+                if all(getattr(of, name).startswith(value) for name, value in fields.items())
+            }
+
+        assert said("regime", algorithm="rded") == {"teacher"}
+        assert said("regime", algorithm="datm") == {"fixed-soft"}
+        assert said("regime", source="NCFM", table="Table 1", algorithm="ncfm") == {None}
+        assert said("regime", algorithm="idc") == said("regime", algorithm="mtt") == {"hard"}
+        assert said("formation", source="IDC-I") == {1}
+        assert said("formation", source="IDC, IDC readme", dataset="cifar10") == {2}
+        assert said("formation", source="IDC, IDC readme", dataset="fashion-mnist") == {None}
+        assert said("formation", source="NCFM", table="Table 1", algorithm="ncfm") == {2}
+        assert said("of_pixels", algorithm="idc") == said("of_pixels", algorithm="ncfm") == {True}
+        assert said("of_pixels", source="FreD") == {False}
+        assert said("of_schedule", source="H-GLaD") == {True}
+        assert said("whitening", algorithm="datm", note="ZCA") == {"zca"}
+        assert said("whitening", algorithm="ftd", dataset="cifar10") == {None}
+        assert said("whitening", algorithm="mtt", source="GLaD") == {"none"}
+        networks = said("network", source="RDED", dataset="cifar10")
+        assert networks == {"convnet-batchnorm", "resnet18-batchnorm", "resnet101"}
+        assert "resnet18" not in said("network", source="RDED")
+        assert said("network", source="RDED", dataset="imagenet-1k", table="") >= {"convnet-batchnorm"}
 
 
 @pytest.mark.parametrize(
@@ -170,6 +198,66 @@ def test_whitened_images_may_be_what_mtt_printed():
     run = CIFAR.replace(whitening="zca")
     (found,) = matches(run, number(**OF_MTT), whitening="zca")
     assert found.unstated == "whitening not stated; ours: zca"
+
+
+RDED_RUN = Run(algorithm=RDED(), dataset="cifar10")
+OF_RDED = {
+    "dataset": "cifar10", "resolution": 32, "algorithm": "rded", "parameterisation": "other",
+    "network": "convnet-batchnorm",
+}  # fmt: skip
+ONLINE = {"labels": "online", "networks": ("convnet-batchnorm",)}
+
+
+def test_rded_is_set_beside_what_a_teacher_taught_at_every_step():
+    (found,) = matches(RDED_RUN, number(**OF_RDED), **ONLINE)
+    assert found.unstated == ""
+    for labels in ("hard", "teacher", "own"):
+        assert matches(RDED_RUN, number(**OF_RDED), **ONLINE | {"labels": labels}) == ()
+    assert matches(RDED_RUN, number(**OF_RDED | {"network": "convnet"}), **ONLINE) == ()
+    said = shortfalls([found], {RDED_RUN.run_id: RDED_RUN})
+    assert "a cosine schedule of the learning rate (theirs: a cosine that ends at one half)" in said
+    # Of RDED 300 epochs are enough.
+    assert not any("epochs" in each for each in said)
+    (short,) = matches(RDED_RUN, number(**OF_RDED), **ONLINE | {"evaluation_epochs": 200})
+    assert "200 evaluation epochs (theirs: 300)" in shortfalls([short], {RDED_RUN.run_id: RDED_RUN})
+
+
+def test_kinds_of_labels_that_are_not_stated_may_be_any():
+    unsure = number(note="use of soft labels or fine-tuning not stated")
+    (hard,) = matches(FULL, unsure)
+    (soft,) = matches(FULL, unsure, labels="teacher")
+    assert [hard.unstated, soft.unstated] == [
+        "kind of labels not stated; ours: hard labels",
+        "kind of labels not stated; ours: fixed soft labels",
+    ]
+
+
+def test_an_augmentation_that_is_not_stated_may_be_either():
+    quoted = number(algorithm="dc", source="NCFM, CVPR 2025", note="quoted by the NCFM paper")
+    run = FULL.replace(algorithm=DC())
+    (with_dsa,) = matches(run, quoted)
+    assert with_dsa.unstated == "augmentation not stated; ours: DSA"
+    plain = run.replace(augmentation="")
+    (without,) = matches(plain, quoted, augmentation="")
+    assert without.unstated == "augmentation not stated; ours: no augmentation"
+    assert matches(run, quoted, augmentation="") == ()
+
+
+def test_a_walk_through_layers_is_set_beside_no_single_layer():
+    walk = number(
+        **RANDOM_PRIOR | {"layer": "", "source": "H-GLaD (= H-PD), MGD3 Table 4", "generator": "stylegan-xl random"}
+    )
+    assert matches(LATENT, walk) == ()
+    section = section_of(LATENT, space="f0>f4")
+    (found,) = comparisons(section, {LATENT.run_id: LATENT}, [walk])
+    assert found.row.space == "f0>f4"
+    assert comparisons(section, {LATENT.run_id: LATENT}, [number(**RANDOM_PRIOR | {"layer": ""})]) == ()
+
+
+def test_images_that_are_decoded_to_several_are_not_set_beside_others():
+    formed = number(parameterisation="other", algorithm="idc", note="multi-formation factor 2")
+    single = number(parameterisation="other", algorithm="idc", note="no multi-formation")
+    assert (formed.formation, single.formation, formed.of_pixels) == (2, 1, True)
 
 
 def test_a_distilled_set_of_unknown_augmentation_matches_nothing():

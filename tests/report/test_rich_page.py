@@ -49,7 +49,7 @@ class TestSections:
             "Fashion-MNIST, 28 px, 10 images per class hard labels, each run’s augmentation, 300 epochs",
             f"{SAMPLE} hard labels, DSA, 150 epochs",
             f"{SAMPLE} hard labels, no augmentation, 150 epochs",
-            f"{SAMPLE} soft labels, DSA, 150 epochs",
+            f"{SAMPLE} fixed soft labels, DSA, 150 epochs",
         ]
 
     def test_baselines_first_and_the_whole_dataset_last(self, rich):
@@ -186,7 +186,7 @@ class TestEvaluationNames:
         soft = row("vit", 0.5, evaluation_id="o", labels="own")
         assert self.names(row("vit", 0.5), row("vit", 0.5, run_id="p", augmentation=""), soft) == [
             "hard labels",
-            "soft labels",
+            "fixed soft labels",
         ]
 
     def test_the_whole_dataset_does_not_count(self):
@@ -201,7 +201,7 @@ class TestEvaluationNames:
     def test_the_long_ones_are_named_only_if_they_must(self):
         rates = row("vit", 0.5, evaluation_id="o", evaluation_learning_rate=0.1)
         assert self.names(row("vit", 0.5), rates) == ["learning rates ViT 0.01", "learning rates ViT 0.1"]
-        assert self.names(row("vit", 0.5), rates | {"labels": "own"}) == ["hard labels", "soft labels"]
+        assert self.names(row("vit", 0.5), rates | {"labels": "own"}) == ["hard labels", "fixed soft labels"]
 
     def test_networks_are_named_before_the_rates_that_follow_from_them(self):
         other = row("resnet18-w16", 0.5, evaluation_id="o", evaluation_learning_rate=0.1)

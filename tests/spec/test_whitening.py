@@ -5,6 +5,7 @@ import pytest
 from glad_ray.cli import main
 from glad_ray.errors import UserError
 from glad_ray.plan import plan_experts
+from glad_ray.plan.baselines import baselines
 from glad_ray.spec import (
     DC,
     DM,
@@ -18,7 +19,6 @@ from glad_ray.spec import (
     Run,
     Search,
     Sweep,
-    baselines,
 )
 from glad_ray.spec.code import as_code
 from glad_ray.spec.foreign_set import ForeignSet
