@@ -47,6 +47,8 @@ _BESIDE_THEM = (
     "report/table.csv",
     "report/published.csv",
     "report/scores.csv",
+    "report/orders.csv",
+    "report/orders.md",
     "report/compare.csv",
     "report/search_trials.csv",
     "search/study.journal",

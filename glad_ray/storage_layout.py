@@ -17,6 +17,8 @@ class StorageLayout:
     REPORT_TABLE: ClassVar[str] = "report/table.csv"
     REPORT_PUBLISHED: ClassVar[str] = "report/published.csv"
     REPORT_SCORES: ClassVar[str] = "report/scores.csv"
+    REPORT_ORDERS: ClassVar[str] = "report/orders.csv"
+    REPORT_ORDERS_TEXT: ClassVar[str] = "report/orders.md"
     REPORT_COMPARISON: ClassVar[str] = "report/compare.html"
     REPORT_COMPARISON_TABLE: ClassVar[str] = "report/compare.csv"
     SEARCH: ClassVar[str] = "search/search.json"

@@ -27,6 +27,15 @@ from glad_ray.spec.overrides import runs_with
 from glad_ray.storage import Storage
 
 _AT_ONCE = 16
+_REPORT = (
+    Storage.REPORT_TABLE,
+    Storage.REPORT_PUBLISHED,
+    Storage.REPORT_SCORES,
+    Storage.REPORT_ORDERS,
+    Storage.REPORT_ORDERS_TEXT,
+    # The page last, which says that there is a report.
+    Storage.REPORT,
+)
 _RUN = Storage.run_path("*")
 _SCORED = (Storage.trainings_path("*", "*", "*"), f"{Storage.looks_folder('*')}/*")
 _CHECKPOINTS = f"{Storage.checkpoint_folder('*')}/*"
@@ -137,7 +146,7 @@ def carry_out(removal: Removal) -> None:
     if storage.exists(Storage.PLAN) or storage.list(Storage.RUNS):
         write_report(storage)
     else:
-        for path in (Storage.REPORT_TABLE, Storage.REPORT_PUBLISHED, Storage.REPORT_SCORES, Storage.REPORT):
+        for path in _REPORT:
             storage.delete(path)
 
 

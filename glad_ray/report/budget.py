@@ -26,7 +26,10 @@ class Budget:
     """whose settings the runs took where they set none"""
     labels: str
     augmentation: str
+    images: str
+    """how they were seen anew and mixed; empty: not at all"""
     epochs: str
+    optimiser: str
     schedule: str
     looked: bool
     """whether short looks chose which of a run's sets are evaluated"""
@@ -55,7 +58,9 @@ def _budget(evaluation_id: str, rows: Sequence[Mapping[str, Any]], runs: Mapping
         profiles=tuple(sorted({row["profile"] for row in rows if not is_baseline(row["algorithm"])})),
         labels=_either(wording.LABELS[name] for name in wording.LABELS if any(r["labels"] == name for r in of_sets)),
         augmentation=_either(wording.augmentation(row["augmentation"]) for row in rows),
+        images=", ".join(filter(None, (_said(rows, "evaluation_views"), _said(rows, "evaluation_mixing")))),
         epochs=_epochs(rows),
+        optimiser=_either(wording.OPTIMISERS[row.get("evaluation_optimiser") or "sgd"] for row in rows),
         schedule=_either(row["evaluation_schedule"] for row in rows),
         looked=any(row["selection"] == "looks" for row in rows),
         repeats=repeats,
@@ -63,6 +68,10 @@ def _budget(evaluation_id: str, rows: Sequence[Mapping[str, Any]], runs: Mapping
         learning_rates=_learning_rates(rates),
         smaller=_smaller(repeats, rows),
     )
+
+
+def _said(rows: Sequence[Mapping[str, Any]], column: str) -> str:
+    return _either(row[column] for row in rows if row.get(column))
 
 
 def _either(phrases: Iterable[str]) -> str:

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from glad_ray.report.intervals import Interval
+from glad_ray.report.orders import Orders
 from glad_ray.report.published import Comparison
 from glad_ray.report.ranking import Ranked
 from glad_ray.report.tables import Row, Section
 
 _PLACE = ("dataset", "resolution", "ipc", "evaluation_id")
-_ROW = ("algorithm", "space", "variant", "labels", "augmentation", "epochs")
+_ROW = ("algorithm", "space", "variant", "regime", "labels", "augmentation", "epochs")
 _UNSEEN = "mean of unseen"
 
 
@@ -101,6 +102,30 @@ def scores_csv(scored: Iterable[tuple[Section, Sequence[Ranked]]]) -> str:
     )
 
 
+def orders_csv(orders: Iterable[Orders]) -> str:
+    """A line per two evaluations of different regimes, with Kendall's tau of the order of methods."""
+    columns = (
+        "dataset", "resolution", "ipc", "evaluation_id", "regime", "other_evaluation_id", "other_regime", "methods",
+        "kendall_tau",
+    )  # fmt: skip
+    return as_csv(
+        columns,
+        (
+            (
+                *of.place,
+                one.evaluation_ids[0],
+                one.regimes[0],
+                one.evaluation_ids[1],
+                one.regimes[1],
+                one.methods,
+                "" if one.tau is None else f"{one.tau:.6f}",
+            )
+            for of in orders
+            for one in of.agreements
+        ),
+    )
+
+
 def _place(section: Section, row: Row) -> tuple[Any, ...]:
     return section.dataset, section.resolution, row.ipc, section.evaluation_id
 
@@ -110,6 +135,7 @@ def _of(row: Row) -> tuple[Any, ...]:
         row.algorithm,
         row.space,
         row.variant,
+        row.conditions.regime,
         row.conditions.labels,
         row.conditions.augmentation,
         row.conditions.epochs,

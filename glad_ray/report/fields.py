@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from glad_ray.report.odd_runs import without_odd_runs
+from glad_ray.report.orders import Orders
 from glad_ray.report.report_data import ReportData, make_report_data, read_found
 from glad_ray.report.tables import Row, Score, Section, Table
 from glad_ray.storage import Storage
@@ -24,6 +25,7 @@ def report_fields(storage: Storage, page: str | None, search_page: str | None) -
         "search_page": None if search_page is None else f"{storage}/{search_page}",
         "sweep": None if data.sweep is None else data.sweep.name,
         "sections": [_section_fields(section, data) for section in data.sections],
+        "orders": [_orders_fields(of) for of in data.orders],
         "failures": [failure.model_dump(mode="json", exclude={"traceback"}) for failure in data.failures],
         "problems": list(data.problems),
     }
@@ -40,6 +42,24 @@ def _section_fields(section: Section, data: ReportData) -> dict[str, Any]:
     }
 
 
+def _orders_fields(of: Orders) -> dict[str, Any]:
+    dataset, resolution, ipc = of.place
+    return {
+        "dataset": dataset,
+        "resolution": resolution,
+        "ipc": ipc,
+        "between": [
+            {
+                "evaluation_ids": list(one.evaluation_ids),
+                "regimes": list(one.regimes),
+                "methods": one.methods,
+                "kendall_tau": one.tau,
+            }
+            for one in of.agreements
+        ],
+    }
+
+
 def _table_fields(table: Table) -> dict[str, Any]:
     return {"selection": table.selection, "rows": [_row_fields(row) for row in table.rows]}
 
@@ -51,6 +71,7 @@ def _row_fields(row: Row) -> dict[str, Any]:
         "generator": row.generator,
         "variant": row.variant,
         "ipc": row.ipc,
+        "regime": row.conditions.regime,
         "labels": row.conditions.labels,
         "augmentation": row.conditions.augmentation,
         "epochs": row.conditions.epochs,

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from glad_ray.errors import UserError
 from glad_ray.report import wording
 from glad_ray.report.budget import budgets
-from glad_ray.report.export import accuracies_csv, published_csv, scores_csv
+from glad_ray.report.export import accuracies_csv, orders_csv, published_csv, scores_csv
 from glad_ray.report.figures import accuracy_by_space
 from glad_ray.report.identity import Place, is_baseline
 from glad_ray.report.metrics import MetricTable
@@ -68,11 +68,14 @@ def write_report(storage: Storage) -> str:
 def _files(storage: Storage, found: Found) -> dict[str, str]:
     """The content of the tables and the page, by path on storage; the page comes last."""
     data = make_report_data(found)
+    context = _context(storage, data)
     return {
         storage.REPORT_TABLE: accuracies_csv(data.sections),
         storage.REPORT_PUBLISHED: published_csv(zip(data.sections, data.compared, strict=True)),
         storage.REPORT_SCORES: scores_csv(zip(data.sections, data.ranked, strict=True)),
-        storage.REPORT: render("index.html.j2", _context(storage, data)),
+        storage.REPORT_ORDERS: orders_csv(data.orders),
+        storage.REPORT_ORDERS_TEXT: render("orders.md.j2", context),
+        storage.REPORT: render("index.html.j2", context),
     }
 
 
@@ -120,6 +123,7 @@ def _context(storage: Storage, data: ReportData) -> dict[str, Any]:
         "sizes": [
             (of, Markup(accuracy_by_bytes(of, f"bytes-{number}"))) for number, of in enumerate(sizes(data.sections), 1)
         ],
+        "orders": [of for of in data.orders if of.place in places],
         "bytes_counted": COUNTED,
         "pictures": shown,
         "pictured": {view.run_id for _, of_place, _ in shown for view, _ in of_place},

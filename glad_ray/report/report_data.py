@@ -15,6 +15,7 @@ from glad_ray.plan import Plan, as_stored
 from glad_ray.report.conditions import evaluation_names
 from glad_ray.report.identity import Identity, identities, known_datasets, variants
 from glad_ray.report.metrics import MetricTable, metric_tables
+from glad_ray.report.orders import Orders, orders
 from glad_ray.report.published import Comparison, comparisons
 from glad_ray.report.ranking import Ranked, ranked
 from glad_ray.report.tables import SELECTIONS, Section, sections
@@ -74,6 +75,8 @@ class ReportData:
     """of each section"""
     metrics: list[tuple[MetricTable, ...]]
     """of each section"""
+    orders: tuple[Orders, ...]
+    """of methods, of every place that several regimes scored"""
     problems: tuple[str, ...]
     """sentences on what could not be read or shown"""
 
@@ -125,6 +128,7 @@ def make_report_data(found: Found) -> ReportData:
         compared=[comparisons(section, found.runs) for section in made],
         ranked=[ranked(section, made, evaluations) for section in made],
         metrics=metric_tables(made, rows),
+        orders=orders(made),
         problems=found.problems,
     )
 

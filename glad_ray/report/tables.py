@@ -2,8 +2,8 @@
 
 A cell pools the repeats of all seeds: their mean and population deviation. The deviation of a mean over networks is the
 mean of the networks' deviations, as in the paper (its Table 3 shows both). Beside them stand 95 % intervals of the
-means of seeds, by Student's t, where there are two seeds or more. Two evaluations, two kinds of labels, and whitened
-images and others are never pooled.
+means of seeds, by Student's t, where there are two seeds or more. Two evaluations, two kinds of labels (and so two
+regimes), and whitened images and others are never pooled.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from typing import Any, get_args
 from glad_ray.report.conditions import Conditions, conditions
 from glad_ray.report.identity import Place, ipc_order, is_baseline, space_order
 from glad_ray.report.intervals import Interval, interval
-from glad_ray.spec import Selection
+from glad_ray.spec import REGIMES, Regime, Selection
 from glad_ray.spec.algorithms import algorithm_order
 
 SELECTIONS: tuple[Selection, ...] = get_args(Selection)
@@ -194,6 +194,11 @@ class Section:
         return self.dataset, self.resolution, self.ipc
 
     @property
+    def regime(self) -> Regime:
+        """How networks were taught on its sets."""
+        return max((row.conditions.regime for row in self.rows), key=REGIMES.index)
+
+    @property
     def last(self) -> Table:
         """The table of the last steps."""
         return self.tables[0]
@@ -207,7 +212,7 @@ class Section:
 def sections(rows: Sequence[Mapping[str, Any]], variant_of: Mapping[str, str]) -> tuple[Section, ...]:
     """The tables of all results; `variant_of` tells by run id what sets rows of a space apart.
 
-    Evaluations stand in the order in which they first appear in the rows.
+    Evaluations stand by regime, and within one in the order in which they first appear in the rows.
     """
     place = {evaluation_id: n for n, (evaluation_id,) in enumerate(_grouped(rows, "evaluation_id"))}
     made = []
@@ -228,7 +233,8 @@ def sections(rows: Sequence[Mapping[str, Any]], variant_of: Mapping[str, str]) -
         sorted(
             made,
             key=lambda section: (
-                section.dataset, section.resolution, ipc_order(section.ipc), place[section.evaluation_id],
+                section.dataset, section.resolution, ipc_order(section.ipc), REGIMES.index(section.regime),
+                place[section.evaluation_id],
             ),
         )
     )  # fmt: skip

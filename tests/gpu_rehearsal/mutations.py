@@ -79,7 +79,7 @@ DEVICES = (
     ),
     Mutation(
         "soft labels that stay on the CPU", "evaluation.py",
-        "taught.to(device), synthetic.step", "taught, synthetic.step",
+        "taught.to(device), step, step_size", "taught, step, step_size",
         "test_networks.py soft",
     ),
     Mutation(
