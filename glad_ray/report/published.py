@@ -106,7 +106,7 @@ def comparisons(
                 continue
             for row in table.rows:
                 of_row = [runs.get(run_id) for run_id in row.run_ids]
-                formation = " or ".join(sorted({str(_formation(run)) for run in of_row if run}))
+                formation = " or ".join(sorted({str(run.formation.factor) for run in of_row if run}))
                 found += [
                     Comparison(
                         published=number,
@@ -197,7 +197,7 @@ def _score(row: Row, network: str, backbones: Set[str | None]) -> Score | None:
 
 
 def _same_latents(number: Published, row: Row, runs: Sequence[Run | None]) -> bool:
-    if any(run and number.formation not in (None, _formation(run)) for run in runs):
+    if any(run and number.formation not in (None, run.formation.factor) for run in runs):
         return False
     if row.space == "pixel":
         return number.of_pixels
@@ -207,12 +207,6 @@ def _same_latents(number: Published, row: Row, runs: Sequence[Run | None]) -> bo
     priors = {run.generator.published_as for run in runs if run and run.generator and not run.learn_generator}
     same = bool(number.generator) and priors == {number.generator}
     return number.parameterisation == "latent" and same and number.layer in ("", row.space)
-
-
-def _formation(run: Run) -> int:
-    """Pieces along a side that a stored image is decoded to."""
-    formation = getattr(run, "formation", None)
-    return 1 if formation is None else int(formation.factor)
 
 
 def _same_augmentation(number: Published, row: Row, runs: Sequence[Run | None]) -> bool:
