@@ -145,6 +145,7 @@ def test_what_does_not_decide_it_is_not(trainings):
         (["--set", "evaluation.test_images=1001"], ["convnet"], "1001 test images"),
         (["--set", "evaluation.learned_step_size=true"], ["convnet"], "no learned step size"),
         (["--set", "evaluation.labels=soft"], ["convnet"], "--label-kind"),
+        (["--set", "evaluation.labels=online"], ["convnet"], "labels at every step is trained by a sweep alone"),
         (["--set", "evaluation.batch_size=1"], ["convnet", "torchvision.models:resnet18"], "single image"),
         (["--storage", "/dev/null/x"], ["convnet"], "cannot be used"),
     ],

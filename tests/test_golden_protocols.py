@@ -157,9 +157,7 @@ def test_an_evaluation_of_ncfm(case, precision, monkeypatch):
     )
     rng = torch.Generator().manual_seed(0)
     last = train_network(network, x, labels, evaluation, lr=facts["lr_per_epoch"][0], rng=rng)
-    # The losses are summed up in float32.
-    rtol = {"f32": 1e-4, "f64": 1e-6}[precision]
-    np.testing.assert_allclose(losses, NCFM[f"eval/{case}/{precision}/train_loss"], rtol=rtol)
+    np.testing.assert_allclose(losses, NCFM[f"eval/{case}/{precision}/train_loss"], rtol=TOLERANCE[precision])
     assert 100 * accuracy(last, test_x, labels) == pytest.approx(facts["last"])
     test_loss = torch.nn.functional.cross_entropy(last(test_x), labels).item()
     assert test_loss == pytest.approx(NCFM[f"eval/{case}/{precision}/val_loss"][-1], rel=TOLERANCE[precision])

@@ -179,6 +179,15 @@ def test_evaluation(snapshots, few):
     assert estimate(run, [EVALUATION]).evaluate_flops == pytest.approx(expected, rel=0.05)
 
 
+def test_a_teacher_that_is_asked_at_every_step_is_counted():
+    run = _run(RandomReal())
+    hard, online = (EVALUATION.replace(labels=labels, teacher=Experts(count=3)) for labels in ("hard", "online"))
+    costs = [estimate(run, [evaluation]).evaluate_flops for evaluation in (hard, online)]
+    asked = 3 * EVALUATION.epochs * 20 * 2 * network_multiply_adds(BACKBONE, dataset_facts(run.dataset), 32)
+    trainings = len(EVALUATION.networks) * EVALUATION.repeats
+    assert costs[1] - costs[0] == pytest.approx(trainings * asked)
+
+
 def test_all_test_images_are_counted_unless_fewer_are_asked_for():
     run = _run(RandomReal())
     every, some = (estimate(run, [EVALUATION.replace(test_images=n)]).evaluate_flops for n in (None, 50))

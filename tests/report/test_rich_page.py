@@ -198,6 +198,13 @@ class TestEvaluationNames:
         ]  # fmt: skip
         assert self.names(*rows) == ["100 epochs", "200 epochs"]
 
+    def test_regimes_optimisers_and_mixing_are_named(self):
+        online = row("vit", 0.5, evaluation_id="o", labels="online", evaluation_optimiser="adamw")
+        assert self.names(row("vit", 0.5), online | {"evaluation_mixing": "cutmix 0.5"}) == [
+            "hard labels, SGD, no mixing",
+            "a teacher at every step, AdamW, cutmix 0.5",
+        ]
+
     def test_the_long_ones_are_named_only_if_they_must(self):
         rates = row("vit", 0.5, evaluation_id="o", evaluation_learning_rate=0.1)
         assert self.names(row("vit", 0.5), rates) == ["learning rates ViT 0.01", "learning rates ViT 0.1"]
