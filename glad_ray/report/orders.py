@@ -50,6 +50,10 @@ class Orders:
     agreements: tuple[Agreement, ...]
     """of every two of different regimes, over what these two scored"""
 
+    def several(self, regime: Regime) -> bool:
+        """Whether more than one evaluation is of a regime."""
+        return self.regimes.count(regime) > 1
+
 
 def orders(sections: Sequence[Section]) -> tuple[Orders, ...]:
     """Those of every place that two regimes scored two methods of, at the last step."""

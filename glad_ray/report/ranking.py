@@ -13,7 +13,10 @@ from glad_ray.report.tables import Row, Section, Table
 from glad_ray.spec import Evaluation
 
 # What of an evaluation's record may differ with a field: a teacher teaches soft labels only.
-_TOGETHER = {"labels": ("labels", "teacher"), "augmentation": ("augmentation",)}
+_TOGETHER = {
+    "labels": ("labels", "teacher", "temperature", "temperature_squared"),
+    "augmentation": ("augmentation",),
+}
 
 
 @dataclass(frozen=True, kw_only=True)

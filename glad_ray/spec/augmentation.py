@@ -83,5 +83,5 @@ class Views(Record):
     def label(self) -> str:
         """A few words for tables: `2x2 parts, crops from 0.5, flip`."""
         parts = "" if self.parts == 1 else f"{self.parts}x{self.parts} parts"
-        crops = "" if (self.smallest_area, self.stretch) == (1, 1) else f"crops from {self.smallest_area:g}"
+        crops = "" if self.smallest_area == 1 else f"crops from {self.smallest_area:g}"
         return ", ".join(filter(None, (parts, crops, "flip" if self.flip else ""))) or "as they are"

@@ -106,6 +106,14 @@ def test_evaluations_that_differ_in_more_are_no_pair():
     assert scores_of(ALL, records)["soft"].hlr is not None
 
 
+def test_a_teacher_at_every_step_has_the_hlr_of_hard_labels_too():
+    base = Evaluation(networks=("vit",))
+    records = {"hard": base, "soft": base.replace(labels="online", temperature=4, teacher=Experts(count=3))}
+    online = [of | {"labels": "online"} if of["labels"] == "teacher" else of for of in ALL]
+    found = scores_of([of for of in online if of["evaluation_id"] in records], records)
+    assert (found["soft"].ior, found["soft"].hlr) == approx((0.25, 0.3))
+
+
 def test_sets_of_other_seeds_are_no_pair():
     rows = [*ALL, row("vit", 0.6, **HARD, **SET | {"run_id": "t", "seed": 1})]
     assert scores_of(rows)["hard"].ars is None
