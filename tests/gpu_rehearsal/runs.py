@@ -11,6 +11,9 @@ from glad_ray.spec import (
     IDC,
     MTT,
     NCFM,
+    EL2N,
+    MTT,
+    RDED,
     Experts,
     Herding,
     KMeans,
@@ -72,6 +75,8 @@ BASELINES = {
     "random": PIXELS,
     "herding": PIXELS.replace(algorithm=Herding(features=EXPERTS), images_per_class=2),
     "k-means": PIXELS.replace(algorithm=KMeans(features=None), images_per_class=2),
+    "rded": PIXELS.replace(algorithm=RDED(images=12, crops=2, factor=2, observer=EXPERTS.replace(count=1))),
+    "el2n": PIXELS.replace(algorithm=EL2N(networks=EXPERTS)),
     "whole dataset": PIXELS.replace(algorithm=WholeDataset()),
 }
 # Few images for experts of a large network to be trained on.

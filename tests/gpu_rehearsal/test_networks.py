@@ -6,7 +6,7 @@ import torch
 from glad_ray.engine.search.run_search import run_search
 from glad_ray.networks import build_network
 from glad_ray.results import read_trials
-from glad_ray.spec import Choice, Experts, FloatRange, Halving, Network, Resources, Rung, Search, Sweep
+from glad_ray.spec import Choice, Experts, FloatRange, Halving, Mixing, Network, Resources, Rung, Search, Sweep, Views
 from glad_ray.storage import Storage
 from tests.gpu_rehearsal import runs
 from tests.gpu_rehearsal.gpu import PretendedGPU
@@ -15,6 +15,9 @@ from tests.recorded import Recorded
 
 pytestmark = pytest.mark.usefixtures("forms_for_gpus")
 TAUGHT = EVALUATION.replace(labels="soft", augmentation="", teacher=Experts(count=1, epochs=1, batch_size=1024))
+ONLINE = TAUGHT.replace(
+    labels="online", optimiser="adamw", schedule="slow-cosine", mixing=Mixing(probability=0.5), views=Views(parts=2)
+)
 NETWORKS = [Network(name=name, width=8) for name in ("alexnet", "vgg11", "resnet18", "vit")]
 FOREIGN = Network(name="torchvision.models:mobilenet_v3_small")
 NETWORKS += [Network(width=8, norm="batchnorm"), FOREIGN]
@@ -25,6 +28,9 @@ SWEEPS = {
         name="networks",
         runs=[runs.BASELINES["random"]],
         evaluations=(EVALUATION.replace(networks=NETWORKS, repeats=2), TAUGHT),
+    ),
+    "a teacher at every step": Sweep(
+        name="online", runs=[runs.BASELINES["random"], runs.BASELINES["rded"]], evaluations=(ONLINE,)
     ),
     "experts trained together": Sweep(
         name="together",
