@@ -20,8 +20,9 @@ from glad_ray.report import wording
 from glad_ray.report.budget import LEAST_EPOCHS, PAPER_REPEATS
 from glad_ray.report.published_numbers import MEAN_OF_UNSEEN, NOT_STATED, Published, published_numbers
 from glad_ray.report.tables import Row, Score, Section
-from glad_ray.spec import DSA, Network, Run, Schedule, Selection
+from glad_ray.spec import DSA, RDED, Network, Run, Schedule, Selection
 from glad_ray.spec.algorithms import algorithm_kind
+from glad_ray.spec.augmentation import is_sequential
 
 _BACKBONE = Network().key
 _TWO_DEVIATIONS = 2.0
@@ -160,6 +161,8 @@ def shortfalls(compared: Sequence[Comparison], runs: Mapping[str, Run]) -> tuple
             said[f"{batch} per class and step of {name} (theirs: {theirs.real_images})"] = None
     if any(row.conditions.test_images is not None for row in rows):
         said["a part of the test images"] = None
+    if any(of == RDED.name_of() for of in of_rows.values()):
+        said["an observer and a teacher without batch norm (RDED: with it)"] = None
     for one in compared:
         usual, words = _SCHEDULES.get(one.published.algorithm, _ORIGINALS)
         schedule = one.row.conditions.schedule
@@ -210,14 +213,13 @@ def _same_latents(number: Published, row: Row, runs: Sequence[Run | None]) -> bo
 
 
 def _same_augmentation(number: Published, row: Row, runs: Sequence[Run | None]) -> bool:
-    """Distilled with the augmentation of its algorithm and trained with all of DSA, or, where print says so, without
-    any; either where print does not say.
+    """Distilled with the augmentation of its algorithm and trained with all of DSA, or with a sequential one where that
+    is the algorithm's; or, where print says so, without any; either where print does not say.
     """
     if any(run is None for run in runs):
         return False
-
-    def is_so(augmentation: str) -> bool:
-        of_runs = [run.algorithm.usual_augmentation if augmentation else "" for run in runs if run]
-        return row.conditions.augmentation == augmentation and of_runs == [run.augmentation for run in runs if run]
-
-    return any(map(is_so, ("", DSA) if number.augmentation is None else (number.augmentation,)))
+    usual = {run.algorithm.usual_augmentation for run in runs if run}
+    used, trained = {run.augmentation for run in runs if run}, row.conditions.augmentation
+    with_it = used == usual and (trained == DSA or (is_sequential(trained) and all(map(is_sequential, usual))))
+    without = used == {""} and trained == ""
+    return {DSA: with_it, "": without, None: with_it or without}[number.augmentation]

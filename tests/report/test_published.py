@@ -243,6 +243,16 @@ def test_an_augmentation_that_is_not_stated_may_be_either():
     assert matches(run, quoted, augmentation="") == ()
 
 
+def test_an_algorithm_with_a_sequential_augmentation_may_be_trained_with_one(monkeypatch):
+    monkeypatch.setattr(DM, "usual_augmentation", "sequential:color_crop")
+    run = Run(algorithm=DM(), dataset="fashion-mnist")
+    assert run.augmentation == "sequential:color_crop"
+    for trained in (DSA, "sequential:flip_color_crop"):
+        assert len(matches(run, number(), augmentation=trained)) == 1
+    assert matches(run, number(), augmentation="flip") == ()
+    assert matches(run.replace(augmentation=DSA), number(), augmentation=DSA) == ()
+
+
 def test_a_walk_through_layers_is_set_beside_no_single_layer():
     walk = number(
         **RANDOM_PRIOR | {"layer": "", "source": "H-GLaD (= H-PD), MGD3 Table 4", "generator": "stylegan-xl random"}
