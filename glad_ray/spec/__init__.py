@@ -6,15 +6,14 @@ from glad_ray.spec.algorithms.custom import CustomAlgorithm
 from glad_ray.spec.algorithms.datm import DATM
 from glad_ray.spec.algorithms.dc import DC
 from glad_ray.spec.algorithms.dm import DM
+from glad_ray.spec.algorithms.el2n import EL2N
 from glad_ray.spec.algorithms.ftd import FTD
 from glad_ray.spec.algorithms.idc import DREAM, IDC
-from glad_ray.spec.algorithms.mtt import MTT
-from glad_ray.spec.algorithms.ncfm import NCFM
-from glad_ray.spec.algorithms.trajectories import MatchingTrajectories
-from glad_ray.spec.algorithms.el2n import EL2N
 from glad_ray.spec.algorithms.k_center import KCenter
 from glad_ray.spec.algorithms.mtt import MTT
+from glad_ray.spec.algorithms.ncfm import NCFM
 from glad_ray.spec.algorithms.rded import RDED
+from glad_ray.spec.algorithms.trajectories import MatchingTrajectories
 from glad_ray.spec.augmentation import DSA, Mixing, Views
 from glad_ray.spec.datasets import DATASETS, DatasetFacts, NamedDataset, dataset_facts
 from glad_ray.spec.experts import Experts, ExpertSet, Flatness
@@ -57,8 +56,8 @@ __all__ = [
     "DM",
     "DREAM",
     "DSA",
-    "FTD",
     "EL2N",
+    "FTD",
     "GP",
     "IDC",
     "MTT",
