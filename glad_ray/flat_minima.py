@@ -48,9 +48,10 @@ def set_flat_gradients(
     """Make the gradients of some parameters, which `gradients` has just set, those that lead to flat minima.
 
     `gradients` is called once more, at w + e; afterwards the parameters are what they were, bit for bit. They are those
-    of one network or, where they have the `networks` in front, of several, each of which has norms of its own. All of
-    them have gradients. Nothing waits for the device.
+    of one network or, where they have the `networks` in front, of several, each of which has norms of its own. Those
+    that have no gradient are left as they are. Nothing waits for the device.
     """
+    parameters = [parameter for parameter in parameters if parameter.grad is not None]
     sizes = [parameter.numel() // networks for parameter in parameters]
 
     def rows(tensors: Sequence[Tensor]) -> Tensor:

@@ -138,7 +138,7 @@ class Run(Stored):
     def _decisive(self, content: dict[str, Any]) -> dict[str, Any]:
         decisive = content | {"checkpoint_every": Run.model_fields["checkpoint_every"].default}
         if self.init == "correct" and (experts := self.algorithm.experts_needed):
-            # Which images those are decides the last epoch, which else may not count.
+            # The last epoch of the experts decides which images those are; else it may decide nothing.
             decisive["init"] = f"correct after {experts.epochs} epochs"
         return decisive
 

@@ -113,3 +113,24 @@ def test_a_step_is_its_definition(adaptive, momentum, weight_decay):
         flat = Flatness(rho=rho, alpha=alpha, adaptive=adaptive)
         train_batch(made, optimiser, x.__getitem__, labels, [batch], Extras(flat=flat))
         torch.testing.assert_close(flat_parameters(made), w - lr * velocity, rtol=0, atol=1e-11)
+
+
+def test_parameters_without_a_gradient_stay_as_they_are():
+    x, labels = first_batch(CASES[0], torch.float64)
+    batch = Batch(index=torch.arange(len(x)), operation=None, uniforms=torch.zeros(len(x), 3))
+
+    def trained(made):
+        train_batch(made, SGD(made.parameters(), 0.1), x.__getitem__, labels, [batch], Flatness(rho=0.5))
+        return flat_parameters(made)
+
+    class WithOneMore(torch.nn.Module):
+        def __init__(self, used):
+            super().__init__()
+            self.first, self.used = torch.nn.Parameter(torch.ones(3, dtype=torch.float64)), used
+
+        def forward(self, images):
+            return self.used(images)
+
+    both = trained(WithOneMore(network(torch.float64)))
+    assert torch.equal(both[:3], torch.ones(3, dtype=torch.float64))
+    assert torch.equal(both[3:], trained(network(torch.float64)))
