@@ -78,6 +78,7 @@ def test_a_run_starts_from_images_that_its_experts_classify_correctly(sample, tr
     assert run.set_bytes == 4 * numbers
 
 
+@pytest.mark.full
 def test_latents_may_begin_with_such_images(sample, trajectories):
     run = _run(space="f3", generator=kinds.autoencoder(32))
     assert run.init == "correct"
