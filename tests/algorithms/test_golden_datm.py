@@ -15,6 +15,7 @@ from glad_ray.algorithms.mtt import StudentStep, functional_loss, trajectory_gra
 from glad_ray.checkpoints import DistillationState
 from glad_ray.evaluation import accuracy, train_network
 from glad_ray.generators import PixelSpace
+from glad_ray.layer_walk import LayerWalk
 from glad_ray.networks import build_network, flat_parameters, load_flat_parameters
 from glad_ray.spec import DATM, Evaluation, LearningRates, Network, Run
 from glad_ray.starting_images import correctly_classified
@@ -129,11 +130,12 @@ def test_whole_iterations(case, precision, monkeypatch):
     monkeypatch.setattr(LearnedLabels, "step", recording_step)
     space = PixelSpace((3, 32, 32), "noise")
     labels = torch.arange(10).repeat_interleave(ipc)
+    layers = LayerWalk(run, space, dataset, labels, torch.device("cpu"))
     for j in range(len(starts)):
         close(norm_proj(state.latents["pixels"]), f"{recorded}/img_norm_proj{j}", precision)
         close(algorithm.learned.logits, f"{recorded}/y{j}", precision)
         close(state.step_size, f"{recorded}/lr{j}", precision)
-        distillation._step(run.algorithm, state, space, algorithm, labels, 1.0)
+        distillation._step(run.algorithm, state, layers, algorithm, labels, 1.0)
         close(norm_proj(matches[j].image_grads), f"{recorded}/img_grad_norm_proj{j}", precision)
         close(label_grads[j], f"{recorded}/y_grad{j}", precision)
         close(matches[j].step_size_grad, f"{recorded}/lr_grad{j}", precision)
