@@ -17,6 +17,7 @@ from glad_ray.spec import (
     DATM,
     DC,
     DM,
+    IDC,
     MTT,
     NCFM,
     Evaluation,
@@ -38,6 +39,12 @@ ALGORITHMS = {
     "dc": DC(iterations=3, real_batch_size=12, outer_loops=1),
     "dc, loops": DC(iterations=2, real_batch_size=4, outer_loops=3, inner_loops=4),
     "dc, squared": DC(iterations=2, real_batch_size=4, outer_loops=1, matching="squared"),
+    "dm, clustered": DM(iterations=10, real_batch_size=3, real_batches="clustered"),
+    "idc": IDC(iterations=2, inner_steps=3, real_batch_size=12, network_images=24),
+    "idc, features too": IDC(iterations=1, inner_steps=1, real_batch_size=12, matched="both"),
+    "idc, features": IDC(iterations=1, inner_steps=2, real_batch_size=12, network_images=12, matched="features"),
+    "idc, in turn": IDC(iterations=1, inner_steps=2, real_batch_size=12, network_images=24, classes="in turn"),
+    "idc, trained before": IDC(iterations=1, inner_steps=1, real_batch_size=12, network_epochs=2),
     "mtt": MTT(iterations=2, synthetic_steps=3, experts=EXPERTS),
     "mtt, batches": MTT(iterations=2, synthetic_steps=5, batch_size=7, experts=EXPERTS),
     "mtt, exact": MTT(iterations=2, synthetic_steps=3, gradient="exact", experts=EXPERTS),
@@ -94,11 +101,13 @@ def _run(algorithm, **changes):
 def test_distillation(name, few):
     run = _run(ALGORITHMS[name], formation=1)
     algorithm = build_algorithm(run, few, SomeTrajectories(), torch.device("cpu"))
-    labels = torch.arange(10).repeat_interleave(2)
+    labels = torch.arange(10).repeat_interleave(run.training_images_per_class)
     images = real_images(few, labels, torch.Generator().manual_seed(0))
     with Counter() as counter:
         for step in range(run.steps):
-            algorithm.match(images, labels, step, torch.tensor(0.01))
+            label = run.algorithm.class_of_step(step, 10)
+            seen = labels >= 0 if label is None else labels == label
+            algorithm.match(images[seen], labels[seen], step, torch.tensor(0.01))
     # The estimate takes the first layer, which passes no gradient on, for one like the others: 10 % at this width.
     assert estimate(run, [EVALUATION]).distill_flops == pytest.approx(counter.flops, rel=0.1)
 

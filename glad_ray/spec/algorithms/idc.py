@@ -9,6 +9,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from glad_ray.spec.algorithms.base import (
+    FORWARD,
     INPUT_GRADIENT,
     SECOND_ORDER,
     TRAINING,
@@ -169,9 +170,9 @@ class MatchingAlongTraining(ChoosingRealImages):
 
     @override
     def network_passes(self, *, real: int, synthetic: int, images_per_class: int) -> float:
-        if self.matched == "features":
-            return real + synthetic * INPUT_GRADIENT
-        return real * TRAINING + synthetic * SECOND_ORDER
+        features = 0 if self.matched == "gradients" else real * FORWARD + synthetic * INPUT_GRADIENT
+        gradients = 0 if self.matched == "features" else real * TRAINING + synthetic * SECOND_ORDER
+        return features + gradients
 
     @override
     def further_passes(self, *, classes: int, train_images: int) -> float:
