@@ -155,6 +155,13 @@ DIFFERENCES: tuple[Difference, ...] = (
         reason="algorithm.sampling=untrained is the code's.", algorithms=("ncfm",),
     ),
     Difference(
+        item="NCFM: learning rate of psi",
+        paper="not known: its supplement was not at hand",
+        code="0.001, of steps that cancel", follows="own",
+        reason="0.0001: in a short run 0.001 cost accuracy (docs/algorithms.md); algorithm.sampling_lr changes it.",
+        algorithms=("ncfm",),
+    ),
+    Difference(
         item="NCFM: size of psi",
         paper="a component for 16 of 1024 frequencies", code="64 frequencies of 4 components, 2048 features",
         follows="paper",

@@ -57,7 +57,7 @@ class NCFM(MatchingRealImages):
     frequencies: Count = 1024
     """frequencies of a step; a network makes a sixteenth as many different ones, as its repetitions change nothing, and
     in the place of a network that would make none there are short normal draws"""
-    sampling_lr: Positive = 1e-3
+    sampling_lr: Positive = 1e-4
     """of psi, by SGD with momentum 0.5"""
     amplitude_weight: float = Field(default=0.5, ge=0)
     """of the amplitudes' difference (how varied images are); alpha in the paper"""
@@ -80,7 +80,7 @@ class NCFM(MatchingRealImages):
     """the pre-trained networks: features are those of a blend of their parameters before and after the training"""
     optimiser: AnyOptimiser = AdamW(weight_decay=5e-4)
     """of what is optimised: sgd or adamw"""
-    learning_rates: LearningRates = LearningRates(pixels=0.01, f=0.01, w=0.01)
+    learning_rates: LearningRates = LearningRates(pixels=0.03, f=0.03, w=0.03)
     """of what is optimised"""
 
     @model_validator(mode="after")
