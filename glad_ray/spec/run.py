@@ -44,7 +44,8 @@ class Run(Stored):
     """how images are whitened before networks see them: none (they are normalised per channel), or zca as in the code
     of MTT, up to 3 x 64 x 64"""
     algorithm: Algorithm
-    """DC, DM, MTT, FTD or DATM with its hyper-parameters; or a baseline: RandomReal, Herding, KMeans, WholeDataset"""
+    """what distils, with its hyper-parameters: DC, DM, MTT, FTD, DATM, IDC, DREAM, NCFM or one of your own; or a
+    baseline: RandomReal, Herding, KMeans, KCenter, EL2N, RDED, WholeDataset"""
     space: str = "pixel"
     """what is optimised: pixel, or a latent space of the generator: of StyleGAN w+ or f<n> (input of synthesis layer n
     and the style codes from n on); or several of these one after another, f0>f4>f8, all from f0 to f8 as f0>..>f8"""

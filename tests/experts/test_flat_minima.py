@@ -122,7 +122,7 @@ def test_parameters_without_a_gradient_stay_as_they_are():
     batch = Batch(index=torch.arange(len(x)), operation=None, uniforms=torch.zeros(len(x), 3))
 
     def trained(made):
-        train_batch(made, SGD(made.parameters(), 0.1), x.__getitem__, labels, [batch], Flatness(rho=0.5))
+        train_batch(made, SGD(made.parameters(), 0.1), x.__getitem__, labels, [batch], Extras(flat=Flatness(rho=0.5)))
         return flat_parameters(made)
 
     class WithOneMore(torch.nn.Module):
