@@ -3,7 +3,7 @@ images per class.
 
 Which methods are ahead, by how much, and does their order depend on how networks are taught on their images? Each has a
 budget of about a minute here, where papers have hours: what can be compared are rows of this table, and whether a
-method is ahead of random real images at all. FTD, DATM, IDC, DREAM and NCFM are in pixels, IDC, DREAM and NCFM with four
+method is ahead of random real images at all. FTD, DATM, IDC, DREAM and NCFM are in pixels, the last three with four
 training images in each stored one, as their authors have them; DM stands beside them in a layer of the bundled
 generator (GLaD) and on a walk through three (H-PD). Of real images there are random ones, coresets and RDED's
 patches, as many as a set has images; and random ones of equal bytes and equal compute with DM's sets.
