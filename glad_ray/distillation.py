@@ -298,7 +298,8 @@ def _step(
         matched = {name: value if name == WEIGHTS else value[of_class] for name, value in state.latents.items()}
         of_matched = labels[labels == label]
     images = space.decode(matched)
-    if not label:
+    # Where classes take turns, once before the first of them.
+    if label is None or label == 0:
         layers.see(state, images if label is None else None)
     match = algorithm.match(images, of_matched, state.step, state.step_size)
     grads = space.pullback(matched, match.image_grads)
