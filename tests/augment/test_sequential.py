@@ -67,8 +67,8 @@ def test_operations_are_applied_one_after_another(x):
 
 
 def test_gradient(x):
-    leaf = x[:4, :, :6, :5].clone().requires_grad_()
-    draws = draw(ALL, 4, _rng(5))
+    leaf = x[:2, :, :5, :4].clone().requires_grad_()
+    draws = draw(ALL, 2, _rng(5))
     assert len(draws.operations.unique()) > 1
     assert torch.autograd.gradcheck(lambda images: apply(images, draws), leaf)
     assert torch.autograd.gradgradcheck(lambda images: apply(images, draws), leaf)
