@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 
-from glad_ray.networks import build_network, flat_parameters, layers, load_flat_parameters, split_parameters
+from glad_ray.networks import build_network, flat_parameters, load_flat_parameters, split_parameters
 from glad_ray.networks.few_operations.instance_norm import instance_norm
 from glad_ray.networks.few_operations.pooling import pooled_relu
 from glad_ray.networks.layers import relu_then_average_pool, relu_then_max_pool
@@ -41,26 +41,6 @@ def test_relu_then_average_pool(function, shape, layout):
     ):
         torch.testing.assert_close(ours, plain, rtol=0, atol=1e-15)
     assert torch.autograd.gradgradcheck(function, x.requires_grad_())
-
-
-@pytest.mark.parametrize("shape", [(2, 3, 8, 8), (2, 3, 4, 6), (2, 3, 7, 9)])
-def test_large_maps_are_pooled_to_the_same_bits(shape, monkeypatch):
-    x = torch.randn(shape, generator=rng(), requires_grad=True)
-    kept = []
-
-    def differentiated():
-        y = relu_then_average_pool(x)
-        v = torch.randn(y.shape, generator=rng(1), requires_grad=True)
-        (gradient,) = torch.autograd.grad(y, x, v, create_graph=True)
-        return y, gradient, *torch.autograd.grad(gradient.square().sum(), v)
-
-    for largest in (x.numel() + 1, x.numel()):
-        monkeypatch.setattr(layers, "LARGE", largest)
-        kept.append(differentiated())
-    assert "_Pooled" in kept[1][0].grad_fn.name()
-    assert "_Pooled" not in kept[0][0].grad_fn.name()
-    for plain, large in zip(*kept, strict=True):
-        assert torch.equal(plain, large)
 
 
 def _norm_arguments(*shape):
