@@ -297,6 +297,9 @@ class FailingSpace:
     def init(self, labels, rng):
         return self.space.init(labels, rng)
 
+    def clip(self, latents):
+        self.space.clip(latents)
+
     def decode(self, latents):
         images = self.space.decode(latents)
         # The second step also decodes what it leaves, for a snapshot.

@@ -78,7 +78,9 @@ class EnoughError(BaseException):
 def test_all_pieces_are_measured():
     import core_pieces
 
-    assert [*core_pieces.pieces(core_pieces.Setting(torch.device("cpu"), quick=True))] == PIECES == [*core_pieces.SHARES]
+    assert (
+        [*core_pieces.pieces(core_pieces.Setting(torch.device("cpu"), quick=True))] == PIECES == [*core_pieces.SHARES]
+    )
 
 
 @pytest.mark.cluster

@@ -72,7 +72,7 @@ class TrajectoryGradient(NamedTuple):
     loss: Float[Tensor, ""]
     image_grads: Float[Tensor, "n c h w"]
     step_size_grad: Float[Tensor, ""]
-    label_grads: Float[Tensor, "n k"] | None
+    label_grads: Float[Tensor, "n k"] | None = None
     """with respect to the labels, where they are learned"""
 
 
