@@ -21,6 +21,7 @@ Cost: 3 hours 30 minutes of one CPU core as the plan estimates it, under 8 GiB o
 from collections.abc import Iterator
 
 import quickstart
+import regimes
 
 import glad_ray
 from glad_ray import (
@@ -41,12 +42,10 @@ from glad_ray import (
     KCenter,
     KMeans,
     LearningRates,
-    Mixing,
     Network,
     RandomReal,
     Run,
     Sweep,
-    Views,
     baselines,
 )
 
@@ -97,19 +96,12 @@ HARD = Evaluation(
     learning_rates=quickstart.EVALUATION.learning_rates,
 )
 FIXED_SOFT = HARD.replace(labels="soft", teacher=TRAINED)
-TEACHER = HARD.replace(
-    labels="online",
-    teacher=TRAINED,
-    temperature=20,
-    optimiser="adamw",
+TEACHER = regimes.TEACHER.replace(
+    networks=HARD.networks,
+    epochs=HARD.epochs,
+    batch_size=HARD.batch_size,
     learning_rates={"convnet": 0.001, "vgg11": 0.0005, "resnet18": 0.001},
-    weight_decay=0.01,
-    decay_vectors=False,
-    schedule="slow-cosine",
-    ema_decay=0.0,
-    augmentation="",
-    views=Views(smallest_area=1.0),
-    mixing=Mixing(),
+    teacher=TRAINED,
 )
 
 
