@@ -8,8 +8,8 @@ training images in each stored one, as their authors have them; DM stands beside
 generator (GLaD) and on a walk through three (H-PD). Of real images there are random ones, coresets and RDED's
 patches, as many as a set has images; and random ones of equal bytes and equal compute with DM's sets.
 
-Under `hard` a network is taught the class; under `fixed-soft` the probabilities that a set has (DATM) or that a teacher
-gave it once; under `teacher` a teacher answers at every step, with CutMix, as RDED's paper does it. The report has the
+With hard labels a network is taught the class; with fixed soft ones the probabilities that a set has (DATM) or that a
+teacher gave it once; or a teacher answers at every step, with CutMix, as RDED's paper does it. The report has the
 order of methods under each, and Kendall's tau between the orders.
 
 Cost: 3 hours 30 minutes of one CPU core as the plan estimates it, under 8 GiB of memory on two.
