@@ -10,14 +10,13 @@ import pytest
 from scipy.stats import t
 
 from glad_ray.errors import UserError
-from glad_ray.results import Distillation, SearchTrial, Training, package_versions, write_results, write_trials
+from glad_ray.results import SearchTrial, write_trials
 from glad_ray.spec import DM, Evaluation, LearningRates, Network, RandomReal
 from glad_ray.storage import Storage
-from tests.exchange.sets import made_set
+from tests.kept_results import keep
 
 ROOT = Path(__file__).parent.parent
 EVALUATION = Evaluation(networks=(Network(name="convnet", width=32), Network(name="vgg11"), Network(name="resnet18")))
-TAKEN = Distillation(seconds=3.0, peak_memory_bytes=1, device="cpu", versions=package_versions())
 
 
 @pytest.fixture
@@ -76,39 +75,18 @@ def test_what_has_no_results_is_refused_in_one_sentence(prior, command, folder, 
     assert re.fullmatch(r"There (is|are) no .*\n", capsys.readouterr().err)
 
 
-def _keep(storage, run, accuracies):
-    trainings = {
-        network.key: [
-            Training(
-                step=run.steps,
-                network=network.key,
-                repeat=repeat,
-                accuracy=accuracy,
-                held_out_accuracy=None,
-                learning_rate=0.01,
-                seconds=1.0,
-                peak_memory_bytes=1,
-                device="cpu",
-            )
-            for repeat in range(EVALUATION.repeats)
-        ]
-        for network, accuracy in zip(EVALUATION.networks, accuracies, strict=True)
-    }
-    storage.write_bytes(storage.run_path(run.run_id), run.model_dump_json().encode())
-    storage.write_bytes(storage.synthetic_set_path(run.run_id), made_set(1).to_bytes())
-    write_results(storage, run, EVALUATION, "prior", trainings, TAKEN)
-
-
 def test_settings_are_compared_with_pixels_of_the_same_seed(prior, tmp_path, monkeypatch, capsys):
     storage = Storage.open(tmp_path)
     gains = {1: 0.03, 2: 0.01, 3: 0.02}
     for seed, gain in gains.items():
         level = 0.5 + 0.05 * seed
-        _keep(storage, _run(prior, seed=seed), (0.9, level, level))
-        _keep(storage, _run(prior, "bundled", "f1", seed=seed), (0.1, level + gain, level + gain))
-        _keep(storage, _run(prior, "autoencoder", "f3", seed=seed), (0.1, level - 0.1 - gain, level - 0.1))
-        _keep(storage, _run(prior, "random weights", "f3", seed=seed), (0.1, level + seed * 0.1 - 0.2, level))
-        _keep(storage, prior.search_prior.base(algorithm=RandomReal(), seed=seed), (0.1, 0.2, 0.4))
+        keep(storage, EVALUATION, _run(prior, seed=seed), (0.9, level, level))
+        keep(storage, EVALUATION, _run(prior, "bundled", "f1", seed=seed), (0.1, level + gain, level + gain))
+        keep(storage, EVALUATION, _run(prior, "autoencoder", "f3", seed=seed), (0.1, level - 0.1 - gain, level - 0.1))
+        keep(
+            storage, EVALUATION, _run(prior, "random weights", "f3", seed=seed), (0.1, level + seed * 0.1 - 0.2, level)
+        )
+        keep(storage, EVALUATION, prior.search_prior.base(algorithm=RandomReal(), seed=seed), (0.1, 0.2, 0.4))
     found = {each.setting.generator: each for each in prior.compare([storage]) if each.setting.algorithm == "dm"}
     bundled, pixels = found["bundled"], found["pixels"]
     assert pixels.unseen.mean == pytest.approx(60)
