@@ -26,7 +26,7 @@ from glad_ray.progress.events import (
 )
 from glad_ray.progress.faults import Attempts, Fault, pause_seconds
 from glad_ray.progress.view import View
-from glad_ray.spec import Bundle
+from glad_ray.spec import Bundle, Run
 
 _POLL_SECONDS = 0.25
 
@@ -63,6 +63,10 @@ class Policy(Protocol):
 
     def succeeded(self, job: Any, value: Any) -> Iterable[Job | DriverJob]:
         """Jobs that follow from the end of one, and what that came to."""
+
+    def reached(self, run: Run, step: int) -> Iterable[Job | DriverJob]:
+        """Jobs that can begin while a run is distilled, since it has made this step."""
+        return ()
 
     def failed(self, job: Any, fault: Fault, step: int | None) -> Iterable[Job | DriverJob]:
         """Jobs that follow from a failure for good; `step`: the last that a distillation made."""
@@ -103,6 +107,8 @@ class Scheduler:
         """distillations under way or to be tried again"""
         self._progress: Counter[Key] = Counter()
         """steps of a distillation, and trainings of an evaluation"""
+        self._reached: dict[str, tuple[Run, int]] = {}
+        """runs, by their ids, that have made steps which the policy was not told of, and the last of them"""
         self._begun = False
 
     def run(self) -> None:
@@ -120,6 +126,9 @@ class Scheduler:
         if not (self._under_way or self._waiting or begun):
             return False
         ended = self.executor.poll(self._timeout_seconds(), self.told)
+        while self._reached and not self.ending:
+            _, (run, step) = self._reached.popitem()
+            self._submit_all(self.policy.reached(run, step))
         for job, outcome in ended:
             self._end(self._under_way.pop(job.key), outcome)
         if ended:
@@ -133,6 +142,7 @@ class Scheduler:
             case RunProgressed(run, progress):
                 key = "trial", run.run_id
                 self._progress[key] = max(self._progress[key], progress.step)
+                self._reached[run.run_id] = run, self._progress[key]
             case TrainingDone(run, evaluation_id, training):
                 self._progress["evaluation", run.run_id, evaluation_id, training.network] += 1
             case LookTaken(run, evaluation_id, network):

@@ -62,6 +62,45 @@ class ExpertsProgress:
         return not any(self._missing[each] for each in needed) if fault is None else fault
 
 
+class RunLooks:
+    """Looks at one run, which are taken while it is distilled: for each network one job at a time, at all sets that
+    were kept since its last.
+    """
+
+    def __init__(self, run: Run, looking: Evaluation, labels: Labels) -> None:
+        self._run, self._looking, self._labels = run, looking, labels
+        self._kept = 0
+        """how many of the steps of which a set is kept were reached"""
+        self._looked_at = {network.key: 0 for network in looking.networks}
+        """so many of them, by network; all, where a look has failed"""
+        self._under_way: dict[str, int] = {}
+        """to how many of them the job of a network goes"""
+
+    @property
+    def ended(self) -> bool:
+        """Whether none is left."""
+        return set(self._looked_at.values()) == {len(self._run.snapshot_steps)}
+
+    def due(self, step: int) -> Iterator[LookJob]:
+        """Those that can begin when a step was made."""
+        self._kept = max(self._kept, sum(each <= step for each in self._run.snapshot_steps))
+        return self._begin()
+
+    def taken(self, job: LookJob, failed: bool) -> Iterator[LookJob]:
+        """Take notice of the end of a job; what can begin then."""
+        upto = self._under_way.pop(job.network.key)
+        self._looked_at[job.network.key] = len(self._run.snapshot_steps) if failed else upto
+        return self._begin()
+
+    def _begin(self) -> Iterator[LookJob]:
+        for network in self._looking.networks:
+            done = self._looked_at[network.key]
+            if network.key not in self._under_way and done < self._kept:
+                self._under_way[network.key] = self._kept
+                steps = self._run.snapshot_steps[done : self._kept]
+                yield LookJob(self._run, steps, self._labels, self._looking, network)
+
+
 def _in_full(run: Run, evaluation: Evaluation) -> list[EvaluationJob]:
     return [EvaluationJob(run, evaluation, network) for network in evaluation.networks]
 
@@ -83,8 +122,8 @@ class SweepPolicy(Policy):
         self._awaiting: set[str] = set()
         """ids of those whose experts are not trained yet"""
         self._runs = {run.run_id: run for run in (*remaining.to_distill, *remaining.to_evaluate)}
-        self._looks_left: Counter[tuple[str, str]] = Counter()
-        """by the ids of runs and of what looks at them"""
+        self._looks: defaultdict[str, dict[str, RunLooks]] = defaultdict(dict)
+        """by the ids of runs, then by those of what looks at them"""
         self._after_looks: defaultdict[tuple[str, str], list[Evaluation]] = defaultdict(list)
         self._failed_looks: set[tuple[str, str]] = set()
         self._networks_left: Counter[str] = Counter()
@@ -121,6 +160,12 @@ class SweepPolicy(Policy):
                 yield DistillationJob(run)
             else:
                 yield self._failure(run, "experts", startable)
+
+    @override
+    def reached(self, run: Run, step: int) -> Iterator[Job | DriverJob]:
+        for evaluation in self._sweep.evaluations if self._finish else ():
+            if looking := evaluation.looking(run):
+                yield from self._looks_of(run, evaluation, looking).due(step)
 
     @override
     def succeeded(self, job: Any, value: Any) -> Iterable[Job | DriverJob]:
@@ -179,33 +224,41 @@ class SweepPolicy(Policy):
     def _evaluations(self, run: Run) -> list[Job | DriverJob]:
         """Those of all networks, or first the looks that choose what is evaluated."""
         jobs: list[Job | DriverJob] = []
+        self._networks_left[run.run_id] = sum(len(evaluation.networks) for evaluation in self._sweep.evaluations)
         for evaluation in self._sweep.evaluations:
-            self._networks_left[run.run_id] += len(evaluation.networks)
             looking = evaluation.looking(run)
             if looking is None:
                 jobs += _in_full(run, evaluation)
                 continue
-            key = run.run_id, looking.content_id
-            if not self._after_looks[key]:
-                labels: Labels = "own" if evaluation.labels_of(run) == "own" else "hard"
-                jobs += [LookJob(run, run.snapshot_steps, labels, looking, each) for each in looking.networks]
-                self._looks_left[key] = len(looking.networks)
-            self._after_looks[key].append(evaluation)
+            looks = self._looks_of(run, evaluation, looking)
+            jobs += looks.due(run.steps)
+            self._after_looks[run.run_id, looking.content_id].append(evaluation)
+            if looks.ended:
+                jobs += self._after(run, looking)
         return jobs
 
+    def _looks_of(self, run: Run, evaluation: Evaluation, looking: Evaluation) -> RunLooks:
+        labels: Labels = "own" if evaluation.labels_of(run) == "own" else "hard"
+        return self._looks[run.run_id].setdefault(looking.content_id, RunLooks(run, looking, labels))
+
     def _looked(self, job: LookJob, fault: Fault | None) -> list[Job | DriverJob]:
-        """Evaluate in full after the last of a run's looks, unless one has failed."""
-        run, key = job.run, (job.run.run_id, job.evaluation.content_id)
+        """Look at what was kept meanwhile, or evaluate in full after the last of a run's looks."""
+        run, looking = job.run, job.evaluation
         if fault is not None:
             self._network_faults[run.run_id].append((job.network, fault))
-            self._failed_looks.add(key)
-        self._looks_left[key] -= 1
-        if self._looks_left[key]:
-            return []
-        evaluations = self._after_looks.pop(key)
+            self._failed_looks.add((run.run_id, looking.content_id))
+        looks = self._looks[run.run_id][looking.content_id]
+        jobs: list[Job | DriverJob] = [*looks.taken(job, failed=fault is not None)]
+        return jobs + self._after(run, looking) if looks.ended else jobs
+
+    def _after(self, run: Run, looking: Evaluation) -> list[Job | DriverJob]:
+        """The evaluations in full that waited for looks, unless one of these has failed."""
+        key = run.run_id, looking.content_id
+        evaluations = self._after_looks.pop(key, [])
         if key not in self._failed_looks:
             return [each for evaluation in evaluations for each in _in_full(run, evaluation)]
-        return self._ended(run, sum(len(evaluation.networks) for evaluation in evaluations))
+        # Nothing waits where the run is still distilled.
+        return self._ended(run, sum(len(evaluation.networks) for evaluation in evaluations)) if evaluations else []
 
     def _evaluated(self, run: Run, network: Network, fault: Fault | None) -> list[Job | DriverJob]:
         if fault is not None:

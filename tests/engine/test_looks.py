@@ -5,12 +5,16 @@ import statistics
 import pytest
 
 from glad_ray.engine.in_process import run_in_process
+from glad_ray.engine.jobs import DistillationJob, EvaluationJob
 from glad_ray.engine.on_ray.run import run_on_ray
+from glad_ray.engine.remaining import remaining_work
+from glad_ray.engine.sweep_policy import SweepPolicy
 from glad_ray.errors import UserError
 from glad_ray.plan import make_plan, write_plan
 from glad_ray.plan.cost import evaluate_flops
 from glad_ray.plan.show import plan_tables
 from glad_ray.progress.events import LookTaken, RunFailed, RunFinished, TrainingDone
+from glad_ray.progress.faults import Fault
 from glad_ray.progress.status import read_status
 from glad_ray.progress.sweep_progress import SweepProgress
 from glad_ray.report import write_report
@@ -162,6 +166,55 @@ def test_a_look_that_is_lost_is_taken_again_and_no_other(looked, storage, view, 
     run_in_process(plan(), storage, device="cpu", view=view)
     assert len(view.of(LookTaken)) == len(STEPS) * len(LOOKS.networks) + 1
     assert rows(storage) == rows(expected)
+
+
+def policy(storage, *evaluations):
+    planned = plan(*evaluations, runs=(RUN,))
+    return SweepPolicy(remaining_work(planned, storage), planned.sweep, storage, Recorded(), lambda *written: None)
+
+
+def test_looks_begin_while_their_run_is_distilled_one_at_a_time_for_a_network(storage):
+    sweeps, first = policy(storage), LOOKS.networks[0]
+    assert STEPS == (2, 4, 6)
+    assert list(sweeps.reached(RUN, 1)) == []
+    begun = list(sweeps.reached(RUN, 2))
+    assert [(job.network, job.steps) for job in begun] == [(network, (2,)) for network in LOOKS.networks]
+    # Steps that are made meanwhile wait for the end of a look, and of several only the last may be told.
+    assert list(sweeps.reached(RUN, 5)) == []
+    (next_of_first,) = sweeps.succeeded(begun[0], None)
+    assert (next_of_first.network, next_of_first.steps) == (first, (4,))
+    assert list(sweeps.succeeded(DistillationJob(RUN), None)) == []
+    (last_of_first,) = sweeps.succeeded(next_of_first, None)
+    (all_of_other,) = sweeps.succeeded(begun[1], None)
+    assert (last_of_first.steps, all_of_other.steps) == ((6,), (4, 6))
+    assert list(sweeps.succeeded(last_of_first, None)) == []
+    in_full = list(sweeps.succeeded(all_of_other, None))
+    assert in_full == [EvaluationJob(RUN, LOOKING, network) for network in LOOKING.networks]
+
+
+def test_looks_that_end_before_their_run_does(storage):
+    sweeps = policy(storage)
+    for job in list(sweeps.reached(RUN, STEPS[-1])):
+        assert list(sweeps.succeeded(job, None)) == []
+    in_full = list(sweeps.succeeded(DistillationJob(RUN), None))
+    assert in_full == [EvaluationJob(RUN, LOOKING, network) for network in LOOKING.networks]
+
+
+@pytest.mark.parametrize("others", [(), (LOOKING.replace(epochs=5), WHOLE)])
+def test_a_look_that_fails_while_its_run_is_distilled(storage, others):
+    sweeps = policy(storage, LOOKING, *others)
+    fault = Fault("lower its learning rate", "", "own")
+    for job in list(sweeps.reached(RUN, 2)):
+        assert list(sweeps.failed(job, fault, None)) == []
+    assert list(sweeps.reached(RUN, 4)) == [], "the run is not looked at again"
+    jobs = list(sweeps.succeeded(DistillationJob(RUN), None))
+    left = [job for job in jobs if isinstance(job, EvaluationJob)]
+    assert all(job.evaluation == WHOLE for job in left)
+    assert bool(left) == (WHOLE in others)
+    failures = [job for job in jobs if job not in left]
+    for job in left:
+        failures += sweeps.succeeded(job, None)
+    assert [job.key for job in failures] == [("failure", RUN.run_id)]
 
 
 def test_on_ray_as_in_one_process(looked, storage, view, ray_session):
