@@ -140,7 +140,11 @@ def tables(compared: Sequence[Compared]) -> str:
     """For each number of images per class, and at the end that of more real images."""
     parts = []
     for count, methods in at_equal_images(compared).items():
-        (random,) = [each for each in methods if is_random(each)]
+        random = next((each for each in methods if is_random(each)), None)
+        if random is None:
+            raise UserError(
+                f"There are no random real images of {count} per class: run the sweep with them, to its end."
+            )
         columns = [f"{title}{what}" for title in TITLES.values() for what in ("", ", ConvNet", ", above random")]
         head = ["method", "seeds", *columns, "seconds", "bytes"]
         rows = []

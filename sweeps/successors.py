@@ -96,9 +96,9 @@ HARD = Evaluation(
     learning_rates=quickstart.EVALUATION.learning_rates,
 )
 FIXED_SOFT = HARD.replace(labels="soft", teacher=TRAINED)
+# Of as many epochs as there: in a third of them VGG11 learns next to nothing from one image per class.
 TEACHER = regimes.TEACHER.replace(
     networks=HARD.networks,
-    epochs=HARD.epochs,
     batch_size=HARD.batch_size,
     learning_rates={"convnet": 0.001, "vgg11": 0.0005, "resnet18": 0.001},
     teacher=TRAINED,
