@@ -18,8 +18,9 @@ import torch
 from matplotlib.figure import Figure
 from torchvision.utils import make_grid
 
+from glad_ray import Results, load
 from glad_ray.errors import UserError
-from glad_ray.results import read_results, read_run
+from glad_ray.results import read_results
 from glad_ray.spec import RandomReal, Run
 from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet
@@ -71,20 +72,25 @@ def name_of(run: Run) -> str:
     return name if run.formation.factor == 1 else f"{name}, {run.formation.factor**2} images in one"
 
 
-def compare(storage: Storage) -> list[Compared]:
+def compare(results: Results) -> list[Compared]:
     """Every method in the order of its runs."""
     scores: dict[str, dict[str, dict[bool, list[float]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    # A storage keeps results of other sweeps, and of earlier forms of this one.
+    sweep = results.sweep
+    evaluations = {evaluation.content_id for evaluation in sweep.evaluations}
+    of_sweep = {run.run_id: run for run in sweep.runs}
     set_bytes: dict[str, int] = {}
     seconds: dict[str, float] = {}
-    for row in read_results(storage).to_pylist():
-        if row["selection"] == "last":
+    for row in read_results(results.storage).to_pylist():
+        asked = row["run_id"] in of_sweep and row["evaluation_id"] in evaluations
+        if asked and row["selection"] == "last":
             scores[row["run_id"]][row["regime"]][row["seen"]].append(100 * row["accuracy"])
             seconds[row["run_id"]] = row["distill_seconds"]
             if row["regime"] == "hard":
                 set_bytes[row["run_id"]] = row["set_bytes"]
     grouped: dict[Method, dict[int, Run]] = defaultdict(dict)
     for run_id in scores:
-        run = read_run(storage, run_id)
+        run = of_sweep[run_id]
         grouped[Method(name_of(run), run.images_per_class, run.algorithm.distils)][run.seed] = run
     return [
         Compared(
@@ -226,15 +232,15 @@ def main() -> None:
     parser.add_argument("--images", type=Path, help="of the sets with the fewest images per class")
     given = parser.parse_args()
     try:
-        storage = Storage.open(given.storage, create=False)
-        compared = compare(storage)
+        results = load(given.storage)
+        compared = compare(results)
         if not compared:
-            raise UserError(f"There are no results in {storage}: name the folder that glad-ray sweep wrote to.")
+            raise UserError(f"There are no results in {results.storage}: name the folder that glad-ray sweep wrote to.")
         print(tables(compared))
         if given.picture:
             draw(compared, given.picture)
         if given.images:
-            draw_images(storage, compared, given.images)
+            draw_images(results.storage, compared, given.images)
     except UserError as error:
         parser.exit(2, f"{error}\n")
 

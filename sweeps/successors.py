@@ -54,7 +54,8 @@ TRAINED = Experts(count=1, epochs=3, batch_size=128, momentum=0.9)
 """observer of RDED, teacher of labels, and whose features the coresets go by"""
 EARLY = Experts(count=3, epochs=1, batch_size=128)
 """by whose errors EL2N chooses"""
-SEGMENTS = Experts(count=4, epochs=3, batch_size=64)
+# An epoch of as many steps as one of the quickstart's sample has: ten steps of a student reach no further.
+SEGMENTS = Experts(count=4, epochs=3, batch_size=1024)
 FLAT = SEGMENTS.replace(flat=Flatness())
 BLENDED = Experts(count=4, epochs=2, batch_size=128, momentum=0.9)
 OF_PIXELS = LearningRates(pixels=300, f=500, w=5)
@@ -68,7 +69,7 @@ def algorithms() -> tuple[DC | DM | MTT | FTD | DATM | IDC | DREAM | NCFM, ...]:
     return (
         dc.replace(outer_loops=1, inner_loops=1),
         dm,
-        mtt,
+        mtt.replace(experts=SEGMENTS),
         FTD(**steps, max_start_epoch=2, experts=FLAT),
         DATM(
             **steps,
