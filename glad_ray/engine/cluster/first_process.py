@@ -61,20 +61,20 @@ def check_first_process(
     view: View, said_after_seconds: float = SAID_AFTER_SECONDS, at_most_seconds: float = AT_MOST_SECONDS
 ) -> None:
     """Return once a process of the cluster has answered; raises `UserError` if none does, or Ray says why it cannot."""
+
+    def answer() -> None:
+        """What the process does. Not a function of this module, which it would import, with all that this imports."""
+
     first = FirstProcess("a first process of Ray", view, said_after_seconds, at_most_seconds)
     # It needs no CPU, so it waits for no other work.
-    answer: ray.ObjectRef[Any] = ray.remote(_answer).options(num_cpus=0, max_retries=0).remote()
-    while not ray.wait([answer], timeout=min(_LOOK_SECONDS, at_most_seconds))[0]:
+    answered: ray.ObjectRef[Any] = ray.remote(answer).options(num_cpus=0, max_retries=0).remote()
+    while not ray.wait([answered], timeout=min(_LOOK_SECONDS, at_most_seconds))[0]:
         first.check()
     try:
-        ray.get(answer)
+        ray.get(answered)
     except RayError as error:
         said = " ".join(str(error).split())[:_LONGEST].rstrip(". ")
         raise UserError(f"Ray could not start a process: {said}: {_why()}.") from error
-
-
-def _answer() -> None:
-    """What the first process does."""
 
 
 def _why() -> str:
