@@ -9,7 +9,7 @@ from ray.tune.execution.class_cache import _ActorClassCache
 from glad_ray.engine.on_ray import executor
 from glad_ray.engine.on_ray.executor import Turn
 from glad_ray.engine.on_ray.run import run_on_ray
-from glad_ray.engine.on_ray.trials import DistillationTrial
+from glad_ray.engine.on_ray.tune_trials import DistillationTrial
 from glad_ray.progress.events import RunDistilled
 from glad_ray.spec import DM
 from tests.engine import tiny

@@ -10,10 +10,9 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import ray
-from ray import tune
 from typing_extensions import override
 
 from glad_ray.engine.carry_out import Work
@@ -30,6 +29,9 @@ from glad_ray.plan.machines import NodeType, room_for
 from glad_ray.progress.events import Event, ShareTaken
 from glad_ray.progress.view import View
 from glad_ray.spec import Bundle
+
+if TYPE_CHECKING:
+    from ray.tune import Callback
 
 _POLL_SECONDS = 0.25
 _CLUSTER_SECONDS = 2.0
@@ -66,7 +68,7 @@ class RayExecutor(Executor):
         distillations: Iterable[WorkClass],
         view: View,
         work: Work,
-        callbacks: Sequence[tune.Callback] = (),
+        callbacks: Sequence["Callback"] = (),
     ) -> None:
         self._context, self._shares, self._actors, self._types, _ = cluster
         self._distillations = set(distillations)

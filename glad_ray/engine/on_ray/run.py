@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import ray
-from ray import tune
 
 from glad_ray.engine.budget import Budget
 from glad_ray.engine.carry_out import REAL, Work
@@ -30,6 +29,8 @@ from glad_ray.progress.view import View
 from glad_ray.storage import Storage
 
 if TYPE_CHECKING:
+    from ray.tune import Callback
+
     from glad_ray.engine.search.study import Study
 
 
@@ -40,7 +41,7 @@ def run_on_ray(
     address: str | None,
     view: View,
     work: Work = REAL,
-    callbacks: Sequence[tune.Callback] = (),
+    callbacks: Sequence["Callback"] = (),
 ) -> str | None:
     """Run what is left of a plan on a cluster, and keep the plan beside it; a run that fails is recorded, the others go
     on.
@@ -88,7 +89,7 @@ def _schedule(
     budget: Budget,
     view: View,
     work: Work,
-    callbacks: Sequence[tune.Callback] = (),
+    callbacks: Sequence["Callback"] = (),
 ) -> None:
     """Bring a policy to its end on a cluster, after what GPUs hold is measured."""
     distillations = set(map(WorkClass.of_distillation, checked.remaining.to_distill))
