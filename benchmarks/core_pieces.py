@@ -114,11 +114,13 @@ def _expert_batches(setting: Setting, width: int) -> Piece:
 def _epochs(setting: Setting, network: Network) -> Piece:
     """Of a training of evaluation, from the end of one epoch to the end of the next."""
     dataset, lr = noise(RESOLUTION, 1), Evaluation().learning_rate(network)
-    # The names of its module, which was called otherwise in earlier checkouts.
-    names = problems.train_network.__globals__  # type: ignore[attr-defined]
+    # The names of its module, which was called otherwise in earlier checkouts, and what it calls for an epoch.
+    train = getattr(problems, "train_networks", None) or problems.train_network  # type: ignore[attr-defined]
+    names = train.__globals__
+    name = "train_epoch_together" if "train_epoch_together" in names else "train_epoch"
 
     def ours(after_unit: Callable[[], None]) -> None:
-        with mock.patch.dict(names, train_epoch=_and_then(names["train_epoch"], after_unit)):
+        with mock.patch.dict(names, {name: _and_then(names[name], after_unit)}):
             problems.EvaluationTraining(dataset, network).trained(setting.device, torch.float32, _MANY)
 
     def released(reference: Reference, after_unit: Callable[[], None]) -> None:

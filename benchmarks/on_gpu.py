@@ -12,6 +12,7 @@ The checks, in this order, each with its part of the time:
 - waits: how often the CPU waits for the GPU, and where;
 - speed: of every kind of work;
 - graphs: whether trainings as CUDA graphs come to the same numbers, and how much faster they are;
+- together: whether repeats of an evaluation trained together come to the same numbers, and how much faster they are;
 - launches: kernels a step, and the share of its time in which none runs;
 - determinism: what is the same bits from run to run.
 
@@ -35,14 +36,14 @@ import sys
 import time
 from pathlib import Path
 
-from gpu_checks import determinism, graphs, launches, memory, parity, precision, report, speed, waits
+from gpu_checks import determinism, graphs, launches, memory, parity, precision, report, speed, together, waits
 from gpu_checks.check import Check, Outcome, Setting, run_check
 
 from glad_ray.errors import UserError
 from glad_ray.machine import open_device
 
 CHECKS: tuple[Check, ...] = tuple(
-    module.CHECK for module in (parity, precision, memory, waits, speed, graphs, launches, determinism)
+    module.CHECK for module in (parity, precision, memory, waits, speed, graphs, together, launches, determinism)
 )
 _LEFT_SECONDS = 25
 """of the minutes, for imports before and for the end: a piece that takes a moment to be stopped, and what is written"""

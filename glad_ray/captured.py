@@ -4,7 +4,8 @@ A graph is made of `train_batch`, and after the last mini-batch of an epoch of t
 differs from one replay to the next (images, augmentation, dropout, learning rate, weight of the average) from memory
 that stays in place, into which one upload brings all of it. What Python decides, it has for good: there is a graph for
 each number of images, each operation of DSA (or each sequence of operations), and the last and other mini-batches of an
-epoch.
+epoch. Networks that are trained together draw an operation each: their graph computes all of them for all images and
+takes the one that was drawn, so that there is one graph and not one for each combination.
 
 A kind of mini-batch is computed without a graph when it comes up first, which also prepares what CUDA's libraries
 prepare at first use. The second time it is computed without a graph and by the graph that is made of it, and the two
@@ -20,11 +21,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from glad_ray.augment import UNIFORMS, uniforms_of
+from glad_ray.augment import UNIFORMS, choices, uniforms_of
 from glad_ray.averages import AveragedWeights
 from glad_ray.gpu_errors import gpu_failed
-from glad_ray.machine import upload_into
-from glad_ray.networks import DrawingClassifier, MaskedClassifier, batch_sizes
+from glad_ray.machine import upload, upload_into
+from glad_ray.networks import DrawingClassifier, Ensemble, MaskedClassifier, batch_sizes
 from glad_ray.sgd import SGD
 from glad_ray.training import Batch, Images, Targets, draw_epoch, train_batch
 
@@ -50,43 +51,52 @@ class Kind(NamedTuple):
     """What Python decides by, of a mini-batch."""
 
     images: int
+    """for each network"""
     operation: str | None
+    """None: no augmentation; of several networks the whole augmentation, of which each has an operation of its own"""
     last: bool
     """whether it ends an epoch"""
 
 
 @final
 class Numbers:
-    """What is drawn for mini-batches of so many images, and their rates, in memory that stays in place."""
+    """What is drawn for a mini-batch of so many images for each network, and its rates: memory that stays in place."""
 
-    def __init__(self, network: nn.Module, images: int, device: torch.device, *, uniforms: int = UNIFORMS) -> None:
-        self._network = network
-        self._packed = torch.zeros((1 + uniforms) * images + 2, dtype=torch.int64, device=device)
-        self.index, drawn, self.epoch, rates = self._packed.split([images, uniforms * images, 1, 1])
-        self.uniforms = drawn.view(torch.float64).view(images, uniforms)
+    def __init__(
+        self, network: nn.Module, images: int, device: torch.device, *, networks: int = 1, uniforms: int = UNIFORMS
+    ) -> None:
+        of_all = networks * images
+        self._packed = torch.zeros((2 + uniforms) * of_all + 2, dtype=torch.int64, device=device)
+        self.index, self.chosen, drawn, self.epoch, rates = self._packed.split(
+            [of_all, of_all, uniforms * of_all, 1, 1]
+        )
+        self.uniforms = drawn.view(torch.float64).view(of_all, uniforms)
         self.rate, self.weight = rates.view(torch.float32).unbind()
-        self.masks = network.empty_masks(images, device) if isinstance(network, MaskedClassifier) else None
+        self._masked = network if isinstance(network, MaskedClassifier | Ensemble) else None
+        self.masks = None if self._masked is None else self._masked.empty_masks(images, device)
 
-    def fill(self, batch: Batch, epoch: int, rate: float, weight: float) -> None:
-        """Bring a mini-batch, the place of its epoch, its learning rate and the weight of its epoch in the average to
-        the device.
+    def fill(self, batches: Sequence[Batch], chosen: Sequence[int], epoch: int, rate: float, weight: float) -> None:
+        """Bring a mini-batch of each network, with the number of the operation that it chose, the place of its epoch,
+        its learning rate and the weight of its epoch in the average to the device.
         """
+        indices = [batch.index for batch in batches]
+        operations = torch.tensor(chosen).view(-1, 1).expand(-1, len(indices[0])).flatten()
+        uniforms = [batch.uniforms.view(torch.int64).flatten() for batch in batches]
         rates = torch.tensor([rate, weight], dtype=torch.float32)
-        drawn = torch.cat([
-            batch.index, batch.uniforms.view(torch.int64).flatten(), torch.tensor([epoch]), rates.view(torch.int64)
-        ])  # fmt: skip
+        drawn = torch.cat([*indices, operations, *uniforms, torch.tensor([epoch]), rates.view(torch.int64)])
         upload_into(self._packed, drawn)
-        if isinstance(self._network, MaskedClassifier) and self.masks is not None:
-            self._network.draw_masks(self.masks)
+        if self._masked is not None and self.masks is not None:
+            self._masked.draw_masks(self.masks)
 
-    def batch(self, operation: str | None) -> Batch:
-        """The mini-batch, on the device."""
-        return Batch(index=self.index, operation=operation, uniforms=self.uniforms, masks=self.masks)
+    def batch(self, operation: str | None, *, chosen: bool = False) -> Batch:
+        """The mini-batch, on the device; `chosen`: every image has an operation of its own."""
+        own = self.chosen if chosen else None
+        return Batch(index=self.index, operation=operation, chosen=own, uniforms=self.uniforms, masks=self.masks)
 
 
 @final
 class CapturedTraining:
-    """The training of a network on images that lie on its device, epoch by epoch."""
+    """The training of a network, or of those of an `Ensemble`, on images that lie on its device, epoch by epoch."""
 
     def __init__(
         self,
@@ -101,27 +111,40 @@ class CapturedTraining:
     ) -> None:
         self._network, self._optimiser, self._averages = network, optimiser, averages
         self._images, self._labels, self._augmentation = images, labels, augmentation
-        self._sizes = batch_sizes(network.train(), lambda: images[:1], len(labels), batch_size)
-        self._losses, self.unread = torch.zeros(EPOCHS_UNREAD, device=images.device), 0
+        self._networks = network.count if isinstance(network, Ensemble) else 1
+        self._choices = choices(augmentation)
+        one_of_each = torch.zeros(self._networks, dtype=torch.int64)
+        self._sizes = batch_sizes(
+            network.train(), lambda: images[upload(one_of_each, images.device)], len(labels), batch_size
+        )
+        self._losses, self.unread = torch.zeros(EPOCHS_UNREAD, self._networks, device=images.device), 0
         uniforms = uniforms_of(augmentation)
-        self.numbers = {size: Numbers(network, size, images.device, uniforms=uniforms) for size in set(self._sizes)}
+        self.numbers = {
+            size: Numbers(network, size, images.device, networks=self._networks, uniforms=uniforms)
+            for size in set(self._sizes)
+        }
         self._seen: set[Kind] = set()
         self._graphs: dict[Kind, torch.cuda.CUDAGraph] = {}
         self._refused = False
         self._shared: tuple[torch.cuda.Stream, Any] | None = None
         """the stream of all captures and the memory of all graphs, once there is one"""
 
-    def epoch(self, rate: float, weight: float, rng: torch.Generator) -> None:
+    def epoch(self, rate: float, weight: float, rngs: Sequence[torch.Generator]) -> None:
         """Train for one epoch and move the average; the device is not waited for.
 
-        Shuffling and augmentation are drawn from `rng` as `train_epoch` draws them. The losses are to be read after
-        `EPOCHS_UNREAD` epochs at the latest.
+        Shuffling and augmentation of each network are drawn from its own of `rngs` as `train_epoch` draws them. The
+        losses are to be read after `EPOCHS_UNREAD` epochs at the latest.
         """
         self._network.train()
         ends = len(self._sizes) - 1
-        for number, batch in enumerate(draw_epoch(len(self._labels), self._sizes, self._augmentation, rng)):
-            kind = Kind(len(batch.index), batch.operation, number == ends)
-            self.numbers[kind.images].fill(batch, self.unread, rate, weight)
+        epochs = [draw_epoch(len(self._labels), self._sizes, self._augmentation, rng) for rng in rngs]
+        for number, batches in enumerate(zip(*epochs, strict=True)):
+            operations = [batch.operation for batch in batches]
+            # Of several networks each has its own operation, and one graph is to do for all combinations.
+            operation = operations[0] if self._networks == 1 or operations[0] is None else self._augmentation
+            kind = Kind(len(batches[0].index), operation, number == ends)
+            chosen = [0 if each is None else self._choices.index(each) for each in operations]
+            self.numbers[kind.images].fill(batches, chosen, self.unread, rate, weight)
             if kind in self._graphs:
                 self._graphs[kind].replay()
             elif kind in self._seen and not self._refused:
@@ -131,9 +154,14 @@ class CapturedTraining:
                 self.advance(kind)
         self.unread += 1
 
-    def read_losses(self) -> list[float]:
-        """The mean losses of the epochs since they were last read; waits for the device."""
-        read: list[float] = self._losses.tolist()[: self.unread]
+    @property
+    def mini_batches(self) -> int:
+        """Of an epoch."""
+        return len(self._sizes)
+
+    def read_losses(self) -> list[list[float]]:
+        """The mean losses of the epochs since they were last read, of each network; waits for the device."""
+        read: list[list[float]] = self._losses.tolist()[: self.unread]
         self._losses.zero_()
         self.unread = 0
         return read
@@ -142,12 +170,11 @@ class CapturedTraining:
         """A mini-batch of what `numbers` has: a function of tensors that stay in place, which it changes."""
         numbers = self.numbers[kind.images]
         self._optimiser.lr = numbers.rate
-        loss = train_batch(
-            self._network, self._optimiser, self._by_index, self._labels, [numbers.batch(kind.operation)]
-        )
+        batch = numbers.batch(kind.operation, chosen=self._networks > 1 and kind.operation is not None)
+        losses = train_batch(self._network, self._optimiser, self._by_index, self._labels, [batch])
         # Or a graph would keep their memory.
         self._optimiser.zero_grad()
-        self._losses.index_add_(0, numbers.epoch, loss, alpha=kind.images / len(self._labels))
+        self._losses.index_add_(0, numbers.epoch, losses.view(1, -1), alpha=kind.images / len(self._labels))
         if kind.last:
             self._averages.update(numbers.weight)
 
@@ -183,7 +210,8 @@ class CapturedTraining:
         self._graphs.clear()
         self._restore(expected)
         self._optimiser.zero_grad()
-        name = type(self._network).__name__
+        network = self._network
+        name = network.network_name if isinstance(network, Ensemble) else type(network).__name__
         warnings.warn(f"{name} is trained without CUDA graphs, only slower, for {wrong}.", RuntimeWarning, stacklevel=1)
 
     def _state(self) -> list[list[Tensor]]:

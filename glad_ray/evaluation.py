@@ -6,19 +6,23 @@ cosine, DSA drawn per mini-batch, weights averaged once per epoch, the averaged 
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from glad_ray.adamw import AdamW
+from glad_ray.augment import choices
 from glad_ray.averages import AveragedWeights
 from glad_ray.captured import EPOCHS_UNREAD, CapturedTraining, can_be_captured
 from glad_ray.data import Dataset, by_index, test_subset
 from glad_ray.data.dataset import Split
 from glad_ray.errors import RunError, UserError
+from glad_ray.gpu_errors import lacks_gpu_memory
 from glad_ray.machine import (
     current_device,
     device_name,
@@ -29,7 +33,7 @@ from glad_ray.machine import (
     upload,
 )
 from glad_ray.metrics import measured
-from glad_ray.networks import batch_sizes, build_network, fuse, move
+from glad_ray.networks import Ensemble, batch_sizes, build_network, fuse, move
 from glad_ray.randomness import rng_for
 from glad_ray.results import (
     Training,
@@ -39,7 +43,8 @@ from glad_ray.spec import Evaluation, ExpertSet, Labels, Network, Run, Schedule,
 from glad_ray.spec.augmentation import OPERATIONS
 from glad_ray.synthetic_set import SyntheticSet
 from glad_ray.teaching import Teacher
-from glad_ray.training import PLAIN, Extras, Images, Targets, train_epoch
+from glad_ray.together import LEAST_EPOCHS, Beginning, lacked_memory, together_is_faster
+from glad_ray.training import PLAIN, Extras, Images, Targets, train_epoch_together
 from glad_ray.trajectories import Trajectories, class_probabilities, trained_networks
 
 _TEST_BATCH = 256
@@ -91,17 +96,85 @@ def train_network(
     rate. With `teachers`, networks in evaluation mode where the labels are, these teach at every step in place of the
     labels. Raises `RunError` if the loss is not finite, `UserError` if the evaluation leaves its augmentation open.
     """
-    augmentation = evaluation.augmentation
-    if augmentation is None:
-        raise UserError("This evaluation takes the augmentation of a run: give it one, or an empty text for none.")
-    fuse(network)
-    get = _getter(images)
-    optimiser, extras = _optimiser(network, evaluation, lr), _extras(evaluation, teachers)
-    averages = AveragedWeights(network)
+    (averaged,) = train_networks([network], images, labels, evaluation, lr=lr, rngs=[rng], teachers=teachers)
+    return averaged
+
+
+def train_networks(
+    networks: Sequence[nn.Module],
+    images: Float[Tensor, "n c h w"] | Images,
+    labels: Targets,
+    evaluation: Evaluation,
+    *,
+    lr: float,
+    rngs: Sequence[torch.Generator],
+    teachers: Sequence[nn.Module] = (),
+) -> list[nn.Module]:
+    """The same for several networks of one architecture, trained together as an `Ensemble`, each with draws from an
+    `rngs` of its own: all come to what each would come to by itself, but for rounding. Several are not changed.
+    """
+    network, optimiser, averages, extras, captured = _begin(networks, images, labels, evaluation, lr, teachers)
+    get, before = _getter(images), lr
     with current_device(labels.device):
-        captured = None
-        # Graphs are made of plain steps of SGD alone.
-        if extras == PLAIN and isinstance(optimiser, SGD) and can_be_captured(images, network):
+        for epoch in range(evaluation.epochs):
+            rate = lr * learning_rate_factor(epoch, evaluation.epochs, evaluation.schedule)
+            weight = 1 - ema_decay(epoch + 1, evaluation.ema_decay)
+            if evaluation.schedule == "step" and rate < before:
+                # The originals go on with a new optimiser.
+                optimiser.forget()
+            before = rate
+            if captured is not None:
+                captured.epoch(rate, weight, rngs)
+                if captured.unread == EPOCHS_UNREAD or epoch == evaluation.epochs - 1:
+                    _assert_finite(captured.read_losses(), epoch)
+                continue
+            optimiser.lr = rate
+            losses = train_epoch_together(
+                network,
+                optimiser,
+                get,
+                labels,
+                batch_size=evaluation.batch_size,
+                augmentation=_augmentation(evaluation),
+                rngs=rngs,
+                extras=extras,
+            )
+            _assert_finite([losses], epoch)
+            averages.update(weight)
+    averaged = averages.network
+    return averaged.networks() if isinstance(averaged, Ensemble) else [averaged]
+
+
+class _Begun(NamedTuple):
+    """A training before its first epoch."""
+
+    network: nn.Module
+    """one, or an `Ensemble` of several"""
+    optimiser: SGD | AdamW
+    averages: AveragedWeights
+    extras: Extras
+    captured: CapturedTraining | None
+    """where graphs can be made of it"""
+
+
+def _begin(
+    networks: Sequence[nn.Module],
+    images: Float[Tensor, "n c h w"] | Images,
+    labels: Targets,
+    evaluation: Evaluation,
+    lr: float,
+    teachers: Sequence[nn.Module],
+) -> _Begun:
+    augmentation = _augmentation(evaluation)
+    for each in networks:
+        fuse(each)
+    # One by itself is not batched, which would only take it longer.
+    network = networks[0] if len(networks) == 1 else Ensemble(networks)
+    optimiser, extras = _optimiser(network, evaluation, lr), _extras(evaluation, teachers)
+    averages, captured = AveragedWeights(network), None
+    # Graphs are made of plain steps of SGD alone.
+    if extras == PLAIN and isinstance(optimiser, SGD) and can_be_captured(images, networks[0]):
+        with current_device(labels.device):
             captured = CapturedTraining(
                 network,
                 optimiser,
@@ -111,33 +184,13 @@ def train_network(
                 batch_size=evaluation.batch_size,
                 augmentation=augmentation,
             )
-        before = lr
-        for epoch in range(evaluation.epochs):
-            rate = lr * learning_rate_factor(epoch, evaluation.epochs, evaluation.schedule)
-            weight = 1 - ema_decay(epoch + 1, evaluation.ema_decay)
-            if evaluation.schedule == "step" and rate < before:
-                # The originals go on with a new optimiser.
-                optimiser.forget()
-            before = rate
-            if captured is not None:
-                captured.epoch(rate, weight, rng)
-                if captured.unread == EPOCHS_UNREAD or epoch == evaluation.epochs - 1:
-                    _assert_finite(captured.read_losses(), epoch)
-                continue
-            optimiser.lr = rate
-            loss = train_epoch(
-                network,
-                optimiser,
-                get,
-                labels,
-                batch_size=evaluation.batch_size,
-                augmentation=augmentation,
-                rng=rng,
-                extras=extras,
-            )
-            _assert_finite([loss], epoch)
-            averages.update(weight)
-    return averages.network
+    return _Begun(network, optimiser, averages, extras, captured)
+
+
+def _augmentation(evaluation: Evaluation) -> str:
+    if evaluation.augmentation is None:
+        raise UserError("This evaluation takes the augmentation of a run: give it one, or an empty text for none.")
+    return evaluation.augmentation
 
 
 def _optimiser(network: nn.Module, evaluation: Evaluation, lr: float) -> SGD | AdamW:
@@ -152,10 +205,10 @@ def _extras(evaluation: Evaluation, teachers: Sequence[nn.Module]) -> Extras:
     return Extras(views=evaluation.views, mixing=evaluation.mixing, teacher=teacher, seen_twice=evaluation.seen_twice)
 
 
-def _assert_finite(losses: Sequence[float], last: int) -> None:
-    """Raise `RunError` if a loss of the epochs up to `last` is not finite."""
-    for epoch, loss in enumerate(losses, start=last + 1 - len(losses)):
-        if not math.isfinite(loss):
+def _assert_finite(losses: Sequence[Sequence[float]], last: int) -> None:
+    """Raise `RunError` if a loss of the epochs up to `last`, of any of the networks, is not finite."""
+    for epoch, of_networks in enumerate(losses, start=last + 1 - len(losses)):
+        for loss in (each for each in of_networks if not math.isfinite(each)):
             raise RunError(f"the training loss is {loss} in epoch {epoch} of the evaluation: lower its learning rate")
 
 
@@ -205,58 +258,127 @@ class Inputs:
     device: torch.device
 
 
-def evaluate_set(training_set: TrainingSet, inputs: Inputs, repeat: int) -> Training:
-    """Train one network on a set, and test it on the held-out images, if there are any, and the test images."""
+def repeat_groups(training_set: TrainingSet, inputs: Inputs, repeats: Sequence[int]) -> list[list[int]]:
+    """Repeats that are trained at once: all of them, where that was measured to be faster on this GPU, else each by
+    itself. On a CPU, and wherever no CUDA graphs are made of a training, it is each by itself.
+    """
+    evaluation, images = inputs.evaluation, training_set.images
+    on_gpu = isinstance(images, Tensor) and images.device.type == "cuda"
+    if len(repeats) < 2 or evaluation.epochs < LEAST_EPOCHS or not on_gpu:
+        return [[repeat] for repeat in repeats]
+    # With one operation of the augmentation one has a single kind of mini-batch, as several together have with all.
+    one_kind = evaluation.replace(augmentation=next(iter(choices(_augmentation(evaluation))), ""))
+    with fp32_precision(evaluation.precision, inputs.device), current_device(inputs.device):
+        faster = together_is_faster(
+            _deciding(training_set, inputs, repeats),
+            partial(_beginning, training_set, inputs, one_kind, repeats[:1]),
+            partial(_beginning, training_set, inputs, evaluation, repeats),
+            len(repeats),
+        )
+    return [list(repeats)] if faster else [[repeat] for repeat in repeats]
+
+
+def _deciding(training_set: TrainingSet, inputs: Inputs, repeats: Sequence[int]) -> Hashable:
+    """What decides whether repeats are faster together."""
+    assert isinstance(training_set.images, Tensor), "others are not made of graphs"
+    evaluation, labels = inputs.evaluation, training_set.labels
+    sizes = training_set.images.shape, labels.shape, evaluation.batch_size, len(repeats)
+    return inputs.network.key, sizes, evaluation.augmentation, evaluation.precision, inputs.device
+
+
+def _beginning(
+    training_set: TrainingSet, inputs: Inputs, evaluation: Evaluation, repeats: Sequence[int]
+) -> Beginning | None:
+    """A training of repeats to be measured; None if no graphs are made of it."""
+    networks, rngs = _built(training_set, inputs, repeats)
+    images, labels, teachers = training_set.images, training_set.labels, training_set.teachers
+    captured = _begin(networks, images, labels, evaluation, 0.0, teachers).captured
+    return None if captured is None else Beginning(captured, rngs)
+
+
+def evaluate_set(training_set: TrainingSet, inputs: Inputs, repeats: Sequence[int]) -> list[Training]:
+    """Train one network on a set, and test it on the held-out images, if there are any, and the test images; several
+    repeats of that (`repeat_groups`) are trained at once.
+
+    The seconds of each are then an equal share of those of the common training, and those of its own tests; the peak of
+    memory is that of all. Where the GPU lacks memory for several at once, they are trained one after another.
+    """
+    try:
+        return _evaluated(training_set, inputs, repeats)
+    except RuntimeError as error:
+        if len(repeats) == 1 or not lacks_gpu_memory(error):
+            raise
+    lacked_memory(_deciding(training_set, inputs, repeats))
+    torch.cuda.empty_cache()
+    return [training for repeat in repeats for training in _evaluated(training_set, inputs, [repeat])]
+
+
+def _evaluated(training_set: TrainingSet, inputs: Inputs, repeats: Sequence[int]) -> list[Training]:
     evaluation, dataset, device = inputs.evaluation, inputs.dataset, inputs.device
-    started = time.monotonic()
+    began = time.monotonic()
     reset_peak_memory(device)
     lr = evaluation.learning_rate(inputs.network)
     if evaluation.learned_step_size and training_set.step_size is not None:
         lr = training_set.step_size
-    held_out = None
+    trainings = []
     with fp32_precision(evaluation.precision, device):
-        averaged = trained(training_set, inputs, lr, repeat)
-        if len(dataset.held_out_labels):
-            held_out = accuracy_on(averaged, held_out_images(dataset), inputs)
+        networks = trained(training_set, inputs, lr, repeats)
         test = test_subset(dataset, evaluation.test_images)
-        score = accuracy_on(averaged, test, inputs)
-        metrics = measured(evaluation.metrics, averaged, test, dataset, device)
-    return Training(
-        step=training_set.step,
-        network=inputs.network.key,
-        repeat=repeat,
-        accuracy=score,
-        held_out_accuracy=held_out,
-        learning_rate=lr,
-        seconds=time.monotonic() - started,
-        peak_memory_bytes=peak_memory_bytes(device),
-        device=device_name(device),
-        precision=fp32_precision_on(device, evaluation.precision),
-        metrics=metrics,
-    )
+        tests_began = time.monotonic()
+        share = (tests_began - began) / len(repeats)
+        for repeat, averaged in zip(repeats, networks, strict=True):
+            held_out = None
+            if len(dataset.held_out_labels):
+                held_out = accuracy_on(averaged, held_out_images(dataset), inputs)
+            score = accuracy_on(averaged, test, inputs)
+            metrics = measured(evaluation.metrics, averaged, test, dataset, device)
+            ended = time.monotonic()
+            trainings.append(
+                Training(
+                    step=training_set.step,
+                    network=inputs.network.key,
+                    repeat=repeat,
+                    accuracy=score,
+                    held_out_accuracy=held_out,
+                    learning_rate=lr,
+                    seconds=share + ended - tests_began,
+                    peak_memory_bytes=peak_memory_bytes(device),
+                    device=device_name(device),
+                    precision=fp32_precision_on(device, evaluation.precision),
+                    metrics=metrics,
+                )
+            )
+            tests_began = ended
+    return trainings
 
 
-def trained(training_set: TrainingSet, inputs: Inputs, lr: float, repeat: int) -> nn.Module:
-    """A network trained on a set from a fresh initialisation, as `train_network` does."""
+def trained(training_set: TrainingSet, inputs: Inputs, lr: float, repeats: Sequence[int]) -> list[nn.Module]:
+    """Networks trained on a set, each from a fresh initialisation of its repeat, at once, as `train_networks` does."""
+    networks, rngs = _built(training_set, inputs, repeats)
+    images, labels, teachers = training_set.images, training_set.labels, training_set.teachers
+    return train_networks(networks, images, labels, inputs.evaluation, lr=lr, rngs=rngs, teachers=teachers)
+
+
+def _built(
+    training_set: TrainingSet, inputs: Inputs, repeats: Sequence[int]
+) -> tuple[list[nn.Module], list[torch.Generator]]:
+    """The networks of repeats before their training, and the generators of what they draw in it."""
     network, dataset = inputs.network, inputs.dataset
-    rng = rng_for(inputs.identity, f"evaluate {network.key}", training_set.step, repeat)
-    module = build_network(
-        network,
-        channels=dataset.train_images.shape[1],
-        resolution=dataset.train_images.shape[-1],
-        classes=len(dataset.class_names),
-        rng=rng,
-    )
-    move(module, inputs.device, torch.float32)
-    return train_network(
-        module,
-        training_set.images,
-        training_set.labels,
-        inputs.evaluation,
-        lr=lr,
-        rng=rng,
-        teachers=training_set.teachers,
-    )
+    identity, purpose = inputs.identity, f"evaluate {network.key}"
+    rngs = [rng_for(identity, purpose, training_set.step, repeat) for repeat in repeats]
+    networks: list[nn.Module] = [
+        build_network(
+            network,
+            channels=dataset.train_images.shape[1],
+            resolution=dataset.train_images.shape[-1],
+            classes=len(dataset.class_names),
+            rng=rng,
+        )
+        for rng in rngs
+    ]
+    for module in networks:
+        move(module, inputs.device, torch.float32)
+    return networks, rngs
 
 
 def accuracy_on(network: nn.Module, split: Split, inputs: Inputs) -> float:
@@ -271,7 +393,9 @@ def held_out_images(dataset: Dataset) -> Split:
 
 
 def try_epoch(run: Run, evaluation: Evaluation, network: Network, dataset: Dataset, device: torch.device) -> None:
-    """Train a network for few epochs on a set of a run's size, test it, and keep nothing: for the memory that takes."""
+    """Train the repeats of a network that are trained at once for few epochs, on a set of a run's size, test them and
+    keep nothing: for the memory that takes.
+    """
     if run.ipc is None:
         training_set = whole_dataset(dataset, device)
     else:
@@ -280,9 +404,11 @@ def try_epoch(run: Run, evaluation: Evaluation, network: Network, dataset: Datas
         asked = evaluation.labels_of(run) == "online"
         teachers = _stand_ins(run.experts_of(evaluation.teacher), images) if asked else ()
         training_set = TrainingSet(images, labels, step=0, teachers=teachers)
+    inputs = Inputs(run.run_id, evaluation.decided_for(run), network, dataset, device)
+    at_once = repeat_groups(training_set, inputs, range(evaluation.repeats))[0]
     # Some more where the second mini-batch of a kind is made a graph: most kinds come up twice.
-    decided = evaluation.decided_for(run).replace(epochs=1 if run.ipc is None else 2 * len(OPERATIONS) + 1)
-    evaluate_set(training_set, Inputs(run.run_id, decided, network, dataset, device), 0)
+    few = inputs.evaluation.replace(epochs=1 if run.ipc is None else 2 * len(OPERATIONS) + 1)
+    evaluate_set(training_set, replace(inputs, evaluation=few), at_once)
 
 
 def _stand_ins(teachers: ExpertSet, images: Float[Tensor, "n c h w"]) -> tuple[nn.Module, ...]:

@@ -56,7 +56,7 @@ def take_looks(
             training_set = training_set_of(synthetic, labels, None, device)
             before = looks[number]
             with fp32_precision(evaluation.precision, device):
-                averaged = trained(training_set, inputs, lr, len(before.accuracies))
+                (averaged,) = trained(training_set, inputs, lr, [len(before.accuracies)])
                 score = accuracy_on(averaged, held_out_images(inputs.dataset), inputs)
             seconds = time.monotonic() - started
             looks[number] = Look(accuracies=(*before.accuracies, score), seconds=before.seconds + seconds)

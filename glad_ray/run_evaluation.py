@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from glad_ray.errors import StoppedError
-from glad_ray.evaluation import Inputs, evaluate_set, training_set_of, whole_dataset
+from glad_ray.evaluation import Inputs, evaluate_set, repeat_groups, training_set_of, whole_dataset
 from glad_ray.looks import looked_step, steps_in_full
 from glad_ray.machine import device_name
 from glad_ray.results import (
@@ -41,7 +41,8 @@ def evaluate_network(
     already is not trained again.
 
     `inputs` has the evaluation as it stands, `teachers` are those of its `teachers_of(run)`. Where `on_training`, told
-    of each, returns true, the next one is not made: `StoppedError` is raised.
+    of each, returns true, the next one is not made: `StoppedError` is raised. Repeats that are trained at once
+    (`repeat_groups`) are kept, and told of, when all of them are tested.
     """
     evaluation, network, device = inputs.evaluation, inputs.network, inputs.device
     evaluation_id, decided = evaluation.content_id, replace(inputs, evaluation=evaluation.decided_for(run))
@@ -61,13 +62,15 @@ def evaluate_network(
             path = storage.set_path(run.run_id, step)
             synthetic = SyntheticSet.from_bytes(storage.read_bytes(path), path)
             training_set = training_set_of(synthetic, evaluation.labels_of(run), teachers, device)
-        for repeat in missing:
+        for repeats in repeat_groups(training_set, decided, missing):
             if ended:
                 raise StoppedError(f"ended before its time, after {len(trainings)} trainings")
-            training = evaluate_set(training_set, decided, repeat)
-            trainings.append(training)
+            made = evaluate_set(training_set, decided, repeats)
+            trainings += made
             write_trainings(storage, run.run_id, evaluation_id, network.key, trainings)
-            ended = on_training(training)
+            for training in made:
+                # All that were made at once are told of.
+                ended = on_training(training) or ended
     if read_entry(storage, run.run_id, entry) is None:
         path = storage.trainings_path(run.run_id, evaluation_id, network.key)
         taken = sum(training.seconds for training in trainings)

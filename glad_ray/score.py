@@ -19,7 +19,7 @@ import torch
 from glad_ray.data import Dataset, load_dataset, test_subset
 from glad_ray.data.prepare import OnProgress
 from glad_ray.errors import DataError, UserError, is_lasting, printable, unreadable
-from glad_ray.evaluation import Inputs, evaluate_set, training_set_of
+from glad_ray.evaluation import Inputs, evaluate_set, repeat_groups, training_set_of
 from glad_ray.metrics import metric
 from glad_ray.networks import check_network
 from glad_ray.results import Training, sound_trainings, write_trainings
@@ -113,16 +113,21 @@ class Scoring:
         training_set = training_set_of(self.synthetic, self.evaluation.labels_of(self.origin), None, target)
         decided = self.evaluation.decided_for(self.origin)
         inputs = Inputs(self.origin.run_id, decided, network, self.dataset, target)
+        there = self.kept(network, storage)[0].keys() | {number for key, number in self.unwritten if key == network.key}
+        missing = [repeat for repeat in range(self.evaluation.repeats) if repeat not in there]
+        groups = repeat_groups(training_set, inputs, missing)
         for repeat in range(self.evaluation.repeats):
             # Another process may have made it meanwhile.
             training = self.kept(network, storage)[0].get(repeat)
             if training is None:
                 made = network.key, repeat
                 if made not in self.unwritten:
-                    self.unwritten[made] = evaluate_set(training_set, inputs, repeat)
+                    at_once = next((group for group in groups if repeat in group), [repeat])
+                    for each in evaluate_set(training_set, inputs, at_once):
+                        self.unwritten[network.key, each.repeat] = each
                 training = self.unwritten[made]
-                there, _ = sound_trainings(storage, self.set_id, settings_id, network.key)
-                others = [each for each in there if each.repeat != repeat]
+                written, _ = sound_trainings(storage, self.set_id, settings_id, network.key)
+                others = [each for each in written if each.repeat != repeat]
                 write_trainings(storage, self.set_id, settings_id, network.key, [*others, training])
                 del self.unwritten[made]
             on_training(training)

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from glad_ray.augment import (
     Mix,
     View,
+    apply_chosen,
     apply_drawn,
     draw,
     draw_mix,
@@ -25,7 +27,7 @@ from glad_ray.augment import (
 )
 from glad_ray.flat_minima import set_flat_gradients
 from glad_ray.machine import upload
-from glad_ray.networks import batch_sizes
+from glad_ray.networks import Ensemble, batch_sizes
 from glad_ray.spec.augmentation import Mixing, Views
 from glad_ray.spec.experts import Flatness
 from glad_ray.teaching import Teacher
@@ -122,12 +124,14 @@ def train_epoch_together(
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """What is drawn for a mini-batch."""
+    """What is drawn for a mini-batch, of one network or of all those of an `Ensemble`, one after another."""
 
     index: Int64[Tensor, " b"]
     """its images, on the CPU or where the images are"""
     operation: str | None
     """of DSA, or those of a sequential augmentation, as `apply_drawn` takes them; None: no augmentation"""
+    chosen: Int64[Tensor, " b"] | None = None
+    """where images have operations of their own: which of `choices` each has, and `operation` is the augmentation"""
     uniforms: Float[Tensor, "b u"]
     """what the parameters of that operation are made of, float64, on the CPU or where the images are"""
     masks: Tensor | None = None
@@ -174,9 +178,10 @@ def train_batch(
     Everything that is random stands in `batches`, so that a CUDA graph can be made of it: what is computed follows from
     their tensors, whose values Python never sees.
     """
+    networks = network.count if isinstance(network, Ensemble) else 1
     index = _joined([batch.index for batch in batches])
-    parts, truths = (_split(each, len(batches)) for each in (images(index), labels[upload(index, labels.device)]))
-    augmented = [_augmented(part, batch) for part, batch in zip(parts, batches, strict=True)]
+    found, truths = images(index), labels[upload(index, labels.device)]
+    augmented = [_augmented(part, batch) for part, batch in zip(_split(found, len(batches)), batches, strict=True)]
     seen = [mix_images(part, batch.mix) for part, batch in zip(augmented, batches, strict=True)]
     inputs = _joined(seen)
     if extras.seen_twice:
@@ -189,19 +194,24 @@ def train_batch(
     masks = batches[0].masks
 
     def gradients() -> Tensor:
-        logits = _split(network(inputs) if masks is None else network(inputs, masks), len(batches))
-        if extras.teacher is None:
-            each = zip(logits, truths, batches, strict=True)
-            losses = [mixed_cross_entropy(said, truth, batch.mix) for said, truth, batch in each]
+        logits = network(inputs) if masks is None else network(inputs, masks)
+        if extras.teacher is not None:
+            each = zip(_split(logits, networks), _split(inputs, networks), strict=True)
+            losses = _stacked([extras.teacher.loss(said, part) for said, part in each])
+        elif any(batch.mix is not None for batch in batches):
+            mixed = zip(_split(logits, networks), _split(truths, networks), batches, strict=True)
+            losses = _stacked([mixed_cross_entropy(said, truth, batch.mix) for said, truth, batch in mixed])
+        elif networks == 1:
+            losses = F.cross_entropy(logits, truths).view(1)
         else:
-            losses = [extras.teacher.loss(said, part) for said, part in zip(logits, seen, strict=True)]
+            losses = F.cross_entropy(logits, truths, reduction="none").view(networks, -1).mean(1)
         optimiser.zero_grad()
-        sum(losses[1:], losses[0]).backward()
-        return _joined([loss.detach().view(1) for loss in losses])
+        losses.backward(torch.ones_like(losses))
+        return losses.detach()
 
     losses = gradients()
     if extras.flat is not None:
-        set_flat_gradients(list(network.parameters()), len(batches), gradients, **extras.flat.model_dump())
+        set_flat_gradients(list(network.parameters()), networks, gradients, **extras.flat.model_dump())
     optimiser.step()
     return losses
 
@@ -210,9 +220,11 @@ def _augmented(images: Float[Tensor, "b c h w"], batch: Batch) -> Float[Tensor, 
     """Images as the network is given them, but for mixing."""
     if batch.views is not None:
         images = view_images(images, batch.views)
-    if batch.operation is not None:
-        images = apply_drawn(images, batch.operation, batch.uniforms)
-    return images
+    if batch.operation is None:
+        return images
+    if batch.chosen is not None:
+        return apply_chosen(images, batch.operation, batch.chosen, batch.uniforms)
+    return apply_drawn(images, batch.operation, batch.uniforms)
 
 
 def _pasted(batch: Batch) -> bool:
@@ -222,6 +234,10 @@ def _pasted(batch: Batch) -> bool:
 # A single part is the whole, and not copied, not as a gradient either.
 def _joined(parts: Sequence[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
+def _stacked(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0].view(1) if len(parts) == 1 else torch.stack(list(parts))
 
 
 def _split(whole: Tensor, parts: int) -> Sequence[Tensor]:

@@ -9,7 +9,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from glad_ray import machine
 from glad_ray.averages import AveragedWeights
 from glad_ray.captured import CapturedTraining, Kind, can_be_captured
-from glad_ray.networks import build_network, fuse, vit
+from glad_ray.networks import Ensemble, build_network, fuse, vit
 from glad_ray.sgd import SGD
 from glad_ray.spec import Network
 from glad_ray.spec.augmentation import OPERATIONS
@@ -55,6 +55,15 @@ def test_nothing_in_a_mini_batch_looks_at_values(name, operations, forms_for_gpu
             training.numbers[4].rate.item()
 
 
+@pytest.mark.parametrize("name", ["convnet", "vit"])
+def test_nothing_in_a_mini_batch_of_several_networks_looks_at_values(name, forms_for_gpus, monkeypatch):
+    # No rule of `torch.vmap` has the operation that a CPU has for it; those of GPUs have one.
+    monkeypatch.setattr(vit, "fused_is_fast_for", lambda tokens: False)
+    training, _ = training_of(Ensemble([network_of(name)] * 2), torch.zeros(4, 1, 32, 32), torch.zeros(4).long())
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        training.advance(Kind(4, DSA, last=True))
+
+
 def test_nothing_in_a_sequential_augmentation_looks_at_values(forms_for_gpus):
     images, labels = torch.zeros(4, 1, 32, 32), torch.zeros(4, dtype=torch.int64)
     training, _ = training_of(network_of("convnet"), images, labels, augmentation=SEQUENTIAL)
@@ -81,17 +90,44 @@ def test_the_numbers_are_those_of_an_epoch_without_graphs(name, norm, augmentati
     for rate, weight in ((0.01, 1.0), (0.0123456789, 0.5), (0.02, 0.005)):
         # Without a GPU nothing is captured: each kind of mini-batch is as new.
         training._seen.clear()
-        training.epoch(rate, weight, rng)
+        training.epoch(rate, weight, [rng])
         optimiser.lr = rate
         expected = train_epoch(
             twin, optimiser, lambda index: images[index], labels, batch_size=3, augmentation=augmentation, rng=other
         )
         means.update(weight)
-        assert training.read_losses() == pytest.approx([expected], rel=1e-6)
+        assert training.read_losses()[0] == pytest.approx([expected], rel=1e-6)
     for ours, theirs in zip(network.state_dict().values(), twin.state_dict().values(), strict=True):
         assert torch.equal(ours, theirs)
     for ours, theirs in zip(averages.network.state_dict().values(), means.network.state_dict().values(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "augmentation"), [("convnet", DSA), ("vit", DSA), ("convnet", SEQUENTIAL)])
+def test_the_numbers_of_several_networks_are_those_of_each(name, augmentation, forms_for_gpus, monkeypatch):
+    monkeypatch.setattr(vit, "fused_is_fast_for", lambda tokens: False)
+    images, labels = torch.randn(5, 1, 32, 32, generator=torch.Generator().manual_seed(1)), torch.arange(5) % 2
+    spec = Network(name=name, width=8)
+
+    def networks():
+        rngs = [torch.Generator().manual_seed(number) for number in range(3)]
+        return [build_network(spec, channels=1, resolution=32, classes=2, rng=rng) for rng in rngs], rngs
+
+    def trained(network, rngs):
+        training, averages = training_of(network, images, labels, batch_size=3, augmentation=augmentation)
+        for rate, weight in ((0.01, 1.0), (0.02, 0.5)):
+            training._seen.clear()
+            training.epoch(rate, weight, rngs)
+        losses = torch.tensor(training.read_losses())
+        return losses, averages.network.networks() if len(rngs) > 1 else [averages.network]
+
+    found, rngs = networks()
+    losses, together = trained(Ensemble(found), rngs)
+    for number, (network, rng) in enumerate(zip(*networks(), strict=True)):
+        own, (alone,) = trained(network, [rng])
+        torch.testing.assert_close(losses[:, number], own[:, 0], rtol=1e-5, atol=0)
+        for ours, theirs in zip(together[number].parameters(), alone.parameters(), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
 
 
 def test_a_training_on_a_cpu_is_not_captured():

@@ -29,7 +29,10 @@ class Trainings:
         """by the name of the network and the repeat: called instead of training it"""
         self.labels = None
 
-    def __call__(self, training_set, inputs, repeat):
+    def __call__(self, training_set, inputs, repeats):
+        return [self.one(training_set, inputs, repeat) for repeat in repeats]
+
+    def one(self, training_set, inputs, repeat):
         network = inputs.network
         self.labels = training_set.labels
         self.at.pop((network.name, repeat), lambda: None)()
@@ -254,10 +257,10 @@ def test_a_score_is_the_one_that_a_sweep_would_give(storage):
     decided = evaluation.decided_for(read_origin(synthetic.run))
     where = torch.device("cpu")
     for training in told:
-        expected = evaluate_set(
+        (expected,) = evaluate_set(
             training_set_of(synthetic, "hard", None, where),
             Inputs(read_origin(synthetic.run).run_id, decided, evaluation.networks[0], scoring.dataset, where),
-            training.repeat,
+            [training.repeat],
         )
         assert training.accuracy == expected.accuracy
     assert [training.repeat for training in told] == [0, 1]

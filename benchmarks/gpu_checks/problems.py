@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from glad_ray.algorithms import build_algorithm
 from glad_ray.data import Dataset, by_index, load_dataset, real_images
-from glad_ray.evaluation import train_network
+from glad_ray.evaluation import train_networks
 from glad_ray.generators import GeneratorSpace, InProcessGenerator, Latents, PixelSpace, Space, build_generator
 from glad_ray.networks import Ensemble, build_network, flat_parameters
 from glad_ray.randomness import rng_for
@@ -278,14 +278,21 @@ class EvaluationTraining:
 
     def trained(self, device: torch.device, dtype: torch.dtype, epochs: int) -> tuple[torch.nn.Module, Tensor]:
         """The averaged network, and the parameters it began with."""
-        rng = rng_for("on gpu", "evaluate")
+        (averaged,), (before,) = self.repeated(device, dtype, epochs, 0, 1)
+        return averaged, before
+
+    def repeated(
+        self, device: torch.device, dtype: torch.dtype, epochs: int, first: int, repeats: int
+    ) -> tuple[list[torch.nn.Module], list[Tensor]]:
+        """The same of so many repeats from number `first` on, trained together."""
         labels = torch.arange(CLASSES).repeat_interleave(self.images_per_class)
-        images = real_images(self.dataset, labels, rng).to(device, dtype)
-        network = _network(self.network, self.dataset, rng).to(device, dtype)
-        before = flat_parameters(network)
+        images = real_images(self.dataset, labels, rng_for("on gpu", "set")).to(device, dtype)
+        rngs = [rng_for("on gpu", "evaluate", number) for number in range(first, first + repeats)]
+        networks = [_network(self.network, self.dataset, rng).to(device, dtype) for rng in rngs]
+        before = [flat_parameters(network) for network in networks]
         evaluation = Evaluation(epochs=epochs, augmentation=DSA)
         lr = evaluation.learning_rate(self.network)
-        return train_network(network, images, labels.to(device), evaluation, lr=lr, rng=rng), before
+        return train_networks(networks, images, labels.to(device), evaluation, lr=lr, rngs=rngs), before
 
     def outcome(self, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
         """What two epochs change; the first one's rate is next to nothing."""

@@ -2,7 +2,7 @@
 mini-batches whose images are mixed.
 """
 
-from glad_ray.augment.dsa import UNIFORMS, Draw, apply, apply_drawn, augment, draw, uniforms_of
+from glad_ray.augment.dsa import UNIFORMS, Draw, apply, apply_chosen, apply_drawn, augment, choices, draw, uniforms_of
 from glad_ray.augment.mixing import Box, Mix, cutmix_box, cutmix_of, draw_mix, mix_images, mixed_cross_entropy
 from glad_ray.augment.operations import apply_operation
 from glad_ray.augment.views import Crop, View, draw_crop, draw_views, resized_crop, shuffled_parts, view_images
@@ -17,9 +17,11 @@ __all__ = [
     "Mix",
     "View",
     "apply",
+    "apply_chosen",
     "apply_drawn",
     "apply_operation",
     "augment",
+    "choices",
     "cutmix_box",
     "cutmix_of",
     "draw",

@@ -50,15 +50,18 @@ class Draw:
 
     def shared(self) -> str | None:
         """What all sets have drawn, as `apply_drawn` takes it; None: nothing, for there is no augmentation."""
-        if not self.names:
-            return None
-        chain = self.chains[int(self.operations[0])]
-        return SEQUENTIAL + "_".join(chain) if self.sequential else chain[0]
+        return _named(self.chains[int(self.operations[0])], self.sequential) if self.names else None
 
 
 def uniforms_of(strategy: str) -> int:
     """Random numbers that a set of a strategy has."""
     return UNIFORMS * (len(chains(parse_strategy(strategy))[0]) if is_sequential(strategy) else 1)
+
+
+def choices(strategy: str) -> list[str]:
+    """What the sets of a mini-batch may have drawn of a strategy, as `apply_drawn` takes it."""
+    names, sequential = parse_strategy(strategy), is_sequential(strategy)
+    return [_named(chain, sequential) for chain in (chains(names) if sequential else ((name,) for name in names))]
 
 
 def draw(strategy: str, sets: int, rng: torch.Generator, *, shared_operation: bool = False) -> Draw:
@@ -69,8 +72,9 @@ def draw(strategy: str, sets: int, rng: torch.Generator, *, shared_operation: bo
     names, sequential = parse_strategy(strategy), is_sequential(strategy)
     operations = torch.zeros(sets, dtype=torch.int64)
     if names:
-        choices = len(chains(names)) if sequential else len(names)
-        operations = torch.randint(choices, (1 if shared_operation else sets,), generator=rng).expand(sets)
+        operations = torch.randint(len(choices(strategy)), (1 if shared_operation else sets,), generator=rng).expand(
+            sets
+        )
     uniforms = torch.rand(sets, uniforms_of(strategy), generator=rng, dtype=torch.float64)
     return Draw(names, operations, uniforms, sequential)
 
@@ -128,6 +132,22 @@ def apply_drawn(
     `uniforms` as a `Draw` has them, an own set for each image, on the CPU or where the images are.
     """
     return _through(_prepared_chain(parse_strategy(operation), images, uniforms, not is_sequential(operation)), images)
+
+
+def apply_chosen(
+    images: Float[Tensor, "n c h w"], strategy: str, chosen: Int64[Tensor, " n"], uniforms: Float[Tensor, "n u"]
+) -> Float[Tensor, "n c h w"]:
+    """Augment normalised images where they lie, each by that of the `choices` of a strategy that is chosen for it.
+
+    All choices are computed and one is taken, so that nothing but values depends on which are chosen: one CUDA graph
+    does for all.
+    """
+    done = torch.stack([apply_drawn(images, choice, uniforms) for choice in choices(strategy)])
+    return done[chosen, torch.arange(len(images), device=images.device)]
+
+
+def _named(chain: Sequence[str], sequential: bool) -> str:
+    return SEQUENTIAL + "_".join(chain) if sequential else chain[0]
 
 
 def _through(chain: Sequence[ops.Prepared], images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:

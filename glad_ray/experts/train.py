@@ -15,7 +15,7 @@ from glad_ray.data import Dataset, by_index
 from glad_ray.errors import RunError
 from glad_ray.experts.files import parameter_shapes, write_trajectory
 from glad_ray.machine import fp32_precision
-from glad_ray.networks import Classifier, Ensemble, build_network, flat_parameters, fuse
+from glad_ray.networks import Classifier, Ensemble, build_network, flat_parameters_of_each, fuse
 from glad_ray.randomness import rng_for
 from glad_ray.results import missing_experts
 from glad_ray.sgd import SGD
@@ -30,8 +30,8 @@ def missing_groups(storage: Storage, expert_set: ExpertSet, together: int) -> li
 
 
 def groups(indices: Sequence[int], expert_set: ExpertSet, together: int) -> list[list[int]]:
-    """Experts in groups of at most `together` that can be trained as one; each by itself where the network cannot be
-    batched.
+    """Experts in groups of at most `together` that can be trained as one; each by itself where the network draws in
+    training.
     """
     size = 1 if expert_set.network.architecture.dropout else together
     return [list(indices[start : start + size]) for start in range(0, len(indices), size)]
@@ -59,10 +59,7 @@ def train_experts(
                 on_epoch(index, epoch)
     shapes = parameter_shapes(_begun(expert_set, indices[0], dataset))
     for number, index in enumerate(indices):
-        own = (
-            (snapshot.view(len(indices), -1)[number].numpy(), loss[number])
-            for snapshot, loss in zip(snapshots, losses, strict=True)
-        )
+        own = ((snapshot[number].numpy(), loss[number]) for snapshot, loss in zip(snapshots, losses, strict=True))
         write_trajectory(storage, expert_set, index, shapes, own)
 
 
@@ -76,8 +73,8 @@ def try_expert_epoch(expert_set: ExpertSet, indices: Sequence[int], dataset: Dat
 
 def _epochs(
     expert_set: ExpertSet, indices: Sequence[int], dataset: Dataset, target: torch.device
-) -> Iterator[tuple[Float[Tensor, " p"], list[float]]]:
-    """Flat parameters of some experts, one after another, and the loss of each: before their training (NaN), and after
+) -> Iterator[tuple[Float[Tensor, "e p"], list[float]]]:
+    """Flat parameters and the loss of each of some experts: before their training (NaN), and after
     every epoch. Raises `RunError` if a loss is not finite.
     """
     settings, identity = expert_set.experts, expert_set.stored_id
@@ -89,7 +86,7 @@ def _epochs(
     images = by_index(dataset.train_images, dataset, target)
     labels = torch.tensor(dataset.train_labels, device=target)
     optimiser = SGD(network.parameters(), settings.lr, settings.momentum, settings.weight_decay)
-    yield flat_parameters(network).cpu(), [math.nan] * len(indices)
+    yield flat_parameters_of_each(network, len(indices)).cpu(), [math.nan] * len(indices)
     for epoch in range(settings.last_epoch):
         optimiser.lr = settings.lr_in(epoch)
         losses = train_epoch_together(
@@ -105,7 +102,7 @@ def _epochs(
         for index, loss in zip(indices, losses, strict=True):
             if not math.isfinite(loss):
                 raise RunError(f"the loss of expert {index} is {loss} in epoch {epoch}: lower the experts' lr")
-        yield flat_parameters(network).cpu(), losses
+        yield flat_parameters_of_each(network, len(indices)).cpu(), losses
 
 
 def _begun(expert_set: ExpertSet, index: int, dataset: Dataset) -> Classifier:

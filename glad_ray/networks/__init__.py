@@ -4,7 +4,13 @@ from glad_ray.networks.activations import activation_bytes
 from glad_ray.networks.batches import batch_sizes, takes_one_image
 from glad_ray.networks.build import build_network, check_network, set_dropout_rng
 from glad_ray.networks.ensemble import Ensemble
-from glad_ray.networks.flat import flat_parameters, load_flat_parameters, move, split_parameters
+from glad_ray.networks.flat import (
+    flat_parameters,
+    flat_parameters_of_each,
+    load_flat_parameters,
+    move,
+    split_parameters,
+)
 from glad_ray.networks.layers import Classifier, DrawingClassifier, MaskedClassifier, fuse
 from glad_ray.networks.reference import REFERENCE_NETWORKS, build_reference_network
 
@@ -20,6 +26,7 @@ __all__ = [
     "build_reference_network",
     "check_network",
     "flat_parameters",
+    "flat_parameters_of_each",
     "fuse",
     "load_flat_parameters",
     "move",

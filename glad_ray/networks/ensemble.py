@@ -4,39 +4,90 @@ Operations of a small network leave a GPU mostly idle; batched over several netw
 """
 
 from collections.abc import Sequence
-from typing import final
+from copy import deepcopy
+from typing import Any, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from glad_ray.networks.flat import flat_parameters, split_parameters
+from glad_ray.networks.layers import DrawingClassifier, MaskedClassifier
 
 
 @final
 class Ensemble(nn.Module):
     """Networks of one architecture, each of which is given its own part of a batch; in training mode.
 
-    Its only parameter holds those of all: what an optimiser does to each value alone, as SGD does, it does to every
-    network as if that were trained by itself. Networks that draw in their forward pass (ViT) cannot be taken: every one
-    of them has random numbers of its own.
+    It has the parameters and buffers of all of them, those of a name as one tensor with the networks in front. What an
+    optimiser does to each value alone, as SGD does, it does to every network as if that were trained by itself. Of
+    networks that draw in their forward pass, it can take those that can be given what they would draw
+    (`MaskedClassifier`): each goes on drawing from the generator that it had.
     """
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
         super().__init__()
-        self.flat = nn.Parameter(torch.stack([flat_parameters(network) for network in networks]))
-        """parameters of all networks, a row each, in registration order"""
-        # Not a module of this one, whose parameters would then be there twice.
-        self._pattern = (networks[0],)
-        states = [dict(network.named_buffers()) for network in networks]
-        self._buffers_of_all = {name: torch.stack([state[name] for state in states]) for name in states[0]}
+        self.count = len(networks)
+        parameters, buffers = torch.func.stack_module_state(list(networks))
+        # No name of a parameter may have dots.
+        for name, value in parameters.items():
+            self.register_parameter(name.replace(".", "/"), nn.Parameter(value.detach()))
+        for name, value in buffers.items():
+            self.register_buffer(name.replace(".", "/"), value)
+        # Not a module of this one, and without numbers of its own.
+        self._pattern = (deepcopy(networks[0]).to("meta"),)
+        self._dropout_rngs = [each.dropout_rng for each in networks if isinstance(each, DrawingClassifier)]
 
-    def forward(self, images: Float[Tensor, "eb c h w"]) -> Float[Tensor, "eb classes"]:
-        """Logits of normalised images: the first part of the batch by the first network, and so on."""
-        parts = images.unflatten(0, (len(self.flat), -1))
-        return torch.vmap(self._one)(self.flat, self._buffers_of_all, parts).flatten(0, 1)
+    @property
+    def network_name(self) -> str:
+        """The name of the class of the networks."""
+        return type(self._pattern[0]).__name__
 
-    def _one(self, flat: Tensor, buffers: dict[str, Tensor], images: Tensor) -> Tensor:
+    def networks(self) -> list[nn.Module]:
+        """Each by itself; its numbers are a part of those here, and not copied."""
+        found = []
+        for number in range(self.count):
+            network = deepcopy(self._pattern[0])
+            own = {name.replace("/", "."): value[number] for name, value in self.state_dict().items()}
+            network.load_state_dict(own, assign=True)
+            found.append(network)
+        return found
+
+    def forward(
+        self, images: Float[Tensor, "eb c h w"], masks: Float[Tensor, "e ..."] | None = None
+    ) -> Float[Tensor, "eb classes"]:
+        """Logits of normalised images: the first part of the batch by the first network, and so on. Masks of dropout
+        that are not given are drawn.
+        """
+        parts = images.unflatten(0, (self.count, -1))
+        if masks is None and self.training:
+            masks = self.empty_masks(parts.shape[1], images.device)
+            if masks is not None:
+                self.draw_masks(masks)
+        given = () if masks is None else (masks,)
+        return torch.vmap(self._one)(self._named(), parts, *given).flatten(0, 1)
+
+    def empty_masks(self, images: int, device: torch.device) -> Float[Tensor, "e ..."] | None:
+        """Room for the masks of a pass in which every network is given so many images; None: the networks have none."""
         (network,) = self._pattern
-        logits: Tensor = torch.func.functional_call(network, (split_parameters(network, flat), buffers), (images,))
+        if not isinstance(network, MaskedClassifier):
+            return None
+        empty = network.empty_masks(images, torch.device("meta"))
+        return torch.empty(self.count, *empty.shape, dtype=empty.dtype, device=device)
+
+    def draw_masks(self, masks: Float[Tensor, "e ..."]) -> None:
+        """Draw the masks of a pass, for each network as it draws them by itself."""
+        (network,) = self._pattern
+        assert isinstance(network, MaskedClassifier), "others have no masks"
+        for part, rng in zip(masks, self._dropout_rngs, strict=True):
+            network.dropout_rng = rng
+            network.draw_masks(part)
+
+    def _named(self) -> dict[str, Tensor]:
+        held = (*self.named_parameters(), *self.named_buffers())
+        return {name.replace("/", "."): value for name, value in held}
+
+    def _one(self, held: dict[str, Tensor], images: Tensor, *masks: Tensor) -> Tensor:
+        (network,) = self._pattern
+        given: tuple[Any, ...] = (images, *masks)
+        logits: Tensor = torch.func.functional_call(network, held, given)
         return logits

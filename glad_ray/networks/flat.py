@@ -11,7 +11,12 @@ from glad_ray.machine import upload, upload_together
 
 def flat_parameters(network: nn.Module) -> Float[Tensor, " p"]:
     """A copy of all parameters as one vector, without a graph."""
-    return torch.cat([parameter.detach().reshape(-1) for parameter in network.parameters()])
+    return flat_parameters_of_each(network, 1)[0]
+
+
+def flat_parameters_of_each(network: nn.Module, networks: int) -> Float[Tensor, "e p"]:
+    """The same for each of so many networks that are one `Ensemble`."""
+    return torch.cat([parameter.detach().reshape(networks, -1) for parameter in network.parameters()], 1)
 
 
 def split_parameters(network: nn.Module, flat: Float[Tensor, " p"]) -> dict[str, Tensor]:

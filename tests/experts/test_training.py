@@ -14,7 +14,7 @@ from glad_ray.experts import (
     train_experts,
     write_trajectory,
 )
-from glad_ray.networks import Ensemble, build_network, flat_parameters
+from glad_ray.networks import Ensemble, build_network, flat_parameters, flat_parameters_of_each
 from glad_ray.spec import DSA, NCFM, Experts, ExpertSet, Flatness, Mixing, Network
 from glad_ray.training import Extras, train_epoch_together
 from tests.golden_numbers import golden
@@ -57,14 +57,14 @@ def test_an_ensemble_is_trained_as_each_of_its_networks_is(network, flat):
         losses = train_epoch_together(
             network, optimiser, get, labels, batch_size=8, augmentation=DSA, rngs=rngs, extras=Extras(flat=flat)
         )
-        return flat_parameters(network), losses
+        return flat_parameters_of_each(network, len(rngs)), losses
 
     rngs = [torch.Generator().manual_seed(10 + number) for number in NUMBERS]
     together, losses = trained(Ensemble(networks()), *rngs)
-    for number, (each, own) in enumerate(zip(networks(), together.view(len(NUMBERS), -1), strict=True)):
+    for number, (each, own) in enumerate(zip(networks(), together, strict=True)):
         start = flat_parameters(each)
         rng = torch.Generator().manual_seed(10 + number)
-        alone, (loss,) = trained(each, rng)
+        (alone,), (loss,) = trained(each, rng)
         torch.testing.assert_close(own, alone, rtol=0, atol=1e-10)
         assert abs(losses[number] - loss) < 1e-10
         assert not torch.allclose(own, start, atol=1e-4)

@@ -39,7 +39,7 @@ DEVICES = (
     ),
     Mutation(
         "an array made of a tensor on the GPU", "experts/train.py",
-        "yield flat_parameters(network).cpu(), losses", "yield flat_parameters(network), losses",
+        "len(indices)).cpu(), losses", "len(indices)), losses",
         "test_given_back.py test_experts",
     ),
     Mutation(

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from glad_ray import evaluation as evaluations
-from glad_ray.evaluation import train_network
+from glad_ray.evaluation import train_networks
 from glad_ray.networks import build_network
 from glad_ray.networks.convnet import ConvNet
 from glad_ray.spec import Evaluation, Network
@@ -17,22 +17,23 @@ from glad_ray.spec.networks import NETWORK_NAMES
 from tests.gpu_rehearsal.gpu import PretendedGPU
 
 GPU = torch.device("cuda:0")
+OTHERS = [name for name in NETWORK_NAMES if name not in ("convnet", "vit")]
 ONE_KIND = Evaluation(epochs=6, augmentation="crop")
 """whose first epoch makes no graph, whose second makes one, and whose others replay it"""
 
 
-def trained(gpu, evaluation, *, name="convnet", norm="instancenorm", images=4, soft=False):
-    """State of the averaged network, and the launches and waits of a training."""
-    rng = torch.Generator().manual_seed(0)
-    spec = Network(name=name, width=8, norm=norm)
-    network = build_network(spec, channels=1, resolution=32, classes=2, rng=rng).to(GPU)
+def trained(gpu, evaluation, *, name="convnet", norm="instancenorm", images=4, soft=False, together=1):
+    """State of the averaged networks, and the launches and waits of a training."""
+    rngs = [torch.Generator().manual_seed(number) for number in range(together)]
+    spec, rng = Network(name=name, width=8, norm=norm), rngs[0]
+    networks = [build_network(spec, channels=1, resolution=32, classes=2, rng=each).to(GPU) for each in rngs]
     labels = torch.arange(images) % 2
     labels = torch.eye(2)[labels] * 0.8 + 0.1 if soft else labels
     given = torch.randn(images, 1, 32, 32, generator=rng).to(GPU), labels.to(GPU)
     before, waits = gpu.launches.copy(), gpu.waits.copy()
-    averaged = train_network(network, *given, evaluation, lr=0.01, rng=rng)
+    averaged = train_networks(networks, *given, evaluation, lr=0.01, rngs=rngs)
     launches, waits = gpu.launches - before, gpu.waits - waits
-    return [value.cpu() for value in averaged.state_dict().values()], launches.total(), waits
+    return [value.cpu() for each in averaged for value in each.state_dict().values()], launches.total(), waits
 
 
 @contextlib.contextmanager
@@ -68,6 +69,19 @@ def test_graphs_come_to_the_same_bits(name, settings, gpu):
     # What is drawn goes up, and then the graph; two more draw the masks of dropout.
     assert more - launches == 4 * (4 if name == "vit" else 2)
     assert waits.total() <= others.total() + 2, "a capture waits for the GPU, and so does its comparison"
+
+
+@pytest.mark.parametrize("name", ["convnet", "vit", *(pytest.param(name, marks=pytest.mark.full) for name in OTHERS)])
+def test_graphs_of_several_networks_come_to_the_same_bits(name, gpu):
+    # Operations of DSA differ from network to network, and all have the same graph.
+    evaluation = ONE_KIND.replace(augmentation=DSA)
+    ours, launches, waits = trained(gpu, evaluation, name=name, together=3)
+    more = trained(gpu, evaluation.replace(epochs=10), name=name, together=3)[1]
+    with never_captured():
+        expected, _, others = trained(gpu, evaluation, name=name, together=3)
+    assert_same(ours, expected)
+    assert more - launches == 4 * (2 + (6 if name == "vit" else 0)), "what is drawn, the graph, and masks of each ViT"
+    assert waits.total() <= others.total() + 2
 
 
 @pytest.mark.parametrize(("images", "batch_size"), [(7, 3), (6, 3), (1, 256)])

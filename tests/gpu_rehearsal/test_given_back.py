@@ -6,18 +6,20 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from glad_ray import evaluation as evaluations
 from glad_ray.engine.in_process import run_in_process
 from glad_ray.engine.jobs import DistillationJob, EvaluationJob, ExpertsJob
 from glad_ray.engine.measuring import try_job
 from glad_ray.engine.on_ray import context
 from glad_ray.engine.replica import computing
 from glad_ray.engine.replica.calls import decode_key
-from glad_ray.evaluation import Inputs
+from glad_ray.evaluation import Inputs, TrainingSet, repeat_groups, try_epoch
 from glad_ray.experts import train_experts
 from glad_ray.plan import make_plan
 from glad_ray.progress.events import RunFailed, RunFinished
 from glad_ray.run_evaluation import evaluate_network
 from glad_ray.spec import DM, Evaluation, Resources, Share, Sweep
+from glad_ray.together import LEAST_EPOCHS
 from tests.gpu_rehearsal import runs
 from tests.gpu_rehearsal.gpu import PretendedGPU
 
@@ -121,6 +123,31 @@ def test_what_is_tried_to_measure_its_memory(sample):
         for job in (DistillationJob(run), DistillationJob(mtt), evaluation, experts):
             try_job(job, given, GPU)
             assert_nothing_kept(gpu)
+
+
+def test_what_repeats_together_take_is_measured_and_given_back(sample, monkeypatch):
+    run, train, sizes = runs.DISTILLED["dm"], evaluations.train_networks, []
+
+    def counted(networks, *given, **named):
+        sizes.append(len(networks))
+        return train(networks, *given, **named)
+
+    monkeypatch.setattr(evaluations, "train_networks", counted)
+    several = EVALUATION.replace(repeats=2, epochs=LEAST_EPOCHS)
+    labels = torch.arange(len(sample.class_names))
+    with PretendedGPU() as gpu:
+        inputs = Inputs(run.run_id, several.decided_for(run), runs.BACKBONE, sample, GPU)
+        images = torch.zeros(len(labels), *sample.train_images.shape[1:]).to(GPU)
+        training_set = TrainingSet(images, labels.to(GPU), step=0)
+        # Which is faster here says nothing.
+        assert repeat_groups(training_set, inputs, [0, 1]) in ([[0, 1]], [[0], [1]])
+        del images, training_set
+        assert_nothing_kept(gpu)
+        for faster in (False, True):
+            monkeypatch.setattr(evaluations, "together_is_faster", lambda *given, faster=faster: faster)
+            try_epoch(run, several, runs.BACKBONE, sample, GPU)
+            assert_nothing_kept(gpu)
+    assert sizes == [1, 2], "shares are measured on what is trained at once"
 
 
 def share(monkeypatch):

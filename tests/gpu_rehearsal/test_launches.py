@@ -9,7 +9,7 @@ import torch
 
 from glad_ray.algorithms import build_algorithm
 from glad_ray.captured import CapturedTraining
-from glad_ray.evaluation import train_network
+from glad_ray.evaluation import train_networks
 from glad_ray.networks import Ensemble, build_network, fuse
 from glad_ray.sgd import SGD
 from glad_ray.spec import DATM, DC, DM, MTT, Evaluation, Experts, Flatness, Network, Run
@@ -34,6 +34,8 @@ STEPS = {
 width 128, 10 student steps"""
 EPOCHS = {"convnet": 55, "alexnet": 57, "vgg11": 88, "resnet18": 167, "vit": 250}
 """the operations of an epoch of evaluation: 10 images of 32 pixels, in one batch"""
+EPOCHS_OF_FIVE = {"convnet": 145, "alexnet": 158, "vgg11": 202, "resnet18": 250, "vit": 580}
+"""the same of five repeats together"""
 
 EXPERT_BATCH = {None: 100, Flatness(): 220}
 """the operations of a mini-batch of two experts in training, plain or towards flat minima"""
@@ -85,17 +87,20 @@ def test_a_batch_of_experts(flat):
     assert_at_most(EXPERT_BATCH[flat], launches[1])
 
 
-@pytest.mark.parametrize("name", EPOCHS)
-def test_an_epoch_of_an_evaluation(name, monkeypatch):
+@pytest.mark.parametrize(("name", "together"), [*((name, 1) for name in EPOCHS), *((name, 5) for name in EPOCHS)])
+def test_an_epoch_of_an_evaluation(name, together, monkeypatch):
     # What its CUDA graph consists of, and what is there beside it (test_captured.py has the launches with graphs).
     monkeypatch.setattr(CapturedTraining, "_capture", lambda training, kind: training.advance(kind))
-    launches = []
-    for epochs in (2, 14):
-        rng = torch.Generator().manual_seed(0)
-        network = build_network(Network(name=name, width=8), channels=3, resolution=32, classes=10, rng=rng)
+    launches, spec = [], Network(name=name, width=8)
+    # Several together have a single kind of mini-batch.
+    few, more = (2, 14) if together == 1 else (1, 2)
+    for epochs in (few, more):
+        rngs = [torch.Generator().manual_seed(number) for number in range(together)]
+        networks = [build_network(spec, channels=3, resolution=32, classes=10, rng=rng) for rng in rngs]
         evaluation = Evaluation(epochs=epochs, augmentation=DSA)
         with PretendedGPU() as gpu:
             synthetic, labels = torch.zeros(10, 3, 32, 32).to(GPU), torch.arange(10).to(GPU)
-            train_network(network.to(GPU), synthetic, labels, evaluation, lr=0.01, rng=rng)
+            train_networks([each.to(GPU) for each in networks], synthetic, labels, evaluation, lr=0.01, rngs=rngs)
         launches.append(gpu.launches)
-    assert_at_most(EPOCHS[name], launches[1] - launches[0], of=12)
+    limits = EPOCHS if together == 1 else EPOCHS_OF_FIVE
+    assert_at_most(limits[name], launches[1] - launches[0], of=more - few)

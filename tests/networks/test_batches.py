@@ -10,7 +10,14 @@ from glad_ray.engine.remaining import remaining_work
 from glad_ray.errors import UserError
 from glad_ray.evaluation import accuracy
 from glad_ray.experts import ExpertFiles, missing_experts, train_experts
-from glad_ray.networks import Ensemble, batch_sizes, build_network, check_network, takes_one_image
+from glad_ray.networks import (
+    Ensemble,
+    batch_sizes,
+    build_network,
+    check_network,
+    flat_parameters_of_each,
+    takes_one_image,
+)
 from glad_ray.plan import make_plan, plan_experts
 from glad_ray.spec import DC, DM, MTT, Evaluation, Experts, ExpertSet, Network, RandomReal, Run, Sweep
 from glad_ray.training import train_epoch, train_epoch_together
@@ -109,7 +116,7 @@ def test_an_ensemble_merges_as_each_of_its_networks_does():
         optimiser = torch.optim.SGD(network.parameters(), lr=0.01)
         get = images.__getitem__
         train_epoch_together(network, optimiser, get, labels, batch_size=2, augmentation="", rngs=rngs)
-        return torch.cat([parameter.flatten() for parameter in network.parameters()])
+        return flat_parameters_of_each(network, len(rngs))
 
     rngs = [torch.Generator().manual_seed(number) for number in (3, 4)]
     together = train(Ensemble([build(SHRINKING, 8, seed).double() for seed in (0, 1)]), rngs)

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from glad_ray.networks.few_operations.batching import batched
+
 EPS = 1e-5
 
 
@@ -53,8 +55,6 @@ def _of_each_map(v: Tensor, maps: Tensor, mean: Tensor, r: Tensor) -> tuple[Tens
 
 
 class _Normalise(torch.autograd.Function):
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(maps: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return _normalise(maps, scale, shift)
@@ -66,6 +66,17 @@ class _Normalise(torch.autograd.Function):
         ctx.mark_non_differentiable(mean, r)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(maps, scale, mean, r)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *given: Tensor) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        """Several networks at once (`torch.vmap`): their channels side by side are those of one."""
+        networks, places = info.batch_size, (1, 0, 0)
+        side_by_side = [
+            batched(each, dim, networks, place).flatten(place, place + 1)
+            for each, dim, place in zip(given, in_dims, places, strict=True)
+        ]
+        normalised, mean, r = _Normalise.apply(*side_by_side)
+        return tuple(each.unflatten(1, (networks, -1)) for each in (normalised, mean, r)), (1, 1, 1)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None, *_: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from glad_ray.networks.few_operations.batching import batched
+
 
 def pooled_relu(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
     """Means of the positive parts in 2 x 2 windows, stride 2; an odd last row or column is left out."""
@@ -17,8 +19,6 @@ def pooled_relu(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
 
 
 class _Pooled(torch.autograd.Function):
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(maps: Tensor) -> Tensor:
         return F.avg_pool2d(F.relu(maps), 2)
@@ -26,6 +26,12 @@ class _Pooled(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None], maps: Tensor) -> tuple[Tensor, int]:
+        """Several networks at once (`torch.vmap`): their channels side by side are those of one."""
+        side_by_side = batched(maps, in_dims[0], info.batch_size, 1).flatten(1, 2)
+        return _Pooled.apply(side_by_side).unflatten(1, (info.batch_size, -1)), 1
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:

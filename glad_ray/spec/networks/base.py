@@ -33,7 +33,7 @@ class Architecture(Composite):
     takes_norm: ClassVar[bool] = False
     """whether its normalisation layers can be chosen"""
     dropout: ClassVar[bool] = False
-    """whether it draws in training, so that several cannot be trained as one `Ensemble`"""
+    """whether it draws in training; experts of it are trained one by one"""
 
     channels: int
     """of the images"""
