@@ -1,4 +1,6 @@
-"""At which budget results were made: said before any number, and beside the paper's where it is smaller."""
+"""At which budget results were made: said before any number, and beside that of the published protocol where it is
+smaller.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,23 +9,18 @@ from typing import Any
 
 from glad_ray.report import wording
 from glad_ray.report.identity import is_baseline, known_datasets
+from glad_ray.report.protocols import Protocol, protocol_of
 from glad_ray.spec import Run
 from glad_ray.spec.algorithms import Matching, algorithm_order
-
-LEAST_EPOCHS = {True: 1000, False: 300}
-"""of the paper, with augmentation; of the original DC, without"""
-PAPER_REPEATS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What the runs under one evaluation were given."""
+    """What trainings under one evaluation were given."""
 
     evaluation_id: str
-    distillations: tuple[tuple[str, str], ...]
-    """algorithm and its iterations"""
-    profiles: tuple[str, ...]
-    """whose settings the runs took where they set none"""
+    protocols: str
+    """the published ones that it varies, or that it varies none"""
     labels: str
     augmentation: str
     images: str
@@ -37,7 +34,7 @@ class Budget:
     test_images: str
     learning_rates: str
     smaller: tuple[str, ...]
-    """where the evaluation falls short of the paper's, a phrase each; empty: nowhere"""
+    """where the evaluation falls short of these protocols, a phrase each; empty: nowhere"""
 
 
 def budgets(rows: Sequence[Mapping[str, Any]], runs: Mapping[str, Run]) -> list[Budget]:
@@ -54,8 +51,7 @@ def _budget(evaluation_id: str, rows: Sequence[Mapping[str, Any]], runs: Mapping
     of_sets = [row for row in rows if row["ipc"] is not None]
     return Budget(
         evaluation_id=evaluation_id,
-        distillations=_distillations(rows, runs),
-        profiles=tuple(sorted({row["profile"] for row in rows if not is_baseline(row["algorithm"])})),
+        protocols=_protocols(of_sets),
         labels=_either(wording.LABELS[name] for name in wording.LABELS if any(r["labels"] == name for r in of_sets)),
         augmentation=_either(wording.augmentation(row["augmentation"]) for row in rows),
         images=", ".join(filter(None, (_said(rows, "evaluation_views"), _said(rows, "evaluation_mixing")))),
@@ -92,7 +88,8 @@ def _epochs(rows: Sequence[Mapping[str, Any]]) -> str:
     return start + (f" ({', '.join(others)})" if others else "")
 
 
-def _distillations(rows: Sequence[Mapping[str, Any]], runs: Mapping[str, Run]) -> tuple[tuple[str, str], ...]:
+def distillations(rows: Sequence[Mapping[str, Any]], runs: Mapping[str, Run]) -> tuple[tuple[str, str], ...]:
+    """Algorithms that distil, each with its iterations: `60 iterations (600 steps at ipc 10)`."""
     said: dict[str, dict[str, None]] = defaultdict(dict)
     steps: dict[tuple[str, int], dict[int, int]] = defaultdict(dict)
     for run_id, row in {row["run_id"]: row for row in rows if row["selection"] == "last"}.items():
@@ -104,6 +101,18 @@ def _distillations(rows: Sequence[Mapping[str, Any]], runs: Mapping[str, Run]) -
     for (algorithm, iterations), by_ipc in steps.items():
         said[algorithm][wording.iterations(iterations, by_ipc)] = None
     return tuple((name, " or ".join(said[name])) for name in sorted(said, key=algorithm_order) if not is_baseline(name))
+
+
+def real_images(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:
+    """Baselines whose name does not tell how their images are chosen, each with how."""
+    names = sorted({row["algorithm"] for row in rows if is_baseline(row["algorithm"])}, key=algorithm_order)
+    parts = [wording.algorithm_title(name).partition(", ") for name in names]
+    return tuple((name, what) for name, _, what in parts if what)
+
+
+def profiles(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Whose settings the runs that distil took where they set none."""
+    return tuple(sorted({row["profile"] for row in rows if not is_baseline(row["algorithm"])}))
 
 
 def _test_images(rows: Sequence[Mapping[str, Any]], runs: Mapping[str, Run]) -> str:
@@ -124,18 +133,32 @@ def _learning_rates(rates: Mapping[str, float]) -> str:
     return ", ".join(f"{wording.network_name(key)} {rate:g}" for key, rate in rates.items())
 
 
+def _protocols(rows: Sequence[Mapping[str, Any]]) -> str:
+    found = dict.fromkeys(protocol_of(row) for row in rows)
+    names = [protocol.name for protocol in found if protocol]
+    if not names:
+        return "no published protocol compared here"
+    said = f"the protocol of {wording.listed(names)}"
+    return f"{said} for its sets, of no published one for the others" if None in found else said
+
+
 def _smaller(repeats: int, rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     said = []
-    for augmented, least in LEAST_EPOCHS.items():
-        of = {r["evaluation_epochs"] for r in rows if r["ipc"] is not None and bool(r["augmentation"]) == augmented}
-        whose = "the paper" if augmented else "the original DC, without augmentation"
+    epochs: dict[Protocol, set[int]] = defaultdict(set)
+    for row in rows:
+        if row["ipc"] is not None and (protocol := protocol_of(row)):
+            epochs[protocol].add(row["evaluation_epochs"])
+    for protocol, ours in epochs.items():
         said += [
-            f"{wording.counted(epochs, 'evaluation epoch')} ({whose}: {wording.count(least)})"
-            for epochs in sorted(of)
-            if epochs < least
+            f"{wording.counted(number, 'evaluation epoch')} ({protocol.name}: {wording.count(protocol.epochs)})"
+            for number in sorted(ours)
+            if number < protocol.epochs
         ]
-    if repeats < PAPER_REPEATS:
-        said.append(f"{wording.counted(repeats, 'repeat')} (the paper: {PAPER_REPEATS})")
+    said += [
+        f"{wording.counted(repeats, 'repeat')} ({protocol.name}: {protocol.repeats})"
+        for protocol in epochs
+        if protocol.repeats and repeats < protocol.repeats
+    ]
     if any(wording.network_detail(row["network"]).startswith("width ") for row in rows):
         said.append("narrower networks")
     if any(row["test_images"] is not None for row in rows):

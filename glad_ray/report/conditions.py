@@ -8,6 +8,8 @@ from glad_ray.report import wording
 from glad_ray.spec import REGIMES, Regime, regime_of
 
 _SHORT_TRAITS, _ALL_TRAITS = 7, 12
+_USUAL = ("cosine schedule", wording.OPTIMISERS["sgd"], "no mixing", "images as they are")
+"""what a short trait says of GLaD's own evaluation"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +74,9 @@ def evaluation_names(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """By evaluation id, what distinguishes an evaluation from the others: `soft labels, no augmentation`.
 
     Empty if there is one evaluation only. They are compared on the runs that all of them scored, if there are any; the
-    whole dataset, whose labels and epochs are its own, does not count. What chooses a step, networks,
-    learning rates, test images and repeats are named only where the rest does not tell them apart, and the id where
-    nothing does.
+    whole dataset, whose labels and epochs are its own, does not count. What is as in GLaD's own evaluation (schedule,
+    optimiser, images that are neither mixed nor seen anew), what chooses a step, networks, learning rates, test images
+    and repeats are named only where the rest does not tell them apart, and the id where nothing does.
     """
     of: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -92,8 +94,10 @@ def evaluation_names(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         more = {key: (*said, traits[key][number]) for key, said in told.items()}
         differs = len({said[-1] for said in more.values()}) > 1
         splits = len(set(more.values())) > len(set(told.values()))
-        if splits or (differs and number < _SHORT_TRAITS):
+        if splits:
             told = more
+        elif differs and number < _SHORT_TRAITS:
+            told = {key: said if said[-1] not in _USUAL else said[:-1] for key, said in more.items()}
     alike = {said for said in told.values() if list(told.values()).count(said) > 1}
     return {key: ", ".join((*said, f"evaluation {key}") if said in alike else said) for key, said in told.items()}
 

@@ -84,7 +84,7 @@ def loss_panel(curves: Sequence[LossCurve], algorithm: str, name: str, descripti
 def _coresets(table: Table) -> list[tuple[str, Row, Score]]:
     """Baselines of as many real images, with their names and scores on the unseen networks."""
     return [
-        (f"{wording.algorithm_title(row.algorithm).lower()} {row.variant}".strip(), row, row.unseen)
+        (f"{wording.algorithm_label(row.algorithm)} {row.variant}".strip(), row, row.unseen)
         for row in table.rows
         if is_coreset(row.algorithm) and row.unseen is not None
     ]

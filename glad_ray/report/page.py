@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from glad_ray.errors import UserError
 from glad_ray.report import wording
-from glad_ray.report.budget import budgets
+from glad_ray.report.budget import budgets, distillations, profiles, real_images
 from glad_ray.report.export import accuracies_csv, orders_csv, published_csv, scores_csv
 from glad_ray.report.figures import accuracy_by_space
 from glad_ray.report.identity import Place, is_baseline
@@ -117,6 +117,9 @@ def _context(storage: Storage, data: ReportData) -> dict[str, Any]:
         "runs_known": len(data.identities.keys() | failed),
         "unfinished": [view for view in views if view.run_id not in scored | failed],
         "failures": [(failure, _label(data, failure.run_id)) for failure in data.failures],
+        "distillations": distillations(data.rows, data.runs),
+        "real_images": real_images(data.rows),
+        "profiles": profiles(data.rows),
         "budgets": budgets(data.rows, data.runs),
         "sections": _views(data),
         "evaluation_names": data.evaluation_names,

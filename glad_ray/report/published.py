@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 from glad_ray.paper import UNSEEN
 from glad_ray.report import wording
-from glad_ray.report.budget import LEAST_EPOCHS, PAPER_REPEATS
+from glad_ray.report.protocols import DATM, DC, GLAD, IDC, NCFM, RDED
 from glad_ray.report.published_numbers import MEAN_OF_UNSEEN, NOT_STATED, Published, published_numbers
 from glad_ray.report.tables import Row, Score, Section
-from glad_ray.spec import DSA, RDED, Network, Run, Schedule, Selection
+from glad_ray.spec import DSA, Network, Run, Schedule, Selection
 from glad_ray.spec.algorithms import algorithm_kind
 from glad_ray.spec.augmentation import is_sequential
 
@@ -28,8 +28,8 @@ _BACKBONE = Network().key
 _TWO_DEVIATIONS = 2.0
 _SCHEDULE = ">"
 """between the layers of a space that changes within a run"""
-_EPOCHS = {"rded": 300, "ncfm": 2000, "idc": 1000, "datm": 1000}
-"""of a network's training, by the algorithm that print is of"""
+_PROTOCOLS = {"rded": RDED, "ncfm": NCFM, "idc": IDC, "datm": DATM}
+"""by the algorithm that print is of; of others GLaD's, or the original DC's where there is no augmentation"""
 _SCHEDULES: Mapping[str, tuple[Schedule, str]] = {
     "rded": ("slow-cosine", "a cosine that ends at one half"),
     "ncfm": ("halving", "a half after every fifth of the epochs"),
@@ -144,12 +144,12 @@ def shortfalls(compared: Sequence[Comparison], runs: Mapping[str, Run]) -> tuple
     rows = {comparison.row.run_ids: comparison.row for comparison in compared}.values()
     of_rows = {comparison.row.run_ids: comparison.published.algorithm for comparison in compared}
     for row in rows:
-        least = _EPOCHS.get(of_rows[row.run_ids], LEAST_EPOCHS[bool(row.conditions.augmentation)])
+        least = _PROTOCOLS.get(of_rows[row.run_ids], GLAD if row.conditions.augmentation else DC).epochs
         if row.ipc is not None and row.conditions.epochs < least:
             epochs = wording.counted(row.conditions.epochs, "evaluation epoch")
             said[f"{epochs} (theirs: {wording.count(least)})"] = None
-    for trainings in sorted({row.trainings for row in rows if row.trainings < PAPER_REPEATS}):
-        said[f"{wording.counted(trainings, 'training')} (GLaD: {PAPER_REPEATS})"] = None
+    for trainings in sorted({row.trainings for row in rows if row.trainings < (GLAD.repeats or 0)}):
+        said[f"{wording.counted(trainings, 'training')} (GLaD: {GLAD.repeats})"] = None
     for run in (runs[run_id] for row in rows for run_id in row.run_ids if run_id in runs):
         name, ours, theirs = run.algorithm.name.upper(), run.algorithm.real_images, run.algorithm.original()
         if theirs is None:
@@ -161,7 +161,7 @@ def shortfalls(compared: Sequence[Comparison], runs: Mapping[str, Run]) -> tuple
             said[f"{batch} per class and step of {name} (theirs: {theirs.real_images})"] = None
     if any(row.conditions.test_images is not None for row in rows):
         said["a part of the test images"] = None
-    if any(of == RDED.name_of() for of in of_rows.values()):
+    if any(of == "rded" for of in of_rows.values()):
         said["an observer and a teacher without batch norm (RDED: with it)"] = None
     for one in compared:
         usual, words = _SCHEDULES.get(one.published.algorithm, _ORIGINALS)

@@ -64,9 +64,9 @@ def _kind(row: Row, rows: Sequence[Row]) -> str:
     if not row.is_baseline:
         latents = "pixels" if row.space == "pixel" else "latents"
         return ", ".join([f"{wording.algorithm_label(row.algorithm)} {latents}", *whitened])
-    said = [wording.algorithm_title(row.algorithm).lower()]
-    if any(other.conditions.labels != "hard" for other in rows):
-        said.append(f"{wording.LABELS[row.conditions.labels]} labels")
+    said = [wording.algorithm_label(row.algorithm)]
+    if len({other.conditions.labels for other in rows if other.is_baseline}) > 1:
+        said.append(f"labels: {wording.LABELS[row.conditions.labels]}")
     if len({other.conditions.augmentation for other in rows}) > 1:
         said.append(wording.augmentation(row.conditions.augmentation))
     return ", ".join([*said, *whitened])

@@ -113,6 +113,11 @@ class Table:
         )
 
     @property
+    def has_latents(self) -> bool:
+        """Whether anything but pixels was optimised."""
+        return any(row.space != "pixel" for row in self.rows)
+
+    @property
     def has_unseen(self) -> bool:
         """Whether any network is new to the synthetic sets."""
         return any(row.unseen is not None for row in self.rows)

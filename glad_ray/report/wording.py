@@ -49,7 +49,7 @@ def algorithm_title(algorithm: str) -> str:
 
 
 def algorithm_label(algorithm: str) -> str:
-    """`DM`; of a baseline its title, of a user's own its class."""
+    """`DM`; of a baseline what it is called, of a user's own its class."""
     return algorithm_kind(algorithm).label_of(algorithm)
 
 

@@ -28,6 +28,7 @@ _NEEDED = (
     "run_id", "evaluation_id", "dataset", "resolution", "algorithm", "space", "generator", "ipc", "set_bytes",
     "generator_bytes", "seed", "profile", "step", "selection", "network", "seen", "repeat", "accuracy", "labels",
     "augmentation", "test_images", "evaluation_epochs", "evaluation_schedule", "evaluation_learning_rate", "whitening",
+    "evaluation_optimiser", "evaluation_mixing", "evaluation_views",
 )  # fmt: skip
 """columns that tables are made of: a storage may have a million rows, and all columns of them would fill the memory"""
 
@@ -45,7 +46,7 @@ class Results:
     evaluation_names: Mapping[str, str]
     """what distinguishes evaluations, by their ids; empty if there is one only"""
     smaller: tuple[str, ...]
-    """where the evaluations fall short of the paper's, a phrase each"""
+    """where the evaluations fall short of published protocols, a phrase each"""
     headlines: Mapping[tuple[str, str], Score]
     """of each run and evaluation: over the unseen networks, or of the backbone where there are none"""
     problems: tuple[str, ...]

@@ -3,6 +3,7 @@
 import itertools
 import re
 
+import numpy as np
 import pytest
 
 from glad_ray.report import write_comparison
@@ -83,6 +84,35 @@ def contrast(one, other):
 def test_the_measure_of_contrast():
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)
+
+
+def oklab(colour):
+    """Lightness and two opponents (Ottosson, 2020), in which equal distances look about equally large."""
+    shares = np.array([int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+    cones = np.array(
+        [
+            [0.4122214708, 0.5363325363, 0.0514459929],
+            [0.2119034982, 0.6806995451, 0.1073969566],
+            [0.0883024619, 0.2817188376, 0.6299787005],
+        ]
+    )
+    opponents = np.array(
+        [
+            [0.2104542553, 0.7936177850, -0.0040720468],
+            [1.9779984951, -2.4285922050, 0.4505937099],
+            [0.0259040371, 0.7827717662, -0.8086757660],
+        ]
+    )
+    return opponents @ np.cbrt(cones @ linear)
+
+
+@pytest.mark.parametrize("medium", ["light", "dark", "print"])
+def test_no_two_algorithms_look_alike(medium):
+    colours = palette(render("style.css", {}), medium)
+    places = {name: oklab(colours[name]) for name in (*ALGORITHM_NAMES, "custom")}
+    for one, other in itertools.combinations(places, 2):
+        assert np.linalg.norm(places[one] - places[other]) > 0.07, (one, other)
 
 
 @pytest.mark.parametrize("medium", ["light", "dark", "print"])

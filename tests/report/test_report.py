@@ -125,7 +125,7 @@ class TestAccuracyTables:
 class TestBudget:
     def test_it_is_said_before_any_number(self, swept):
         _, _, page = swept
-        small = "150 evaluation epochs (the paper: 1,000), 2 repeats (the paper: 5), narrower networks."
+        small = "150 evaluation epochs (GLaD: 1,000), 2 repeats (GLaD: 5), narrower networks."
         assert f"Small-budget numbers: {small}" in page.words
         assert facts(page) == {
             "DC distillation": "60 iterations",
@@ -133,6 +133,7 @@ class TestBudget:
             "MTT distillation": "60 iterations",
             "Profile": "paper (where a run sets nothing else)",
             "Evaluation": "150 epochs from scratch, 2 repeats per network",
+            "A variant of": "the protocol of GLaD",
             "Labels": "hard",
             "Augmentation": "DSA",
             "Schedule": "cosine",
@@ -149,6 +150,7 @@ class TestBudget:
             "DM distillation": "20,000 iterations",
             "Profile": "paper (where a run sets nothing else)",
             "Evaluation": "1,000 epochs from scratch, 5 repeats per network",
+            "A variant of": "the protocol of GLaD",
             "Labels": "hard",
             "Augmentation": "DSA",
             "Schedule": "cosine",
@@ -227,13 +229,13 @@ class TestPage:
         title = said(page.within(figure, "title")[0])
         (table, *_) = accuracy_tables(page)
         grid = page.grid(table)
-        assert f"random real images {grid[1][-2].partition(' ')[0]} %" in title
+        assert f"Random real images {grid[1][-2].partition(' ')[0]} %" in title
         pixel = next(row for row in grid if row[0] == "pixel")
         assert f"DC pixel {pixel[-2].partition(' ')[0]} %" in title
         labels = [said(text) for text in page.within(figure, "text")]
         assert [label for label in labels if label in ("pixel", "w+", "f4")] == ["pixel", "w+", "f4"]
-        assert [label for label in labels if label in ("random real images", "DC", "DM", "MTT")] == [
-            "random real images", "DC", "DM", "MTT",
+        assert [label for label in labels if label in ("Random real images", "DC", "DM", "MTT")] == [
+            "Random real images", "DC", "DM", "MTT",
         ]  # fmt: skip
         styles = " ".join(element["attributes"].get("style") or "" for element in page.within(figure, "path", "use"))
         assert {"var(--dc)", "var(--dm)", "var(--mtt)", "var(--random)", "var(--rule)"} <= set(

@@ -201,8 +201,20 @@ class TestEvaluationNames:
     def test_regimes_optimisers_and_mixing_are_named(self):
         online = row("vit", 0.5, evaluation_id="o", labels="online", evaluation_optimiser="adamw")
         assert self.names(row("vit", 0.5), online | {"evaluation_mixing": "cutmix 0.5"}) == [
-            "hard labels, SGD, no mixing",
+            "hard labels",
             "a teacher at every step, AdamW, cutmix 0.5",
+        ]
+
+    def test_what_is_usual_is_named_only_if_it_must(self):
+        rows = [
+            row("vit", 0.5),
+            row("vit", 0.5, evaluation_id="o", evaluation_mixing="mixup"),
+            row("vit", 0.5, evaluation_id="s", labels="own", evaluation_schedule="step"),
+        ]
+        assert self.names(*rows) == [
+            "hard labels, no mixing",
+            "hard labels, mixup",
+            "fixed soft labels, step schedule, no mixing",
         ]
 
     def test_the_long_ones_are_named_only_if_they_must(self):

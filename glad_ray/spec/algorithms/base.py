@@ -55,7 +55,7 @@ class AlgorithmSettings(Record):
     name: str
     """as tables, files and commands have it"""
     title: ClassVar[str]
-    """in full, for people"""
+    """in full, for people: what it is called, a comma, what it does, unless the name says it"""
     printed_as: ClassVar[str | None] = None
     """what the published tables call it; None: its name"""
     implementation: ClassVar[str]
@@ -88,7 +88,7 @@ class AlgorithmSettings(Record):
     @classmethod
     def label_of(cls, name: str) -> str:
         """In short, for people."""
-        return name.upper() if cls.distils else cls.title
+        return name.upper() if cls.distils else cls.title.partition(",")[0]
 
     @classmethod
     def marker_of(cls, name: str) -> str:

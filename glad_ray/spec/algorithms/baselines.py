@@ -40,7 +40,7 @@ class Herding(OfFeatures):
     """Real images that, one after another, bring their mean feature nearest to the class's (Rebuffi et al., 2017)."""
 
     name: Literal["herding"] = "herding"
-    title: ClassVar[str] = "Herding"
+    title: ClassVar[str] = "Herding, images whose mean features come nearest to those of their class"
     implementation: ClassVar[str] = "glad_ray.coresets.herding:herded_images"
     figure_style: ClassVar[FigureStyle] = FigureStyle("#8f6b00", "#d9b84a", dashes=(0, (1, 1.5)))
 
@@ -49,7 +49,7 @@ class KMeans(OfFeatures):
     """The real images nearest to the centres of k-means clusters of each class, one image a cluster."""
 
     name: Literal["kmeans"] = "kmeans"
-    title: ClassVar[str] = "K-means"
+    title: ClassVar[str] = "K-means, images nearest to the centres of clusters of their class"
     implementation: ClassVar[str] = "glad_ray.coresets.k_means:central_images"
     figure_style: ClassVar[FigureStyle] = FigureStyle("#8a4fb0", "#c79bea", dashes=(0, (6, 2, 1, 2)))
 

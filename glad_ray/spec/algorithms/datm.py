@@ -93,7 +93,7 @@ class DATM(MatchingTrajectories):
 
     name: Literal["datm"] = "datm"
     title: ClassVar[str] = "DATM, difficulty-aligned trajectories"
-    figure_style: ClassVar[FigureStyle] = FigureStyle("#7a4a1e", "#d9a877", marker="H")
+    figure_style: ClassVar[FigureStyle] = FigureStyle("#7a4a1e", "#b6a55f", marker="H")
     start_from_real: ClassVar[Literal["real", "correct"]] = "correct"
 
     iterations: Count = 10000

@@ -16,9 +16,9 @@ class EL2N(AlgorithmSettings):
     """networks whose mean error is taken, trained for a tenth of the usual epochs (Paul et al.: 10, for 20 of 200)"""
     take: Literal["hardest", "easiest"] = "hardest"
     """the images with the largest scores, as Paul et al., or with the smallest"""
-    title: ClassVar[str] = "EL2N"
+    title: ClassVar[str] = "EL2N, images that networks are wrong about early in training"
     implementation: ClassVar[str] = "glad_ray.coresets.el2n:scored_images"
-    figure_style: ClassVar[FigureStyle] = FigureStyle("#a8487a", "#ec9cc5", dashes=(0, (2, 2)))
+    figure_style: ClassVar[FigureStyle] = FigureStyle("#9a5e70", "#fea6c4", dashes=(0, (2, 2)))
 
     @property
     @override

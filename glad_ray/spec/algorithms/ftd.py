@@ -17,7 +17,7 @@ class FTD(MatchingTrajectories):
 
     name: Literal["ftd"] = "ftd"
     title: ClassVar[str] = "FTD, flat trajectories"
-    figure_style: ClassVar[FigureStyle] = FigureStyle("#567500", "#a6cc4a", marker="d")
+    figure_style: ClassVar[FigureStyle] = FigureStyle("#125d10", "#a6cc4a", marker="d")
 
     experts: Experts = Experts(flat=Flatness())
     """whose trajectories are matched: trained towards flat minima"""

@@ -197,7 +197,7 @@ class IDC(MatchingAlongTraining):
 
     name: Literal["idc"] = "idc"
     title: ClassVar[str] = "IDC, gradients along training on real images"
-    figure_style: ClassVar[FigureStyle] = FigureStyle("#6a3fb5", "#b79cf0", marker="v")
+    figure_style: ClassVar[FigureStyle] = FigureStyle("#5e43a0", "#d67bfd", marker="v")
 
 
 class DREAM(MatchingAlongTraining):
@@ -207,7 +207,7 @@ class DREAM(MatchingAlongTraining):
 
     name: Literal["dream"] = "dream"
     title: ClassVar[str] = "DREAM, IDC with representative real images"
-    figure_style: ClassVar[FigureStyle] = FigureStyle("#a03a78", "#f09ad0", marker="<")
+    figure_style: ClassVar[FigureStyle] = FigureStyle("#80335b", "#f5a3fc", marker="<")
     start_from_real: ClassVar[Literal["real", "clustered"]] = "clustered"
 
     real_batch_size: Count = 128

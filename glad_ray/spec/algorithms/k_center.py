@@ -10,6 +10,6 @@ class KCenter(OfFeatures):
     """Real images each of which is the farthest from those taken before it (Sener and Savarese, 2018)."""
 
     name: Literal["kcenter"] = "kcenter"
-    title: ClassVar[str] = "K-center greedy"
+    title: ClassVar[str] = "K-center greedy, images that leave none of their class far away"
     implementation: ClassVar[str] = "glad_ray.coresets.k_center:covering_images"
-    figure_style: ClassVar[FigureStyle] = FigureStyle("#4f7a28", "#a5d070", dashes=(0, (3, 1, 1, 1)))
+    figure_style: ClassVar[FigureStyle] = FigureStyle("#58672a", "#a8dc9a", dashes=(0, (3, 1, 1, 1)))

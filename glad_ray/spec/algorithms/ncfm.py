@@ -41,7 +41,7 @@ class NCFM(MatchingRealImages):
     name: Literal["ncfm"] = "ncfm"
     title: ClassVar[str] = "NCFM, neural characteristic function matching"
     implementation: ClassVar[str] = "glad_ray.algorithms.ncfm:CharacteristicMatching"
-    figure_style: ClassVar[FigureStyle] = FigureStyle("#b8213a", "#ff8a93", marker="P")
+    figure_style: ClassVar[FigureStyle] = FigureStyle("#b8213a", "#f17f78", marker="P")
     usual_augmentation: ClassVar[str] = SEQUENTIAL + "color_crop_cutout"
     usual_formation: ClassVar[int] = 2
 

@@ -33,7 +33,7 @@ class RDED(AlgorithmSettings):
     """keep the images as JPEG, with its losses; their bytes are counted as 8-bit pixels all the same"""
     observer: Experts = Experts(count=1)
     """the network trained on real data that scores the crops; of several, the mean of their losses counts"""
-    title: ClassVar[str] = "RDED"
+    title: ClassVar[str] = "RDED, images stitched of realistic patches of real ones"
     implementation: ClassVar[str] = "glad_ray.coresets.rded:realistic_images"
     figure_style: ClassVar[FigureStyle] = FigureStyle("#00788c", "#4fc6da", dashes=(0, (5, 1.5)))
 
