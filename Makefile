@@ -73,7 +73,7 @@ test-oldest:
 		--editable . beartype jsonschema pytest pytest-timeout pytest-xdist
 	RAY_ADDRESS= $(OLDEST)/bin/glad-ray sweep sweeps/quickstart.py --small --address local --storage $(OLDEST)/quickstart
 	$(OLDEST)/bin/python -m pytest tests/results tests/storage/test_storage.py tests/spec/test_records.py \
-		tests/test_coresets.py tests/test_sgd.py tests/test_adam.py tests/test_search_command.py tests/test_documents.py \
+		tests/test_coresets.py tests/optimisers tests/test_search_command.py tests/test_documents.py \
 		tests/api/test_removal.py
 
 # The speed of the core on a CPU, in under 20 minutes on two cores; writes docs/performance.md. REFERENCE=<folder> measures

@@ -26,7 +26,7 @@ from glad_ray.averages import AveragedWeights
 from glad_ray.gpu_errors import gpu_failed
 from glad_ray.machine import upload, upload_into
 from glad_ray.networks import DrawingClassifier, Ensemble, MaskedClassifier, batch_sizes
-from glad_ray.sgd import SGD
+from glad_ray.optimisers.sgd import SGD
 from glad_ray.training import Batch, Images, Targets, draw_epoch, train_batch
 
 APART = 1e-3

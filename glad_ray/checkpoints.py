@@ -10,7 +10,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from glad_ray.generators import Latents
-from glad_ray.latent_steps import Moments
+from glad_ray.optimisers.latents import Moments
 from glad_ray.results import read_entry, sound, write_entry, written_as
 from glad_ray.spec import Matching, Run
 from glad_ray.storage import Storage

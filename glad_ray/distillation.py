@@ -33,9 +33,9 @@ from glad_ray.generators import (
 )
 from glad_ray.generators import Generator as ImagePrior
 from glad_ray.interrupts import kept_back
-from glad_ray.latent_steps import Plateau, step_latents
 from glad_ray.layer_walk import LayerWalk
 from glad_ray.machine import device_name, fp32_precision, fp32_precision_on, peak_memory_bytes, reset_peak_memory
+from glad_ray.optimisers.latents import Plateau, step_latents
 from glad_ray.randomness import rng_for
 from glad_ray.results import (
     Distillation,

@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from glad_ray.adamw import AdamW
 from glad_ray.augment import choices
 from glad_ray.averages import AveragedWeights
 from glad_ray.captured import EPOCHS_UNREAD, CapturedTraining, can_be_captured
@@ -34,11 +33,12 @@ from glad_ray.machine import (
 )
 from glad_ray.metrics import measured
 from glad_ray.networks import Ensemble, batch_sizes, build_network, fuse, move
+from glad_ray.optimisers.adam import AdamW
+from glad_ray.optimisers.sgd import SGD
 from glad_ray.randomness import rng_for
 from glad_ray.results import (
     Training,
 )
-from glad_ray.sgd import SGD
 from glad_ray.spec import Evaluation, ExpertSet, Labels, Network, Run, Schedule, dataset_facts
 from glad_ray.spec.augmentation import OPERATIONS
 from glad_ray.synthetic_set import SyntheticSet

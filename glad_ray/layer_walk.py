@@ -17,7 +17,7 @@ from glad_ray.checkpoints import DistillationState
 from glad_ray.data import Dataset
 from glad_ray.feature_distance import FeatureDistance
 from glad_ray.generators import Latents, LayeredSpace, Space
-from glad_ray.latent_steps import Moments
+from glad_ray.optimisers.latents import Moments
 from glad_ray.spec import Matching, Run
 
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 import glad_ray.evaluation
-from glad_ray.adamw import AdamW
 from glad_ray.augment import Box, Mix, cutmix_box, cutmix_of, mix_images, mixed_cross_entropy
 from glad_ray.evaluation import accuracy, learning_rate_factor, train_network
 from glad_ray.networks import build_network
+from glad_ray.optimisers.adam import AdamW
 from glad_ray.spec import Evaluation, Network
 from glad_ray.teaching import Teacher, divergence
 from glad_ray.training import Batch, Extras, train_batch

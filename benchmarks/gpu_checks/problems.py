@@ -18,8 +18,8 @@ from glad_ray.data import Dataset, by_index, load_dataset, real_images
 from glad_ray.evaluation import train_networks
 from glad_ray.generators import GeneratorSpace, InProcessGenerator, Latents, PixelSpace, Space, build_generator
 from glad_ray.networks import Ensemble, build_network, flat_parameters
+from glad_ray.optimisers.sgd import SGD
 from glad_ray.randomness import rng_for
-from glad_ray.sgd import SGD
 from glad_ray.spec import DC, DM, DSA, MTT, Evaluation, Experts, ExpertSet, Network, RandomStyleGAN, Run
 from glad_ray.spec.precision import FP32Precision
 from glad_ray.storage import Storage

@@ -23,8 +23,8 @@ from glad_ray.augment import Draw, apply
 from glad_ray.data import Dataset
 from glad_ray.machine import upload
 from glad_ray.networks import Classifier, flat_parameters, load_flat_parameters, move, set_dropout_rng
+from glad_ray.optimisers.sgd import SGD
 from glad_ray.randomness import rng_for
-from glad_ray.sgd import SGD
 from glad_ray.spec import DC, Run
 from glad_ray.training import train_epoch
 from glad_ray.vector_jacobian import vector_jacobian

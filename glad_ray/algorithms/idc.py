@@ -33,8 +33,8 @@ from glad_ray.networks import (
     set_dropout_rng,
     split_parameters,
 )
+from glad_ray.optimisers.sgd import SGD
 from glad_ray.randomness import rng_for
-from glad_ray.sgd import SGD
 from glad_ray.spec import Run
 from glad_ray.spec.algorithms.idc import Distance, MatchingAlongTraining
 from glad_ray.training import Batch, Extras, Images, train_batch, train_epoch

@@ -16,9 +16,9 @@ from glad_ray.errors import RunError
 from glad_ray.experts.files import parameter_shapes, write_trajectory
 from glad_ray.machine import fp32_precision
 from glad_ray.networks import Classifier, Ensemble, build_network, flat_parameters_of_each, fuse
+from glad_ray.optimisers.sgd import SGD
 from glad_ray.randomness import rng_for
 from glad_ray.results import missing_experts
-from glad_ray.sgd import SGD
 from glad_ray.spec import ExpertSet
 from glad_ray.storage import Storage
 from glad_ray.training import Extras, train_epoch_together

@@ -13,13 +13,13 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from typing_extensions import override
 
-from glad_ray.adam import Adam
 from glad_ray.augment import apply, draw
 from glad_ray.generator_training.autoencoder import autoencoder_loss, averaged_weights, new_encoder
 from glad_ray.generator_training.base import Setting, Tensors, TrainingStage, of_prefix, prefixed
 from glad_ray.generator_training.features import Features
 from glad_ray.generator_training.weights import average_into, generated, trained_names
 from glad_ray.networks import Classifier, build_network
+from glad_ray.optimisers.adam import Adam
 from glad_ray.spec import Network
 
 _BETAS = (0.0, 0.99)

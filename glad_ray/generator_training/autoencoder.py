@@ -11,11 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import override
 
-from glad_ray.adam import Adam
 from glad_ray.generator_training.base import Setting, Tensors, TrainingStage, of_prefix, prefixed
 from glad_ray.generator_training.features import Features
 from glad_ray.generator_training.weights import average_into, generated, new_weights, trained_names
 from glad_ray.networks import Classifier, build_network
+from glad_ray.optimisers.adam import Adam
 from glad_ray.spec import Network
 
 _BETAS = (0.9, 0.99)

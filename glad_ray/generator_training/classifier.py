@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
-from glad_ray.adam import Adam
 from glad_ray.generator_training.base import Setting, Tensors, TrainingStage, of_prefix, prefixed
 from glad_ray.networks import Classifier, build_network
 from glad_ray.networks.build import set_dropout_rng
+from glad_ray.optimisers.adam import Adam
 from glad_ray.spec import Network
 from glad_ray.spec.generator_training import Stage
 

@@ -13,8 +13,8 @@ from glad_ray.data import Dataset
 from glad_ray.distillation import Inputs, distill
 from glad_ray.generators import FormationSpace, Space, mixed
 from glad_ray.networks import build_network, flat_parameters
+from glad_ray.optimisers.sgd import SGD
 from glad_ray.results import read_losses
-from glad_ray.sgd import SGD
 from glad_ray.spec import IDC, Formation, LearningRates, Network, Run
 from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet

@@ -18,8 +18,8 @@ from glad_ray.algorithms.ncfm import (
 )
 from glad_ray.augment import UNIFORMS, Draw, apply
 from glad_ray.augment.operations import crop_reach, cutout_size
-from glad_ray.latent_steps import Moments, step_latents
 from glad_ray.networks import build_network, flat_parameters, load_flat_parameters
+from glad_ray.optimisers.latents import Moments, step_latents
 from glad_ray.spec import SGD, AdamW, Network
 from tests.golden_numbers import golden, images, parameter, s_like
 

@@ -8,7 +8,7 @@ import torch
 
 from glad_ray.augment import Box, Mix, cutmix_box, cutmix_of, draw_mix, mix_images, mixed_cross_entropy
 from glad_ray.networks import build_network, flat_parameters
-from glad_ray.sgd import SGD
+from glad_ray.optimisers.sgd import SGD
 from glad_ray.spec import Network
 from glad_ray.spec.augmentation import Mixing
 from tests.golden_numbers import golden, images, s_like, set_parameters

@@ -4,9 +4,9 @@ import contextlib
 import sys
 
 import pytest
+from glad_ray.engine.cluster.few_processes import few_processes
 from ray._private.node import Node
 
-from glad_ray.engine.cluster.few_processes import few_processes
 from tests.telling import told_by
 
 LEFT_OUT = ("start_monitor", "start_log_monitor", "start_api_server")

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from glad_ray.flat_minima import flat_gradient, perturbation
 from glad_ray.networks import Ensemble, build_network, flat_parameters, flat_parameters_of_each
-from glad_ray.sgd import SGD
+from glad_ray.optimisers.sgd import SGD
 from glad_ray.spec import Network
 from glad_ray.spec.experts import Flatness
 from glad_ray.training import Batch, Extras, train_batch

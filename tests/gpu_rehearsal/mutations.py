@@ -68,7 +68,7 @@ DEVICES = (
         "test_waits.py test_a_step",
     ),
     Mutation(
-        "momenta on the CPU", "latent_steps.py",
+        "momenta on the CPU", "optimisers/latents.py",
         "name: torch.zeros_like(value) for", "name: torch.zeros(value.shape) for",
         "test_waits.py test_a_step",
     ),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from glad_ray.networks import build_network
-from glad_ray.sgd import SGD
+from glad_ray.optimisers.sgd import SGD
 from glad_ray.spec import Network
 
 

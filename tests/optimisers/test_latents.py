@@ -6,7 +6,7 @@ import torch
 from glad_ray.checkpoints import DistillationState
 from glad_ray.distillation import Inputs, build_space, distill
 from glad_ray.errors import UserError
-from glad_ray.latent_steps import Moments, Plateau, step_latents
+from glad_ray.optimisers.latents import Moments, Plateau, step_latents
 from glad_ray.randomness import rng_for
 from glad_ray.results import read_losses
 from glad_ray.spec import DC, DM, SGD, AdamW, CustomAlgorithm, LearningRates, Network, RandomReal, Run
@@ -90,7 +90,7 @@ class ClassByClass:
 class OneClassAStep(CustomAlgorithm):
     """Its record."""
 
-    name: str = "tests.test_latent_steps:ClassByClass"
+    name: str = "tests.optimisers.test_latents:ClassByClass"
 
     def steps(self, images_per_class, classes):
         return self.iterations * classes

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from glad_ray.adam import adam_step
 from glad_ray.generators import Latents
+from glad_ray.optimisers.adam import adam_step
 from glad_ray.spec.optimisers import SGD, AdamW, AnyOptimiser
 
 _LOWER = 1e-4
@@ -68,16 +68,17 @@ def step_latents(
                 moments.first[name].mul_(momentum).add_(decayed)
                 latents[name].sub_(moments.first[name], alpha=rates[name])
         case AdamW(betas=betas, weight_decay=decay):
-            adam_step(
-                [latents[name] for name in gradients],
-                list(gradients.values()),
-                [moments.first[name] for name in gradients],
-                [moments.second[name] for name in gradients],
-                moments.steps,
-                rates=[rates[name] for name in gradients],
-                betas=betas,
-                weight_decay=decay,
-            )
+            for name, gradient in gradients.items():
+                adam_step(
+                    [latents[name]],
+                    [gradient],
+                    [moments.first[name]],
+                    [moments.second[name]],
+                    [torch.full((), float(moments.steps), device=gradient.device)],
+                    rate=rates[name],
+                    betas=betas,
+                    weight_decay=decay,
+                )
 
 
 class Plateau:
