@@ -19,7 +19,7 @@ import torch
 from matplotlib.figure import Figure
 
 from glad_ray.errors import UserError
-from glad_ray.report.intervals import Interval, interval
+from glad_ray.report.tables.intervals import Interval, interval
 from glad_ray.results import read_results, read_run, read_trials
 from glad_ray.spec import DM, Run
 from glad_ray.storage import Storage

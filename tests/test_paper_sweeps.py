@@ -10,7 +10,7 @@ import pytest
 from glad_ray.plan import make_plan, write_plan
 from glad_ray.plan.total import total
 from glad_ray.report import write_report
-from glad_ray.report.published_numbers import published_numbers
+from glad_ray.report.published.numbers import published_numbers
 from glad_ray.report.report_data import make_report_data, read_found
 from glad_ray.results import Distillation, write_results
 from glad_ray.spec.sweep_file import load_sweep

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from glad_ray.report import wording
-from glad_ray.report.identity import is_baseline, known_datasets
-from glad_ray.report.protocols import Protocol, protocol_of
+from glad_ray.report.published.protocols import Protocol, protocol_of
+from glad_ray.report.tables.identity import is_baseline, known_datasets
 from glad_ray.spec import Run
 from glad_ray.spec.algorithms import Matching, algorithm_order
 

@@ -5,11 +5,11 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from glad_ray.report.intervals import Interval
-from glad_ray.report.orders import Orders
-from glad_ray.report.published import Comparison
-from glad_ray.report.ranking import Ranked
-from glad_ray.report.tables import Row, Section
+from glad_ray.report.published.comparison import Comparison
+from glad_ray.report.tables.accuracy import Row, Section
+from glad_ray.report.tables.intervals import Interval
+from glad_ray.report.tables.orders import Orders
+from glad_ray.report.tables.ranking import Ranked
 
 _PLACE = ("dataset", "resolution", "ipc", "evaluation_id")
 _ROW = ("algorithm", "space", "variant", "regime", "labels", "augmentation", "epochs")

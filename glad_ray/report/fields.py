@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from glad_ray.report.odd_runs import without_odd_runs
-from glad_ray.report.orders import Orders
 from glad_ray.report.report_data import ReportData, make_report_data, read_found
-from glad_ray.report.tables import Row, Score, Section, Table
+from glad_ray.report.tables.accuracy import Row, Score, Section, Table
+from glad_ray.report.tables.orders import Orders
 from glad_ray.storage import Storage
 
 

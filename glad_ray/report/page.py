@@ -12,21 +12,21 @@ from glad_ray.errors import UserError
 from glad_ray.report import wording
 from glad_ray.report.budget import budgets, distillations, profiles, real_images
 from glad_ray.report.export import accuracies_csv, orders_csv, published_csv, scores_csv
-from glad_ray.report.figures import accuracy_by_space
-from glad_ray.report.identity import Place, is_baseline
-from glad_ray.report.metrics import MetricTable
+from glad_ray.report.figures.curves import accuracy_by_space
+from glad_ray.report.figures.sizes import accuracy_by_bytes
 from glad_ray.report.odd_runs import without_odd_runs
-from glad_ray.report.published import Comparison, context, shortfalls
-from glad_ray.report.published_numbers import Published
-from glad_ray.report.ranking import Ranked, lacking
+from glad_ray.report.published.comparison import Comparison, context, shortfalls
+from glad_ray.report.published.numbers import Published
 from glad_ray.report.rendering import render
 from glad_ray.report.report_data import Found, ReportData, make_report_data, read_found
 from glad_ray.report.run_pages import run_pages
 from glad_ray.report.run_pages.kept_pictures import KEPT_PICTURES_BYTES, MOST_KEPT_PICTURES, kept_pictures
 from glad_ray.report.runs import losses, network_costs, pictures, read_curves, run_views
-from glad_ray.report.size_figure import accuracy_by_bytes
-from glad_ray.report.sizes import COUNTED, sizes
-from glad_ray.report.tables import Row, Section, Table
+from glad_ray.report.tables.accuracy import Row, Section, Table
+from glad_ray.report.tables.identity import Place, is_baseline
+from glad_ray.report.tables.metrics import MetricTable
+from glad_ray.report.tables.ranking import Ranked, lacking
+from glad_ray.report.tables.sizes import COUNTED, sizes
 from glad_ray.storage import Storage
 
 MOST_STANDING = 500

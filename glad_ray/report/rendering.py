@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from glad_ray.report import wording
-from glad_ray.report.drawing import algorithm_colours, css_name
+from glad_ray.report.figures.drawing import algorithm_colours, css_name
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:

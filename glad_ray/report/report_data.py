@@ -12,13 +12,13 @@ from typing import Any
 
 from glad_ray.errors import UserError
 from glad_ray.plan import Plan, as_stored
-from glad_ray.report.conditions import evaluation_names
-from glad_ray.report.identity import Identity, identities, known_datasets, variants
-from glad_ray.report.metrics import MetricTable, metric_tables
-from glad_ray.report.orders import Orders, orders
-from glad_ray.report.published import Comparison, comparisons
-from glad_ray.report.ranking import Ranked, ranked
-from glad_ray.report.tables import SELECTIONS, Section, sections
+from glad_ray.report.published.comparison import Comparison, comparisons
+from glad_ray.report.tables.accuracy import SELECTIONS, Section, sections
+from glad_ray.report.tables.conditions import evaluation_names
+from glad_ray.report.tables.identity import Identity, identities, known_datasets, variants
+from glad_ray.report.tables.metrics import MetricTable, metric_tables
+from glad_ray.report.tables.orders import Orders, orders
+from glad_ray.report.tables.ranking import Ranked, ranked
 from glad_ray.results import Failure, read_failures, read_results, read_run
 from glad_ray.results.parquet import damaged, read_or_tell
 from glad_ray.spec import DatasetFacts, Run, Sweep

@@ -10,9 +10,9 @@ from typing import Any
 from markupsafe import Markup
 
 from glad_ray.report import wording
-from glad_ray.report.figures import loss_panel
-from glad_ray.report.identity import Identity, Place
+from glad_ray.report.figures.curves import loss_panel
 from glad_ray.report.pictures import Picture, read_picture
+from glad_ray.report.tables.identity import Identity, Place
 from glad_ray.results import LossCurve, read_losses
 from glad_ray.results.parquet import Tell, read_or_tell
 from glad_ray.spec import Run

@@ -6,7 +6,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 
-from glad_ray.report.identity import is_baseline
+from glad_ray.report.tables.identity import is_baseline
 from glad_ray.spec.algorithms import algorithm_kind
 from glad_ray.spec.augmentation import DSA, is_sequential, parse_strategy
 from glad_ray.spec.datasets import DATASETS

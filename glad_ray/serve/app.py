@@ -17,7 +17,7 @@ from starlette.routing import Route
 from glad_ray.errors import GladRayError
 from glad_ray.progress.status import State
 from glad_ray.progress.status_tables import driver_words
-from glad_ray.report.tables import SELECTIONS
+from glad_ray.report.tables.accuracy import SELECTIONS
 from glad_ray.results import best_in_full
 from glad_ray.serve import views
 from glad_ray.serve.access import Access, Guard

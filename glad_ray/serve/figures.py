@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from glad_ray.errors import GladRayError
 from glad_ray.progress.status import RunStatus
-from glad_ray.report.drawing import STYLE, figure_style, svg
-from glad_ray.report.figures import loss_panel
+from glad_ray.report.figures.curves import loss_panel
+from glad_ray.report.figures.drawing import STYLE, figure_style, svg
 from glad_ray.results import LossCurve, read_losses
 from glad_ray.serve.tensors import read_tensors
 from glad_ray.storage import Storage

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined
 
 from glad_ray.progress import formatting
 from glad_ray.report import wording
-from glad_ray.report.drawing import algorithm_colours, css_name
+from glad_ray.report.figures.drawing import algorithm_colours, css_name
 from glad_ray.serve.views import PHASES
 
 

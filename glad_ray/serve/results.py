@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 
 from glad_ray.errors import GladRayError, printable
 from glad_ray.report.budget import budgets
-from glad_ray.report.conditions import evaluation_names
-from glad_ray.report.identity import identities, variants
-from glad_ray.report.tables import SELECTIONS, Score, Section, headline, scores_of, sections
+from glad_ray.report.tables.accuracy import SELECTIONS, Score, Section, headline, scores_of, sections
+from glad_ray.report.tables.conditions import evaluation_names
+from glad_ray.report.tables.identity import identities, variants
 from glad_ray.results import SCHEMA, read_part
 from glad_ray.spec import Run, Selection
 from glad_ray.storage import Storage

@@ -10,9 +10,9 @@ from markupsafe import Markup
 
 from glad_ray.progress.status import RunStatus, State
 from glad_ray.report import wording
-from glad_ray.report.figures import accuracy_by_space
-from glad_ray.report.identity import space_order
-from glad_ray.report.tables import Row, Score, Section, Table
+from glad_ray.report.figures.curves import accuracy_by_space
+from glad_ray.report.tables.accuracy import Row, Score, Section, Table
+from glad_ray.report.tables.identity import space_order
 from glad_ray.results import TrialState
 from glad_ray.serve.figures import Figures, read_curve, small_panel
 from glad_ray.serve.results import Results

@@ -5,8 +5,8 @@ import math
 import pytest
 from scipy import stats
 
-from glad_ray.report.intervals import difference, interval
-from glad_ray.report.tables import sections
+from glad_ray.report.tables.accuracy import sections
+from glad_ray.report.tables.intervals import difference, interval
 from tests.report.rows import row
 
 

@@ -5,8 +5,8 @@ import statistics
 
 import pytest
 
-from glad_ray.report.metrics import metric_tables
-from glad_ray.report.tables import sections
+from glad_ray.report.tables.accuracy import sections
+from glad_ray.report.tables.metrics import metric_tables
 from glad_ray.results import Distillation, Training, package_versions, write_results
 from glad_ray.spec import DM, Evaluation, Network, RandomReal, Run, dataset_facts, grid
 from glad_ray.storage import Storage

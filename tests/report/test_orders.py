@@ -11,9 +11,9 @@ from glad_ray.engine.in_process import run_in_process
 from glad_ray.plan import make_plan
 from glad_ray.plan.baselines import baselines
 from glad_ray.report.fields import report_fields
-from glad_ray.report.orders import kendall_tau, orders
 from glad_ray.report.page import write_report
-from glad_ray.report.tables import sections
+from glad_ray.report.tables.accuracy import sections
+from glad_ray.report.tables.orders import kendall_tau, orders
 from glad_ray.results import read_results
 from glad_ray.spec import (
     DM,

@@ -1,8 +1,8 @@
 import pytest
 
-from glad_ray.report.published import comparisons, context, shortfalls
-from glad_ray.report.published_numbers import Published, published_numbers
-from glad_ray.report.tables import Score, sections
+from glad_ray.report.published.comparison import comparisons, context, shortfalls
+from glad_ray.report.published.numbers import Published, published_numbers
+from glad_ray.report.tables.accuracy import Score, sections
 from glad_ray.spec import DC, DM, DSA, MTT, RDED, Network, RandomReal, RandomStyleGAN, Run, WholeDataset
 from tests.generators import kinds
 from tests.report.rows import row

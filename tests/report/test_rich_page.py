@@ -5,9 +5,9 @@ import io
 
 import pytest
 
-from glad_ray.report.conditions import evaluation_names
-from glad_ray.report.sizes import sizes
-from glad_ray.report.tables import sections
+from glad_ray.report.tables.accuracy import sections
+from glad_ray.report.tables.conditions import evaluation_names
+from glad_ray.report.tables.sizes import sizes
 from glad_ray.spec import DSA
 from glad_ray.storage import Storage
 from tests.report.parsed import accuracy_tables, page_of, said

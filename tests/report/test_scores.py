@@ -1,13 +1,13 @@
 import pytest
 
-from glad_ray.report.ranking import lacking, ranked
 from glad_ray.report.scores import (
     augmentation_robust_score,
     hard_label_recovery,
     improvement_over_random,
     label_robust_score,
 )
-from glad_ray.report.tables import sections
+from glad_ray.report.tables.accuracy import sections
+from glad_ray.report.tables.ranking import lacking, ranked
 from glad_ray.spec import DSA, Evaluation, Experts
 from tests.report.rows import row
 

@@ -16,13 +16,13 @@ from PIL import Image
 import glad_ray
 from glad_ray.errors import DataError, UserError
 from glad_ray.report import write_search_report
-from glad_ray.report.intervals import interval
 from glad_ray.report.search.agreement import agreements
 from glad_ray.report.search.best import on_test_images, ranked
 from glad_ray.report.search.front import front
 from glad_ray.report.search.importance import importance
 from glad_ray.report.search.layers import by_generator
 from glad_ray.report.search.parameters import parameters, ranges
+from glad_ray.report.tables.intervals import interval
 from glad_ray.results import best_in_full, read_results
 from glad_ray.spec import DM, MTT
 from glad_ray.spec.search import Choice, Layers

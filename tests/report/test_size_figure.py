@@ -1,8 +1,8 @@
 """Accuracy against bytes as a figure."""
 
-from glad_ray.report.size_figure import accuracy_by_bytes
-from glad_ray.report.sizes import sizes
-from glad_ray.report.tables import sections
+from glad_ray.report.figures.sizes import accuracy_by_bytes
+from glad_ray.report.tables.accuracy import sections
+from glad_ray.report.tables.sizes import sizes
 from tests.report.rows import row
 
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from glad_ray.report import wording
-from glad_ray.report.identity import identities, space_order, variants
-from glad_ray.report.tables import sections
+from glad_ray.report.tables.accuracy import sections
+from glad_ray.report.tables.identity import identities, space_order, variants
 from glad_ray.spec import DM, RandomStyleGAN, Run, StyleGANFile
 from tests.generators import kinds
 from tests.generators.kinds import write_stylegan

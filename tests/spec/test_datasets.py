@@ -38,7 +38,7 @@ def test_facts_are_consistent(name):
 
 
 def test_the_published_numbers_name_known_datasets():
-    with (files("glad_ray.report") / "published.csv").open() as file:
+    with (files("glad_ray.report.published") / "published.csv").open() as file:
         names = {row["dataset"] for row in csv.DictReader(file)}
     assert names <= set(DATASETS)
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from glad_ray.report.compare.lines import Line
 from glad_ray.report.compare.matching import Pair
-from glad_ray.report.intervals import Interval, difference, interval
-from glad_ray.report.tables import Score, by_network_and_seed, mean_by_seed, mean_of_unseen, scores_of
+from glad_ray.report.tables.accuracy import Score, by_network_and_seed, mean_by_seed, mean_of_unseen, scores_of
+from glad_ray.report.tables.intervals import Interval, difference, interval
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from glad_ray.report.identity import Place, settings
 from glad_ray.report.report_data import ReportData
+from glad_ray.report.tables.identity import Place, settings
 from glad_ray.spec import Evaluation, Run
 
 _OF_ROWS = {

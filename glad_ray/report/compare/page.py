@@ -11,11 +11,11 @@ from glad_ray.report.compare.cells import Cell, ComparedLine, compared
 from glad_ray.report.compare.export import differences_csv
 from glad_ray.report.compare.lines import Line, lines
 from glad_ray.report.compare.matching import Differing, match
-from glad_ray.report.identity import Place, ipc_order, space_order
 from glad_ray.report.odd_runs import without_odd_runs
 from glad_ray.report.rendering import render
 from glad_ray.report.report_data import Found, ReportData, make_report_data, read_found
-from glad_ray.report.tables import SELECTIONS, headline, natural_order, scores_of
+from glad_ray.report.tables.accuracy import SELECTIONS, headline, natural_order, scores_of
+from glad_ray.report.tables.identity import Place, ipc_order, space_order
 from glad_ray.spec.algorithms import algorithm_order
 from glad_ray.storage import Storage
 

@@ -6,8 +6,8 @@ import math
 from markupsafe import Markup
 
 from glad_ray.report import wording
-from glad_ray.report.drawing import css_name
-from glad_ray.report.figures import thinned
+from glad_ray.report.figures.curves import thinned
+from glad_ray.report.figures.drawing import css_name
 from glad_ray.results import LossCurve
 
 _POINTS = 90

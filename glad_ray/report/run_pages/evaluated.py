@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from glad_ray.report.tables import SELECTIONS, Score, scores_of
+from glad_ray.report.tables.accuracy import SELECTIONS, Score, scores_of
 
 
 @dataclass(frozen=True, kw_only=True)

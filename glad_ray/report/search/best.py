@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from glad_ray.report.intervals import Interval, interval
+from glad_ray.report.tables.intervals import Interval, interval
 from glad_ray.results import SearchTrial
 from glad_ray.spec.search import Search
 

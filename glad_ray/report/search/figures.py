@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from glad_ray.report import wording
-from glad_ray.report.drawing import FIRST, FULL, LAST, PAGE, PERCENT, STYLE, svg
+from glad_ray.report.figures.drawing import FIRST, FULL, LAST, PAGE, PERCENT, STYLE, svg
 from glad_ray.report.search.agreement import Agreement
 from glad_ray.report.search.front import front, scored
 from glad_ray.report.search.importance import Importance

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from glad_ray.report.identity import space_order
-from glad_ray.report.intervals import Interval, interval
+from glad_ray.report.tables.identity import space_order
+from glad_ray.report.tables.intervals import Interval, interval
 from glad_ray.results import SearchTrial
 
 

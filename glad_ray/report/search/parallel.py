@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from glad_ray.report import wording
-from glad_ray.report.drawing import PAGE, RAMP, STYLE, svg
+from glad_ray.report.figures.drawing import PAGE, RAMP, STYLE, svg
 from glad_ray.report.search.parameters import Parameter, shown
 from glad_ray.results import SearchTrial
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from glad_ray.report.identity import space_order
+from glad_ray.report.tables.identity import space_order
 from glad_ray.results import SearchTrial
 from glad_ray.spec.record import Record
 from glad_ray.spec.search import AnyRange, Choice, FloatRange, IntRange, Layers, Search

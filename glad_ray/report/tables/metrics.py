@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from glad_ray.report.tables import Row, Score, Section, headline, natural_order, scores_of
+from glad_ray.report.tables.accuracy import Row, Score, Section, headline, natural_order, scores_of
 from glad_ray.results.table import METRIC
 from glad_ray.spec.metrics import Metric, metric_of
 

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from glad_ray.report import wording
-from glad_ray.report.drawing import PAGE, PERCENT, STYLE, figure_style, legend_columns, svg
-from glad_ray.report.sizes import Sizes
-from glad_ray.report.tables import Row
+from glad_ray.report.figures.drawing import PAGE, PERCENT, STYLE, figure_style, legend_columns, svg
+from glad_ray.report.tables.accuracy import Row
+from glad_ray.report.tables.sizes import Sizes
 from glad_ray.spec.algorithms import algorithm_order
 
 _WIDTH = 7.4

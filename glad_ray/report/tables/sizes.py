@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from glad_ray.report.tables import Row, Section
+from glad_ray.report.tables.accuracy import Row, Section
 from glad_ray.spec.algorithms import algorithm_order
 
 COUNTED = (

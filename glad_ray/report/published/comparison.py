@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 from glad_ray.paper import UNSEEN
 from glad_ray.report import wording
-from glad_ray.report.protocols import DATM, DC, GLAD, IDC, NCFM, RDED
-from glad_ray.report.published_numbers import MEAN_OF_UNSEEN, NOT_STATED, Published, published_numbers
-from glad_ray.report.tables import Row, Score, Section
+from glad_ray.report.published.numbers import MEAN_OF_UNSEEN, NOT_STATED, Published, published_numbers
+from glad_ray.report.published.protocols import DATM, DC, GLAD, IDC, NCFM, RDED
+from glad_ray.report.tables.accuracy import Row, Score, Section
 from glad_ray.spec import DSA, Network, Run, Schedule, Selection
 from glad_ray.spec.algorithms import algorithm_kind
 from glad_ray.spec.augmentation import is_sequential

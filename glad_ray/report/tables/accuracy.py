@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from glad_ray.report.conditions import Conditions, conditions
-from glad_ray.report.identity import Place, ipc_order, is_baseline, space_order
-from glad_ray.report.intervals import Interval, interval
+from glad_ray.report.tables.conditions import Conditions, conditions
+from glad_ray.report.tables.identity import Place, ipc_order, is_baseline, space_order
+from glad_ray.report.tables.intervals import Interval, interval
 from glad_ray.spec import REGIMES, Regime, Selection
 from glad_ray.spec.algorithms import algorithm_order
 

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from glad_ray.report import wording
-from glad_ray.report.drawing import PERCENT, STYLE, figure_style, legend_columns, svg
-from glad_ray.report.identity import is_coreset, space_order
-from glad_ray.report.tables import Row, Score, Table
+from glad_ray.report.figures.drawing import PERCENT, STYLE, figure_style, legend_columns, svg
+from glad_ray.report.tables.accuracy import Row, Score, Table
+from glad_ray.report.tables.identity import is_coreset, space_order
 from glad_ray.results import LossCurve
 
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (4, 1.5, 1, 1.5)))

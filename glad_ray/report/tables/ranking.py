@@ -9,7 +9,7 @@ from glad_ray.report.scores import (
     improvement_over_random,
     label_robust_score,
 )
-from glad_ray.report.tables import Row, Section, Table
+from glad_ray.report.tables.accuracy import Row, Section, Table
 from glad_ray.spec import Evaluation
 
 # What of an evaluation's record may differ with a field: a teacher teaches soft labels only.

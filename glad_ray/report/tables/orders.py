@@ -11,8 +11,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from glad_ray.report.identity import Place
-from glad_ray.report.tables import Row, Section
+from glad_ray.report.tables.accuracy import Row, Section
+from glad_ray.report.tables.identity import Place
 from glad_ray.spec import Regime
 
 

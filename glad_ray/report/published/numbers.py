@@ -10,7 +10,7 @@ import importlib.resources
 import re
 from dataclasses import dataclass
 
-from glad_ray.report.tables import Score
+from glad_ray.report.tables.accuracy import Score
 from glad_ray.spec import DSA, Network, Regime, WholeDataset
 from glad_ray.spec.networks.convnet import standard_depth
 
@@ -115,7 +115,7 @@ class Published:
 @functools.cache
 def published_numbers() -> tuple[Published, ...]:
     """All of both files, in their order."""
-    folder = importlib.resources.files("glad_ray.report")
+    folder = importlib.resources.files("glad_ray.report.published")
     return tuple(
         Published(
             source=line["source"],

@@ -1,0 +1,1 @@
+"""Published numbers and protocols, and the results that may stand beside them."""
