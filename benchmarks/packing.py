@@ -26,7 +26,7 @@ from glad_ray.progress.events import Event, SharePacked
 from glad_ray.progress.sweep_reporter import SweepReporter
 from glad_ray.progress.view import PlainView
 from glad_ray.spec import DM, Evaluation, Network, Resources, Run, Share, Sweep, grid
-from glad_ray.spec.overrides import override_sweep
+from glad_ray.spec.written.overrides import override_sweep
 from glad_ray.storage import Storage
 
 Setting = int | Literal["auto"]

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from glad_ray.results import SearchTrial, read_look, read_results, read_trials
 from glad_ray.spec import Rung, Search
-from glad_ray.spec.sweep_file import load_search
+from glad_ray.spec.written.sweep_file import load_search
 from glad_ray.storage import Storage
 
 GRID = (

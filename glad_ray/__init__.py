@@ -98,7 +98,7 @@ def main() -> None:
     import sys
 
     from glad_ray.cli import main
-    from glad_ray.spec.sweep_file import check_main_guard
+    from glad_ray.spec.written.sweep_file import check_main_guard
 
     check_main_guard()
     file = vars(sys.modules["__main__"])

@@ -40,7 +40,7 @@ from glad_ray.results import (
     Training,
 )
 from glad_ray.spec import Evaluation, ExpertSet, Labels, Network, Run, Schedule, dataset_facts
-from glad_ray.spec.augmentation import OPERATIONS
+from glad_ray.spec.images.augmentation import OPERATIONS
 from glad_ray.synthetic_set import SyntheticSet
 from glad_ray.teaching import Teacher
 from glad_ray.together import LEAST_EPOCHS, Beginning, lacked_memory, together_is_faster

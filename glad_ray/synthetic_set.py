@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from glad_ray.errors import DataError, UserError
-from glad_ray.spec.whitening import Whitening
+from glad_ray.spec.images.whitening import Whitening
 
 FORMAT = "glad-ray synthetic set 1"
 WHITENED_FORMAT = "glad-ray synthetic set 2"

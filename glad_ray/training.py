@@ -28,8 +28,8 @@ from glad_ray.augment import (
 from glad_ray.flat_minima import set_flat_gradients
 from glad_ray.machine import upload
 from glad_ray.networks import Ensemble, batch_sizes
-from glad_ray.spec.augmentation import Mixing, Views
 from glad_ray.spec.experts import Flatness
+from glad_ray.spec.images.augmentation import Mixing, Views
 from glad_ray.teaching import Teacher
 
 Images = Callable[[Int64[Tensor, " b"]], Float[Tensor, "b c h w"]]

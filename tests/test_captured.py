@@ -12,7 +12,7 @@ from glad_ray.captured import CapturedTraining, Kind, can_be_captured
 from glad_ray.networks import Ensemble, build_network, fuse, vit
 from glad_ray.optimisers.sgd import SGD
 from glad_ray.spec import Network
-from glad_ray.spec.augmentation import OPERATIONS
+from glad_ray.spec.images.augmentation import OPERATIONS
 from glad_ray.spec.networks import NETWORK_NAMES
 from glad_ray.training import train_epoch
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from glad_ray.cli import main
-from glad_ray.spec.search_check import check_search
 from glad_ray.spec.search_space import first_points, representatives
-from glad_ray.spec.sweep_file import load_search
+from glad_ray.spec.searches.check import check_search
+from glad_ray.spec.written.sweep_file import load_search
 
 ROOT = Path(__file__).parent.parent
 OFFICIAL = str(Path(__file__).parent / "golden" / "stylegan_xl" / "official_super.pkl")

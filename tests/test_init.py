@@ -4,8 +4,8 @@ import pytest
 
 from glad_ray.cli import main
 from glad_ray.plan import make_plan
-from glad_ray.spec.search_check import check_search
-from glad_ray.spec.sweep_file import load_search, load_sweep
+from glad_ray.spec.searches.check import check_search
+from glad_ray.spec.written.sweep_file import load_search, load_sweep
 from tests.generator_training.trainings import write_folders
 
 

@@ -11,7 +11,7 @@ from glad_ray.cli import main
 from glad_ray.engine.cluster.ray_job import job_config
 from glad_ray.errors import UserError
 from glad_ray.importing import import_callable
-from glad_ray.spec.sweep_file import load_sweep
+from glad_ray.spec.written.sweep_file import load_sweep
 
 LIBRARIES = (
     "ray",

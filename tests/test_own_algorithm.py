@@ -28,8 +28,8 @@ from glad_ray.spec import (
     Sweep,
     grid,
 )
-from glad_ray.spec.overrides import override_sweep
-from glad_ray.spec.search_check import check_search
+from glad_ray.spec.searches.check import check_search
+from glad_ray.spec.written.overrides import override_sweep
 from glad_ray.storage import Storage
 from tests.engine import tiny
 from tests.recorded import Recorded

@@ -13,7 +13,7 @@ from glad_ray.report import write_report
 from glad_ray.report.published.numbers import published_numbers
 from glad_ray.report.report_data import make_report_data, read_found
 from glad_ray.results import Distillation, write_results
-from glad_ray.spec.sweep_file import load_sweep
+from glad_ray.spec.written.sweep_file import load_sweep
 from glad_ray.storage import Storage
 from tests.report.sample import trainings
 

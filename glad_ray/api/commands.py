@@ -31,8 +31,8 @@ from glad_ray.plan import as_stored, make_plan
 from glad_ray.progress.driver import driving
 from glad_ray.progress.timeline import Timeline
 from glad_ray.spec import Evaluation, Run, Search, Sweep
-from glad_ray.spec.search_check import check_search
 from glad_ray.spec.search_space import representatives
+from glad_ray.spec.searches.check import check_search
 from glad_ray.storage import Storage
 from glad_ray.trackers import tracked
 

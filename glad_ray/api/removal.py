@@ -23,7 +23,7 @@ from glad_ray.results.parquet import read_or_tell
 from glad_ray.results.table import rows_in
 from glad_ray.spec import ExpertSet, Run, Sweep
 from glad_ray.spec.experts import merged
-from glad_ray.spec.overrides import runs_with
+from glad_ray.spec.written.overrides import runs_with
 from glad_ray.storage import Storage
 
 _AT_ONCE = 16

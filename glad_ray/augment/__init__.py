@@ -6,7 +6,7 @@ from glad_ray.augment.dsa import UNIFORMS, Draw, apply, apply_chosen, apply_draw
 from glad_ray.augment.mixing import Box, Mix, cutmix_box, cutmix_of, draw_mix, mix_images, mixed_cross_entropy
 from glad_ray.augment.operations import apply_operation
 from glad_ray.augment.views import Crop, View, draw_crop, draw_views, resized_crop, shuffled_parts, view_images
-from glad_ray.spec.augmentation import OPERATIONS, parse_strategy
+from glad_ray.spec.images.augmentation import OPERATIONS, parse_strategy
 
 __all__ = [
     "OPERATIONS",

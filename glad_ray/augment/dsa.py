@@ -19,7 +19,7 @@ from torch import Tensor
 from glad_ray.augment import operations as ops
 from glad_ray.augment.sequential import chains
 from glad_ray.machine import upload_together
-from glad_ray.spec.augmentation import SEQUENTIAL, is_sequential, parse_strategy
+from glad_ray.spec.images.augmentation import SEQUENTIAL, is_sequential, parse_strategy
 
 UNIFORMS = 3
 """random numbers that an operation makes its parameters of, at most"""

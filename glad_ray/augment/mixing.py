@@ -18,7 +18,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from glad_ray.machine import upload
-from glad_ray.spec.augmentation import Mixing
+from glad_ray.spec.images.augmentation import Mixing
 
 
 class Box(NamedTuple):

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from glad_ray.spec.augmentation import Views
+from glad_ray.spec.images.augmentation import Views
 
 _TRIES = 10
 

@@ -65,7 +65,7 @@ def train(
     from glad_ray.progress.view import view_of
     from glad_ray.report.generator import write_generator_page
     from glad_ray.spec.generator_training import GeneratorTraining
-    from glad_ray.spec.overrides import override_training
+    from glad_ray.spec.written.overrides import override_training
 
     training = override_training(
         GeneratorTraining(dataset=dataset, resolution=resolution or _usual_side(dataset)), assignments

@@ -24,7 +24,7 @@ from glad_ray.progress.driver import driving
 from glad_ray.spec import DATASETS, Evaluation, Experts, ExpertSet, Network, RandomStyleGAN, Run, Sweep, dataset_facts
 from glad_ray.spec.algorithms import ALGORITHMS
 from glad_ray.spec.networks import NETWORK_NAMES, PAPER_NETWORKS
-from glad_ray.spec.overrides import override_experts, override_sweep
+from glad_ray.spec.written.overrides import override_experts, override_sweep
 from glad_ray.storage import Storage
 
 if TYPE_CHECKING:

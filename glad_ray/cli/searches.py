@@ -23,10 +23,10 @@ from glad_ray.cli.common import (
 from glad_ray.cli.documents import AsJson, nothing_else_printed, print_document
 from glad_ray.errors import UserError
 from glad_ray.results import SearchTrial, read_trials
-from glad_ray.spec.code import as_code
-from glad_ray.spec.overrides import override_search
-from glad_ray.spec.search_check import check_search
-from glad_ray.spec.sweep_file import load_search
+from glad_ray.spec.searches.check import check_search
+from glad_ray.spec.written.code import as_code
+from glad_ray.spec.written.overrides import override_search
+from glad_ray.spec.written.sweep_file import load_search
 from glad_ray.storage import Storage
 
 

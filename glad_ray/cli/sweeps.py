@@ -32,9 +32,9 @@ from glad_ray.progress import formatting
 from glad_ray.progress.driver import look_at_driver
 from glad_ray.results import finished, read_failures
 from glad_ray.spec import Sweep, dataset_facts
-from glad_ray.spec.overrides import first, only, override_sweep
 from glad_ray.spec.small import small as shrink
-from glad_ray.spec.sweep_file import load_sweep
+from glad_ray.spec.written.overrides import first, only, override_sweep
+from glad_ray.spec.written.sweep_file import load_sweep
 from glad_ray.storage import Storage
 from glad_ray.storage_contents import check_ours
 

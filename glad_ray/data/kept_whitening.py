@@ -22,7 +22,7 @@ from jaxtyping import UInt8
 from glad_ray.data.prepare import CACHE_VARIABLE, cache_folder, shared_cache
 from glad_ray.data.whitening import ZCA, fit_zca
 from glad_ray.errors import DataError, UserError
-from glad_ray.spec.whitening import ZCA_EPS
+from glad_ray.spec.images.whitening import ZCA_EPS
 
 _VERSION = 1
 """Raised whenever the same images give other numbers or another file."""

@@ -14,7 +14,7 @@ from glad_ray.data.prepare import Decode, OnProgress, decode_here, prepared
 from glad_ray.errors import DataError, UserError
 from glad_ray.spec import DatasetFacts, NamedDataset, dataset_facts
 from glad_ray.spec.datasets import folder
-from glad_ray.spec.whitening import Whitening, check_whitening
+from glad_ray.spec.images.whitening import Whitening, check_whitening
 
 
 def load_dataset(

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
 from glad_ray.errors import UserError
-from glad_ray.spec.whitening import ZCA_EPS
+from glad_ray.spec.images.whitening import ZCA_EPS
 
 _AT_ONCE = 256
 """images whose products are summed in float32, which holds sums of 258 products of bytes exactly"""

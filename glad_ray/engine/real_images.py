@@ -7,7 +7,7 @@ from glad_ray.data.prepare import Decode, decode_here
 from glad_ray.progress.events import ImagesPrepared
 from glad_ray.progress.view import View
 from glad_ray.spec import ExpertSet, Run
-from glad_ray.spec.whitening import Whitening
+from glad_ray.spec.images.whitening import Whitening
 
 
 class DataKey(NamedTuple):

@@ -20,7 +20,7 @@ from glad_ray.exchange.label_tensors import FLOATS, LabelKind, read_labels, read
 from glad_ray.exchange.torch_files import is_plain, read_tensors, told
 from glad_ray.spec import DSA, DatasetFacts
 from glad_ray.spec.foreign_set import ForeignSet
-from glad_ray.spec.whitening import Whitening, check_whitening
+from glad_ray.spec.images.whitening import Whitening, check_whitening
 from glad_ray.synthetic_set import SyntheticSet
 
 IMAGES, LABELS, SOFT_LABELS = "images_best.pt", "labels_best.pt", "soft_labels_best.pt"

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from glad_ray.generators.base import Latents, latent_images
 from glad_ray.generators.space import LayeredSpace, Space
-from glad_ray.spec.formation import Formation
+from glad_ray.spec.images.formation import Formation
 
 GREY = 0.5
 

@@ -9,10 +9,10 @@ from glad_ray.plan.cost import estimate
 from glad_ray.plan.stored_ids import StoredIds
 from glad_ray.spec import ExpertSet, Resources, Run, Sweep, dataset_facts
 from glad_ray.spec.experts import merged
-from glad_ray.spec.overrides import rank
-from glad_ray.spec.search import Search
+from glad_ray.spec.images.whitening import check_whitening
 from glad_ray.spec.search_space import representatives
-from glad_ray.spec.whitening import check_whitening
+from glad_ray.spec.searches.search import Search
+from glad_ray.spec.written.overrides import rank
 from glad_ray.storage import Storage
 
 _STANDARD = Resources()

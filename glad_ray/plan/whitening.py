@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from glad_ray.spec import DatasetFacts, ExpertSet, Run, dataset_facts
-from glad_ray.spec.whitening import Whitening, zca_bytes
+from glad_ray.spec.images.whitening import Whitening, zca_bytes
 
 _EIGENVECTORS = 15
 """operations to find the eigenvectors of a matrix and to make the two matrices of them, in cubes of its side"""

@@ -25,7 +25,7 @@ from glad_ray.progress.sweep_reporter import SharedReporter, notice, of_distilla
 from glad_ray.progress.view import Reporter, View, view_of
 from glad_ray.results import Progress
 from glad_ray.spec import Run
-from glad_ray.spec.search import Search
+from glad_ray.spec.searches.search import Search
 from glad_ray.storage import Storage
 
 

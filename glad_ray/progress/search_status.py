@@ -23,7 +23,7 @@ from glad_ray.results import (
     read_search,
     read_trials,
 )
-from glad_ray.spec.search import Search
+from glad_ray.spec.searches.search import Search
 from glad_ray.storage import Storage
 
 _SHOWN_REFUSED = 5

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from glad_ray.report.tables.identity import is_baseline
 from glad_ray.spec.algorithms import algorithm_kind
-from glad_ray.spec.augmentation import DSA, is_sequential, parse_strategy
 from glad_ray.spec.datasets import DATASETS
+from glad_ray.spec.images.augmentation import DSA, is_sequential, parse_strategy
 from glad_ray.spec.metrics import Metric
 from glad_ray.spec.networks import ARCHITECTURES
 

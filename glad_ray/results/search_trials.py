@@ -11,7 +11,7 @@ from glad_ray.errors import UserError
 from glad_ray.results.parquet import damaged, read_table, to_parquet
 from glad_ray.spec.record import Record
 from glad_ray.spec.run import Run
-from glad_ray.spec.search import Search
+from glad_ray.spec.searches.search import Search
 from glad_ray.storage import Storage
 
 TrialState = Literal["running", "stopped", "complete", "failed"]

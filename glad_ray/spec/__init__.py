@@ -14,10 +14,8 @@ from glad_ray.spec.algorithms.mtt import MTT
 from glad_ray.spec.algorithms.ncfm import NCFM
 from glad_ray.spec.algorithms.rded import RDED
 from glad_ray.spec.algorithms.trajectories import MatchingTrajectories
-from glad_ray.spec.augmentation import DSA, Mixing, Views
 from glad_ray.spec.datasets import DATASETS, DatasetFacts, NamedDataset, dataset_facts
 from glad_ray.spec.experts import Experts, ExpertSet, Flatness
-from glad_ray.spec.formation import Formation
 from glad_ray.spec.generators import (
     CustomGenerator,
     DiffusersAutoencoder,
@@ -25,11 +23,13 @@ from glad_ray.spec.generators import (
     RandomStyleGAN,
     StyleGANFile,
 )
+from glad_ray.spec.images.augmentation import DSA, Mixing, Views
+from glad_ray.spec.images.formation import Formation
 from glad_ray.spec.network import Network
 from glad_ray.spec.optimisers import SGD, AdamW
 from glad_ray.spec.resources import Bundle, Resources, Share, Unit
 from glad_ray.spec.run import Run
-from glad_ray.spec.search import (
+from glad_ray.spec.searches.search import (
     CMAES,
     GP,
     TPE,

@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from glad_ray.errors import UserError
-from glad_ray.spec.augmentation import DSA, Augmentation, Mixing
 from glad_ray.spec.datasets import dataset_facts
+from glad_ray.spec.images.augmentation import DSA, Augmentation, Mixing
+from glad_ray.spec.images.whitening import Whitening
 from glad_ray.spec.network import BackboneByName, Network
 from glad_ray.spec.precision import FP32Precision
 from glad_ray.spec.record import Record, Stored
-from glad_ray.spec.whitening import Whitening
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]

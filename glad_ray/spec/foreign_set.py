@@ -7,10 +7,10 @@ from typing import Literal
 from pydantic import Field
 
 from glad_ray.errors import DataError
-from glad_ray.spec.augmentation import DSA, Augmentation
+from glad_ray.spec.images.augmentation import DSA, Augmentation
+from glad_ray.spec.images.whitening import Whitening
 from glad_ray.spec.record import Record
 from glad_ray.spec.run import Run
-from glad_ray.spec.whitening import Whitening
 
 
 class ForeignSet(Record):

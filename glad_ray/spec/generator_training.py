@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from glad_ray.errors import UserError
-from glad_ray.spec.augmentation import DSA, Augmentation
 from glad_ray.spec.datasets import dataset_facts
 from glad_ray.spec.experts import Count, Positive
+from glad_ray.spec.images.augmentation import DSA, Augmentation
 from glad_ray.spec.network import Network, NetworkByName
 from glad_ray.spec.record import Record, Stored
 from glad_ray.stylegan.schedule import compact

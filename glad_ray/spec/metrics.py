@@ -5,7 +5,7 @@ from typing import Annotated, NamedTuple
 from pydantic import AfterValidator
 
 from glad_ray.errors import UserError, unknown
-from glad_ray.spec.code_names import is_code_name
+from glad_ray.spec.written.code_names import is_code_name
 
 
 class Metric(NamedTuple):

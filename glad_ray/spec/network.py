@@ -20,9 +20,9 @@ from pydantic import (
 )
 
 from glad_ray.errors import UserError, unknown
-from glad_ray.spec.code_names import Option, check_option_names, is_code_name, plain_options
 from glad_ray.spec.networks import ARCHITECTURES, NETWORK_NAMES, Architecture, Norm
 from glad_ray.spec.record import Record
+from glad_ray.spec.written.code_names import Option, check_option_names, is_code_name, plain_options
 
 _LARGEST_SMALL_IMAGES = 64
 """pixels up to which an architecture has its form for small images, and above it the one for large ones"""

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from glad_ray.errors import UserError, unknown
-from glad_ray.spec.plain import plain
+from glad_ray.spec.written.plain import plain
 
 _DECISIVE, _WHOLE = "decisive", "whole"
 """what is serialised for an identity: what decides results, or all of the content"""

@@ -10,17 +10,17 @@ from pydantic import Field, field_validator, model_validator
 
 from glad_ray.errors import UserError
 from glad_ray.spec.algorithms import Algorithm, Matching
-from glad_ray.spec.augmentation import DSA, Augmentation
 from glad_ray.spec.datasets import DATASETS, DatasetFacts, dataset_facts
 from glad_ray.spec.experts import Experts, ExpertSet, check_judges, expert_network
-from glad_ray.spec.formation import Formation, FormationByFactor
 from glad_ray.spec.generators import AnyGenerator, GeneratorRecord, Init, StyleGANRecord
+from glad_ray.spec.images.augmentation import DSA, Augmentation
+from glad_ray.spec.images.formation import Formation, FormationByFactor
+from glad_ray.spec.images.whitening import Whitening, check_whitening
 from glad_ray.spec.layers import LayerSchedule, last_iterations, space_named, spaces_of
 from glad_ray.spec.network import BackboneByName, Network
 from glad_ray.spec.precision import FP32Precision
 from glad_ray.spec.profiles import Profile, apply_profile
 from glad_ray.spec.record import Stored
-from glad_ray.spec.whitening import Whitening, check_whitening
 
 _FEATURE_SPACE = re.compile(r"f\d+")
 _STYLEGAN_SPACE = re.compile(r"w\+|f\d+")

@@ -16,7 +16,7 @@ from glad_ray.errors import UserError
 from glad_ray.spec.layers import spaces_of
 from glad_ray.spec.record import Record, field_paths, replace_at, replace_together, value_at
 from glad_ray.spec.run import Run
-from glad_ray.spec.search import AnyRange, Choice, FloatRange, IntRange, Layers, Search
+from glad_ray.spec.searches.search import AnyRange, Choice, FloatRange, IntRange, Layers, Search
 
 # What decides which other fields a run has comes first.
 _FIRST = ("algorithm", "generator", "space")

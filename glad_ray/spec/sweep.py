@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BeforeValidator, Field, model_validator
 
 from glad_ray.errors import UserError
-from glad_ray.spec.augmentation import Augmentation, Mixing, Views, trained_with
 from glad_ray.spec.experts import Experts, ExpertSet, check_judges
 from glad_ray.spec.foreign_set import ForeignSet
+from glad_ray.spec.images.augmentation import Augmentation, Mixing, Views, trained_with
 from glad_ray.spec.metrics import MetricName
 from glad_ray.spec.network import Network, NetworkByName
 from glad_ray.spec.networks import ARCHITECTURES, PAPER_NETWORKS

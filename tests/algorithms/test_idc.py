@@ -9,7 +9,7 @@ from glad_ray.algorithms import build_algorithm
 from glad_ray.errors import UserError
 from glad_ray.plan.cost import estimate
 from glad_ray.spec import DATASETS, DREAM, IDC, Formation, LearningRates, Network, RandomStyleGAN, Run
-from glad_ray.spec.augmentation import Mixing
+from glad_ray.spec.images.augmentation import Mixing
 from tests.algorithms import idc_reference, references
 from tests.golden_numbers import GOLDEN
 

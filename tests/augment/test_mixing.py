@@ -10,7 +10,7 @@ from glad_ray.augment import Box, Mix, cutmix_box, cutmix_of, draw_mix, mix_imag
 from glad_ray.networks import build_network, flat_parameters
 from glad_ray.optimisers.sgd import SGD
 from glad_ray.spec import Network
-from glad_ray.spec.augmentation import Mixing
+from glad_ray.spec.images.augmentation import Mixing
 from tests.golden_numbers import golden, images, s_like, set_parameters
 
 IDC, OF_IDC = golden("successors/hpd_idc_dream_rded/idc")

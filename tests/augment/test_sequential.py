@@ -8,7 +8,7 @@ from glad_ray.augment.operations import apply_operation
 from glad_ray.augment.sequential import chains
 from glad_ray.errors import UserError
 from glad_ray.spec import DM, DSA, Evaluation, Run
-from glad_ray.spec.augmentation import OPERATIONS
+from glad_ray.spec.images.augmentation import OPERATIONS
 
 ALL = "sequential:cutout_rotate_color_crop_flip_scale"
 

@@ -20,7 +20,7 @@ from glad_ray.progress.sweep_progress import SweepProgress
 from glad_ray.report import write_report
 from glad_ray.results import Look, read_failures, read_results, read_trainings, write_look
 from glad_ray.spec import DM, Looks, Network, Sweep
-from glad_ray.spec.overrides import override_sweep
+from glad_ray.spec.written.overrides import override_sweep
 from glad_ray.storage import Storage
 from tests.engine import tiny
 from tests.recorded import Recorded

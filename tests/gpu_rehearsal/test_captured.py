@@ -12,7 +12,7 @@ from glad_ray.evaluation import train_networks
 from glad_ray.networks import build_network
 from glad_ray.networks.convnet import ConvNet
 from glad_ray.spec import Evaluation, Network
-from glad_ray.spec.augmentation import DSA
+from glad_ray.spec.images.augmentation import DSA
 from glad_ray.spec.networks import NETWORK_NAMES
 from tests.gpu_rehearsal.gpu import PretendedGPU
 

@@ -13,7 +13,7 @@ from glad_ray.evaluation import train_networks
 from glad_ray.networks import Ensemble, build_network, fuse
 from glad_ray.optimisers.sgd import SGD
 from glad_ray.spec import DATM, DC, DM, MTT, Evaluation, Experts, Flatness, Network, Run
-from glad_ray.spec.augmentation import DSA
+from glad_ray.spec.images.augmentation import DSA
 from glad_ray.training import Batch, Extras, train_batch
 from tests.gpu_rehearsal.gpu import PretendedGPU
 from tests.gpu_rehearsal.large import Untrained, black_images

@@ -5,7 +5,7 @@ import pytest
 from glad_ray.errors import UserError
 from glad_ray.plan import make_plan
 from glad_ray.spec import DC, DM, RandomReal, Run, Sweep, grid
-from glad_ray.spec.overrides import first
+from glad_ray.spec.written.overrides import first
 
 SWEEP = Sweep(
     name="s",

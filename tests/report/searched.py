@@ -5,7 +5,7 @@ import random
 
 from glad_ray.results import SearchTrial, write_trials
 from glad_ray.spec import DM, Evaluation, LearningRates, Network, RandomStyleGAN, Run
-from glad_ray.spec.search import Choice, FloatRange, IntRange, Layers, Rung, Search
+from glad_ray.spec.searches.search import Choice, FloatRange, IntRange, Layers, Rung, Search
 
 GENERATOR = RandomStyleGAN(image_channels=1, channel_max=2, num_layers=17)
 BACKBONE = Network(width=32)

@@ -11,8 +11,8 @@ from glad_ray.report.run_pages import kept_pictures
 from glad_ray.report.run_pages.evaluated import evaluated
 from glad_ray.results import Failure, read_results, write_failure, write_losses
 from glad_ray.spec import DC, DM, Run, Sweep
-from glad_ray.spec.overrides import only
-from glad_ray.spec.sweep_file import load_sweep
+from glad_ray.spec.written.overrides import only
+from glad_ray.spec.written.sweep_file import load_sweep
 from glad_ray.storage import Storage
 from tests.report.kept_sets import write_kept_sets
 from tests.report.parsed import Page, page_of, said

@@ -25,7 +25,7 @@ from glad_ray.report.search.parameters import parameters, ranges
 from glad_ray.report.tables.intervals import interval
 from glad_ray.results import best_in_full, read_results
 from glad_ray.spec import DM, MTT
-from glad_ray.spec.search import Choice, Layers
+from glad_ray.spec.searches.search import Choice, Layers
 from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet
 from tests.report import searched

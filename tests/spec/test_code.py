@@ -27,7 +27,7 @@ from glad_ray import (
     StyleGANFile,
     WholeDataset,
 )
-from glad_ray.spec.code import as_code, import_line
+from glad_ray.spec.written.code import as_code, import_line
 from tests.generators import kinds
 
 RANDOM = RandomStyleGAN(image_channels=1, channel_max=2)

@@ -16,9 +16,9 @@ from glad_ray.spec import (
     Run,
     Sweep,
 )
-from glad_ray.spec.code import as_code
 from glad_ray.spec.experts import merged
 from glad_ray.spec.record import field_paths
+from glad_ray.spec.written.code import as_code
 
 GENERATOR = RandomStyleGAN(image_channels=1)
 WHERE = {

@@ -4,7 +4,7 @@ import pytest
 
 from glad_ray.errors import UserError
 from glad_ray.spec import DC, DM, MTT, RandomReal, RandomStyleGAN, Run, Sweep, grid
-from glad_ray.spec.overrides import first, only, override_sweep, parse_assignment, rank
+from glad_ray.spec.written.overrides import first, only, override_sweep, parse_assignment, rank
 
 SWEEP = Sweep(
     name="s",

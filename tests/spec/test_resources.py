@@ -4,7 +4,7 @@ import pytest
 
 from glad_ray.errors import UserError
 from glad_ray.spec import Bundle, Resources, Share, Sweep
-from glad_ray.spec.overrides import override_sweep
+from glad_ray.spec.written.overrides import override_sweep
 from tests.engine import tiny
 
 SHARES = Resources(

@@ -4,9 +4,9 @@ import pytest
 
 from glad_ray.errors import UserError
 from glad_ray.spec import DC, DM, MTT, Experts, RandomReal, RandomStyleGAN, Run
-from glad_ray.spec.search import Choice, FloatRange, Grid, IntRange, Layers, Rung, Search
-from glad_ray.spec.search_check import check_search
 from glad_ray.spec.search_space import combinations, first_points, grid_points, representatives
+from glad_ray.spec.searches.check import check_search
+from glad_ray.spec.searches.search import Choice, FloatRange, Grid, IntRange, Layers, Rung, Search
 
 GENERATOR = RandomStyleGAN(
     resolution=32, image_channels=1, num_layers=4, channel_base=64, channel_max=8, w_dim=8, z_dim=8

@@ -9,7 +9,7 @@ import pytest
 
 from glad_ray.cli import main
 from glad_ray.errors import UserError
-from glad_ray.spec.sweep_file import load_search, load_sweep
+from glad_ray.spec.written.sweep_file import load_search, load_sweep
 
 HEAD = "from glad_ray import *\n"
 GOOD = HEAD + "def sweep():\n    return Sweep(name='a', runs=[Run(algorithm=RandomReal())])\n"

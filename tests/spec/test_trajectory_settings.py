@@ -6,11 +6,11 @@ from glad_ray.errors import UserError
 from glad_ray.spec import DATM, FTD, MTT, Experts, Flatness, LearningRates, Run
 from glad_ray.spec.algorithms import ALGORITHM_NAMES
 from glad_ray.spec.algorithms.datm import RELEASED, released
-from glad_ray.spec.code import as_code
 from glad_ray.spec.record import replace_at
-from glad_ray.spec.search import Choice, FloatRange, IntRange, Search
-from glad_ray.spec.search_check import check_search
 from glad_ray.spec.search_space import propose
+from glad_ray.spec.searches.check import check_search
+from glad_ray.spec.searches.search import Choice, FloatRange, IntRange, Search
+from glad_ray.spec.written.code import as_code
 
 
 def test_ftd_is_mtt_on_flat_experts():

@@ -20,12 +20,12 @@ from glad_ray.spec import (
     Search,
     Sweep,
 )
-from glad_ray.spec.code import as_code
 from glad_ray.spec.foreign_set import ForeignSet
-from glad_ray.spec.overrides import only, override_experts, override_search, override_sweep
-from glad_ray.spec.search_check import check_search
+from glad_ray.spec.images.whitening import zca_bytes
+from glad_ray.spec.searches.check import check_search
 from glad_ray.spec.small import small
-from glad_ray.spec.whitening import zca_bytes
+from glad_ray.spec.written.code import as_code
+from glad_ray.spec.written.overrides import only, override_experts, override_search, override_sweep
 
 PLAIN = Run(algorithm=MTT(), dataset="cifar10")
 WHITENED = PLAIN.replace(whitening="zca")

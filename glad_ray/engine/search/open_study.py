@@ -12,8 +12,8 @@ from optuna.trial import TrialState
 from glad_ray.engine.search.samplers import pruner_for
 from glad_ray.engine.search.study_storage import open_study_storage
 from glad_ray.errors import UserError
-from glad_ray.spec.search import Grid, Objective, Search
 from glad_ray.spec.search_space import Label, first_points, grid_points
+from glad_ray.spec.searches.search import Grid, Objective, Search
 from glad_ray.storage import Storage
 
 _DIRECTIONS: Mapping[Objective, Literal["maximize", "minimize"]] = {

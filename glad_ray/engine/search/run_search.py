@@ -12,8 +12,8 @@ from glad_ray.progress.events import PointReached
 from glad_ray.progress.view import View
 from glad_ray.results import RefusedDraw, SearchTrial, write_search
 from glad_ray.spec import Run, Sweep
-from glad_ray.spec.search import Search
-from glad_ray.spec.search_check import check_search
+from glad_ray.spec.searches.check import check_search
+from glad_ray.spec.searches.search import Search
 from glad_ray.storage import Storage
 
 

@@ -8,8 +8,8 @@ import optuna
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial, Trial
 
-from glad_ray.spec.search import CMAES, GP, TPE, Choice, Halving, Hyperband, IntRange, Median, Search
 from glad_ray.spec.search_space import Ask, Parameter
+from glad_ray.spec.searches.search import CMAES, GP, TPE, Choice, Halving, Hyperband, IntRange, Median, Search
 
 
 def sampler_for(search: Search, number: int, parameter: str | None, by_chance: bool) -> optuna.samplers.BaseSampler:

@@ -37,8 +37,8 @@ from glad_ray.results import (
 )
 from glad_ray.results.search_trials import TrialState as State
 from glad_ray.spec import Evaluation, Run
-from glad_ray.spec.search import Grid, Halving, Hyperband, Search
 from glad_ray.spec.search_space import grid_points
+from glad_ray.spec.searches.search import Grid, Halving, Hyperband, Search
 from glad_ray.storage import Storage
 
 _TABLE_SECONDS = 10.0

@@ -18,8 +18,8 @@ from glad_ray.plan.stored_ids import StoredIds
 from glad_ray.progress import formatting
 from glad_ray.results import RefusedDraw
 from glad_ray.spec import Run
-from glad_ray.spec.search import Search
 from glad_ray.spec.search_space import Ask, Parameter, propose
+from glad_ray.spec.searches.search import Search
 
 # Names of a trial's attributes.
 OWNER = "storage"

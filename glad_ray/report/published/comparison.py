@@ -22,7 +22,7 @@ from glad_ray.report.published.protocols import DATM, DC, GLAD, IDC, NCFM, RDED
 from glad_ray.report.tables.accuracy import Row, Score, Section
 from glad_ray.spec import DSA, Network, Run, Schedule, Selection
 from glad_ray.spec.algorithms import algorithm_kind
-from glad_ray.spec.augmentation import is_sequential
+from glad_ray.spec.images.augmentation import is_sequential
 
 _BACKBONE = Network().key
 _TWO_DEVIATIONS = 2.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from glad_ray.spec import regime_of
-from glad_ray.spec.augmentation import is_sequential
+from glad_ray.spec.images.augmentation import is_sequential
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from glad_ray.report.tables.intervals import Interval, interval
 from glad_ray.results import SearchTrial
-from glad_ray.spec.search import Search
+from glad_ray.spec.searches.search import Search
 
 
 def ranked(trials: Iterable[SearchTrial]) -> list[SearchTrial]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from glad_ray.report.export import as_csv, in_percent
 from glad_ray.report.search.parameters import Parameter
 from glad_ray.results import SearchTrial
-from glad_ray.spec.search import Search
+from glad_ray.spec.searches.search import Search
 
 
 def trials_csv(search: Search, trials: Sequence[SearchTrial], parameters: Sequence[Parameter]) -> str:

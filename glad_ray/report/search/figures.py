@@ -16,7 +16,7 @@ from glad_ray.report.search.front import front, scored
 from glad_ray.report.search.importance import Importance
 from glad_ray.report.search.layers import Layer
 from glad_ray.results import SearchTrial
-from glad_ray.spec.search import Objective
+from glad_ray.spec.searches.search import Objective
 
 _WIDTH, _WIDEST = 7.4, 11.4
 _GOLDEN = (math.sqrt(5) - 1) / 2

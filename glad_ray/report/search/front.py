@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from glad_ray.results import SearchTrial
-from glad_ray.spec.search import Objective
+from glad_ray.spec.searches.search import Objective
 
 
 def scored(trials: Sequence[SearchTrial], objectives: Sequence[Objective]) -> list[SearchTrial]:

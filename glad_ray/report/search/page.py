@@ -32,8 +32,8 @@ from glad_ray.report.search.parallel import parallel_coordinates
 from glad_ray.report.search.parameters import choice_names, parameters, ranges, shown
 from glad_ray.results import SearchTrial, best_in_full, read_refused_draws, read_results, read_search, read_trials
 from glad_ray.results.parquet import Tell, read_or_tell
-from glad_ray.spec.code import as_code, import_line
-from glad_ray.spec.search import Rung, Search
+from glad_ray.spec.searches.search import Rung, Search
+from glad_ray.spec.written.code import as_code, import_line
 from glad_ray.storage import Storage
 
 _PICTURED = 4

@@ -8,7 +8,7 @@ from typing import Any
 from glad_ray.report.tables.identity import space_order
 from glad_ray.results import SearchTrial
 from glad_ray.spec.record import Record
-from glad_ray.spec.search import AnyRange, Choice, FloatRange, IntRange, Layers, Search
+from glad_ray.spec.searches.search import AnyRange, Choice, FloatRange, IntRange, Layers, Search
 
 Value = str | float | int | bool | None
 

@@ -24,7 +24,7 @@ from glad_ray.spec.algorithms.k_center import KCenter
 from glad_ray.spec.algorithms.mtt import MTT
 from glad_ray.spec.algorithms.ncfm import NCFM
 from glad_ray.spec.algorithms.rded import RDED
-from glad_ray.spec.code_names import is_code_name
+from glad_ray.spec.written.code_names import is_code_name
 
 ALGORITHMS: tuple[type[AlgorithmSettings], ...] = (
     RandomReal,

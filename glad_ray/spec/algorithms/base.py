@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from typing_extensions import override
 
-from glad_ray.spec.augmentation import DSA
 from glad_ray.spec.experts import Count, Experts, Positive
+from glad_ray.spec.images.augmentation import DSA
 from glad_ray.spec.optimisers import SGD, AnyOptimiser
 from glad_ray.spec.record import Record
 

@@ -15,8 +15,8 @@ from glad_ray.spec.algorithms.base import (
     Matching,
     small_experts,
 )
-from glad_ray.spec.code_names import CodeName, Option, check_option_names, plain_options
 from glad_ray.spec.experts import Count, Experts, Positive
+from glad_ray.spec.written.code_names import CodeName, Option, check_option_names, plain_options
 
 _MARKERS = "DvPXph<>"
 """by which one algorithm of a user is told from another"""

@@ -17,9 +17,9 @@ from glad_ray.spec.algorithms.base import (
     FigureStyle,
     LearningRates,
 )
-from glad_ray.spec.augmentation import SEQUENTIAL, Augmentation, Mixing
 from glad_ray.spec.datasets import DATASETS
 from glad_ray.spec.experts import Count, Positive
+from glad_ray.spec.images.augmentation import SEQUENTIAL, Augmentation, Mixing
 
 Distance = Literal["mse", "l1", "l1_mean", "cos"]
 _OTHERS = "cifar10"

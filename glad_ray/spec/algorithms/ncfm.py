@@ -14,8 +14,8 @@ from glad_ray.spec.algorithms.base import (
     MatchingRealImages,
     small_experts,
 )
-from glad_ray.spec.augmentation import SEQUENTIAL, Mixing
 from glad_ray.spec.experts import Count, Experts, Positive
+from glad_ray.spec.images.augmentation import SEQUENTIAL, Mixing
 from glad_ray.spec.optimisers import AdamW, AnyOptimiser
 
 _A_ROW, _FEWEST_SAMPLED = 16, 32

@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 from typing_extensions import override
 
 from glad_ray.errors import UserError, unknown
-from glad_ray.spec.code_names import CodeName, Option, plain_options
 from glad_ray.spec.generators.base import GeneratorRecord, Init
+from glad_ray.spec.written.code_names import CodeName, Option, plain_options
 
 _KINDS = ("f", "w")
 

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from glad_ray.spec.images.whitening import MOST_NUMBERS
 from glad_ray.spec.profiles.difference import Difference
-from glad_ray.spec.whitening import MOST_NUMBERS
 
 if TYPE_CHECKING:
     from glad_ray.spec.run import Run

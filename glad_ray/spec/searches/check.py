@@ -18,7 +18,6 @@ from glad_ray.spec.algorithms import ALGORITHMS
 from glad_ray.spec.generators.base import GeneratorRecord
 from glad_ray.spec.record import Record, field_paths, value_at
 from glad_ray.spec.run import Run
-from glad_ray.spec.search import AnyRange, Choice, FloatRange, Grid, IntRange, Layers, Search, check_distils
 from glad_ray.spec.search_space import (
     EXPERTS,
     Ask,
@@ -29,6 +28,7 @@ from glad_ray.spec.search_space import (
     propose,
     some_values,
 )
+from glad_ray.spec.searches.search import AnyRange, Choice, FloatRange, Grid, IntRange, Layers, Search, check_distils
 
 _OF_THE_IMAGES = ("dataset", "own_dataset", "held_out", "seed")
 _OF_THE_EXECUTION = ("checkpoint_every", "algorithm.experts.keep_until")

@@ -10,7 +10,7 @@ from glad_ray.spec.generator_training import GeneratorTraining
 from glad_ray.spec.record import R, Record, field_paths, replace_at, value_at
 from glad_ray.spec.resources import Resources, field_of_today
 from glad_ray.spec.run import Run
-from glad_ray.spec.search import Search
+from glad_ray.spec.searches.search import Search
 from glad_ray.spec.sweep import Sweep
 
 _RUN_ID = "run_id"

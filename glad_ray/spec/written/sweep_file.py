@@ -17,7 +17,7 @@ from typing import TypeVar
 from glad_ray.errors import GladRayError, UserError, error_line
 from glad_ray.module_path import hidden_file_of, look_last_in
 from glad_ray.spec.record import Record
-from glad_ray.spec.search import Search
+from glad_ray.spec.searches.search import Search
 from glad_ray.spec.sweep import Sweep
 
 Made = TypeVar("Made", bound=Record)
@@ -170,7 +170,7 @@ def _where(path: Path, error: BaseException) -> str:
 
 def _is_own(path: Path, filename: str) -> bool:
     """Whether it is the file, or a module beside it and no library."""
-    file, libraries = Path(filename), (Path(sys.prefix), Path(__file__).parents[1])
+    file, libraries = Path(filename), (Path(sys.prefix), Path(__file__).parents[2])
     if filename == str(path):
         return True
     return file.is_relative_to(path.resolve().parent) and not any(file.is_relative_to(each) for each in libraries)

@@ -1,0 +1,1 @@
+"""What images go through: augmentation, whitening, several in one."""

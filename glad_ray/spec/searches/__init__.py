@@ -1,0 +1,1 @@
+"""A search: what it varies, by which rules, and whether these fit together."""

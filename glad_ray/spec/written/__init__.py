@@ -1,0 +1,3 @@
+"""What users write: sweep files, `--set key=value`, values and names of code in fields; and records as the Python that
+makes them.
+"""
