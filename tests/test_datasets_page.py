@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from glad_ray.data import find_dataset
-from glad_ray.data.files import DEFAULT_ROOTS, ENVIRONMENT_VARIABLE
 from glad_ray.data.prepare import CACHE_VARIABLE
+from glad_ray.data.readers.files import DEFAULT_ROOTS, ENVIRONMENT_VARIABLE
 from glad_ray.data.resize import PADDED_UP_TO
 from glad_ray.errors import UserError
 from glad_ray.spec import DATASETS

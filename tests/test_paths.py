@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from glad_ray.cli import main
-from glad_ray.data.files import find_folder
 from glad_ray.data.prepare import CACHE_VARIABLE, cache_folder
+from glad_ray.data.readers.files import find_folder
 from glad_ray.engine.cluster.connection import node_types
 from glad_ray.engine.search.study_storage import open_study_storage
 from glad_ray.errors import UserError

@@ -8,9 +8,9 @@ import numpy as np
 
 from glad_ray.data.dataset import Dataset, Split
 from glad_ray.data.kept_whitening import kept_zca
-from glad_ray.data.own import folder_parts, hugging_face_parts
 from glad_ray.data.parts import Form, Part, Reader
 from glad_ray.data.prepare import Decode, OnProgress, decode_here, prepared
+from glad_ray.data.readers.own import folder_parts, hugging_face_parts
 from glad_ray.errors import DataError, UserError
 from glad_ray.spec import DatasetFacts, NamedDataset, dataset_facts
 from glad_ray.spec.datasets import folder

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from glad_ray.data.mnist import find, read_mnist
-from glad_ray.data.png_table import SCHEMA, encode_png
+from glad_ray.data.readers.mnist import find, read_mnist
+from glad_ray.data.readers.png_table import SCHEMA, encode_png
 from glad_ray.errors import UserError
 from glad_ray.spec import DATASETS
 

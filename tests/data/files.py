@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from glad_ray.data.png_table import SAMPLE, read_png_table
+from glad_ray.data.readers.png_table import SAMPLE, read_png_table
 from glad_ray.spec import dataset_facts
 
 FACTS = dataset_facts("fashion-mnist")

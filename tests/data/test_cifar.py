@@ -6,7 +6,7 @@ import pytest
 import torchvision
 
 from glad_ray.data import load_dataset
-from glad_ray.data.cifar import find, read_cifar
+from glad_ray.data.readers.cifar import find, read_cifar
 from glad_ray.errors import DataError, UserError
 from glad_ray.spec import DATASETS
 from tests.data.python2 import python2_pickle

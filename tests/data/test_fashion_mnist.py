@@ -6,9 +6,9 @@ import pytest
 import torchvision
 
 from glad_ray.data import load_dataset
-from glad_ray.data.files import ENVIRONMENT_VARIABLE
-from glad_ray.data.idx import read_idx
-from glad_ray.data.mnist import find, read_mnist
+from glad_ray.data.readers.files import ENVIRONMENT_VARIABLE
+from glad_ray.data.readers.idx import read_idx
+from glad_ray.data.readers.mnist import find, read_mnist
 from glad_ray.errors import DataError, UserError
 from tests.data.files import FACTS, NAMES, few_images, idx_bytes, write_files
 
@@ -22,7 +22,7 @@ def arrays():
 def _nowhere(monkeypatch, tmp_path):
     """Nothing of this machine is found."""
     monkeypatch.delenv(ENVIRONMENT_VARIABLE, raising=False)
-    monkeypatch.setattr("glad_ray.data.files.DEFAULT_ROOTS", (Path("data"), tmp_path / "share"))
+    monkeypatch.setattr("glad_ray.data.readers.files.DEFAULT_ROOTS", (Path("data"), tmp_path / "share"))
     monkeypatch.chdir(tmp_path)
 
 

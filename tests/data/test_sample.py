@@ -11,8 +11,8 @@ from PIL import Image
 
 import glad_ray
 from glad_ray.data.make_sample import make_sample
-from glad_ray.data.mnist import read_mnist
-from glad_ray.data.png_table import SAMPLE, SCHEMA, encode_png, read_png_table
+from glad_ray.data.readers.mnist import read_mnist
+from glad_ray.data.readers.png_table import SAMPLE, SCHEMA, encode_png, read_png_table
 from glad_ray.errors import DataError, UserError
 from glad_ray.spec import dataset_facts
 from tests.data.files import few_images, write_files

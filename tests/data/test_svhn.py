@@ -6,7 +6,7 @@ import torchvision
 from scipy.io import savemat
 
 from glad_ray.data import load_dataset
-from glad_ray.data.svhn import find, read_svhn
+from glad_ray.data.readers.svhn import find, read_svhn
 from glad_ray.errors import DataError, UserError
 from glad_ray.spec import DATASETS
 

@@ -101,7 +101,7 @@ def _cut_from_imagenet(
     return NamedDataset(
         name=name,
         title=title,
-        reader="glad_ray.data.imagenet",
+        reader="glad_ray.data.readers.imagenet",
         folders=folders,
         class_names=tuple(IMAGENET_CLASSES[index].name for index in indices),
         channels=3,

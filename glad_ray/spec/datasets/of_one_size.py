@@ -30,7 +30,7 @@ _CIFAR100_CLASSES = (
 _FASHION_MNIST = NamedDataset(
     name="fashion-mnist",
     title="Fashion-MNIST",
-    reader="glad_ray.data.mnist",
+    reader="glad_ray.data.readers.mnist",
     # torchvision's layout, Debian's package, and the files themselves.
     folders=("FashionMNIST/raw", "fashion-mnist", "dataset-fashion-mnist", "."),
     class_names=_FASHION_CLASSES,
@@ -48,7 +48,7 @@ _SAMPLE = replace(
     _FASHION_MNIST,
     name="fashion-mnist-sample",
     title="Fashion-MNIST (bundled sample)",
-    reader="glad_ray.data.png_table",
+    reader="glad_ray.data.readers.png_table",
     folders=(),
     train_images=4000,
     test_images=1000,
@@ -60,7 +60,7 @@ OF_ONE_SIZE = (
     NamedDataset(
         name="mnist",
         title="MNIST",
-        reader="glad_ray.data.mnist",
+        reader="glad_ray.data.readers.mnist",
         folders=("MNIST/raw", "mnist", "."),
         class_names=_DIGITS,
         channels=1,
@@ -75,7 +75,7 @@ OF_ONE_SIZE = (
     NamedDataset(
         name="cifar10",
         title="CIFAR-10",
-        reader="glad_ray.data.cifar",
+        reader="glad_ray.data.readers.cifar",
         folders=("cifar-10-batches-py", "cifar-10-batches-bin", "."),
         class_names=_CIFAR10_CLASSES,
         channels=3,
@@ -90,7 +90,7 @@ OF_ONE_SIZE = (
     NamedDataset(
         name="cifar100",
         title="CIFAR-100",
-        reader="glad_ray.data.cifar",
+        reader="glad_ray.data.readers.cifar",
         folders=("cifar-100-python", "cifar-100-binary", "."),
         class_names=_CIFAR100_CLASSES,
         channels=3,
@@ -105,7 +105,7 @@ OF_ONE_SIZE = (
     NamedDataset(
         name="svhn",
         title="SVHN",
-        reader="glad_ray.data.svhn",
+        reader="glad_ray.data.readers.svhn",
         folders=("SVHN", "svhn", "."),
         class_names=_DIGITS,
         channels=3,

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from glad_ray.data.files import check_counts, damaged, file_bytes, find_folder
-from glad_ray.data.matlab import read_matlab
 from glad_ray.data.parts import Part, class_part
+from glad_ray.data.readers.files import check_counts, damaged, file_bytes, find_folder
+from glad_ray.data.readers.matlab import read_matlab
 from glad_ray.errors import DataError
 from glad_ray.spec import DatasetFacts, NamedDataset
 from glad_ray.spec.datasets.folder import images_in

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from glad_ray.data.files import damaged, file_bytes
+from glad_ray.data.readers.files import damaged, file_bytes
 
 _UNSIGNED_BYTES = 0x08
 

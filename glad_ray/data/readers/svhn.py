@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from glad_ray.data.dataset import Split
-from glad_ray.data.files import check_counts, damaged, find_folder
-from glad_ray.data.matlab import read_matlab
 from glad_ray.data.parts import Part, stored_parts
+from glad_ray.data.readers.files import check_counts, damaged, find_folder
+from glad_ray.data.readers.matlab import read_matlab
 from glad_ray.spec import DatasetFacts, NamedDataset
 
 _FILES = {"train": "train_32x32.mat", "test": "test_32x32.mat"}

@@ -12,12 +12,12 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from glad_ray.data.dataset import Split
-from glad_ray.data.files import damaged, file_bytes
 from glad_ray.data.parts import Part, stored_parts
+from glad_ray.data.readers.files import damaged, file_bytes
 from glad_ray.errors import DataError
 from glad_ray.spec import DatasetFacts
 
-SAMPLE = Path(__file__).parent / "fashion_mnist_sample" / "sample.parquet"
+SAMPLE = Path(__file__).parents[1] / "fashion_mnist_sample" / "sample.parquet"
 SCHEMA = pa.schema(
     [
         pa.field("image", pa.binary(), nullable=False, metadata={"meaning": "a PNG file"}),

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from glad_ray.data.dataset import Split
-from glad_ray.data.files import check_counts, damaged, file_bytes, find_folder
 from glad_ray.data.parts import Part, stored_parts
+from glad_ray.data.readers.files import check_counts, damaged, file_bytes, find_folder
 from glad_ray.errors import DataError
 from glad_ray.spec import DatasetFacts, NamedDataset
 from glad_ray.stylegan.pickle_machine import unpickle

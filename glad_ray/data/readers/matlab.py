@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from glad_ray.data.files import damaged, file_bytes
+from glad_ray.data.readers.files import damaged, file_bytes
 
 
 def read_matlab(path: Path, names: Sequence[str], squeeze: bool = False) -> list[Any]:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from glad_ray.data.dataset import Split
-from glad_ray.data.files import damaged, find_folder
-from glad_ray.data.idx import read_idx
 from glad_ray.data.parts import Part, stored_parts
+from glad_ray.data.readers.files import damaged, find_folder
+from glad_ray.data.readers.idx import read_idx
 from glad_ray.errors import DataError
 from glad_ray.spec import DatasetFacts, NamedDataset
 

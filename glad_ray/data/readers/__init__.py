@@ -1,0 +1,1 @@
+"""How the files of datasets are read, a module for each format or dataset."""
