@@ -40,7 +40,11 @@ def finished(tmp_path_factory):
     [
         ("glad_ray; glad_ray.load, glad_ray.run", {"torch", "ray", "pandas"}),
         ("glad_ray.engine.in_process", {"ray", "optuna", "sqlalchemy", "matplotlib", "sklearn", "kornia"}),
-        ("glad_ray.engine.on_ray.run", {"optuna", "sqlalchemy", "matplotlib", "sklearn", "kornia"}),
+        # Tune, and what it imports, wait for the first trial: the first tasks do not.
+        (
+            "glad_ray.engine.on_ray.run",
+            {"ray.tune", "ray.data", "pandas", "optuna", "sqlalchemy", "matplotlib", "sklearn", "kornia"},
+        ),
     ],
 )
 def test_what_is_loaded_when_it_is_not_needed(used, without):
