@@ -8,6 +8,7 @@ of random images that are more, for equal bytes or compute, the accuracies stand
 """
 
 import argparse
+import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ from torchvision.utils import make_grid
 
 from glad_ray import Results, load
 from glad_ray.errors import UserError
+from glad_ray.report.published.numbers import published_numbers
+from glad_ray.report.tables.orders import kendall_tau
 from glad_ray.results import read_results
 from glad_ray.spec import RandomReal, Run
 from glad_ray.storage import Storage
@@ -90,6 +93,9 @@ def compare(results: Results) -> list[Compared]:
                 set_bytes[row["run_id"]] = row["set_bytes"]
     grouped: dict[Method, dict[int, Run]] = defaultdict(dict)
     for run_id in scores:
+        # A sweep that goes on has runs which not every evaluation has scored.
+        if set(scores[run_id]) != set(TITLES):
+            continue
         run = of_sweep[run_id]
         grouped[Method(name_of(run), run.images_per_class, run.algorithm.distils)][run.seed] = run
     return [
@@ -112,8 +118,13 @@ def compare(results: Results) -> list[Compared]:
 
 
 def at_equal_images(compared: Sequence[Compared]) -> dict[int, list[Compared]]:
-    """By images per class: those that something was distilled for, the best under hard labels first."""
+    """By images per class, the best under hard labels first: where something was distilled, and random real images are
+    there to compare with.
+    """
     counts = {each.method.images_per_class for each in compared if each.method.distils}
+    counts &= {each.method.images_per_class for each in compared if is_random(each)}
+    if not counts:
+        raise UserError("No set has random real images beside it, as many as it has: run the sweep to its end.")
     return {
         count: sorted(
             (each for each in compared if each.method.images_per_class == count),
@@ -165,6 +176,12 @@ def tables(compared: Sequence[Compared]) -> str:
             cost = [f"{each.seconds:.0f}", f"{each.set_bytes:,}"]
             rows.append([each.method.name, str(len(each.runs)), *cells, *cost])
         parts.append(f"Images per class: {count}\n\n{markdown(head, rows)}")
+        pairs = [
+            [TITLES[first], TITLES[second], f"{tau:+.2f}"]
+            for first, second in itertools.combinations(TITLES, 2)
+            if (tau := _tau(methods, first, second)) is not None
+        ]
+        parts.append(markdown(["between", "and", f"Kendall's tau of {len(methods)} methods"], pairs))
     counts = set(at_equal_images(compared))
     more = [each for each in compared if is_random(each) and each.method.images_per_class not in counts]
     if more:
@@ -174,6 +191,29 @@ def tables(compared: Sequence[Compared]) -> str:
         ]
         parts.append(markdown(["random real images per class", *TITLES.values()], rows))
     return "\n\n".join(parts)
+
+
+def _tau(methods: Sequence[Compared], first: str, second: str) -> float | None:
+    means = [[each.mean(regime).unseen for each in methods] for regime in (first, second)]
+    return kendall_tau(*means)
+
+
+def published(compared: Sequence[Compared]) -> str:
+    """What is published of the same methods, dataset and numbers of images per class, at any resolution."""
+    datasets = {run.dataset for each in compared for run in each.runs.values()}
+    algorithms = {run.algorithm.name for each in compared for run in each.runs.values()}
+    rows = [
+        [
+            f"{each.algorithm.upper()} ({each.source})",
+            str(each.ipc),
+            f"{each.resolution}",
+            f"{100 * each.score.mean:.1f}",
+            each.note,
+        ]
+        for each in published_numbers()
+        if each.dataset in datasets and each.algorithm in algorithms and each.ipc in at_equal_images(compared)
+    ]
+    return markdown(["published", "images per class", "pixels", "ConvNet", "note"], rows) if rows else ""
 
 
 def draw(compared: Sequence[Compared], path: Path) -> None:
@@ -208,8 +248,10 @@ def draw(compared: Sequence[Compared], path: Path) -> None:
 def draw_images(storage: Storage, compared: Sequence[Compared], path: Path) -> None:
     """A row for each method at the fewest images per class: what it stores of its lowest seed, an image a class."""
     methods = next(iter(at_equal_images(compared).values()))
-    figure = Figure(figsize=(5.6, 0.5 * len(methods)), layout="constrained")
-    panels = figure.subplots(len(methods), 1, squeeze=False)[:, 0]
+    figure = Figure(figsize=(6.4, 0.5 * len(methods)))
+    panels = figure.subplots(
+        len(methods), 1, squeeze=False, gridspec_kw={"left": 0.29, "right": 0.99, "bottom": 0.01, "top": 0.99}
+    )[:, 0]
     for axes, each in zip(panels, methods, strict=True):
         run = each.runs[min(each.runs)]
         at = storage.synthetic_set_path(run.run_id)
@@ -236,7 +278,7 @@ def main() -> None:
         compared = compare(results)
         if not compared:
             raise UserError(f"There are no results in {results.storage}: name the folder that glad-ray sweep wrote to.")
-        print(tables(compared))
+        print(tables(compared), published(compared), sep="\n\n")
         if given.picture:
             draw(compared, given.picture)
         if given.images:

@@ -65,13 +65,14 @@ def test_whole_training(precision, monkeypatch):
     network.to(dtype)
     x, test_x = (images(10, 3, 32, 32, setup[salt]).to(dtype) for salt in ("salt_train", "salt_test"))
     labels, losses = torch.arange(10), []
-    train_epoch = glad_ray.evaluation.train_epoch
+    train_epoch = glad_ray.evaluation.train_epoch_together
 
     def recording_epoch(*arguments, **settings):
-        losses.append(train_epoch(*arguments, **settings))
-        return losses[-1]
+        (loss,) = train_epoch(*arguments, **settings)
+        losses.append(loss)
+        return [loss]
 
-    monkeypatch.setattr(glad_ray.evaluation, "train_epoch", recording_epoch)
+    monkeypatch.setattr(glad_ray.evaluation, "train_epoch_together", recording_epoch)
     averaged = train_network(
         network,
         x,

@@ -140,13 +140,14 @@ def test_an_evaluation_of_ncfm(case, precision, monkeypatch):
     network = convnet(dtype)
     x, test_x = (images(10, 3, 32, 32, facts[name]).to(dtype) for name in ("salt_train", "salt_test"))
     labels, losses = torch.tensor(facts["labels"]), []
-    train_epoch = glad_ray.evaluation.train_epoch
+    train_epoch = glad_ray.evaluation.train_epoch_together
 
     def recording_epoch(*arguments, **settings):
-        losses.append(train_epoch(*arguments, **settings))
-        return losses[-1]
+        (loss,) = train_epoch(*arguments, **settings)
+        losses.append(loss)
+        return [loss]
 
-    monkeypatch.setattr(glad_ray.evaluation, "train_epoch", recording_epoch)
+    monkeypatch.setattr(glad_ray.evaluation, "train_epoch_together", recording_epoch)
     evaluation = Evaluation(
         epochs=10,
         schedule="halving",

@@ -15,7 +15,7 @@ from glad_ray.networks import build_network
 from glad_ray.results import read_trainings
 from glad_ray.run_evaluation import evaluate_network
 from glad_ray.spec import Evaluation, Network
-from glad_ray.spec.augmentation import DSA
+from glad_ray.spec.images.augmentation import DSA
 from glad_ray.spec.networks import NETWORK_NAMES
 from tests.gpu_rehearsal import runs
 

@@ -213,13 +213,14 @@ def test_evaluation(case, precision, monkeypatch):
     facts, dtype, recorded = FACTS[case], DTYPES[precision], f"{case}/{precision}"
     x, test = (images(10, 3, 32, 32, facts[salt]).to(dtype) for salt in ("salt", "test_salt"))
     logits, losses = torch.from_numpy((3 * s_like((10, 10), 2600)).astype(np.float32)).to(dtype), []
-    train_epoch = glad_ray.evaluation.train_epoch
+    train_epoch = glad_ray.evaluation.train_epoch_together
 
     def recording_epoch(*arguments, **how):
-        losses.append(train_epoch(*arguments, **how))
-        return losses[-1]
+        (loss,) = train_epoch(*arguments, **how)
+        losses.append(loss)
+        return [loss]
 
-    monkeypatch.setattr(glad_ray.evaluation, "train_epoch", recording_epoch)
+    monkeypatch.setattr(glad_ray.evaluation, "train_epoch_together", recording_epoch)
     tested = train_network(
         network(dtype),
         x,
