@@ -12,7 +12,7 @@ import torch
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 CPU = torch.device("cpu")
-NAMES = ["parity", "TF32", "memory", "waits", "speed", "graphs", "launches", "determinism"]
+NAMES = ["parity", "TF32", "memory", "waits", "speed", "graphs", "together", "launches", "determinism"]
 
 
 @pytest.fixture
