@@ -24,7 +24,7 @@ EVALUATION = "evaluation"
 STEPS = ("DC", "DM", "MTT (TESLA)", "MTT (exact)")
 PIECES = (*STEPS, EVALUATION)
 IMPORTED = (
-    "glad_ray.evaluation",
+    "glad_ray.set_evaluation",
     "glad_ray.algorithms.dc",
     "glad_ray.algorithms.dm",
     "glad_ray.algorithms.mtt",

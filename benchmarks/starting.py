@@ -65,9 +65,7 @@ def measure(checkout: Path, only: Sequence[str], address: str) -> Start:
         words += ["--address", address]
         words += [word for each in only for word in ("--only", each)]
         began = time.monotonic()
-        process = subprocess.Popen(
-            words, cwd=checkout, env=os.environ | {"PYTHONPATH": str(checkout)}, stdout=subprocess.PIPE, text=True
-        )
+        process = subprocess.Popen(words, cwd=checkout, env=_environment(checkout), stdout=subprocess.PIPE, text=True)
         workers, ended = set[int](), threading.Event()
         counter = threading.Thread(target=_count, args=(process.pid, workers, ended))
         counter.start()
@@ -83,6 +81,14 @@ def measure(checkout: Path, only: Sequence[str], address: str) -> Start:
     if code:
         raise RuntimeError(f"the sweep of {checkout} ended with {code}")
     return Start(first, whole, len(workers))
+
+
+def _environment(checkout: Path) -> dict[str, str]:
+    """Of a command. Compiled modules are kept: a machine that does not keep them would compile those that one checkout
+    has in place and another has not, in every process.
+    """
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"PYTHONPATH": str(checkout)}
 
 
 def print_table(starts: dict[Path, list[Start]]) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from glad_ray.errors import RunError, StoppedError
-from glad_ray.evaluation import Inputs, accuracy_on, held_out_images, trained, training_set_of
 from glad_ray.machine import fp32_precision
 from glad_ray.results import Look, evaluated_steps, read_look, read_looks, write_look
+from glad_ray.set_evaluation import Inputs, accuracy_on, held_out_images, trained, training_set_of
 from glad_ray.spec import Evaluation, Labels, Run
 from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet

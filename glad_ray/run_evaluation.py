@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from glad_ray.errors import StoppedError
-from glad_ray.evaluation import Inputs, evaluate_set, repeat_groups, training_set_of, whole_dataset
 from glad_ray.looks import looked_step, steps_in_full
 from glad_ray.machine import device_name
 from glad_ray.results import (
@@ -23,6 +22,7 @@ from glad_ray.results import (
     write_results,
     write_trainings,
 )
+from glad_ray.set_evaluation import Inputs, evaluate_set, repeat_groups, training_set_of, whole_dataset
 from glad_ray.spec import Evaluation, Run
 from glad_ray.storage import Storage
 from glad_ray.synthetic_set import SyntheticSet

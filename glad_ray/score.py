@@ -19,10 +19,10 @@ import torch
 from glad_ray.data import Dataset, load_dataset, test_subset
 from glad_ray.data.prepare import OnProgress
 from glad_ray.errors import DataError, UserError, is_lasting, printable, unreadable
-from glad_ray.evaluation import Inputs, evaluate_set, repeat_groups, training_set_of
 from glad_ray.metrics import metric
 from glad_ray.networks import check_network
 from glad_ray.results import Training, sound_trainings, write_trainings
+from glad_ray.set_evaluation import Inputs, evaluate_set, repeat_groups, training_set_of
 from glad_ray.spec import Evaluation, Network, Run, dataset_facts
 from glad_ray.spec.foreign_set import ForeignSet, read_origin
 from glad_ray.storage import Storage

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from glad_ray.distillation import Inputs, build_space, distill
-from glad_ray.evaluation import Inputs as EvaluationInputs
 from glad_ray.experts import ExpertFiles, missing_experts, train_experts
 from glad_ray.generators import build_generator
 from glad_ray.run_evaluation import evaluate_network
+from glad_ray.set_evaluation import Inputs as EvaluationInputs
 from glad_ray.spec import DC, DM, MTT, Evaluation, Experts, Network, RandomStyleGAN, Run
 from glad_ray.storage import Storage
 

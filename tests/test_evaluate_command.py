@@ -10,9 +10,9 @@ import torch
 
 from glad_ray.cli import main
 from glad_ray.errors import RunError
-from glad_ray.evaluation import Inputs, evaluate_set, training_set_of
 from glad_ray.results import Training, write_trainings
 from glad_ray.score import Scoring
+from glad_ray.set_evaluation import Inputs, evaluate_set, training_set_of
 from glad_ray.spec import Evaluation, Network
 from glad_ray.spec.foreign_set import read_origin
 from tests.exchange.sets import FACTS, made_set

@@ -5,15 +5,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from glad_ray import evaluation as evaluations
-from glad_ray import together
+from glad_ray import evaluation, set_evaluation, together
 from glad_ray.distillation import Inputs as DistillationInputs
 from glad_ray.distillation import build_space, distill
 from glad_ray.errors import RunError, StoppedError
-from glad_ray.evaluation import Inputs, TrainingSet, evaluate_set, repeat_groups, train_network, train_networks
+from glad_ray.evaluation import train_network, train_networks
 from glad_ray.networks import build_network
 from glad_ray.results import read_trainings
 from glad_ray.run_evaluation import evaluate_network
+from glad_ray.set_evaluation import Inputs, TrainingSet, evaluate_set, repeat_groups
 from glad_ray.spec import Evaluation, Network
 from glad_ray.spec.images.augmentation import DSA
 from glad_ray.spec.networks import NETWORK_NAMES
@@ -60,7 +60,7 @@ def test_networks_trained_together_come_to_what_each_comes_to_by_itself(case):
 
 
 def test_a_repeat_that_diverges_is_told_with_its_epoch(monkeypatch):
-    monkeypatch.setattr(evaluations, "learning_rate_factor", lambda epoch, *_: 1e30 if epoch == 1 else 0.0)
+    monkeypatch.setattr(evaluation, "learning_rate_factor", lambda epoch, *_: 1e30 if epoch == 1 else 0.0)
     rngs = [torch.Generator().manual_seed(number) for number in range(2)]
     networks = [build_network(Network(width=4), channels=1, resolution=32, classes=2, rng=rng) for rng in rngs]
     images, labels = torch.randn(2, 1, 32, 32, generator=rngs[0]), torch.arange(2)
@@ -153,13 +153,13 @@ def test_where_memory_is_lacking_repeats_are_made_one_after_another(sample, monk
             raise torch.OutOfMemoryError("CUDA out of memory")
         return train(networks, *given, **named)
 
-    monkeypatch.setattr(evaluations, "train_networks", scarce)
+    monkeypatch.setattr(set_evaluation, "train_networks", scarce)
     training_set, inputs = set_and_inputs(sample)
     found = evaluate_set(training_set, inputs, [0, 1])
     assert sizes == [2, 1, 1]
     assert [each.repeat for each in found] == [0, 1]
     assert list(together._faster.values()) == [False], "and in this process always"
-    monkeypatch.setattr(evaluations, "train_networks", lambda *given, **named: 1 / 0)
+    monkeypatch.setattr(set_evaluation, "train_networks", lambda *given, **named: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         evaluate_set(training_set, inputs, [0, 1])
 
@@ -191,6 +191,6 @@ def test_what_takes_less_time_is_measured_once(alone, joined, expected, monkeypa
 
 def test_all_that_a_training_takes_is_shared_by_its_repeats(sample, monkeypatch):
     clock = iter([0.0, 6.0, 7.0, 9.0])
-    monkeypatch.setattr(evaluations, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(set_evaluation, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     found = evaluate_set(*set_and_inputs(sample), [0, 1])
     assert [each.seconds for each in found] == [3.0 + 1.0, 3.0 + 2.0]

@@ -11,13 +11,13 @@ from glad_ray.engine.context import JobContext
 from glad_ray.engine.jobs import DistillationJob, EvaluationJob, ExpertsJob, Job, LookJob, MeasurementJob, Outcome
 from glad_ray.engine.measuring import measure
 from glad_ray.engine.shares import Measured
-from glad_ray.evaluation import Inputs as EvaluationInputs
 from glad_ray.experts import train_experts
 from glad_ray.looks import Looked, take_looks
 from glad_ray.progress.events import ExpertEpoch, LookTaken, RunProgressed, TrainingDone
 from glad_ray.progress.faults import Fault
 from glad_ray.results import Look, Training, clear_failure
 from glad_ray.run_evaluation import evaluate_network, finish_run
+from glad_ray.set_evaluation import Inputs as EvaluationInputs
 from glad_ray.spec import Evaluation, Run
 from glad_ray.storage import Storage
 

@@ -10,10 +10,10 @@ from glad_ray.distillation import Inputs, build_space, try_steps
 from glad_ray.engine.context import JobContext
 from glad_ray.engine.jobs import DistillationJob, EvaluationJob, ExpertsJob
 from glad_ray.engine.shares import Measured
-from glad_ray.evaluation import try_epoch
 from glad_ray.experts import groups, try_expert_epoch
 from glad_ray.machine import reset_peak_memory
 from glad_ray.networks import build_network, flat_parameters
+from glad_ray.set_evaluation import try_epoch
 from glad_ray.spec import ExpertSet
 from glad_ray.trajectories import Trajectories
 

@@ -78,7 +78,7 @@ DEVICES = (
         "test_sweep.py stopped",
     ),
     Mutation(
-        "soft labels that stay on the CPU", "evaluation.py",
+        "soft labels that stay on the CPU", "set_evaluation.py",
         "taught.to(device), step, step_size", "taught, step, step_size",
         "test_networks.py soft",
     ),

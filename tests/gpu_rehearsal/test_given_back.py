@@ -6,18 +6,18 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from glad_ray import evaluation as evaluations
+from glad_ray import set_evaluation
 from glad_ray.engine.in_process import run_in_process
 from glad_ray.engine.jobs import DistillationJob, EvaluationJob, ExpertsJob
 from glad_ray.engine.measuring import try_job
 from glad_ray.engine.on_ray import context
 from glad_ray.engine.replica import computing
 from glad_ray.engine.replica.calls import decode_key
-from glad_ray.evaluation import Inputs, TrainingSet, repeat_groups, try_epoch
 from glad_ray.experts import train_experts
 from glad_ray.plan import make_plan
 from glad_ray.progress.events import RunFailed, RunFinished
 from glad_ray.run_evaluation import evaluate_network
+from glad_ray.set_evaluation import Inputs, TrainingSet, repeat_groups, try_epoch
 from glad_ray.spec import DM, Evaluation, Resources, Share, Sweep
 from glad_ray.together import LEAST_EPOCHS
 from tests.gpu_rehearsal import runs
@@ -126,13 +126,13 @@ def test_what_is_tried_to_measure_its_memory(sample):
 
 
 def test_what_repeats_together_take_is_measured_and_given_back(sample, monkeypatch):
-    run, train, sizes = runs.DISTILLED["dm"], evaluations.train_networks, []
+    run, train, sizes = runs.DISTILLED["dm"], set_evaluation.train_networks, []
 
     def counted(networks, *given, **named):
         sizes.append(len(networks))
         return train(networks, *given, **named)
 
-    monkeypatch.setattr(evaluations, "train_networks", counted)
+    monkeypatch.setattr(set_evaluation, "train_networks", counted)
     several = EVALUATION.replace(repeats=2, epochs=LEAST_EPOCHS)
     labels = torch.arange(len(sample.class_names))
     with PretendedGPU() as gpu:
@@ -144,7 +144,7 @@ def test_what_repeats_together_take_is_measured_and_given_back(sample, monkeypat
         del images, training_set
         assert_nothing_kept(gpu)
         for faster in (False, True):
-            monkeypatch.setattr(evaluations, "together_is_faster", lambda *given, faster=faster: faster)
+            monkeypatch.setattr(set_evaluation, "together_is_faster", lambda *given, faster=faster: faster)
             try_epoch(run, several, runs.BACKBONE, sample, GPU)
             assert_nothing_kept(gpu)
     assert sizes == [1, 2], "shares are measured on what is trained at once"
