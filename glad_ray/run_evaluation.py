@@ -65,10 +65,9 @@ def evaluate_network(
         for repeats in repeat_groups(training_set, decided, missing):
             if ended:
                 raise StoppedError(f"ended before its time, after {len(trainings)} trainings")
-            made = evaluate_set(training_set, decided, repeats)
-            trainings += made
-            write_trainings(storage, run.run_id, evaluation_id, network.key, trainings)
-            for training in made:
+            for training in evaluate_set(training_set, decided, repeats):
+                trainings.append(training)
+                write_trainings(storage, run.run_id, evaluation_id, network.key, trainings)
                 # All that were made at once are told of.
                 ended = on_training(training) or ended
     if read_entry(storage, run.run_id, entry) is None:

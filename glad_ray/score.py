@@ -115,16 +115,21 @@ class Scoring:
         inputs = Inputs(self.origin.run_id, decided, network, self.dataset, target)
         there = self.kept(network, storage)[0].keys() | {number for key, number in self.unwritten if key == network.key}
         missing = [repeat for repeat in range(self.evaluation.repeats) if repeat not in there]
-        groups = repeat_groups(training_set, inputs, missing)
+        makers = {
+            repeat: maker
+            for group in repeat_groups(training_set, inputs, missing)
+            for maker in [evaluate_set(training_set, inputs, group)]
+            for repeat in group
+        }
         for repeat in range(self.evaluation.repeats):
             # Another process may have made it meanwhile.
             training = self.kept(network, storage)[0].get(repeat)
             if training is None:
                 made = network.key, repeat
-                if made not in self.unwritten:
-                    at_once = next((group for group in groups if repeat in group), [repeat])
-                    for each in evaluate_set(training_set, inputs, at_once):
-                        self.unwritten[network.key, each.repeat] = each
+                maker = makers.get(repeat) or evaluate_set(training_set, inputs, [repeat])
+                while made not in self.unwritten:
+                    each = next(maker)
+                    self.unwritten[network.key, each.repeat] = each
                 training = self.unwritten[made]
                 written, _ = sound_trainings(storage, self.set_id, settings_id, network.key)
                 others = [each for each in written if each.repeat != repeat]

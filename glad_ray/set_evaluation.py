@@ -3,7 +3,7 @@ real images; those of several repeats one after another, or at once where that i
 """
 
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from glad_ray.augment import choices
 from glad_ray.data import Dataset, by_index, test_subset
 from glad_ray.data.dataset import Split
+from glad_ray.errors import RunError
 from glad_ray.evaluation import accuracy, augmentation_of, begin, train_networks
 from glad_ray.gpu_errors import lacks_gpu_memory
 from glad_ray.machine import (
@@ -27,9 +28,7 @@ from glad_ray.machine import (
 from glad_ray.metrics import measured
 from glad_ray.networks import build_network, move
 from glad_ray.randomness import rng_for
-from glad_ray.results import (
-    Training,
-)
+from glad_ray.results import Training
 from glad_ray.spec import Evaluation, ExpertSet, Labels, Network, Run, dataset_facts
 from glad_ray.spec.images.augmentation import OPERATIONS
 from glad_ray.synthetic_set import SyntheticSet
@@ -104,21 +103,28 @@ def _beginning(
     return None if captured is None else Beginning(captured, rngs)
 
 
-def evaluate_set(training_set: TrainingSet, inputs: Inputs, repeats: Sequence[int]) -> list[Training]:
+def evaluate_set(training_set: TrainingSet, inputs: Inputs, repeats: Sequence[int]) -> Iterator[Training]:
     """Train one network on a set, and test it on the held-out images, if there are any, and the test images; several
     repeats of that (`repeat_groups`) are trained at once.
 
     The seconds of each are then an equal share of those of the common training, and those of its own tests; the peak of
-    memory is that of all. Where the GPU lacks memory for several at once, they are trained one after another.
+    memory is that of all. Where the GPU lacks memory for several at once, or one diverges, they are trained one after
+    another. Raises `RunError` at the first that diverges by itself.
     """
     try:
-        return _evaluated(training_set, inputs, repeats)
-    except RuntimeError as error:
-        if len(repeats) == 1 or not lacks_gpu_memory(error):
+        made = _evaluated(training_set, inputs, repeats)
+    except (RunError, RuntimeError) as error:
+        short_of_memory = lacks_gpu_memory(error)
+        if len(repeats) == 1 or not (short_of_memory or isinstance(error, RunError)):
             raise
-    lacked_memory(_deciding(training_set, inputs, repeats))
-    torch.cuda.empty_cache()
-    return [training for repeat in repeats for training in _evaluated(training_set, inputs, [repeat])]
+    else:
+        yield from made
+        return
+    if short_of_memory:
+        lacked_memory(_deciding(training_set, inputs, repeats))
+        torch.cuda.empty_cache()
+    for repeat in repeats:
+        yield from _evaluated(training_set, inputs, [repeat])
 
 
 def _evaluated(training_set: TrainingSet, inputs: Inputs, repeats: Sequence[int]) -> list[Training]:
@@ -216,7 +222,7 @@ def try_epoch(run: Run, evaluation: Evaluation, network: Network, dataset: Datas
     at_once = repeat_groups(training_set, inputs, range(evaluation.repeats))[0]
     # Some more where the second mini-batch of a kind is made a graph: most kinds come up twice.
     few = inputs.evaluation.replace(epochs=1 if run.ipc is None else 2 * len(OPERATIONS) + 1)
-    evaluate_set(training_set, replace(inputs, evaluation=few), at_once)
+    list(evaluate_set(training_set, replace(inputs, evaluation=few), at_once))
 
 
 def _stand_ins(teachers: ExpertSet, images: Float[Tensor, "n c h w"]) -> tuple[nn.Module, ...]:

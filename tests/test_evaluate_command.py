@@ -30,7 +30,7 @@ class Trainings:
         self.labels = None
 
     def __call__(self, training_set, inputs, repeats):
-        return [self.one(training_set, inputs, repeat) for repeat in repeats]
+        yield from (self.one(training_set, inputs, repeat) for repeat in repeats)
 
     def one(self, training_set, inputs, repeat):
         network = inputs.network

@@ -156,12 +156,32 @@ def test_where_memory_is_lacking_repeats_are_made_one_after_another(sample, monk
     monkeypatch.setattr(set_evaluation, "train_networks", scarce)
     training_set, inputs = set_and_inputs(sample)
     found = evaluate_set(training_set, inputs, [0, 1])
-    assert sizes == [2, 1, 1]
     assert [each.repeat for each in found] == [0, 1]
+    assert sizes == [2, 1, 1]
     assert list(together._faster.values()) == [False], "and in this process always"
     monkeypatch.setattr(set_evaluation, "train_networks", lambda *given, **named: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        evaluate_set(training_set, inputs, [0, 1])
+        list(evaluate_set(training_set, inputs, [0, 1]))
+
+
+def test_repeats_before_one_that_diverges_are_kept(sample, monkeypatch):
+    train, trained = train_networks, []
+    monkeypatch.setattr(together, "_faster", {})
+
+    def diverging(networks, *given, **named):
+        trained.append(len(networks))
+        # The third of all, or of those that are trained alone.
+        if len(networks) > 1 or len(trained) == 4:
+            raise RunError("The loss is not finite.")
+        return train(networks, *given, **named)
+
+    monkeypatch.setattr(set_evaluation, "train_networks", diverging)
+    found = evaluate_set(*set_and_inputs(sample), [0, 1, 2, 3])
+    assert [next(found).repeat for _ in range(2)] == [0, 1]
+    with pytest.raises(RunError):
+        next(found)
+    assert trained == [4, 1, 1, 1]
+    assert not together._faster, "it says nothing of what is faster"
 
 
 def test_on_a_cpu_repeats_are_trained_one_after_another(sample):
