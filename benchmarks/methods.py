@@ -60,6 +60,8 @@ class Compared(NamedTuple):
     """of a distillation, mean"""
     set_bytes: int
     """of what is stored, with hard labels"""
+    spread: float | None
+    """how far two images of a class are from one another, of the lowest seed; see `spread_of`"""
 
     def mean(self, regime: str) -> Scored:
         """Over seeds."""
@@ -112,9 +114,24 @@ def compare(results: Results) -> list[Compared]:
             },
             fmean(seconds[run.run_id] for run in runs.values()),
             max(set_bytes[run.run_id] for run in runs.values()),
+            spread_of(results.storage, runs[min(runs)]),
         )
         for method, runs in grouped.items()
     ]
+
+
+def spread_of(storage: Storage, run: Run) -> float | None:
+    """The mean distance between two stored images of a class, of pixels of deviation 1, over the root of their number;
+    None of one image per class.
+    """
+    if run.images_per_class == 1:
+        return None
+    path = storage.synthetic_set_path(run.run_id)
+    stored = SyntheticSet.from_bytes(storage.read_bytes(path), path)
+    pixels = stored.images.flatten(1)
+    classes = stored.labels.unique()
+    distances = [float(torch.pdist(pixels[stored.labels == label]).mean()) for label in classes]
+    return fmean(distances) / float(pixels.shape[1]) ** 0.5
 
 
 def at_equal_images(compared: Sequence[Compared]) -> dict[int, list[Compared]]:
@@ -163,7 +180,8 @@ def tables(compared: Sequence[Compared]) -> str:
                 f"There are no random real images of {count} per class: run the sweep with them, to its end."
             )
         columns = [f"{title}{what}" for title in TITLES.values() for what in ("", ", ConvNet", ", above random")]
-        head = ["method", "seeds", *columns, "seconds", "bytes"]
+        apart = ["distance within a class"] if random.spread is not None else []
+        head = ["method", "seeds", *columns, "seconds", "bytes", *apart]
         rows = []
         for each in methods:
             cells = []
@@ -174,7 +192,8 @@ def tables(compared: Sequence[Compared]) -> str:
                 beside = "" if is_random(each) else f"{points:+.1f} ({times} of {seeds})"
                 cells += [f"{mean.unseen:.1f}", f"{mean.seen:.1f}", beside]
             cost = [f"{each.seconds:.0f}", f"{each.set_bytes:,}"]
-            rows.append([each.method.name, str(len(each.runs)), *cells, *cost])
+            distance = [f"{each.spread:.2f}"] if apart and each.spread is not None else []
+            rows.append([each.method.name, str(len(each.runs)), *cells, *cost, *distance])
         parts.append(f"Images per class: {count}\n\n{markdown(head, rows)}")
         pairs = [
             [TITLES[first], TITLES[second], f"{tau:+.2f}"]
