@@ -35,7 +35,7 @@ _CACHE = "GLAD_RAY_CACHE_OF_TESTS"
 
 def pytest_addoption(parser):
     parser.addoption("--page", metavar="FILE", help="write what the tests of faults, or of hosts, saw to this page")
-    parser.addoption("--mixes", type=int, default=6, help="how many random mixes of resources test_fractions.py tries")
+    parser.addoption("--mixes", type=int, default=3, help="how many random mixes of resources test_fractions.py tries")
 
 
 def pytest_configure(config):

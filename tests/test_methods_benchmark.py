@@ -3,14 +3,17 @@
 import importlib
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from glad_ray import load
 from glad_ray.plan import make_plan, write_plan
 from glad_ray.spec import DM, NCFM, Evaluation, Experts, Network, RandomReal, Run, Sweep
 from glad_ray.storage import Storage
+from tests.exchange.sets import made_set
 from tests.kept_results import keep
 
 BACKBONE = Network(name="convnet", width=32)
@@ -74,6 +77,17 @@ def test_methods_stand_beside_random_images_of_the_same_seed(methods, tmp_path, 
     assert "| DM | 2 | 50.0 | 60.0 | +10.0 (1 of 2) | 60.0 | 72.0 |" in printed
     assert "| 4 | 60.0 | 72.0 | 72.0 |" in printed
     assert all(each.read_bytes().startswith(b"\x89PNG") for each in pictures)
+
+
+def test_how_far_images_of_a_class_are_from_one_another(methods, tmp_path):
+    storage, run = Storage.open(tmp_path), BASE.replace(images_per_class=2)
+    made = made_set(2)
+    images = torch.zeros_like(made.images)
+    # The two of each class differ by 3 and by 1 in turn, in every pixel.
+    images[1::2] = torch.tensor([3.0, 1.0] * 5).view(-1, 1, 1, 1)
+    storage.write_bytes(storage.synthetic_set_path(run.run_id), replace(made, images=images).to_bytes())
+    assert methods.spread_of(storage, run) == pytest.approx(2)
+    assert methods.spread_of(storage, BASE) is None
 
 
 @pytest.mark.parametrize("folder", ["empty", "missing"])

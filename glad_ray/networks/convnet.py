@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from glad_ray.networks.layers import Classifier, convolution, linear, norm, relu_then_average_pool
+from glad_ray.networks.of_groups import InstanceNorm
 from glad_ray.spec.networks import convnet
 from glad_ray.spec.networks.layers import Convolution
 
@@ -22,7 +23,10 @@ class Block(nn.Module):
 
     def forward(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h2 w2"]:
         """One block."""
-        return relu_then_average_pool(self.before_pooling(maps))
+        convolved: Tensor = self.conv(maps)
+        if isinstance(self.norm, InstanceNorm) and convolved.device.type == "cpu":
+            return self.norm.relu_then_average_pool(convolved)
+        return relu_then_average_pool(self.norm(convolved))
 
     def before_pooling(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h w"]:
         """Convolution and norm alone."""

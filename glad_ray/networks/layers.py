@@ -11,6 +11,7 @@ from glad_ray import machine
 from glad_ray.errors import UserError
 from glad_ray.networks.few_operations.pooling import pooled_relu
 from glad_ray.networks.of_groups import Convolution2d, FullyConnected, GroupNorm, InstanceNorm, LayerNorm
+from glad_ray.networks.on_cpu.max_pooling import max_pool
 from glad_ray.spec.networks.layers import Convolution, Linear
 
 GROUPS = 4
@@ -131,12 +132,7 @@ def relu_then_average_pool(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c
     positive = F.relu(maps)
     if positive.device.type != "cpu" or not positive.is_contiguous():
         return F.avg_pool2d(positive, 2)
-    # PyTorch's kernel for this layout on CPU is scalar. Adding slices takes about 10 % off a ConvNet's training step of
-    # 10 images; of 64, 5 to 10 % with an allocator that keeps its pages and nothing measurable otherwise.
-    # Tried and left: a function whose gradient is two operations, as on a GPU. CPU seconds beside the slices,
-    # one thread in turn on a busy machine: experts 0.94 (2 rounds), evaluation 1.01 to 1.03 (34), MTT 1.07 to 1.09 (5).
-    # And slices whose gradient is spread by a product, for large maps alone: experts 0.95, DC 0.98; but what a graph
-    # keeps then follows from the size of the maps, which the count of bytes that an image takes does not know.
+    # PyTorch's kernel for this layout on CPU is scalar. After instance norm, `on_cpu.block` does all three.
     height, width = (side // 2 * 2 for side in positive.shape[-2:])
     rows = positive[..., 0:height:2, :] + positive[..., 1:height:2, :]
     return (rows[..., 0:width:2] + rows[..., 1:width:2]) * 0.25
@@ -144,4 +140,4 @@ def relu_then_average_pool(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c
 
 def relu_then_max_pool(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
     """ReLU and 2 x 2 max pooling, in the order that is cheaper: the two commute, values and gradients alike."""
-    return F.relu(F.max_pool2d(maps, 2))
+    return F.relu(max_pool(maps) if maps.device.type == "cpu" else F.max_pool2d(maps, 2))

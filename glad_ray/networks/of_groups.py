@@ -4,6 +4,8 @@ Image i of a batch is then of group i modulo the number of groups. The parameter
 several times (`Tensor.expand`). DC needs such gradients of every class.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -13,6 +15,7 @@ from typing_extensions import override
 from glad_ray import machine
 from glad_ray.networks.few_operations.convolution import convolution_of_groups
 from glad_ray.networks.few_operations.instance_norm import EPS, instance_norm
+from glad_ray.networks.on_cpu.block import normed_relu_pooled
 
 
 class Convolution2d(nn.Conv2d):
@@ -74,10 +77,19 @@ class InstanceNorm(nn.GroupNorm):
     @override
     def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """The normalised maps."""
-        if self.weight.dim() == 2:
-            side_by_side = input.unflatten(0, (-1, len(self.weight))).flatten(1, 2)
-            return _norm(side_by_side, self.weight.flatten(), self.bias.flatten()).view_as(input)
-        return _norm(input, self.weight, self.bias)
+        return self._of_groups(_norm, input)
+
+    def relu_then_average_pool(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
+        """The normalised maps after ReLU and pooling, for a CPU."""
+        return self._of_groups(normed_relu_pooled, input)
+
+    def _of_groups(self, function: Callable[[Tensor, Tensor, Tensor], Tensor], input: Tensor) -> Tensor:
+        if self.weight.dim() == 1:
+            return function(input, self.weight, self.bias)
+        groups = len(self.weight)
+        side_by_side = input.unflatten(0, (-1, groups)).flatten(1, 2)
+        found = function(side_by_side, self.weight.flatten(), self.bias.flatten())
+        return found.unflatten(1, (groups, -1)).flatten(0, 1)
 
 
 def _norm(maps: Tensor, scale: Tensor, shift: Tensor) -> Tensor:

@@ -9,6 +9,9 @@ from glad_ray.networks import build_network, flat_parameters, load_flat_paramete
 from glad_ray.networks.few_operations.instance_norm import instance_norm
 from glad_ray.networks.few_operations.pooling import pooled_relu
 from glad_ray.networks.layers import relu_then_average_pool, relu_then_max_pool
+from glad_ray.networks.of_groups import InstanceNorm
+from glad_ray.networks.on_cpu import block as block_on_cpu
+from glad_ray.networks.on_cpu.max_pooling import max_pool
 from glad_ray.spec import Network
 from glad_ray.spec.networks import NETWORK_NAMES
 from tests.golden_numbers import images
@@ -74,6 +77,94 @@ def test_instance_norms_of_several_networks_at_once():
             for outcome in (ours, plain)
         ]
         torch.testing.assert_close(*gradients)
+
+
+@pytest.fixture(params=["whole", "in parts"])
+def block(request, monkeypatch):
+    """Norm, ReLU and pooling of a block as one function, of batches as a whole and of parts that are smaller."""
+    if request.param == "in parts":
+        monkeypatch.setattr(block_on_cpu, "PART", 50)
+    return block_on_cpu.normed_relu_pooled
+
+
+def in_three_steps(maps, scale, shift):
+    return relu_then_average_pool(F.group_norm(maps, len(scale), scale, shift))
+
+
+@pytest.mark.parametrize("sides", [(4, 4), (3, 5)])
+def test_gradients_of_a_block_and_of_its_gradients(block, sides):
+    shapes = ((3, 2, *sides), (2,), (2,))
+    arguments = [torch.randn(*of, generator=rng(number), dtype=torch.float64) for number, of in enumerate(shapes)]
+    arguments = [each.requires_grad_() for each in arguments]
+    torch.testing.assert_close(block(*arguments), in_three_steps(*arguments))
+    assert torch.autograd.gradcheck(block, arguments)
+    assert torch.autograd.gradgradcheck(block, arguments)
+    channels_last = arguments[0].detach().contiguous(memory_format=torch.channels_last)
+    assert torch.equal(block(channels_last, *arguments[1:]), block(*arguments))
+
+
+def test_a_block_is_its_three_steps_in_float32(block):
+    maps, scale, shift = (torch.randn(*of, generator=rng()).requires_grad_() for of in ((6, 8, 16, 16), (8,), (8,)))
+    v = torch.randn(6, 8, 8, 8, generator=rng(1))
+    found, expected = (form(maps, scale, shift) for form in (block, in_three_steps))
+    assert torch.equal(found, expected)
+    for ours, plain in zip(*(torch.autograd.grad(y, (maps, scale, shift), v) for y in (found, expected)), strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-5)
+
+
+def test_blocks_of_several_networks_at_once(block):
+    maps, scales, shifts = _norm_arguments(2, 3, 4)[0], *(torch.randn(2, 4, generator=rng(n)).double() for n in (1, 2))
+    ours = torch.vmap(block)(maps, scales, shifts)
+    plain = torch.stack([block(*each) for each in zip(maps, scales, shifts, strict=True)])
+    torch.testing.assert_close(ours, plain)
+    torch.testing.assert_close(*(torch.autograd.grad((y**3).sum(), maps)[0] for y in (ours, plain)))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_block_with_parameters_of_groups(groups):
+    """Whose images go in turn to one group and the next."""
+    norm = InstanceNorm(4).double()
+    maps = torch.randn(6, 4, 6, 6, generator=rng(), dtype=torch.float64)
+    weight, bias = (torch.randn(groups, 4, generator=rng(number), dtype=torch.float64) for number in (1, 2))
+    given = {"weight": weight, "bias": bias}
+    ours = functional_call(PooledNorm(norm), {f"norm.{name}": value for name, value in given.items()}, (maps,))
+    torch.testing.assert_close(ours, relu_then_average_pool(functional_call(norm, given, (maps,))))
+
+
+class PooledNorm(torch.nn.Module):
+    def __init__(self, norm):
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, maps):
+        return self.norm.relu_then_average_pool(maps)
+
+
+def test_nothing_is_differentiated_three_times_unseen(block):
+    x = _norm_arguments(2, 3)
+    (first,) = torch.autograd.grad((block(*x) ** 3).sum(), x[:1], create_graph=True)
+    (second,) = torch.autograd.grad((first**3).sum(), x[:1], create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        second.sum().backward()
+
+
+@pytest.mark.parametrize("sides", [(4, 6), (5, 7)])
+def test_max_pooling_with_equals(sides):
+    """Whole numbers, of which many windows have their largest twice."""
+    maps = torch.randint(0, 3, (3, 2, *sides), generator=rng()).double()
+    v = torch.randn(3, 2, sides[0] // 2, sides[1] // 2, generator=rng(1), dtype=torch.float64)
+    for ours, plain in zip(
+        value_and_gradient(max_pool, maps, v),
+        value_and_gradient(lambda maps: F.max_pool2d(maps, 2), maps, v),
+        strict=True,
+    ):
+        assert torch.equal(ours, plain)
+    apart = torch.randperm(maps.numel(), generator=rng()).view_as(maps).double().requires_grad_()
+    assert torch.autograd.gradcheck(max_pool, apart)
+    assert torch.autograd.gradgradcheck(max_pool, apart)
+    assert torch.equal(
+        torch.vmap(max_pool)(torch.stack([apart, -apart])), torch.stack([max_pool(apart), max_pool(-apart)])
+    )
 
 
 def test_relu_then_max_pool():
