@@ -99,6 +99,13 @@ def few_operations_are_fast(device: torch.device) -> bool:
     return device.type not in ("cpu", "meta")
 
 
+def few_passes_are_fast(device: torch.device) -> bool:
+    """Whether forms of few passes through memory are to be used on a device: on a CPU. Tensors without storage have
+    PyTorch's forms, by which memory is counted.
+    """
+    return device.type == "cpu" and not few_operations_are_fast(device)
+
+
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
     """A tensor of the CPU on `device`, itself if that is the CPU. The CPU does not wait for a GPU: it goes on while the
     copy, from memory that stays in place, queues behind the work that the GPU was given.

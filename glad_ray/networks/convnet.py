@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from typing_extensions import override
 
+from glad_ray import machine
 from glad_ray.networks.layers import Classifier, convolution, linear, norm, relu_then_average_pool
 from glad_ray.networks.of_groups import InstanceNorm
 from glad_ray.spec.networks import convnet
@@ -24,7 +25,7 @@ class Block(nn.Module):
     def forward(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h2 w2"]:
         """One block."""
         convolved: Tensor = self.conv(maps)
-        if isinstance(self.norm, InstanceNorm) and convolved.device.type == "cpu":
+        if isinstance(self.norm, InstanceNorm) and machine.few_passes_are_fast(convolved.device):
             return self.norm.relu_then_average_pool(convolved)
         return relu_then_average_pool(self.norm(convolved))
 

@@ -140,4 +140,4 @@ def relu_then_average_pool(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c
 
 def relu_then_max_pool(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
     """ReLU and 2 x 2 max pooling, in the order that is cheaper: the two commute, values and gradients alike."""
-    return F.relu(max_pool(maps) if maps.device.type == "cpu" else F.max_pool2d(maps, 2))
+    return F.relu(max_pool(maps) if machine.few_passes_are_fast(maps.device) else F.max_pool2d(maps, 2))
