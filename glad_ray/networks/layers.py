@@ -12,6 +12,7 @@ from glad_ray.errors import UserError
 from glad_ray.networks.few_operations.pooling import pooled_relu
 from glad_ray.networks.of_groups import Convolution2d, FullyConnected, GroupNorm, InstanceNorm, LayerNorm
 from glad_ray.networks.on_cpu.max_pooling import max_pool
+from glad_ray.networks.on_cpu.windows import average_pool
 from glad_ray.spec.networks.layers import Convolution, Linear
 
 GROUPS = 4
@@ -132,10 +133,7 @@ def relu_then_average_pool(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c
     positive = F.relu(maps)
     if positive.device.type != "cpu" or not positive.is_contiguous():
         return F.avg_pool2d(positive, 2)
-    # PyTorch's kernel for this layout on CPU is scalar. After instance norm, `on_cpu.block` does all three.
-    height, width = (side // 2 * 2 for side in positive.shape[-2:])
-    rows = positive[..., 0:height:2, :] + positive[..., 1:height:2, :]
-    return (rows[..., 0:width:2] + rows[..., 1:width:2]) * 0.25
+    return average_pool(positive)
 
 
 def relu_then_max_pool(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:

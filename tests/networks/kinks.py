@@ -15,8 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from glad_ray.networks import layers
-from glad_ray.networks.of_groups import InstanceNorm
+from glad_ray import machine
 
 # (function, its how-manieth call in a forward pass): flat indices into its output.
 KINKS: dict[str, dict[tuple[str, int], list[int]]] = {
@@ -82,22 +81,18 @@ def recorded_choices(case: str) -> Iterator[None]:
 
         return pool
 
-    def in_three_steps(norm: InstanceNorm, x: Tensor) -> Tensor:
-        return layers.relu_then_average_pool(norm(x))
-
     F.relu = flipped_relu
     # The forms for a CPU call neither, so that no choice could be changed; other tests hold the two forms equal.
-    at_once, max_pool = InstanceNorm.relu_then_average_pool, layers.max_pool
+    few_passes_are_fast = machine.few_passes_are_fast
     if flips:
-        InstanceNorm.relu_then_average_pool = in_three_steps
-        layers.max_pool = lambda x: F.max_pool2d(x, 2)
+        machine.few_passes_are_fast = lambda device: False
     for name in pools:
         setattr(F, name, flipped_pool(name))
     try:
         yield
     finally:
         F.relu = relu
-        InstanceNorm.relu_then_average_pool, layers.max_pool = at_once, max_pool
+        machine.few_passes_are_fast = few_passes_are_fast
         for name, pool in pools.items():
             setattr(F, name, pool)
     for name, call in flips:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from glad_ray.networks.few_operations.batching import batched
+from glad_ray.networks.batching import apart, side_by_side
 
 EPS = 1e-5
 
@@ -70,13 +70,7 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *given: Tensor) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
         """Several networks at once (`torch.vmap`): their channels side by side are those of one."""
-        networks, places = info.batch_size, (1, 0, 0)
-        side_by_side = [
-            batched(each, dim, networks, place).flatten(place, place + 1)
-            for each, dim, place in zip(given, in_dims, places, strict=True)
-        ]
-        normalised, mean, r = _Normalise.apply(*side_by_side)
-        return tuple(each.unflatten(1, (networks, -1)) for each in (normalised, mean, r)), (1, 1, 1)
+        return apart(info.batch_size, _Normalise.apply(*side_by_side(info.batch_size, in_dims, given)))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None, *_: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:

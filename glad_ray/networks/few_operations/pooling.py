@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from glad_ray.networks.few_operations.batching import batched
+from glad_ray.networks.batching import batched
 
 
 def pooled_relu(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from glad_ray.networks.few_operations.batching import batched
+from glad_ray.networks.batching import apart, side_by_side
 from glad_ray.networks.few_operations.instance_norm import EPS
+from glad_ray.networks.on_cpu.windows import average_pool, from_columns, from_rows
 
 PART = 2**21
 """numbers of the maps that are computed with at a time, at least those of one image"""
@@ -46,21 +46,11 @@ def _normalised(maps: Tensor, scale: Tensor, shift: Tensor, mean: Tensor, r: Ten
     return (maps * by[..., None, None]).add_((shift - mean * by)[..., None, None])
 
 
-def _pool(maps: Tensor) -> Tensor:
-    """Means of windows. By slices: PyTorch's own kernel for this layout takes ten times as long."""
-    height, width = (side // 2 * 2 for side in maps.shape[-2:])
-    rows = maps[..., 0:height:2, :] + maps[..., 1:height:2, :]
-    return (rows[..., 0:width:2] + rows[..., 1:width:2]).mul_(0.25)
-
-
 def _unpool(grad: Tensor, maps: Tensor) -> Tensor:
     """The gradient of what was pooled, of maps of this size: a quarter at each place of a window."""
-    (h, w), (height, width) = grad.shape[-2:], maps.shape[-2:]
     quarter = grad * 0.25
-    # Each beside itself: as the two parts of a complex number, which is a ninth of the time of `torch.stack`.
-    wide = torch.view_as_real(torch.complex(quarter, quarter)).flatten(-2)
-    spread = torch.stack((wide, wide), -2).flatten(-3, -2)
-    return F.pad(spread, (0, width - 2 * w, 0, height - 2 * h)) if (height, width) != (2 * h, 2 * w) else spread
+    wide = from_columns(quarter, quarter, maps.shape[-1])
+    return from_rows(wide, wide, maps.shape[-2])
 
 
 def _where_positive(values: Tensor, maps: Tensor) -> Tensor:
@@ -96,7 +86,7 @@ class _Block(torch.autograd.Function):
     def forward(maps: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, ...]:
         def of_part(maps: Tensor) -> tuple[Tensor, ...]:
             normed, mean, r = _normalise(maps, scale, shift)
-            return _pool(normed.relu_()), mean, r
+            return average_pool(normed.relu_()), mean, r
 
         return _in_parts(of_part, maps.contiguous())
 
@@ -110,13 +100,7 @@ class _Block(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *given: Tensor) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
         """Several networks at once (`torch.vmap`): their channels side by side are those of one."""
-        networks, places = info.batch_size, (1, 0, 0)
-        side_by_side = [
-            batched(each, dim, networks, place).flatten(place, place + 1)
-            for each, dim, place in zip(given, in_dims, places, strict=True)
-        ]
-        pooled = _Block.apply(*side_by_side)
-        return tuple(each.unflatten(1, (networks, -1)) for each in pooled), (1, 1, 1)
+        return apart(info.batch_size, _Block.apply(*side_by_side(info.batch_size, in_dims, given)))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None, *_: Tensor) -> tuple[Tensor | None, ...]:
@@ -185,7 +169,7 @@ class _Gradient(torch.autograd.Function):
             by_x = (more * u_xhat - by_g * g_xhat - by_u * u_p) * r
             of_x = _combined(g, by_g, maps, by_x, more * u_mean - by_g * g_mean - by_x * mean)
             of_x.addcmul_(u, more[..., None, None], value=-1)
-            return _pool(_where_positive(of_g, y)), of_x, u_p.sum(0) * (h * w)
+            return average_pool(_where_positive(of_g, y)), of_x, u_p.sum(0) * (h * w)
 
         u = torch.zeros_like(maps) if to_maps is None else to_maps.contiguous()
         of_g, of_x, of_scale = _in_parts(of_part, grad, maps.contiguous(), mean, r, u)
