@@ -1,14 +1,14 @@
 """Three algorithms in pixel space and two latent spaces, on real images, in minutes and without a GPU.
 
-Shows: every set beats random real images, by nine to fifteen points on the network that distilled and by seven to
+Shows: every set beats random real images, by eight to fifteen points on the network that distilled and by six to
 eleven on the mean of four networks that never saw the distillation. On those four the better of two latent spaces of
-the bundled generator, which was trained on Fashion-MNIST, is about level with pixels: DC 50 % in f1, 48 in f3, 49 in
-pixels; DM 48, 52, 51; MTT 49, 49, 50. The worse one is behind pixels everywhere, and which it is differs. It is one
-seed and a tiny budget (a sample of Fashion-MNIST, one image per class, narrow networks, few epochs, after which
-AlexNet and ViT have learned from some sets and not from others): a change of rounding alone once moved MTT in f1 by two
-points. Compare rows with one another, not with published tables.
+the bundled generator, which was trained on Fashion-MNIST, is within two or three points of pixels: DC 48 % in f1, 48 in
+f3, 50 in pixels; DM 48, 51, 51; MTT 51, 46, 50. The worse one is behind pixels everywhere, and which it is differs. It
+is one seed and a tiny budget (a sample of Fashion-MNIST, one image per class, narrow networks, few epochs, after which
+AlexNet and ViT have learned from some sets and not from others): changes of rounding alone moved DC and MTT in f1 and
+f3 by two to three points. Compare rows with one another, not with published tables.
 
-Cost: five minutes on two quiet CPU cores, the first row after one; under 6 GiB of memory.
+Cost: four to five minutes on two quiet CPU cores, the first row after one; under 6 GiB of memory.
 
     glad-ray sweep sweeps/quickstart.py
 """
