@@ -107,7 +107,8 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
         whole = any(run.ipc is None for run in plan.runs)
         fewer = f", {evaluation.whole_dataset_epochs} on the whole dataset" if whole else ""
         plain = ", no augmentation" if evaluation.augmentation == "" else ""
-        repeats = f"{evaluation.repeats} repeats of {evaluation.epochs} epochs each"
+        times = "once" if evaluation.repeats == 1 else f"{evaluation.repeats} times"
+        repeats = f"each trained {times} for {evaluation.epochs:,} epochs"
         yield f"Evaluation: {networks}; {repeats}{fewer}{labels}{plain}."
         if (looks := evaluation.looks) and not any(map(evaluation.looking, plan.runs)):
             yield "Looks: none, for no run keeps more than one set (snapshots)."

@@ -104,8 +104,8 @@ class TestAbout:
 
 
 def test_epochs_on_the_whole_dataset_are_told():
-    assert "5 repeats of 1000 epochs each, 30 on the whole dataset." in told(sweep_of(WHOLE))
-    assert "5 repeats of 1000 epochs each." in told(sweep_of(MATCHED))
+    assert "each trained 5 times for 1,000 epochs, 30 on the whole dataset." in told(sweep_of(WHOLE))
+    assert "each trained 5 times for 1,000 epochs." in told(sweep_of(MATCHED))
 
 
 class TestTheTotal:
