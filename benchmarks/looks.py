@@ -25,6 +25,8 @@ class Chosen(NamedTuple):
     step: int
     accuracy: float
     """in percent, mean of the networks that did not distil"""
+    by_repeat: tuple[float, ...]
+    """the same of each repeat by itself"""
     spread: float
     """in points, between the repeats of the same step: the largest of any network"""
     seconds: float
@@ -54,7 +56,8 @@ def chosen(results: Results, run: Run, evaluation: Evaluation, selection: str) -
         raise UserError(
             f"{run.label} has no step chosen by {selection} in {results.storage}: run the sweep to its end."
         )
-    of_network = rows[~rows.seen].groupby("network").accuracy
+    unseen = rows[~rows.seen]
+    of_network = unseen.groupby("network").accuracy
     seconds = sum(
         training.seconds
         for network in evaluation.networks
@@ -63,7 +66,8 @@ def chosen(results: Results, run: Run, evaluation: Evaluation, selection: str) -
     if looking := evaluation.looking(run):
         seconds += sum(look.seconds for look in read_looks(results.storage, run, looking).values())
     spread = (of_network.max() - of_network.min()).max()
-    return Chosen(int(rows.step.iloc[0]), 100 * of_network.mean().mean(), 100 * spread, seconds)
+    by_repeat = tuple(100 * unseen.groupby("repeat").accuracy.mean())
+    return Chosen(int(rows.step.iloc[0]), 100 * of_network.mean().mean(), by_repeat, 100 * spread, seconds)
 
 
 def compare(results: Results) -> list[Compared]:
@@ -97,11 +101,17 @@ def text(compared: Sequence[Compared]) -> str:
         f"{each.in_full.seconds:.0f} | {each.looked.seconds:.0f} |"
         for each in compared
     ]
+    repeated = ""
+    if all(len(each.in_full.by_repeat) > 1 for each in compared):
+        # How far a ranking can be had at all: by the first repeat of the same sets, and by the second.
+        of_repeats = spearmanr(*zip(*(each.in_full.by_repeat[:2] for each in compared), strict=True))
+        repeated = f"; of the first repeat of all sets and the second: {of_repeats.statistic:.2f}"
     ranks = spearmanr([each.in_full.accuracy for each in compared], [each.looked.accuracy for each in compared])
     share = sum(each.looked.seconds for each in compared) / sum(each.in_full.seconds for each in compared)
     apart = fmean(abs(each.in_full.accuracy - each.looked.accuracy) for each in compared)
     summary = (
-        f"Looks took {100 * share:.0f} % of the seconds. Rank correlation of the runs: {ranks.statistic:.2f}. "
+        f"Looks took {100 * share:.0f} % of the seconds. "
+        f"Rank correlation of the runs: {ranks.statistic:.2f}{repeated}. "
         f"Accuracies differ by {apart:.1f} points on average; in {sum(each.agrees for each in compared)} of "
         f"{len(compared)} runs by no more than repeats of one training do."
     )
