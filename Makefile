@@ -13,8 +13,9 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # Of Debian: hosts that are reached and used by SSH, and an object store.
 FOR_CLUSTER := openssh-server openssh-client rsync iproute2 netcat-openbsd tmux util-linux mount python3-swift memcached
 
-# Three workers: some tests compute and others wait for processes. Their order is that of tests/conftest.py.
-PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder --durations 80
+# Three workers: some tests compute and others wait for processes. Their order is that of tests/conftest.py. Threads of a
+# test that wait for one another sleep: where three tests share two cores, they would take the core that they wait for.
+PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder --durations 80
 
 # Every process of a test would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
