@@ -117,9 +117,9 @@ SPACES = {
 QUICK_SPACES, QUICK_ALGORITHM = ("pixel-real", "f2-gaussian", "own"), "dm"
 # Of several layers there are tests of their own (test_layer_walk.py).
 FULL_SPACES = ("layers", "layers-last", "layers-learning", "layers-autoencoder", "layers-formation")
-# With `full` every algorithm has every space. Its other forms, and algorithms that are another one with other experts or
-# draws (FTD and DATM are MTT, DREAM is IDC), meet a space through the same decode and pullback: each has a third of the
-# spaces, other ones than the next form, so that together they have all.
+# With `full` every algorithm has every space. Its other forms, and algorithms that are another one with other experts
+# or draws (FTD and DATM are MTT, DREAM is IDC), meet a space through the same decode and pullback: each has a third of
+# the spaces, other ones than the next form, so that together they have all.
 VARIANTS = ("dc-loops", "mtt-soft", "mtt-exact", "ncfm-turns", "dm-adamw", "dm-clustered", "idc-turns")
 DERIVED = ("ftd", "datm", "dream")
 OTHER_FORMS = (*VARIANTS, *DERIVED)
