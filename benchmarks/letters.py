@@ -1,9 +1,9 @@
 r"""Whether a prior helps in colour and at 64 pixels: letters of many fonts, drawn in colours of chance.
 
 Fashion-MNIST is grey and has 28 pixels. No dataset in colour was to be had without a download, but fonts were; the
-letters A to J of some hundreds, as in notMNIST, are ten classes with much variety inside each. A generator is trained on
-them by `glad-ray generator train`; learning rates and layers are chosen on held-out images, with as many settings of pixels
-as of latents; then pixels and latents are compared on test images, which are of other fonts.
+letters A to J of some hundreds, as in notMNIST, are ten classes with much variety inside each. A generator is trained
+on them by `glad-ray generator train`; learning rates and layers are chosen on held-out images, with as many settings of
+pixels as of latents; then pixels and latents are compared on test images, which are of other fonts.
 
     apt-get install texlive-fonts-extra   # of Debian
     python benchmarks/letters.py images /usr/share/texlive/texmf-dist/fonts runs/letters/images
