@@ -200,14 +200,13 @@ MEMORY = (
         "test_given_back.py share",
     ),
     Mutation(
-        "a graph that is measured and never freed", "generators/in_process.py",
-        "        storages[storage.data_ptr()] = storage\n",
-        "        storages[storage.data_ptr()] = storage\n        return tensor\n",
+        "a graph that is measured and never freed", "machine.py",
+        "        return tensor.detach()\n", "        return tensor\n",
         "test_given_back.py autoencoder",
     ),
     Mutation(
         "the graph of a set that was written", "distillation.py",
-        "    with torch.no_grad():\n        images = inputs", "    with torch.enable_grad():\n        images = inputs",
+        "    with torch.no_grad():\n        space = inputs", "    with torch.enable_grad():\n        space = inputs",
         "test_given_back.py test_a_run",
     ),
     Mutation(
@@ -225,6 +224,9 @@ MEMORY = (
         "test_given_back.py share",
     ),
 )  # fmt: skip
+
+
+ALL = (*DEVICES, *WAITS, *MEMORY)
 
 
 def outcome(mutation, folder):
@@ -251,7 +253,7 @@ def outcome(mutation, folder):
 
 
 def main(words):
-    chosen = [each for each in (*DEVICES, *WAITS, *MEMORY) if all(word in each.name for word in words)]
+    chosen = [each for each in ALL if all(word in each.name for word in words)]
     missed = 0
     for mutation in chosen:
         with tempfile.TemporaryDirectory() as folder:
