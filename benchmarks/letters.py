@@ -56,17 +56,18 @@ EPOCHS_OF_MORE = 200
 
 def families(folder: Path) -> dict[str, list[Path]]:
     """The fonts in a folder that have the letters, at most `FONTS_OF_A_FAMILY` of each family, by its name."""
-    found: dict[str, list[Path]] = defaultdict(list)
+    found: dict[str, dict[str, Path]] = defaultdict(dict)
     for path in sorted([*folder.rglob("*.otf"), *folder.rglob("*.ttf")]):
-        family = path.parent.name
-        if len(found[family]) < FONTS_OF_A_FAMILY and not any(name in path.stem.lower() for name in NO_LETTERS):
+        of_family = found[path.parent.name]
+        if len(of_family) < FONTS_OF_A_FAMILY and not any(name in path.stem.lower() for name in NO_LETTERS):
             try:
                 characters = TTFont(path).getBestCmap() or {}
             except (TTLibError, AssertionError):
                 continue
             if all(ord(letter) in characters for letter in LETTERS):
-                found[family].append(path)
-    return {family: paths for family, paths in found.items() if paths}
+                # Some are there in both formats.
+                of_family[path.stem] = path
+    return {family: list(paths.values()) for family, paths in found.items() if paths}
 
 
 def colours(chance: random.Random) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -57,6 +57,7 @@ def test_a_font_without_the_letters_is_left_out(letters, tmp_path):
     for font in ("STIXSizOneSymReg", "DejaVuSans"):
         shutil.copy(FONTS / f"{font}.ttf", tmp_path / "symbols")
     (tmp_path / "symbols" / "broken.ttf").write_bytes(b"no font")
+    shutil.copy(FONTS / "DejaVuSans.ttf", tmp_path / "symbols" / "DejaVuSans.otf")  # the same in another format
     assert letters.families(tmp_path) == {"symbols": [tmp_path / "symbols" / "DejaVuSans.ttf"]}
 
 
