@@ -131,7 +131,7 @@ def relu_then_average_pool(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c
     if machine.few_operations_are_fast(maps.device):
         return pooled_relu(maps)
     positive = F.relu(maps)
-    if positive.device.type != "cpu" or not positive.is_contiguous():
+    if not machine.few_passes_are_fast(positive.device) or not positive.is_contiguous():
         return F.avg_pool2d(positive, 2)
     return average_pool(positive)
 

@@ -83,6 +83,7 @@ def test_instance_norms_of_several_networks_at_once():
 def block(request, monkeypatch):
     """Norm, ReLU and pooling of a block as one function, of batches as a whole and of parts that are smaller."""
     if request.param == "in parts":
+        monkeypatch.setattr(block_on_cpu, "WHOLE", 50)
         monkeypatch.setattr(block_on_cpu, "PART", 50)
     return block_on_cpu.normed_relu_pooled
 

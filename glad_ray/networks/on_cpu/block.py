@@ -17,8 +17,10 @@ from glad_ray.networks.batching import apart, side_by_side
 from glad_ray.networks.few_operations.instance_norm import EPS
 from glad_ray.networks.on_cpu.windows import average_pool, from_columns, from_rows
 
-PART = 2**21
-"""numbers of the maps that are computed with at a time, at least those of one image"""
+WHOLE = 2**21
+"""numbers of maps up to which a batch is computed with at once"""
+PART = 2**17
+"""numbers of maps that are computed with at a time in a larger one, at least those of one image"""
 _ATEN: Any = torch.ops.aten
 
 
@@ -47,9 +49,8 @@ def _normalised(maps: Tensor, scale: Tensor, shift: Tensor, mean: Tensor, r: Ten
 
 
 def _unpool(grad: Tensor, maps: Tensor) -> Tensor:
-    """The gradient of what was pooled, of maps of this size: a quarter at each place of a window."""
-    quarter = grad * 0.25
-    wide = from_columns(quarter, quarter, maps.shape[-1])
+    """At each place of a window the number of the window, for maps of this size."""
+    wide = from_columns(grad, grad, maps.shape[-1])
     return from_rows(wide, wide, maps.shape[-2])
 
 
@@ -63,9 +64,10 @@ def _in_parts(function: Callable[..., tuple[Tensor, ...]], *batches: Tensor) -> 
     """What a function returns of batches, part after part: results with the images in front side by side, those with a
     number for each channel alone added up.
     """
-    images, at_once = len(batches[0]), max(1, PART // batches[0][0].numel())
-    if images <= at_once:
+    images, numbers = len(batches[0]), max(map(Tensor.numel, batches))
+    if numbers <= WHOLE:
         return function(*batches)
+    at_once = max(1, PART * images // numbers)
     whole: list[Tensor] = []
     for first in range(0, images, at_once):
         part = slice(first, first + at_once)
@@ -118,14 +120,16 @@ class _Gradient(torch.autograd.Function):
         """With g the gradient of y, that of x: gamma r (g - mean(g) - xhat mean(g xhat)); of gamma: the sum of g xhat;
         of beta: the sum of g.
         """
+        # Four times g is what is computed with, and a quarter of gamma: to the same bits.
+        quarter = scale / 4
 
         def of_part(grad: Tensor, maps: Tensor, mean: Tensor, r: Tensor) -> tuple[Tensor, ...]:
             n, c, h, w = maps.shape
             g = _where_positive(_unpool(grad, maps), _normalised(maps, scale, shift, mean, r))
-            gradients: tuple[Tensor, ...] = _ATEN.native_group_norm_backward(
-                g, maps, mean, r, scale, n, c, h * w, c, [True, True, True]
+            of_x, *of_affine = _ATEN.native_group_norm_backward(
+                g, maps, mean, r, quarter, n, c, h * w, c, [True, True, True]
             )
-            return gradients
+            return of_x, *(each / 4 for each in of_affine)
 
         return _in_parts(of_part, grad, maps.contiguous(), mean, r)
 
@@ -156,7 +160,7 @@ class _Gradient(torch.autograd.Function):
         def of_part(grad: Tensor, maps: Tensor, mean: Tensor, r: Tensor, u: Tensor) -> tuple[Tensor, ...]:
             _, _, h, w = maps.shape
             y = _normalised(maps, scale, shift, mean, r)
-            g = _where_positive(_unpool(grad, maps), y)
+            g = _where_positive(_unpool(grad / 4, maps), y)
             g_xhat, g_mean = (each / (h * w) for each in _sums(g, maps, mean, r))
             u_xhat, u_mean = (each / (h * w) for each in _sums(u, maps, mean, r))
             u_g = _sums(u, g, torch.zeros_like(mean), torch.ones_like(r))[0] / (h * w)
