@@ -29,7 +29,7 @@ from PIL import Image, ImageDraw, ImageFont
 from prior import plus_minus, search_prior, verdict_of
 
 import glad_ray
-from glad_ray import DM, Choice, FloatRange, Network, RandomReal, Results, Run, Rung, Search, Sweep
+from glad_ray import DM, Choice, Network, RandomReal, Results, Run, Search, Sweep
 from glad_ray.errors import UserError
 from glad_ray.report.tables.intervals import interval
 
@@ -50,8 +50,6 @@ LAYERS = ("f3", "f5")
 """maps of 16 and 32 pixels"""
 SPREAD = 5.0
 """the highest rate over the middle one, which is 1"""
-EPOCHS_OF_MORE = 200
-"""of the evaluation where a class has more than one image, and an epoch as many times the work"""
 
 
 def families(folder: Path) -> dict[str, list[Path]]:
@@ -144,32 +142,23 @@ def search(images: str, generator: str) -> Search:
         for layer in LAYERS
         for rate in rates
     ]
-    return Search(
+    first = base(
+        images,
+        algorithm=DM(iterations=80, real_batch_size=64),
+        space=LAYERS[0],
+        generator=generator,
+        init="sampled",
+        held_out=100,
+    )
+    like = search_prior.search()
+    rates_of = {name: like.vary[name] for name in (search_prior.PIXELS, search_prior.F, search_prior.W)}
+    return like.replace(
         name="search-letters",
         description=__doc__ or "",
-        base=base(
-            images,
-            algorithm=DM(iterations=80, real_batch_size=64),
-            space=LAYERS[0],
-            generator=generator,
-            init="sampled",
-            held_out=100,
-        ),
-        vary={
-            "space": Choice(values=("pixel", *LAYERS)),
-            search_prior.PIXELS: FloatRange(low=1e-3, high=1e3, log=True),
-            search_prior.F: FloatRange(low=1e-3, high=1e3, log=True),
-            search_prior.W: FloatRange(low=1e-5, high=1e1, log=True),
-        },
+        base=first,
+        vary={"space": Choice(values=("pixel", *LAYERS)), **rates_of},
         first=tuple(tried),
         trials=len(tried),
-        sampler="random",
-        rungs=(Rung(share=1.0, epochs=200, networks=4),),
-        stopping="never",
-        finalists=1,
-        controls=0,
-        seeds=1,
-        evaluation=search_prior.EVALUATION,
     )
 
 
@@ -185,25 +174,15 @@ def chosen(searched: Results) -> list[Run]:
     return [best[in_pixels][1] for in_pixels in (True, False)]
 
 
-def with_more_images(run: Run, images_per_class: int) -> Run:
-    """A run with more images: one is a smaller part of the mean that DM matches, so rates are as many times as high."""
-    rates = run.algorithm.learning_rates
-    scaled = {part: images_per_class * getattr(rates, part) for part in ("pixels", "f", "w")}
-    algorithm = run.algorithm.replace(learning_rates=rates.replace(**scaled))
-    return run.replace(algorithm=algorithm, images_per_class=images_per_class)
-
-
-def sweep(images: str, settings: Iterable[Run], images_per_class: int = 1, seeds: int = len(SEEDS)) -> Sweep:
+def sweep(images: str, settings: Iterable[Run]) -> Sweep:
     """Random real images, and settings that were chosen, with seeds of which none chose."""
-    baseline = base(images, algorithm=RandomReal(), images_per_class=images_per_class)
-    runs = [baseline, *(with_more_images(run, images_per_class) for run in settings)]
-    evaluation = search_prior.EVALUATION
+    runs = [base(images, algorithm=RandomReal()), *settings]
     return Sweep(
         name="letters",
         description=__doc__ or "",
-        runs=tuple(run.replace(seed=seed, held_out=0) for seed in SEEDS[:seeds] for run in runs),
-        evaluations=evaluation if images_per_class == 1 else evaluation.replace(epochs=EPOCHS_OF_MORE),
-        first=tuple(f"seed={seed}" for seed in SEEDS[:seeds]),
+        runs=tuple(run.replace(seed=seed, held_out=0) for seed in SEEDS for run in runs),
+        evaluations=search_prior.EVALUATION,
+        first=tuple(f"seed={seed}" for seed in SEEDS),
     )
 
 
@@ -240,7 +219,7 @@ def table(results: Results) -> str:
     return "\n".join(lines)
 
 
-def compare(images: Path, generator: Path, storage: Path, images_per_class: int, seeds: int) -> str:
+def compare(images: Path, generator: Path, storage: Path) -> str:
     """Search, sweep, and what came out; called again, it goes on where it stopped."""
     dataset = f"folder:{images}"
     searched = glad_ray.search(search(dataset, str(generator)), storage / "search", in_process=True)
@@ -248,8 +227,7 @@ def compare(images: Path, generator: Path, storage: Path, images_per_class: int,
         f"{trial.run.space}, rate {rate_of(trial.run)}: {100 * trial.rung_accuracies[-1]:.1f} % on held-out images"
         for trial in searched.trials
     ]
-    asked = sweep(dataset, chosen(searched), images_per_class, seeds)
-    results = glad_ray.run(asked, storage / f"sweep-{images_per_class}", in_process=True)
+    results = glad_ray.run(sweep(dataset, chosen(searched)), storage / "sweep", in_process=True)
     return "\n".join([*tried, "", table(results)])
 
 
@@ -264,14 +242,12 @@ def main() -> None:
     comparing.add_argument("images", type=Path, help="what the first command wrote")
     comparing.add_argument("generator", type=Path, help="its generator.json")
     comparing.add_argument("storage", type=Path)
-    comparing.add_argument("--images-per-class", type=int, default=1, help="with the settings chosen for one (default)")
-    comparing.add_argument("--seeds", type=int, default=len(SEEDS), choices=range(1, len(SEEDS) + 1))
     given = parser.parse_args()
     try:
         if given.command == "images":
             print(make_images(given.fonts, given.folder))
         else:
-            print(compare(given.images, given.generator, given.storage, given.images_per_class, given.seeds))
+            print(compare(given.images, given.generator, given.storage))
     except UserError as error:
         parser.exit(2, f"{error}\n")
 
