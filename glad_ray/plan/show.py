@@ -80,7 +80,7 @@ def plan_tables(plan: Plan, done: Set[str]) -> Iterator[Table | str]:
 
     table = Table(
         "", "run", "algorithm", "space", "dataset", "ipc", "seed", "steps", "distil", "evaluate", "state",
-        title=f"Then: {len(plan.runs)} runs of {sweep.name}, in this order", title_justify="left",
+        title=f"Then: {_runs(len(plan.runs))} of {sweep.name}, in this order", title_justify="left",
     )  # fmt: skip
     for number, run in enumerate(plan.runs, 1):
         cost = estimate(run, sweep.evaluations)
@@ -140,6 +140,11 @@ def _whitenings(plan: Plan) -> Iterator[str]:
             f"about {_time(fit.flops)} of one CPU core and {decimal(fit.memory_bytes)} of memory, and kept in the "
             f"cache folder ({decimal(fit.kept_bytes)})."
         )
+
+
+def _runs(number: int) -> str:
+    """`1 run`, `2 runs`."""
+    return "1 run" if number == 1 else f"{number} runs"
 
 
 def _generators(runs: tuple[Run, ...], memory_gib: float) -> Iterator[str]:
